@@ -1,1 +1,52 @@
-//! cloud-provider
+//! The contract between a Kubernetes service controller and the thing that makes load balancers.
+//!
+//! A *provider* turns Services of type `LoadBalancer` into addresses: a cloud's load balancers, or
+//! addresses from a pool on a LAN. It implements one trait, [`CloudLoadBalancer`]; a generic controller does
+//! everything that concerns Kubernetes (watching, finalizers, status, events, retries, leadership).
+//!
+//! # The data's way
+//!
+//! ```text
+//! Service ──┐                         ┌─▶ Outcome::Ready(Published)  ──▶ Service status
+//!           ├─▶ Request ──▶ ensure ───┼─▶ Outcome::Pending(Pending)  ──▶ another look later
+//! Nodes  ───┘                         └─▶ Error, with a class         ──▶ event, condition, retry
+//! ```
+//!
+//! * [`ServiceView`] and [`NodeView`] are what a provider may know of a Service and of a Node. They are built
+//!   once, at the edge, from Kubernetes' objects; strings that can be wrong were parsed there.
+//! * [`Published`] is what a provider answers: the addresses, in order, and annotations that describe them.
+//! * [`Error`] says by its class what has to happen before it is worth trying again.
+//! * [`Plan`] is what a provider would do, as data that prints well.
+//!
+//! # Writing a provider
+//!
+//! Read the contract on [`CloudLoadBalancer`], then `testing::MemoryCloud` (feature `testing`), the trait in
+//! its plainest form, and run `testing::conformance` from a test of your own. When it passes, you are done.
+//!
+//! This crate has no Kubernetes client, no SDK and no runtime in its manifest, so nothing in it can do IO.
+#![deny(missing_docs)]
+
+mod address;
+mod class;
+pub mod diff;
+mod error;
+pub mod name;
+mod node;
+mod plan;
+mod provider;
+mod service;
+mod source_range;
+
+pub use address::{Ingress, IpMode, PortStatus, Published};
+pub use class::ClassRule;
+pub use error::{Error, ErrorClass, Mistake, Mistakes};
+pub use node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};
+pub use plan::{Change, Plan, Step, Verb};
+pub use provider::{
+    CloudLoadBalancer, Note, NoteKind, Outcome, Owned, Pending, Ready, Request, WakeupStream,
+};
+pub use service::{
+    FamilyPolicy, IpFamily, Protocol, ServiceId, ServiceKey, ServicePort, ServiceView, SessionAffinity,
+    TargetPort, TrafficPolicy,
+};
+pub use source_range::{SOURCE_RANGES_ANNOTATION, SourceRanges};

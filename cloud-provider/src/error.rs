@@ -1,0 +1,236 @@
+//! What can go wrong, by what has to happen before it is worth trying again.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error as ThisError;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// One thing a user got wrong, in words that let them mend it.
+///
+/// Prints as one sentence: which field, what it holds, what is wrong with it, what would be right, and what
+/// happens until then.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mistake {
+    /// The field as the user wrote it: `spec.loadBalancerIP`, `metadata.annotations[metallb.io/address-pool]`.
+    pub field: String,
+    /// What it holds.
+    pub value: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What would be right.
+    pub allowed: String,
+    /// What happens now: `"no address is assigned until it is corrected"`, `"10.0.0.1 stays published"`.
+    pub until_then: String,
+}
+
+impl Mistake {
+    /// A mistake in `field`; add [`allowed`](Mistake::allowing) and [`until_then`](Mistake::meanwhile).
+    pub fn new(field: impl Into<String>, value: impl Into<String>, problem: impl Into<String>) -> Self {
+        Mistake {
+            field: field.into(),
+            value: value.into(),
+            problem: problem.into(),
+            allowed: String::new(),
+            until_then: String::new(),
+        }
+    }
+
+    /// A mistake in an annotation's value.
+    pub fn in_annotation(key: &str, value: impl Into<String>, problem: impl Into<String>) -> Self {
+        Mistake::new(format!("metadata.annotations[{key}]"), value, problem)
+    }
+
+    /// Says what would be right.
+    pub fn allowing(mut self, allowed: impl Into<String>) -> Self {
+        self.allowed = allowed.into();
+        self
+    }
+
+    /// Says what happens until it is mended.
+    pub fn meanwhile(mut self, until_then: impl Into<String>) -> Self {
+        self.until_then = until_then.into();
+        self
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?} {}", self.field, self.value, self.problem)?;
+        if !self.allowed.is_empty() {
+            write!(f, "; allowed: {}", self.allowed)?;
+        }
+        if !self.until_then.is_empty() {
+            write!(f, "; until then {}", self.until_then)?;
+        }
+        Ok(())
+    }
+}
+
+/// Every mistake found in one Service, reported together so that a user mends them in one edit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// None when there is no mistake, so that an empty report cannot exist.
+    pub fn new(mistakes: Vec<Mistake>) -> Option<Self> {
+        (!mistakes.is_empty()).then_some(Mistakes(mistakes))
+    }
+
+    /// The mistakes, in the order found; never empty.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+}
+
+impl From<Mistake> for Mistakes {
+    fn from(mistake: Mistake) -> Self {
+        Mistakes(vec![mistake])
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, mistake) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(" | ")?;
+            }
+            write!(f, "{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a provider could not do what was asked. The controller acts on the [class](Error::class) alone.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The user must change the Service. Not tried again until it changes, or until the provider
+    /// [wakes](crate::CloudLoadBalancer::wakeups) it.
+    #[error("{0}")]
+    Invalid(Mistakes),
+    /// The provider's API asks everybody to slow down. All calls to the provider pause, not this Service's alone.
+    #[error("the provider's API is throttling: {message}")]
+    Throttled {
+        /// What the API said.
+        message: String,
+        /// How long it asked us to wait, if it said.
+        retry_after: Option<Duration>,
+    },
+    /// A limit of the account or installation is reached. Retried slowly: somebody has to raise it or free something.
+    #[error("a quota is reached: {message}")]
+    Quota {
+        /// Which limit, and how to raise it.
+        message: String,
+    },
+    /// The credentials do not allow the call. Retried slowly: somebody has to grant it.
+    #[error("not allowed: {message}")]
+    Denied {
+        /// The action and resource that were refused.
+        message: String,
+    },
+    /// Anything that may pass by itself. Retried with exponential backoff.
+    #[error("{message}")]
+    Transient {
+        /// What failed.
+        message: String,
+        /// The underlying failure, if there is one.
+        #[source]
+        source: Option<Source>,
+    },
+    /// Another controller serves this Service on purpose. Counts as success; nothing is published.
+    #[error("implemented elsewhere")]
+    ImplementedElsewhere,
+}
+
+impl Error {
+    /// A passing failure described in words.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Error::Transient { message: message.into(), source: None }
+    }
+
+    /// A passing failure with its cause.
+    pub fn transient_from(message: impl Into<String>, source: impl Into<Source>) -> Self {
+        Error::Transient { message: message.into(), source: Some(source.into()) }
+    }
+
+    /// What the controller acts on.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Error::Invalid(_) => ErrorClass::Invalid,
+            Error::Throttled { .. } => ErrorClass::Throttled,
+            Error::Quota { .. } => ErrorClass::Quota,
+            Error::Denied { .. } => ErrorClass::Denied,
+            Error::Transient { .. } => ErrorClass::Transient,
+            Error::ImplementedElsewhere => ErrorClass::ImplementedElsewhere,
+        }
+    }
+}
+
+impl From<Mistake> for Error {
+    fn from(mistake: Mistake) -> Self {
+        Error::Invalid(mistake.into())
+    }
+}
+
+impl From<Mistakes> for Error {
+    fn from(mistakes: Mistakes) -> Self {
+        Error::Invalid(mistakes)
+    }
+}
+
+/// The class of an [`Error`]: all the controller needs to know to decide when to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// See [`Error::Invalid`].
+    Invalid,
+    /// See [`Error::Throttled`].
+    Throttled,
+    /// See [`Error::Quota`].
+    Quota,
+    /// See [`Error::Denied`].
+    Denied,
+    /// See [`Error::Transient`].
+    Transient,
+    /// See [`Error::ImplementedElsewhere`].
+    ImplementedElsewhere,
+}
+
+impl ErrorClass {
+    /// The class as one `CamelCase` word: a condition's reason, a metric's label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorClass::Invalid => "Invalid",
+            ErrorClass::Throttled => "Throttled",
+            ErrorClass::Quota => "QuotaReached",
+            ErrorClass::Denied => "Denied",
+            ErrorClass::Transient => "ProviderFailed",
+            ErrorClass::ImplementedElsewhere => "ImplementedElsewhere",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_names_field_value_what_is_allowed_and_what_happens_now() {
+        let mistake = Mistake::in_annotation("example.com/scheme", "publik", "is not a scheme")
+            .allowing("internal or internet-facing")
+            .meanwhile("the load balancer stays as it is");
+        assert_eq!(
+            Error::from(mistake).to_string(),
+            "metadata.annotations[example.com/scheme]: \"publik\" is not a scheme; \
+             allowed: internal or internet-facing; until then the load balancer stays as it is"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_reported_together_and_never_empty() {
+        assert_eq!(Mistakes::new(vec![]), None);
+        let two = Mistakes::new(vec![Mistake::new("a", "1", "is odd"), Mistake::new("b", "2", "is even")]);
+        assert_eq!(two.unwrap().to_string(), "a: \"1\" is odd | b: \"2\" is even");
+    }
+}

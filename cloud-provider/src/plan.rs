@@ -1,0 +1,115 @@
+//! What a provider would do, as data that prints well.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What happens to one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// It does not exist and will.
+    Create,
+    /// It exists and is changed in place.
+    Change,
+    /// It exists and cannot be changed in place: made anew, then the old one goes.
+    Replace,
+    /// It exists and will not.
+    Delete,
+}
+
+impl Verb {
+    /// The sign shown before a step, as plans are commonly printed.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Verb::Create => "+",
+            Verb::Change => "~",
+            Verb::Replace => "±",
+            Verb::Delete => "-",
+        }
+    }
+}
+
+/// One field that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The field, in the platform's own words.
+    pub field: String,
+    /// What it holds now; empty when nothing.
+    pub from: String,
+    /// What it will hold; empty when nothing.
+    pub to: String,
+}
+
+/// One step: one resource, one verb, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What happens.
+    pub verb: Verb,
+    /// The kind of resource, in the platform's own words: `target group`, `address`.
+    pub kind: String,
+    /// Which one: a name, an ARN, an address.
+    pub resource: String,
+    /// Why.
+    pub reason: String,
+    /// What differs; empty where the verb says it all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+impl Step {
+    /// A step without field changes.
+    pub fn new(
+        verb: Verb,
+        kind: impl Into<String>,
+        resource: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Step {
+            verb,
+            kind: kind.into(),
+            resource: resource.into(),
+            reason: reason.into(),
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}: {}", self.verb.sign(), self.kind, self.resource, self.reason)?;
+        for change in &self.changes {
+            write!(f, "\n    {}: {:?} -> {:?}", change.field, change.from, change.to)?;
+        }
+        Ok(())
+    }
+}
+
+/// Ordered steps. An empty plan means no write would be sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// In the order they would be carried out; every prefix is safe to stop after.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.steps.is_empty() {
+            return f.write_str("nothing to do");
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{step}")?;
+        }
+        Ok(())
+    }
+}

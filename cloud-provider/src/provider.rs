@@ -1,0 +1,220 @@
+//! The trait a provider implements.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::address::Published;
+use crate::error::{Error, Mistakes};
+use crate::node::NodeSet;
+use crate::plan::Plan;
+use crate::service::{ServiceId, ServiceKey, ServiceView};
+
+/// Services worth another look, as the provider finds out.
+pub type WakeupStream = BoxStream<'static, ServiceKey>;
+
+/// What a provider is asked for: one Service without mistakes, and the nodes that may take its traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    service: Arc<ServiceView>,
+    nodes: NodeSet,
+}
+
+impl Request {
+    /// A request; `nodes` may be empty, which is no error: the load balancer is made and has no targets yet.
+    ///
+    /// # Errors
+    /// The view's mistakes, if it has any: a provider never acts on a Service that was only half understood.
+    pub fn new(service: Arc<ServiceView>, nodes: NodeSet) -> Result<Self, Mistakes> {
+        match Mistakes::new(service.mistakes.clone()) {
+            Some(mistakes) => Err(mistakes),
+            None => Ok(Request { service, nodes }),
+        }
+    }
+
+    /// The Service.
+    pub fn service(&self) -> &ServiceView {
+        &self.service
+    }
+
+    /// The eligible nodes.
+    pub fn nodes(&self) -> &NodeSet {
+        &self.nodes
+    }
+}
+
+/// Whether a note is good news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoteKind {
+    /// For information.
+    Normal,
+    /// Something the user should look at.
+    Warning,
+}
+
+/// Something a provider wants the user to read on the Service, besides the outcome itself: an annotation that
+/// is deprecated, an address that came from another pool. Shown as an Event when it is new, not at every pass.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Note {
+    /// Good or bad.
+    pub kind: NoteKind,
+    /// A short `CamelCase` word.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// It is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// What to write on the Service. Empty addresses mean that none is published any more.
+    pub published: Published,
+    /// What else the user should read.
+    pub notes: Vec<Note>,
+}
+
+/// It is not done yet, and that is not a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// One `CamelCase` word for the condition: `Provisioning`, `PoolExhausted`.
+    pub reason: String,
+    /// One sentence for the user.
+    pub why: String,
+    /// When another look is worth it; none when only a [wake-up](CloudLoadBalancer::wakeups) can help.
+    pub after: Option<Duration>,
+    /// What to publish meanwhile; none leaves what is published as it is.
+    pub publish: Option<Published>,
+    /// What else the user should read.
+    pub notes: Vec<Note>,
+}
+
+/// What came of an [`ensure`](CloudLoadBalancer::ensure).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done: publish this.
+    Ready(Ready),
+    /// Come back later.
+    Pending(Pending),
+}
+
+impl Outcome {
+    /// A plain success.
+    pub fn ready(published: Published) -> Self {
+        Outcome::Ready(Ready { published, notes: Vec::new() })
+    }
+}
+
+/// Something a provider owns in this cluster's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The Service it was made for.
+    pub service: ServiceId,
+    /// What it is, in the platform's own words: an ARN, an address.
+    pub resource: String,
+    /// When it was made, in seconds since the Unix epoch, where the platform tells.
+    pub created: Option<i64>,
+}
+
+/// A maker of load balancers.
+///
+/// # Contract
+///
+/// What a provider owes:
+///
+/// * **Idempotence.** Every method may be called again at any time, after any failure, with the same or a newer
+///   Service, and converges. "Again" includes another process: names are deterministic, ownership is recorded
+///   in the create call itself, and things are looked up by owner and name, never by memory alone.
+/// * **Cancellation.** A future may be dropped at any await (deadline, shutdown, crash). The next call repairs.
+/// * **Absence is a value.** `get` of nothing is `None`; `delete` of nothing is success.
+/// * **Nothing wider.** An `ensure` that fails leaves what serves serving, and opens nothing.
+/// * **Only its own.** What does not carry this cluster's ownership is never changed or deleted.
+/// * **Bounded.** A call ends; long waits are [`Outcome::Pending`].
+///
+/// What a provider may rely on:
+///
+/// * [`resume`](CloudLoadBalancer::resume) ran to success before any other call of the process.
+/// * One Service (by key) is never in two calls at once, whatever the reason for them. Different Services are.
+/// * [`delete`](CloudLoadBalancer::delete) is called for everything the provider may hold: before a finalizer
+///   goes, when a Service stops being claimed, when its UID changes, and when it vanished.
+/// * The controller alone retries. A provider reports, with the class that fits.
+///
+/// # Wrappers
+/// A wrapper must forward every method, the provided ones too.
+#[async_trait]
+pub trait CloudLoadBalancer: Send + Sync + 'static {
+    /// A short stable name (`aws`, `bare`), lower case, used in conditions, metrics, logs and flags.
+    fn name(&self) -> &str;
+
+    /// Whether this Service is ours to serve, by class or annotation. Pure. Only asked of Services that
+    /// [want a load balancer](ServiceView::wants_load_balancer).
+    fn claims(&self, service: &ServiceView) -> bool;
+
+    /// Whether something outside the cluster must be deleted before a Service may go. If not, the controller
+    /// adds no finalizer, and calls [`delete`](CloudLoadBalancer::delete) after the Service has gone.
+    fn holds_resources(&self) -> bool;
+
+    /// Whether a change of this annotation can change what `ensure` does. Changes of others cause no call.
+    fn reads_annotation(&self, _key: &str) -> bool {
+        true
+    }
+
+    /// Whether [`Request::nodes`] matters. If not, node changes cause no call.
+    fn uses_nodes(&self) -> bool {
+        true
+    }
+
+    /// Called once, after the caches are full and leadership is held, before any other call: rebuild memory
+    /// from what the cluster records, warm what all Services share. `services` are all the cluster's Services of
+    /// type `LoadBalancer`, claimed or not, so that an address somebody else published is known to be taken.
+    ///
+    /// # Errors
+    /// The controller retries until it succeeds; nothing is served before.
+    async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error>;
+
+    /// What exists now for this Service, or none. Reads only; used to verify and to report.
+    ///
+    /// # Errors
+    /// When it cannot be told. Absence is not an error.
+    async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error>;
+
+    /// Makes it so. Safe to run again after any failure, at any point.
+    ///
+    /// # Errors
+    /// By class; on an error nothing is published and what is published stays.
+    async fn ensure(&self, request: &Request) -> Result<Outcome, Error>;
+
+    /// Only the nodes changed. Must not create; if there is nothing to update, that is success.
+    ///
+    /// # Errors
+    /// By class; retried as this same narrow call.
+    async fn update_nodes(&self, request: &Request) -> Result<(), Error>;
+
+    /// Afterwards nothing of ours is left for this Service, half-made things included. Absent is success. Finds
+    /// by owner, never by the Service's present spec, which may have changed or be gone.
+    ///
+    /// A deletion that takes time waits for a bounded while inside the call, then fails as transient.
+    ///
+    /// # Errors
+    /// By class; retried, and the finalizer stays.
+    async fn delete(&self, service: &ServiceId) -> Result<(), Error>;
+
+    /// Services that are worth another look now: an address was freed, a pool changed, a load balancer became
+    /// active. Names only those that can profit, never all. Called once, before [`resume`](Self::resume).
+    fn wakeups(&self) -> WakeupStream {
+        Box::pin(futures::stream::pending())
+    }
+
+    /// What [`ensure`](CloudLoadBalancer::ensure) would change. Changes nothing.
+    ///
+    /// # Errors
+    /// As `ensure`.
+    async fn plan(&self, request: &Request) -> Result<Plan, Error>;
+
+    /// Everything we own in this cluster's name, with the Service each belongs to; for the orphan sweep.
+    ///
+    /// # Errors
+    /// When the list may be incomplete: an incomplete list is never returned as a success.
+    async fn list(&self) -> Result<Vec<Owned>, Error>;
+}

@@ -1,0 +1,280 @@
+//! What a provider may know of a Service.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::Ingress;
+use crate::error::Mistake;
+use crate::source_range::SourceRanges;
+
+/// Where a Service is: its namespace and name. A name can be used again by another Service after a deletion;
+/// for "this very Service" see [`ServiceId`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ServiceKey {
+    /// A key from its two parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        ServiceKey { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Which Service: the key, and the UID that tells it from its namesakes. Ownership outside the cluster is
+/// recorded by this, and deletion goes by this alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ServiceId {
+    /// Where it is.
+    #[serde(flatten)]
+    pub key: ServiceKey,
+    /// Its UID, unique over all of a cluster's life.
+    pub uid: String,
+}
+
+impl ServiceId {
+    /// An identity from its parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>, uid: impl Into<String>) -> Self {
+        ServiceId { key: ServiceKey::new(namespace, name), uid: uid.into() }
+    }
+}
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.key, self.uid)
+    }
+}
+
+/// A transport protocol of a Service port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// TCP, Kubernetes' default.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "TCP" => Ok(Protocol::Tcp),
+            "UDP" => Ok(Protocol::Udp),
+            "SCTP" => Ok(Protocol::Sctp),
+            _ => Err(()),
+        }
+    }
+}
+
+/// An IP family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum IpFamily {
+    /// IPv4.
+    #[serde(rename = "IPv4")]
+    V4,
+    /// IPv6.
+    #[serde(rename = "IPv6")]
+    V6,
+}
+
+impl IpFamily {
+    /// The family of an address.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { IpFamily::V4 } else { IpFamily::V6 }
+    }
+
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IpFamily::V4 => "IPv4",
+            IpFamily::V6 => "IPv6",
+        }
+    }
+}
+
+impl fmt::Display for IpFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for IpFamily {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "IPv4" => Ok(IpFamily::V4),
+            "IPv6" => Ok(IpFamily::V6),
+            _ => Err(()),
+        }
+    }
+}
+
+/// `spec.ipFamilyPolicy`; an unset one counts as [`FamilyPolicy::SingleStack`], as the API server defaults it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum FamilyPolicy {
+    /// One family.
+    #[default]
+    SingleStack,
+    /// Both where the cluster has both, else one.
+    PreferDualStack,
+    /// Both, or nothing.
+    RequireDualStack,
+}
+
+/// `spec.externalTrafficPolicy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TrafficPolicy {
+    /// Every node takes traffic and passes it on.
+    #[default]
+    Cluster,
+    /// Only nodes with a ready endpoint serve; the health-check node port tells which.
+    Local,
+}
+
+/// `spec.sessionAffinity` with its configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SessionAffinity {
+    /// Connections are independent.
+    #[default]
+    None,
+    /// Connections of one client IP go to one endpoint for this many seconds (1 to 86400).
+    ClientIp {
+        /// How long.
+        timeout_seconds: u32,
+    },
+}
+
+/// Where a Service port leads inside the pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TargetPort {
+    /// A number.
+    Number(u16),
+    /// A container port's name.
+    Name(String),
+}
+
+/// One entry of `spec.ports`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServicePort {
+    /// The name; empty for the only port of a Service.
+    pub name: String,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port clients connect to, 1 to 65535.
+    pub port: u16,
+    /// The port on every node; none when the Service asked for none (`allocateLoadBalancerNodePorts: false`).
+    pub node_port: Option<u16>,
+    /// The port in the pod.
+    pub target_port: TargetPort,
+    /// The application protocol, if the user gave one.
+    pub app_protocol: Option<String>,
+}
+
+/// What a provider may know of a Service: parsed once, at the edge.
+///
+/// A view can always be built, so that a Service with a mistake in it can still be recognised, counted and
+/// deleted. What could not be parsed is in [`mistakes`](ServiceView::mistakes), and a view with mistakes
+/// cannot become a [`Request`](crate::Request): a provider's `ensure` never sees one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// Which Service.
+    pub id: ServiceId,
+    /// When it was created, in seconds since the Unix epoch; 0 when unknown. "Oldest first" is by this.
+    pub created: i64,
+    /// Whether `spec.type` is `LoadBalancer` and the Service is not being deleted.
+    pub wants_load_balancer: bool,
+    /// `spec.loadBalancerClass`; an empty string counts as set.
+    pub class: Option<String>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`, without kubectl's bookkeeping.
+    pub annotations: BTreeMap<String, String>,
+    /// `spec.ports`, in order.
+    pub ports: Vec<ServicePort>,
+    /// `spec.selector`.
+    pub selector: BTreeMap<String, String>,
+    /// `spec.ipFamilies`, primary first.
+    pub families: Vec<IpFamily>,
+    /// `spec.ipFamilyPolicy`.
+    pub family_policy: FamilyPolicy,
+    /// `spec.clusterIPs`, without `None`.
+    pub cluster_ips: Vec<IpAddr>,
+    /// `spec.loadBalancerIP` as written: what it may hold is the provider's to say (the field is deprecated
+    /// because implementations disagree).
+    pub load_balancer_ip: Option<String>,
+    /// Who may connect.
+    pub source_ranges: SourceRanges,
+    /// `spec.externalTrafficPolicy`.
+    pub traffic_policy: TrafficPolicy,
+    /// `spec.healthCheckNodePort`; only with [`TrafficPolicy::Local`].
+    pub health_check_node_port: Option<u16>,
+    /// `spec.sessionAffinity`.
+    pub session_affinity: SessionAffinity,
+    /// `status.loadBalancer.ingress`: what is published now, whoever wrote it.
+    pub published: Vec<Ingress>,
+    /// What did not parse; empty for most.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl ServiceView {
+    /// The published IP addresses, in order.
+    pub fn published_ips(&self) -> impl Iterator<Item = IpAddr> {
+        self.published.iter().filter_map(|entry| entry.ip)
+    }
+
+    /// Whether only traffic to nodes with a ready endpoint is answered, so that a load balancer must ask
+    /// `GET /healthz` on [`health_check_node_port`](ServiceView::health_check_node_port) which nodes those are.
+    pub fn needs_health_check(&self) -> bool {
+        self.traffic_policy == TrafficPolicy::Local
+    }
+
+    /// The families the cluster gave this Service, from its cluster IPs; falls back to `spec.ipFamilies`.
+    pub fn cluster_families(&self) -> Vec<IpFamily> {
+        if self.cluster_ips.is_empty() {
+            return self.families.clone();
+        }
+        let mut families: Vec<IpFamily> = self.cluster_ips.iter().map(|ip| IpFamily::of(*ip)).collect();
+        families.dedup();
+        families
+    }
+
+    /// Order of age: oldest first, then namespace and name, then UID. One order everywhere.
+    pub fn age_order(&self) -> (i64, &ServiceId) {
+        (self.created, &self.id)
+    }
+}
