@@ -7,4 +7,13 @@
 #![deny(missing_docs)]
 
 pub mod client;
+mod config;
+pub mod desired;
 pub mod error;
+pub mod model;
+pub mod naming;
+pub mod options;
+pub mod subnets;
+pub mod targets;
+
+pub use config::AwsConfig;
