@@ -49,7 +49,8 @@ pub async fn pending_becomes_ready(harness: &dyn Harness) {
         harness.settle().await;
         if pending.after.is_none() {
             let key = stage.id(web).key;
-            let woken = async { stage.wakeups.by_ref().any(|woken| std::future::ready(woken == key)).await };
+            let woken =
+                async { stage.wakeups().by_ref().any(|woken| std::future::ready(woken == key)).await };
             let woken = tokio::time::timeout(WAKEUP, woken).await.unwrap_or(false);
             stage.expect(
                 woken,

@@ -97,7 +97,7 @@ pub async fn wakeups_can_be_taken(harness: &dyn Harness) {
     stage.restart().await;
     stage.ready(web).await;
     let key = stage.id(web).key;
-    while let Some(Some(woken)) = stage.wakeups.next().now_or_never() {
+    while let Some(Some(woken)) = stage.wakeups().next().now_or_never() {
         stage.expect(woken == key, "wake-ups only for Services that exist", woken);
     }
     stage.close().await;

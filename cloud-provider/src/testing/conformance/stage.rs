@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use super::Harness;
@@ -29,7 +29,8 @@ pub(super) struct Actor(usize);
 pub(super) struct Stage<'a> {
     pub(super) harness: &'a dyn Harness,
     pub(super) provider: Arc<dyn CloudLoadBalancer>,
-    pub(super) wakeups: WakeupStream,
+    /// Only ever reached by `&mut`; the lock lets a clause's future be spawned.
+    wakeups: Mutex<WakeupStream>,
     pub(super) nodes: NodeSet,
     clause: &'static str,
     services: Vec<ServiceView>,
@@ -40,7 +41,7 @@ impl<'a> Stage<'a> {
     /// A new process in an empty cluster.
     pub(super) async fn open(harness: &'a dyn Harness, clause: &'static str) -> Self {
         let provider = harness.start().await;
-        let wakeups = provider.wakeups();
+        let wakeups = Mutex::new(provider.wakeups());
         let mut stage = Stage {
             harness,
             provider,
@@ -87,6 +88,10 @@ impl<'a> Stage<'a> {
         &mut self.services[actor.0]
     }
 
+    pub(super) fn wakeups(&mut self) -> &mut WakeupStream {
+        self.wakeups.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn id(&self, actor: Actor) -> ServiceId {
         self.view(actor).id.clone()
     }
@@ -109,7 +114,7 @@ impl<'a> Stage<'a> {
     /// Ends the process and starts another, which has not resumed.
     pub(super) async fn start(&mut self) {
         self.provider = self.harness.start().await;
-        self.wakeups = self.provider.wakeups();
+        self.wakeups = Mutex::new(self.provider.wakeups());
     }
 
     pub(super) async fn resume(&mut self) {
