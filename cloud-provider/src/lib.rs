@@ -36,6 +36,8 @@ mod plan;
 mod provider;
 mod service;
 mod source_range;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use address::{Ingress, IpMode, PortStatus, Published};
 pub use class::ClassRule;
@@ -50,3 +52,8 @@ pub use service::{
     TargetPort, TrafficPolicy,
 };
 pub use source_range::{SOURCE_RANGES_ANNOTATION, SourceRanges};
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
