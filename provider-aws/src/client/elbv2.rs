@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     Attributes, CapacityChange, CapacityReservation, Certificate, CreateListener, CreateLoadBalancer,
     CreateTargetGroup, IpAddressType, Listener, LoadBalancer, ModifyListener, ModifyTargetGroup, Page,
-    Result, Select, SetSecurityGroups, SetSubnets, Tags, Target, TargetGroup, TargetHealth,
+    Result, Select, SetSecurityGroups, SetSubnets, Tags, Target, TargetGroup, TargetHealth, ZoneMapping,
 };
 
 /// The ELBv2 requests this crate makes, each named as in AWS's API reference.
@@ -45,12 +45,12 @@ pub trait Elbv2: Send + Sync {
     /// `OperationNotPermitted` (deletion protection), `ResourceInUse` (an endpoint service uses it).
     async fn delete_load_balancer(&self, arn: &str) -> Result<()>;
 
-    /// Sets the complete set of subnets.
+    /// Sets the complete set of subnets; returns them as they now are, sorted by subnet id.
     ///
     /// # Errors
     /// `LoadBalancerNotFound`, `SubnetNotFound`, `InvalidSubnet`, `InvalidConfigurationRequest`,
     /// `AllocationIdNotFound`, `AvailabilityZoneNotSupported`.
-    async fn set_subnets(&self, request: &SetSubnets) -> Result<()>;
+    async fn set_subnets(&self, request: &SetSubnets) -> Result<Vec<ZoneMapping>>;
 
     /// Sets the complete set of security groups.
     ///

@@ -15,14 +15,26 @@
 //!
 //! All values are the plain data of this module; the SDK's types do not leave the `sdk` module.
 
+mod aws;
+mod batch;
+mod cache;
 mod call;
+mod counted;
 mod ec2;
 mod elbv2;
+mod layered;
+mod rate;
+mod snapshot;
 mod types;
 
+pub use aws::{Aws, SharingOptions};
 pub use call::{ACTIONS, Call, Family};
+pub use counted::{Counted, Counting, Meter, Outcome, Sum, Tally};
 pub use ec2::{Ec2, FILTER_VALUES};
 pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PER_CALL};
+pub use layered::{Around, Layered};
+pub use rate::{Pacing, Rate, RateLimited, Rates};
+pub use snapshot::{Snapshot, Tagged};
 pub use types::*;
 
 use crate::error::ApiError;
