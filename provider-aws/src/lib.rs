@@ -9,10 +9,13 @@
 pub mod client;
 mod config;
 pub mod desired;
+pub mod drift;
 pub mod error;
 pub mod model;
 pub mod naming;
+pub mod observe;
 pub mod options;
+pub mod plan;
 pub mod subnets;
 pub mod targets;
 
