@@ -22,6 +22,8 @@ mod call;
 mod counted;
 mod ec2;
 mod elbv2;
+#[cfg(feature = "testing")]
+pub mod fake;
 mod layered;
 mod rate;
 mod snapshot;
