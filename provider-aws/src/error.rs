@@ -182,6 +182,7 @@ impl ErrorKind {
             | "UnsupportedProtocol"
             | "AvailabilityZoneNotSupported"
             | "DuplicateTagKeys"
+            | "FilterLimitExceeded"
             | "InvalidParameter"
             | "InvalidParameterValue"
             | "InvalidParameterCombination"

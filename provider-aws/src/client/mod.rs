@@ -22,8 +22,11 @@ mod call;
 mod counted;
 mod ec2;
 mod elbv2;
+#[cfg(feature = "testing")]
+pub mod fake;
 mod layered;
 mod rate;
+mod sdk;
 mod snapshot;
 mod types;
 
@@ -34,6 +37,7 @@ pub use ec2::{Ec2, FILTER_VALUES};
 pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PER_CALL};
 pub use layered::{Around, Layered};
 pub use rate::{Pacing, Rate, RateLimited, Rates};
+pub use sdk::{Sdk, SdkOptions, SetupError, vpc_from_instance_metadata};
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;
 
