@@ -272,7 +272,7 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()> {
-        let unsettled = Unsettled { tags_of: arns, ..self.unsettled() };
+        let unsettled = Unsettled { inner: Some(&self.inner), tags_of: arns };
         let result = self.inner.elbv2.add_tags(arns, tags).await;
         unsettled.settle(&result, |()| Some(Patch::AddTags(arns.to_vec(), tags.clone())));
         result
@@ -284,7 +284,7 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()> {
-        let unsettled = Unsettled { tags_of: arns, ..self.unsettled() };
+        let unsettled = Unsettled { inner: Some(&self.inner), tags_of: arns };
         let result = self.inner.elbv2.remove_tags(arns, keys).await;
         unsettled.settle(&result, |()| Some(Patch::RemoveTags(arns.to_vec(), keys.to_vec())));
         result
