@@ -10,7 +10,7 @@ use super::{
     },
     Aws, Inner,
 };
-use crate::error::ErrorKind;
+use crate::error::{ApiError, ErrorKind, local_code};
 
 /// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
 struct Unsettled<'a> {
@@ -28,10 +28,15 @@ impl<'a> Unsettled<'a> {
                     inner.snapshots.patch(patch);
                 }
             }
-            Err(error) if matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown) => {}
+            Err(error) if is_uncertain(error) => {}
             Err(_) => self.inner = None,
         }
     }
+}
+
+/// Whether the write may have had its effect.
+fn is_uncertain(error: &ApiError) -> bool {
+    matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown) || error.is(local_code::NOT_SENT)
 }
 
 impl Drop for Unsettled<'_> {
