@@ -131,3 +131,35 @@ fn an_error_says_call_code_message_and_request() {
     error.request_id = Some("abc".to_owned());
     assert_eq!(error.to_string(), "DeleteSecurityGroup: DependencyViolation: sg-1 is in use (request abc)");
 }
+
+/// Words go to AWS and come back; a new value that is spelled in one direction only would be lost.
+#[test]
+fn every_word_comes_back_from_its_spelling() {
+    use provider_aws::client::*;
+
+    macro_rules! round_trip {
+        ($($type:ty),*) => {
+            $(for word in <$type>::ALL {
+                assert_eq!(word.to_string().parse(), Ok(*word));
+            })*
+        };
+    }
+    round_trip!(Scheme, IpAddressType, LoadBalancerKind, LoadBalancerState, Protocol, AlpnPolicy, TargetType);
+    round_trip!(TargetFamily, TargetState, HealthCheckProtocol, ZoneKind, InstanceState);
+    for port in [HealthCheckPort::TrafficPort, HealthCheckPort::Number(1), HealthCheckPort::Number(65535)] {
+        assert_eq!(port.to_string().parse(), Ok(port));
+    }
+    let prefix = SourceNatPrefix::Prefix("2001:db8::/80".parse().unwrap());
+    for prefix in [SourceNatPrefix::AutoAssigned, prefix] {
+        assert_eq!(prefix.to_string().parse(), Ok(prefix));
+    }
+}
+
+#[test]
+fn a_word_aws_does_not_know_is_told_with_those_it_knows() {
+    use provider_aws::client::{HealthCheckPort, Scheme};
+
+    let error = "public".parse::<Scheme>().unwrap_err();
+    assert_eq!(error.to_string(), "\"public\" is not one of internal, internet-facing");
+    assert!("0".parse::<HealthCheckPort>().is_err());
+}

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use provider_aws::{
     client::{
-        Call, Counted, Ec2, Elbv2, Family, Outcome, Rate, RateLimited, Rates, Select, Tally,
+        Aws, Call, Counted, Ec2, Elbv2, Family, Outcome, Rate, RateLimited, Rates, Select, SharingOptions,
+        Tally,
         fake::{FakeAws, Fault},
     },
     error::ErrorKind,
@@ -97,6 +98,28 @@ async fn the_default_rates_stay_inside_the_buckets_that_aws_publishes() {
         api.describe_availability_zones().await.unwrap();
         assert_eq!(api.delete_security_group("sg-absent").await.code(), "InvalidGroup.NotFound");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_a_large_account_holds_nobody_back_for_more_than_two_turns() {
+    let account = super::account::Account::new().await;
+    for n in 0..400 {
+        let name = format!("service-{n}");
+        account.target_group(&name, provider_aws::client::Protocol::Tcp).await;
+    }
+    let lb = account.load_balancer("web").await;
+    let rates = Rates { elb_read: Rate { burst: 1, per_second: 1.0 }, ..Rates::default() };
+    let aws = Aws::new(RateLimited::rate_limited(account.aws, &rates), SharingOptions::default());
+    let reading = tokio::spawn({
+        let aws = aws.clone();
+        async move { aws.snapshot(Duration::ZERO).await }
+    });
+    tokio::time::sleep(Duration::from_millis(5500)).await;
+
+    let began = Instant::now();
+    aws.listeners(&lb.arn).await.unwrap();
+    assert_eq!(seconds(began), 3);
+    assert!(!reading.is_finished());
 }
 
 #[tokio::test(start_paused = true)]

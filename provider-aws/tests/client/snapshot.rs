@@ -224,3 +224,18 @@ async fn a_look_at_one_load_balancer_freshens_the_snapshot() {
     aws.load_balancers(&Select::Arns(vec![lb.arn.clone()])).await.unwrap();
     assert_eq!(state().await, Active);
 }
+
+#[tokio::test]
+async fn resources_of_other_vpcs_cost_no_tag_requests_once_the_vpc_is_known() {
+    let (account, aws) = with_services(1).await;
+    let elsewhere = account.aws.seed_vpc(1);
+    for n in 0..100 {
+        let mut theirs = account.a_target_group(&format!("theirs-{n}"), Protocol::Tcp);
+        theirs.vpc_id.clone_from(&elsewhere.id);
+        account.aws.seed_target_group(&theirs).await.unwrap();
+    }
+    aws.limit_to_vpc(&account.vpc.id);
+
+    assert_eq!(aws.snapshot(HOUR).await.unwrap().target_groups.len(), 1);
+    assert_eq!(account.aws.count(Call::DescribeTags), 1);
+}
