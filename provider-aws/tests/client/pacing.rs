@@ -86,6 +86,26 @@ async fn one_refusal_pauses_the_family_for_all_callers_and_each_further_one_for_
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_wait_when_a_pause_begins_go_one_by_one_after_it() {
+    let aws = FakeAws::new();
+    let api = slow_reads(&aws);
+    aws.set_latency(Duration::from_millis(10));
+    aws.fail_nth(Call::DescribeLoadBalancers, 1, Fault::before("Throttling"));
+    let began = Instant::now();
+    let callers = (0..6).map(|_| async {
+        let _ = read(&*api).await;
+        began.elapsed().as_millis()
+    });
+    let mut ends = futures::future::join_all(callers).await;
+    ends.sort_unstable();
+
+    // Two go at once and one of them is refused; the pause lasts a second, then a token comes each second.
+    let gaps: Vec<u128> = ends[2..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(ends[2] >= 2000, "{ends:?}");
+    assert_eq!(gaps, [1000, 1000, 1000], "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_default_rates_stay_inside_the_buckets_that_aws_publishes() {
     let aws = FakeAws::new();
     aws.throttle(Family::ElbRead, Rate { burst: 40, per_second: 10.0 });
