@@ -37,7 +37,8 @@ async fn is_refused(cluster: &Cluster, service: &ServiceView, texts: &[&str]) {
 async fn unknown_values() {
     let cluster = a_cluster(2).await;
     let service = annotated(&[("scheme", "publik"), ("healthcheck-protocol", "grpc")]);
-    is_refused(&cluster, &service, &["publik", "internal, internet-facing", "grpc", "tcp, http, https"]).await;
+    is_refused(&cluster, &service, &["publik", "internal, internet-facing", "grpc", "tcp, http, https"])
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +167,8 @@ async fn a_service_with_a_mistake_keeps_its_nodes_up_to_date() {
 
 #[test]
 fn services_of_other_controllers_are_not_claimed() {
-    let cluster = |adopt, class: &str| AwsConfig { adopt, class: class.parse().unwrap(), ..AwsConfig::new("prod") };
+    let cluster =
+        |adopt, class: &str| AwsConfig { adopt, class: class.parse().unwrap(), ..AwsConfig::new("prod") };
     let kind = format!("{PREFIX}type");
     let plain = a_service_named("default", "web");
     let table = [
@@ -190,5 +192,8 @@ fn services_of_other_controllers_are_not_claimed() {
 async fn an_ip_target_is_not_yet_supported() {
     let cluster = a_cluster(1).await;
     let error = cluster.ensure(&annotated(&[("nlb-target-type", "ip")])).await.expect_err("not supported");
-    assert!(matches!(&error, Error::Invalid(_)) && error.to_string().contains("is not yet supported"), "{error}");
+    assert!(
+        matches!(&error, Error::Invalid(_)) && error.to_string().contains("is not yet supported"),
+        "{error}"
+    );
 }

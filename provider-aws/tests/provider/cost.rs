@@ -91,13 +91,25 @@ async fn thousand() -> [Row; 2] {
     }
     let leader = cluster.aws.requests().split_off(before);
     [
-        Row { what: "steady resync of 1,000 Services", requests: steady, at_most: 150, peers: "12000 / 11000" },
-        Row { what: "leader change with 1,000 Services", requests: leader, at_most: 150, peers: "12000 and more" },
+        Row {
+            what: "steady resync of 1,000 Services",
+            requests: steady,
+            at_most: 150,
+            peers: "12000 / 11000",
+        },
+        Row {
+            what: "leader change with 1,000 Services",
+            requests: leader,
+            at_most: 150,
+            peers: "12000 and more",
+        },
     ]
 }
 
 fn print(rows: &[Row]) -> String {
-    let mut table = String::from("| what | reads | writes | in all | target | peers (ALBC / CPA) |\n|---|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| what | reads | writes | in all | target | peers (ALBC / CPA) |\n|---|---|---|---|---|---|\n",
+    );
     for row in rows {
         let all = row.requests.len();
         let writes = row.requests.iter().filter(|call| call.is_write()).count();
