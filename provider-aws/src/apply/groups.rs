@@ -24,7 +24,9 @@ impl Applier<'_> {
         };
         let uid = &self.service.uid;
         let is_ours = |tags: &Tags| tags.get(UID_TAG) == Some(uid);
-        self.known.frontend = Some(self.create_group(request, is_ours).await?);
+        let id = self.create_group(request, is_ours).await?;
+        self.memory.made_group(uid, &id);
+        self.known.frontend = Some(id);
         Ok(())
     }
 
@@ -60,7 +62,16 @@ impl Applier<'_> {
                     vpc_id: Some(request.vpc_id.clone()),
                     ..SecurityGroupQuery::default()
                 };
-                let found = self.aws.security_groups(&query).await?;
+                // The name is taken, so that there is one, though EC2 may not show it yet.
+                let mut patience = self.patience();
+                let found = loop {
+                    self.aws.forget_security_groups();
+                    let found = self.aws.security_groups(&query).await?;
+                    if !found.is_empty() {
+                        break found;
+                    }
+                    patience.wait_if(true, error.clone()).await?;
+                };
                 let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
                 let taken = || Failure::NameTaken { kind: "security group", name: request.name.clone() };
                 Ok(ours.ok_or_else(taken)?.id.clone())
@@ -132,6 +143,20 @@ impl Applier<'_> {
                 break;
             }
             patience.wait_if(error.kind == ErrorKind::InUse, error).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a group that this process made and that no list shows: it may be too new to be shown.
+    pub(crate) async fn delete_new_group(&self, id: &str) -> Result<(), Failure> {
+        let mut patience = self.patience();
+        while let Err(error) = self.aws.delete_security_group(id).await {
+            let may_help = matches!(error.kind, ErrorKind::InUse | ErrorKind::NotFound);
+            let is_gone = error.kind == ErrorKind::NotFound;
+            match patience.wait_if(may_help, error).await {
+                Err(_) if is_gone => break,
+                result => result?,
+            }
         }
         Ok(())
     }
