@@ -178,8 +178,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
 
     /// The annotation keys it may [publish](Published::annotations). The controller removes them from a Service
     /// that is no longer served, also after a restart, and takes no change of them for a user's.
-    fn published_annotations(&self) -> &[&str] {
-        &[]
+    fn published_annotations(&self) -> Vec<&str> {
+        Vec::new()
     }
 
     /// Called once, after the caches are full and leadership is held, before any other call: rebuild memory

@@ -488,7 +488,7 @@ impl Turn {
                 patch.forget(provider.name());
             }
             for key in provider.published_annotations() {
-                if tracked.view.annotations.contains_key(*key) {
+                if tracked.view.annotations.contains_key(key) {
                     patch.annotation(key, None);
                 }
             }
