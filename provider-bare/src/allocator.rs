@@ -26,8 +26,8 @@ use crate::ledger::{Holder, Ledger};
 use crate::plan::{
     Decision, Namespaces, RemovedAddress, Shortage, Standing, Verdict, World, decide, provides,
 };
-use crate::pool::Allocation;
 use crate::pools::Pools;
+use crate::selector::Labels;
 use crate::waiting::{Place, Queue, Rank, Spot};
 
 /// A Service as the cluster shows it.
@@ -168,22 +168,27 @@ impl Allocator {
         }
     }
 
-    /// What [`ensure`](Allocator::ensure) would answer. Changes nothing.
-    pub fn preview(&self, seen: &Seen) -> State {
+    /// What the Service has now, as far as anybody was told, and what [`ensure`](Allocator::ensure) would answer.
+    /// Changes nothing.
+    pub fn preview(&self, seen: &Seen) -> (Vec<IpAddr>, State) {
         let uid = seen.id.uid.as_str();
         let known = self.records.get(uid).filter(|record| !matches!(record.interest, Interest::Avoid));
-        let (owned, shown) = match known {
-            Some(record) => (record.owned.clone(), record.shown.clone()),
-            None => seen
-                .published
-                .iter()
-                .partition(|ip| self.ledger.owner_in_the_way(**ip, uid, &seen.sharing).is_none()),
+        let (told, owned, outdated): (_, Vec<IpAddr>, Vec<IpAddr>) = match known {
+            Some(record) => (record.told.clone(), record.owned.clone(), record.shown.clone()),
+            None => {
+                let free = |ip: &IpAddr| self.ledger.owner_in_the_way(*ip, uid, &seen.sharing).is_none();
+                let (owned, shown) = seen.published.iter().partition(|ip| free(ip));
+                (seen.published.clone(), owned, shown)
+            }
         };
-        let Interest::Serve(request) = &seen.interest else {
-            return State { addresses: owned, verdict: Verdict::Served, outdated: shown };
+        let (addresses, verdict) = match &seen.interest {
+            Interest::Serve(request) => {
+                let decision = decide(self.world(), Standing { owned: &owned, shown: &outdated }, request);
+                (decision.hold, decision.verdict)
+            }
+            Interest::Protect | Interest::Avoid => (owned, Verdict::Served),
         };
-        let decision = decide(self.world(), Standing { owned: &owned, shown: &shown }, request);
-        State { addresses: decision.hold, verdict: decision.verdict, outdated: shown }
+        (told, State { addresses, verdict, outdated })
     }
 
     fn world(&self) -> World<'_> {
@@ -227,21 +232,34 @@ impl Allocator {
         self.settle_all();
     }
 
-    /// Replaces all that is known of namespaces. Costs nothing where no pool selects by what changed.
+    /// Replaces all that is known of namespaces.
     pub fn set_namespaces(&mut self, namespaces: Namespaces) {
         let before = mem::replace(&mut self.namespaces, namespaces);
         let names: BTreeSet<&String> = before.keys().chain(self.namespaces.keys()).collect();
-        let allowed = |allocation: &Allocation, all: &Namespaces, name: &str| {
-            allocation.allows_namespace(name, all.get(name))
-        };
-        let differs = self.pools.iter().filter_map(|pool| pool.allocation.as_ref()).any(|allocation| {
-            names
-                .iter()
-                .any(|name| allowed(allocation, &before, name) != allowed(allocation, &self.namespaces, name))
-        });
-        if differs {
+        if names.iter().any(|name| self.opens_differently(name, before.get(*name))) {
             self.settle_all();
         }
+    }
+
+    /// Takes note of one namespace's labels; none: it is gone. Costs nothing where no pool selects by them.
+    pub fn set_namespace(&mut self, name: &str, labels: Option<Labels>) {
+        let before = match labels {
+            Some(labels) => self.namespaces.insert(name.to_owned(), labels),
+            None => self.namespaces.remove(name),
+        };
+        if self.opens_differently(name, before.as_ref()) {
+            self.settle_all();
+        }
+    }
+
+    /// Whether some pool was open to the namespace and is not any more, or the other way round.
+    fn opens_differently(&self, namespace: &str, before: Option<&Labels>) -> bool {
+        let now = self.namespaces.get(namespace);
+        let allocations = self.pools.iter().filter_map(|pool| pool.allocation.as_ref());
+        let mut changes = allocations.map(|allocation| {
+            allocation.allows_namespace(namespace, before) != allocation.allows_namespace(namespace, now)
+        });
+        changes.any(|changed| changed)
     }
 
     /// Services whose standing changed by somebody else's doing since the last call.

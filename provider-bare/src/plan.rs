@@ -97,8 +97,8 @@ pub enum Shortage {
         /// Published addresses that wait to be replaced.
         replacing: Vec<IpAddr>,
     },
-    /// The requested addresses are in the hands of others.
-    InUse(Vec<(IpAddr, Blocker)>),
+    /// The requested addresses are in the hands of others: who, and why they cannot be shared.
+    InUse(Vec<Mistake>),
 }
 
 /// How an address a Service has fits what it asks for.
@@ -211,7 +211,11 @@ impl Planner<'_> {
         let blocked: Vec<(IpAddr, Blocker)> = asked.value.iter().filter_map(blocked).collect();
         if !blocked.is_empty() {
             let spots = blocked.iter().map(|(ip, _)| Spot::Address(*ip)).collect();
-            let verdict = Verdict::Waiting(Shortage::InUse(blocked));
+            let mistakes = blocked.iter().map(|(ip, blocker)| {
+                let mistake = asked.mistake(format!("asks for {ip}, which {blocker}"));
+                mistake.allowing("an address that is free, or one that is shared with this Service")
+            });
+            let verdict = Verdict::Waiting(Shortage::InUse(mistakes.collect()));
             return Decision { rank: Rank::Explicit, spots, ..self.as_it_is(verdict) };
         }
         // The order that is published stays, if it is only the order that differs.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cloud_provider::{IpFamily, Mistake};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::crd::{IPAddressPool, IPAddressPoolSpec, ServiceAllocation};
@@ -37,20 +38,23 @@ impl From<&IPAddressPool> for Definition {
 }
 
 impl Definition {
-    /// Reads an object as it came over the wire or out of a file. Never fails: an object that has the wrong
-    /// shape is a definition with a mistake, so that it stops nobody but itself.
+    /// Reads an object as it came out of a file. Never fails: an object that has the wrong shape is a definition
+    /// with a mistake, so that it stops nobody but itself.
     pub fn from_json(object: &Value) -> Self {
-        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let spec = object.get("spec").cloned().unwrap_or(Value::Null);
-        let created = object.pointer("/metadata/creationTimestamp").cloned().and_then(|time| {
-            serde_json::from_value::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>(time).ok()
-        });
+        let part = |name: &str| object.get(name).cloned().unwrap_or_default();
+        let metadata = serde_json::from_value(part("metadata")).unwrap_or_default();
+        Definition::read(&metadata, part("spec"))
+    }
+
+    /// As [`from_json`](Definition::from_json), of metadata that are read already.
+    pub fn read(metadata: &ObjectMeta, spec: Value) -> Self {
+        let written = spec.to_string();
         Definition {
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name"),
-            created: created.map(|time| time.0.as_second()),
-            spec: serde_json::from_value(spec.clone()).map_err(|error| {
-                Mistake::new("spec", spec.to_string(), format!("cannot be read: {error}"))
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
+            spec: serde_json::from_value(spec).map_err(|error| {
+                Mistake::new("spec", written, format!("cannot be read: {error}"))
                     .allowing("the fields of an IPAddressPool, with addresses as a list of strings")
             }),
         }
