@@ -36,6 +36,8 @@ mod plan;
 mod provider;
 mod service;
 mod source_range;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use address::{Ingress, IpMode, PortStatus, Published};
 pub use class::ClassRule;

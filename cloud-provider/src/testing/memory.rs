@@ -1,0 +1,269 @@
+//! The trait in its plainest form: a provider on a [`MemoryCloud`]. Read it to learn what a provider does.
+//!
+//! Three habits carry it. Names follow from the Service's UID, so whatever an earlier call made is found again
+//! and a second create is no second resource. Every resource records its owner, and deletion goes by owner. The
+//! cloud is the only memory: a new process knows all that the old one knew.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::calls::Method;
+use super::cloud::{MemoryCloud, RunningCall};
+use super::faults::Point;
+use super::settings::Settings;
+use super::world::{Forwarding, World};
+use crate::address::Published;
+use crate::error::Error;
+use crate::name::load_balancer_name;
+use crate::plan::{Change, Plan, Step, Verb};
+use crate::provider::{CloudLoadBalancer, Outcome, Owned, Pending, Request, WakeupStream};
+use crate::service::{ServiceId, ServiceKey, ServiceView};
+
+/// One process that serves a [`MemoryCloud`].
+#[derive(Debug)]
+pub struct MemoryProvider {
+    cloud: MemoryCloud,
+    process: usize,
+    name: String,
+    resumed: AtomicBool,
+    wakeups: Mutex<Option<mpsc::UnboundedReceiver<ServiceKey>>>,
+}
+
+#[async_trait]
+impl CloudLoadBalancer for MemoryProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn claims(&self, service: &ServiceView) -> bool {
+        self.cloud.world(|_, settings| settings.class.matches(service.class.as_deref()))
+    }
+
+    fn holds_resources(&self) -> bool {
+        self.cloud.world(|_, settings| settings.holds_resources)
+    }
+
+    fn reads_annotation(&self, key: &str) -> bool {
+        self.cloud
+            .world(|_, settings| settings.reads_annotations.as_ref().is_none_or(|keys| keys.contains(key)))
+    }
+
+    fn uses_nodes(&self) -> bool {
+        self.cloud.world(|_, settings| settings.uses_nodes)
+    }
+
+    async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
+        let call = self.begin(Method::Resume, None);
+        call.run(async {
+            call.reach(Point::Before).await?;
+            // Nothing to rebuild: the cloud is the memory.
+            call.reach(Point::After).await?;
+            self.resumed.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
+        let call = self.begin(Method::Get, Some(&service.id));
+        call.run(async {
+            call.reach(Point::Before).await?;
+            let name = load_balancer_name(&service.id);
+            let found = self.cloud.world(|world, _| world.balancers.get(&name).cloned());
+            call.reach(Point::After).await?;
+            // One that is provisioning exists, and has nothing to publish yet.
+            Ok(found.map(|it| if it.active { it.published } else { Published::default() }))
+        })
+        .await
+    }
+
+    async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
+        let service = request.service();
+        let call = self.begin(Method::Ensure, Some(&service.id));
+        call.run(async {
+            call.reach(Point::Before).await?;
+            self.refuse_if_implemented_elsewhere(service)?;
+            let name = load_balancer_name(&service.id);
+
+            // The firewall first, so that no load balancer ever serves somebody it should not.
+            self.cloud.world(|world, settings| {
+                world.put_firewall(&name, &service.id, &service.source_ranges, settings.now);
+            });
+            call.reach(Point::Midway).await?;
+
+            let balancer = self.cloud.world(|world, settings| {
+                world.put_balancer(&name, &service.id, forwarding(request, settings), settings).inspect_err(
+                    |_| {
+                        // Only a create is refused, so the firewall guards nothing.
+                        world.delete_firewalls(&service.id);
+                    },
+                )
+            })?;
+            call.reach(Point::After).await?;
+
+            Ok(match balancer.active {
+                true => Outcome::ready(balancer.published),
+                false => Outcome::Pending(Pending {
+                    reason: "Provisioning".to_owned(),
+                    why: format!("load balancer {name} is being provisioned"),
+                    after: Some(Duration::from_secs(5)),
+                    publish: None,
+                    notes: Vec::new(),
+                }),
+            })
+        })
+        .await
+    }
+
+    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
+        let service = request.service();
+        let call = self.begin(Method::UpdateNodes, Some(&service.id));
+        call.run(async {
+            call.reach(Point::Before).await?;
+            let name = load_balancer_name(&service.id);
+            self.cloud.world(|world, settings| world.set_nodes(&name, nodes(request, settings)));
+            call.reach(Point::After).await
+        })
+        .await
+    }
+
+    async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
+        let call = self.begin(Method::Delete, Some(service));
+        call.run(async {
+            call.reach(Point::Before).await?;
+            self.cloud.world(|world, _| world.delete_balancers(service));
+            call.reach(Point::Midway).await?;
+            // Even where no load balancer was: an `ensure` may have died between the two.
+            self.cloud.world(|world, _| world.delete_firewalls(service));
+            call.reach(Point::After).await
+        })
+        .await
+    }
+
+    fn wakeups(&self) -> WakeupStream {
+        match self.wakeups.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(receiver) => Box::pin(futures::stream::unfold(receiver, async |mut receiver| {
+                receiver.recv().await.map(|key| (key, receiver))
+            })),
+            None => Box::pin(futures::stream::pending()),
+        }
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        let service = request.service();
+        let call = self.begin(Method::Plan, Some(&service.id));
+        call.run(async {
+            call.reach(Point::Before).await?;
+            self.refuse_if_implemented_elsewhere(service)?;
+            let plan =
+                self.cloud.world(|world, settings| plan(world, service, &forwarding(request, settings)));
+            call.reach(Point::After).await?;
+            Ok(plan)
+        })
+        .await
+    }
+
+    async fn list(&self) -> Result<Vec<Owned>, Error> {
+        let call = self.begin(Method::List, None);
+        call.run(async {
+            call.reach(Point::Before).await?;
+            let owned = self.cloud.world(|world, _| {
+                let balancers = world.balancers.iter().map(|(name, it)| Owned {
+                    service: it.owner.clone(),
+                    resource: format!("load balancer {name}"),
+                    created: it.created,
+                });
+                let firewalls = world.firewalls.iter().map(|(name, it)| Owned {
+                    service: it.owner.clone(),
+                    resource: format!("firewall {name}"),
+                    created: it.created,
+                });
+                balancers.chain(firewalls).collect()
+            });
+            call.reach(Point::After).await?;
+            Ok(owned)
+        })
+        .await
+    }
+}
+
+impl MemoryProvider {
+    pub(super) fn new(
+        cloud: MemoryCloud,
+        process: usize,
+        name: String,
+        wakeups: mpsc::UnboundedReceiver<ServiceKey>,
+    ) -> Self {
+        let wakeups = Mutex::new(Some(wakeups));
+        MemoryProvider { cloud, process, name, resumed: AtomicBool::new(false), wakeups }
+    }
+
+    fn begin(&self, method: Method, service: Option<&ServiceId>) -> RunningCall {
+        self.cloud.begin(self.process, self.resumed.load(Ordering::Relaxed), method, service)
+    }
+
+    fn refuse_if_implemented_elsewhere(&self, service: &ServiceView) -> Result<(), Error> {
+        match self.cloud.world(|_, settings| settings.implemented_elsewhere.contains(&service.id.key)) {
+            true => Err(Error::ImplementedElsewhere),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What the load balancer should do.
+fn forwarding(request: &Request, settings: &Settings) -> Forwarding {
+    let service = request.service();
+    Forwarding {
+        ports: service.ports.iter().map(|port| (port.protocol, port.port, port.node_port)).collect(),
+        families: service.cluster_families(),
+        nodes: nodes(request, settings),
+    }
+}
+
+fn nodes(request: &Request, settings: &Settings) -> Vec<String> {
+    match settings.uses_nodes {
+        true => request.nodes().iter().map(|node| node.name.clone()).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// What `ensure` would write, from what is wanted and what exists.
+fn plan(world: &World, service: &ServiceView, wanted: &Forwarding) -> Plan {
+    let name = load_balancer_name(&service.id);
+    let mut steps = Vec::new();
+    match world.firewalls.get(&name) {
+        None => steps.push(Step::new(Verb::Create, "firewall", &name, "the Service has none")),
+        Some(it) if it.lets_through != service.source_ranges => {
+            steps.push(Step {
+                changes: vec![difference("source ranges", &it.lets_through, &service.source_ranges)],
+                ..Step::new(Verb::Change, "firewall", &name, "the Service changed")
+            });
+        }
+        Some(_) => {}
+    }
+    match world.balancers.get(&name).map(|it| &it.forwarding) {
+        None => steps.push(Step::new(Verb::Create, "load balancer", &name, "the Service has none")),
+        Some(now) if now != wanted => {
+            let changes = [
+                (now.ports != wanted.ports).then(|| difference("ports", &now.ports, &wanted.ports)),
+                (now.families != wanted.families)
+                    .then(|| difference("families", &now.families, &wanted.families)),
+                (now.nodes != wanted.nodes).then(|| difference("nodes", &now.nodes, &wanted.nodes)),
+            ];
+            steps.push(Step {
+                changes: changes.into_iter().flatten().collect(),
+                ..Step::new(Verb::Change, "load balancer", &name, "the Service or the nodes changed")
+            });
+        }
+        Some(_) => {}
+    }
+    Plan { steps }
+}
+
+fn difference<T: std::fmt::Debug>(field: &str, from: &T, to: &T) -> Change {
+    Change { field: field.to_owned(), from: format!("{from:?}"), to: format!("{to:?}") }
+}

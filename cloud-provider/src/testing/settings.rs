@@ -1,0 +1,72 @@
+//! How a [`MemoryCloud`](super::MemoryCloud) behaves while nothing goes wrong.
+
+use std::collections::BTreeSet;
+
+use crate::address::IpMode;
+use crate::class::ClassRule;
+use crate::service::ServiceKey;
+
+/// How a load balancer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressKind {
+    /// An address per family of the Service, with this mode.
+    Ip(Option<IpMode>),
+    /// A DNS name.
+    Hostname,
+}
+
+/// How long a new load balancer is provisioning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioning {
+    /// Not at all.
+    Instant,
+    /// The first so many `ensure`s find it provisioning, the one that creates it included.
+    ForLooks(usize),
+    /// Until [`activate_all`](super::MemoryCloud::activate_all).
+    UntilActivated,
+}
+
+/// How a [`MemoryCloud`](super::MemoryCloud) behaves. Everything but the name may be [changed](super::MemoryCloud::change) later.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The provider's name.
+    pub name: String,
+    /// Which Services are claimed.
+    pub class: ClassRule,
+    /// See [`holds_resources`](crate::CloudLoadBalancer::holds_resources).
+    pub holds_resources: bool,
+    /// See [`uses_nodes`](crate::CloudLoadBalancer::uses_nodes).
+    pub uses_nodes: bool,
+    /// The annotations whose change matters; none for all of them.
+    pub reads_annotations: Option<BTreeSet<String>>,
+    /// An annotation to publish beside the address, with the load balancer's name as its value.
+    pub publishes_annotation: Option<String>,
+    /// How load balancers are reached.
+    pub address: AddressKind,
+    /// How long they take.
+    pub provisioning: Provisioning,
+    /// How many load balancers there may be.
+    pub quota: Option<usize>,
+    /// Services that somebody else serves on purpose.
+    pub implemented_elsewhere: BTreeSet<ServiceKey>,
+    /// The time that creations are stamped with, in seconds since the Unix epoch; none if the platform tells none.
+    pub now: Option<i64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            name: "memory".to_owned(),
+            class: ClassRule::Unset,
+            holds_resources: true,
+            uses_nodes: true,
+            reads_annotations: None,
+            publishes_annotation: None,
+            address: AddressKind::Ip(None),
+            provisioning: Provisioning::Instant,
+            quota: None,
+            implemented_elsewhere: BTreeSet::new(),
+            now: Some(1_700_000_000),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The in-memory cloud does what tests of a controller order.
+
+use std::time::Duration;
+
+use cloud_provider::testing::*;
+use cloud_provider::{CloudLoadBalancer, Error, ErrorClass, Outcome, ServiceKey};
+use futures::StreamExt;
+use tokio::sync::oneshot;
+
+async fn started(cloud: &MemoryCloud) -> std::sync::Arc<MemoryProvider> {
+    let provider = cloud.provider();
+    provider.resume(&[]).await.unwrap();
+    provider
+}
+
+#[tokio::test]
+async fn a_failure_is_ordered_by_call_and_by_point() {
+    let cloud = MemoryCloud::new();
+    let provider = started(&cloud).await;
+    let wanted = request(&a_service().build(), &nodes(2));
+
+    cloud.fail(Calls::of(Method::Ensure).nth(2), Point::Before, ErrorClass::Denied);
+    cloud.fail(Calls::of(Method::Ensure).nth(3), Point::Midway, Fault::throttled_for(Duration::from_secs(7)));
+    cloud.fail(Calls::of(Method::Ensure).nth(4), Point::After, ErrorClass::Transient);
+    let other = request(&a_service_named("default", "api").build(), &nodes(2));
+    assert!(provider.ensure(&other).await.is_ok());
+    assert_eq!(provider.ensure(&wanted).await.unwrap_err().class(), ErrorClass::Denied);
+    assert_eq!((cloud.load_balancers().len(), cloud.firewalls().len()), (1, 1));
+    let throttled = provider.ensure(&wanted).await.unwrap_err();
+    assert!(matches!(throttled, Error::Throttled { retry_after: Some(wait), .. } if wait.as_secs() == 7));
+    assert_eq!((cloud.load_balancers().len(), cloud.firewalls().len()), (1, 2), "it died half-way");
+    assert!(provider.ensure(&wanted).await.is_err());
+    assert_eq!(cloud.load_balancers().len(), 2, "only the reply was lost");
+    assert!(provider.ensure(&wanted).await.is_ok());
+    assert_eq!(cloud.count(Method::Ensure), 5);
+    assert_eq!(cloud.count_about(Method::Ensure, &ServiceKey::new("default", "web")), 4);
+}
+
+#[tokio::test]
+async fn a_call_waits_at_a_gate_and_may_be_dropped_there() {
+    let cloud = MemoryCloud::new();
+    let provider = started(&cloud).await;
+    let wanted = request(&a_service().build(), &nodes(2));
+    let gate = cloud.hold(Calls::next(Method::Ensure), Point::Midway);
+
+    let (give_up, gave_up) = oneshot::channel::<()>();
+    let dropped = tokio::spawn({
+        let (provider, wanted) = (provider.clone(), wanted.clone());
+        async move {
+            tokio::select! {
+                _ = provider.ensure(&wanted) => panic!("the gate is closed"),
+                _ = gave_up => {}
+            }
+        }
+    });
+    cloud.started(Method::Ensure, 1).await;
+    assert_eq!(cloud.calls().last().unwrap().state, CallState::Running);
+    give_up.send(()).unwrap();
+    dropped.await.unwrap();
+    assert_eq!(cloud.calls().last().unwrap().state, CallState::Dropped);
+    gate.release();
+    assert!(provider.ensure(&wanted).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_call_takes_its_time_by_tokios_clock() {
+    let cloud = MemoryCloud::new();
+    let provider = started(&cloud).await;
+    cloud.slow(Calls::any(), Point::Before, Duration::from_secs(30));
+    let before = tokio::time::Instant::now();
+    provider.list().await.unwrap();
+    assert!(before.elapsed() >= Duration::from_secs(30));
+    cloud.heal();
+}
+
+#[tokio::test]
+async fn a_load_balancer_that_becomes_active_wakes_its_service() {
+    let cloud =
+        MemoryCloud::with(Settings { provisioning: Provisioning::UntilActivated, ..Settings::default() });
+    let provider = cloud.provider();
+    let mut wakeups = provider.wakeups();
+    provider.resume(&[]).await.unwrap();
+    let wanted = request(&a_service().build(), &nodes(1));
+    assert!(matches!(provider.ensure(&wanted).await, Ok(Outcome::Pending(_))));
+    cloud.activate_all();
+    assert_eq!(wakeups.next().await, Some(ServiceKey::new("default", "web")));
+    assert!(matches!(provider.ensure(&wanted).await, Ok(Outcome::Ready(_))));
+}
+
+#[tokio::test]
+async fn a_quota_is_kept_and_nothing_half_made_is_left() {
+    let cloud = MemoryCloud::with(Settings { quota: Some(0), ..Settings::default() });
+    let provider = started(&cloud).await;
+    let wanted = request(&a_service().build(), &nodes(1));
+    assert_eq!(provider.ensure(&wanted).await.unwrap_err().class(), ErrorClass::Quota);
+    assert!(cloud.is_empty());
+    cloud.change(|settings| settings.quota = Some(1));
+    assert!(provider.ensure(&wanted).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_caller_that_breaks_the_contract_is_complained_about() {
+    let cloud = MemoryCloud::new();
+    let provider = cloud.provider();
+    let wanted = request(&a_service().build(), &nodes(1));
+    provider.ensure(&wanted).await.unwrap();
+    assert_eq!(cloud.complaints().len(), 1, "{:?}", cloud.complaints());
+    provider.resume(&[]).await.unwrap();
+    let (first, second) = futures::join!(provider.ensure(&wanted), provider.delete(&wanted.service().id));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(cloud.complaints().len(), 2, "{:?}", cloud.complaints());
+}
