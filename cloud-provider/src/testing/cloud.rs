@@ -33,6 +33,7 @@ struct State {
     processes: usize,
     calls: Vec<Call>,
     orders: Vec<Order>,
+    failed_by_order: usize,
     complaints: Vec<String>,
     wakeups: Vec<mpsc::UnboundedSender<ServiceKey>>,
 }
@@ -134,9 +135,11 @@ impl MemoryCloud {
         self.order(calls, point, Interference::Sleep(time));
     }
 
-    /// Forgets all of the above, for calls to come.
-    pub fn heal(&self) {
-        self.lock().orders.clear();
+    /// Forgets all of the above, for calls to come. How many calls failed by order since the last time.
+    pub fn heal(&self) -> usize {
+        let mut state = self.lock();
+        state.orders.clear();
+        std::mem::take(&mut state.failed_by_order)
     }
 
     fn order(&self, calls: Calls, point: Point, interference: Interference) {
@@ -243,7 +246,10 @@ impl RunningCall {
     pub(super) async fn reach(&self, point: Point) -> Result<(), Error> {
         tokio::task::yield_now().await;
         for (_, interference) in self.meets.iter().filter(|(at, _)| *at == point) {
-            interference.meet().await?;
+            if let Err(error) = interference.meet().await {
+                self.cloud.lock().failed_by_order += 1;
+                return Err(error);
+            }
         }
         Ok(())
     }

@@ -1,13 +1,17 @@
-//! For tests: builders and an in-memory cloud.
+//! For tests: builders, an in-memory cloud, and the conformance suite.
 //!
 //! * [`a_service`], [`a_node`], [`nodes`] and [`request`] build what a provider is handed, with defaults.
 //! * [`MemoryCloud`] is a cloud in memory. Its [`MemoryProvider`] is the trait in its plainest form, and a
 //!   provider for a controller's tests: it can be told to fail, to wait, to lose a reply, or to die half-way.
+//! * [`conformance`](conformance::conformance) checks a provider against the contract; its author writes a
+//!   [`Harness`]. [`MemoryHarness`] is the one for the cloud in memory, and for wrappers.
 
 mod builders;
 mod calls;
 mod cloud;
+pub mod conformance;
 mod faults;
+mod harness;
 mod memory;
 mod settings;
 mod world;
@@ -15,7 +19,9 @@ mod world;
 pub use builders::{NodeBuilder, ServiceBuilder, a_node, a_service, a_service_named, nodes, request};
 pub use calls::{Call, CallState, Method};
 pub use cloud::MemoryCloud;
+pub use conformance::{Failure, Harness};
 pub use faults::{Calls, Fault, Gate, Point};
+pub use harness::MemoryHarness;
 pub use memory::MemoryProvider;
 pub use settings::{AddressKind, Provisioning, Settings};
 pub use world::{Firewall, Forwarding, LoadBalancer};

@@ -1,0 +1,118 @@
+//! The contract of [`CloudLoadBalancer`] as a suite that every provider, and every wrapper around one, runs.
+//!
+//! A provider's author implements [`Harness`], which says how to start the provider and what is outside it, and
+//! calls [`conformance`] from a test. Each clause is a function of its own, so that one can be run alone. A
+//! clause fails by a panic that names it, what it expected and what happened.
+//!
+//! The suite plays the controller: it resumes each new process with all Services, writes what an `ensure`
+//! publishes into the Service's status, as the API server would store it, and never has one Service in two calls.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::builders;
+use crate::node::NodeSet;
+use crate::provider::CloudLoadBalancer;
+use crate::service::ServiceView;
+
+mod delete;
+mod ensure;
+mod failure;
+mod nodes;
+mod report;
+mod restart;
+mod stage;
+
+/// One call of the provider to the outside that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which of the provider's outside calls from now on, counted from 1.
+    pub call: usize,
+    /// Whether the call takes effect and only its reply is lost.
+    pub reply_lost: bool,
+}
+
+/// What the suite has to know of a provider.
+///
+/// One harness is one outside world. All clauses may run on it one after the other: each takes away what it made.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// Starts a new process of the provider on the same outside world; the one before is dead. It remembers
+    /// nothing of it but what is outside. The suite calls [`resume`](CloudLoadBalancer::resume).
+    async fn start(&self) -> Arc<dyn CloudLoadBalancer>;
+
+    /// A Service that the provider claims and can serve, each name another one; the class, annotations and
+    /// ports are the provider's to choose.
+    fn service(&self, name: &str) -> ServiceView {
+        builders::a_service_named("conformance", name).build()
+    }
+
+    /// The same Service after a user's edit that the provider has to act on, if any edit makes it act, and that
+    /// keeps its address.
+    fn edited(&self, service: &ServiceView) -> ServiceView {
+        let mut edited = service.clone();
+        edited.ports.iter_mut().for_each(|port| port.node_port = port.node_port.map(|number| number + 1));
+        edited
+    }
+
+    /// A Service that wants a load balancer and is not the provider's to serve; none if it serves all.
+    fn foreign(&self, name: &str) -> Option<ServiceView> {
+        Some(
+            builders::a_service_named("conformance", name).class("conformance.example/somebody-else").build(),
+        )
+    }
+
+    /// So many nodes; a smaller set is part of a larger one.
+    fn nodes(&self, count: usize) -> NodeSet {
+        builders::nodes(count)
+    }
+
+    /// Lets the outside world move on, so that what is pending comes nearer to being ready.
+    async fn settle(&self) {}
+
+    /// Orders one failure, in place of the one ordered before. False if the provider makes no calls that can
+    /// fail; then the clauses about failures have nothing to check.
+    fn fail(&self, _failure: Failure) -> bool {
+        false
+    }
+
+    /// Takes the order back. Whether the failure happened.
+    fn heal(&self) -> bool {
+        false
+    }
+
+    /// Everything of ours that exists outside, half-made things included, in words; looked up by other means
+    /// than the provider's own [`list`](CloudLoadBalancer::list) where there are other means.
+    async fn leftovers(&self) -> Vec<String>;
+}
+
+/// Declares the clauses once, so that none is exported and not run.
+macro_rules! clauses {
+    ($($module:ident: $($clause:ident),+;)+) => {
+        $(pub use $module::{$($clause),+};)+
+
+        /// Runs every clause, one after the other, on one outside world.
+        ///
+        /// # Panics
+        /// At the first clause that the provider does not keep.
+        pub async fn conformance(harness: &dyn Harness) {
+            $($($clause(harness).await;)+)+
+        }
+    };
+}
+
+clauses! {
+    report: claims_are_stable, get_agrees_with_ensure, plan_changes_nothing, list_shows_what_was_ensured;
+    ensure: ensure_is_idempotent, pending_becomes_ready, an_edit_converges, a_dropped_ensure_can_be_repeated,
+        services_do_not_disturb_each_other;
+    delete: delete_of_the_absent_is_success, delete_leaves_nothing, delete_of_the_pending_leaves_nothing,
+        ensure_after_delete_makes_it_anew, delete_needs_no_spec, delete_keeps_a_namesake,
+        a_dropped_delete_can_be_repeated;
+    nodes: nodes_come_and_go, no_nodes_is_no_error, update_nodes_creates_nothing;
+    restart: a_restart_keeps_addresses, a_restart_finds_what_was_not_published, resume_may_be_repeated,
+        a_taken_address_is_not_given, wakeups_can_be_taken;
+    failure: a_failed_ensure_can_be_repeated, a_failed_ensure_can_be_deleted, a_failed_edit_keeps_serving,
+        a_failed_delete_can_be_repeated, a_failed_update_of_nodes_can_be_repeated,
+        a_failed_resume_can_be_repeated, a_failed_list_is_no_list;
+}

@@ -1,0 +1,353 @@
+//! Each clause of the suite catches the provider that breaks it: providers with one flaw each, built around the
+//! in-memory one, fail the clause that names the flaw.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cloud_provider::testing::{MemoryHarness, MemoryProvider, Provisioning, Settings, conformance};
+use cloud_provider::*;
+
+/// What is wrong with a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    None,
+    ClaimsEverything,
+    ClaimsOnlyWhatItHasNotServed,
+    GetInventsTheAbsent,
+    GetForgetsAnnotations,
+    PlanWrites,
+    PlanIsNeverEmpty,
+    PlanIsAlwaysEmpty,
+    ListMissesOne,
+    ListForgetsTheUid,
+    EnsureMakesAnew,
+    NeverReady,
+    PendingWithoutWakeup,
+    PendingWithoutReason,
+    EnsureStaysBusyWhenDropped,
+    EnsureGivesEverybodyTheSame,
+    DeleteOfTheAbsentFails,
+    DeleteDoesNothing,
+    DeleteRefusesThePending,
+    EnsureOnlyOnce,
+    DeleteOnlyWhatThisProcessMade,
+    DeleteByKey,
+    DeleteByGet,
+    DeleteStaysBusyWhenDropped,
+    UpdateNodesDoesNothing,
+    UpdateNodesFailsWithoutNodes,
+    UpdateNodesCreates,
+    EnsureNeedsNodes,
+    ResumeDeletesEverything,
+    ResumeDeletesWhatIsNotPublished,
+    ResumeOnlyOnce,
+    GivesWhatOthersPublish,
+    WakesStrangers,
+    EnsureIgnoresEdits,
+    EnsureDeletesOnFailure,
+    EnsureSwallowsFailures,
+    DeleteSwallowsFailures,
+    UpdateNodesSwallowsFailures,
+    ResumeGivesUpAfterAFailure,
+    ListSwallowsFailures,
+}
+
+struct Mutant {
+    inner: Arc<MemoryProvider>,
+    flaw: Flaw,
+    /// Memory of this process, as the flaws use it.
+    seen: Mutex<BTreeSet<ServiceId>>,
+    busy: AtomicBool,
+    resumed: AtomicUsize,
+}
+
+impl Mutant {
+    fn saw(&self, service: &ServiceId) -> bool {
+        !self.seen.lock().unwrap().insert(service.clone())
+    }
+
+    fn has_seen(&self, service: &ServiceId) -> bool {
+        self.seen.lock().unwrap().contains(service)
+    }
+
+    /// Runs under a flag that a dropped call leaves set.
+    async fn busily<T>(&self, work: impl Future<Output = Result<T, Error>> + Send) -> Result<T, Error> {
+        if self.busy.swap(true, Ordering::Relaxed) {
+            return Err(Error::transient("still busy"));
+        }
+        let result = work.await;
+        self.busy.store(false, Ordering::Relaxed);
+        result
+    }
+}
+
+fn pending(reason: &str, after: Option<Duration>) -> Outcome {
+    let (reason, why) = (reason.to_owned(), "it takes time".to_owned());
+    Outcome::Pending(Pending { reason, why, after, publish: None, notes: Vec::new() })
+}
+
+#[async_trait]
+impl CloudLoadBalancer for Mutant {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn claims(&self, service: &ServiceView) -> bool {
+        match self.flaw {
+            Flaw::ClaimsEverything => true,
+            Flaw::ClaimsOnlyWhatItHasNotServed => service.published.is_empty(),
+            _ => self.inner.claims(service),
+        }
+    }
+
+    fn holds_resources(&self) -> bool {
+        self.inner.holds_resources()
+    }
+
+    fn reads_annotation(&self, key: &str) -> bool {
+        self.inner.reads_annotation(key)
+    }
+
+    fn uses_nodes(&self) -> bool {
+        self.inner.uses_nodes()
+    }
+
+    async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
+        let times = self.resumed.fetch_add(1, Ordering::Relaxed);
+        if times > 0 && matches!(self.flaw, Flaw::ResumeOnlyOnce | Flaw::ResumeGivesUpAfterAFailure) {
+            return Err(Error::transient("resumed already"));
+        }
+        self.inner.resume(services).await?;
+        for service in services {
+            if self.flaw == Flaw::ResumeDeletesEverything
+                || self.flaw == Flaw::ResumeDeletesWhatIsNotPublished && service.published.is_empty()
+            {
+                self.inner.delete(&service.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
+        let found = self.inner.get(service).await?;
+        Ok(match self.flaw {
+            Flaw::GetInventsTheAbsent => Some(found.unwrap_or_default()),
+            Flaw::GetForgetsAnnotations => {
+                found.map(|it| Published { annotations: Default::default(), ..it })
+            }
+            _ => found,
+        })
+    }
+
+    async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
+        let service = request.service();
+        match self.flaw {
+            Flaw::EnsureMakesAnew => self.inner.delete(&service.id).await?,
+            Flaw::EnsureOnlyOnce if self.saw(&service.id) && self.inner.get(service).await?.is_none() => {
+                return Err(Error::transient("it was made already"));
+            }
+            Flaw::EnsureIgnoresEdits => {
+                if let Some(found) = self.inner.get(service).await?.filter(|it| !it.ingress.is_empty()) {
+                    return Ok(Outcome::ready(found));
+                }
+            }
+            Flaw::EnsureNeedsNodes if request.nodes().is_empty() => return Err(Error::transient("no nodes")),
+            Flaw::EnsureStaysBusyWhenDropped => return self.busily(self.inner.ensure(request)).await,
+            _ => {}
+        }
+        let outcome = self.inner.ensure(request).await;
+        if matches!(outcome, Ok(Outcome::Ready(_))) {
+            self.saw(&service.id);
+        }
+        match self.flaw {
+            Flaw::NeverReady => Ok(pending("Provisioning", Some(Duration::from_secs(1)))),
+            Flaw::PendingWithoutWakeup => Ok(pending("Provisioning", None)),
+            Flaw::PendingWithoutReason => Ok(pending("not yet", Some(Duration::from_secs(1)))),
+            Flaw::EnsureGivesEverybodyTheSame | Flaw::GivesWhatOthersPublish => {
+                Ok(Outcome::ready(Published::addresses(["192.0.2.1".parse().unwrap()])))
+            }
+            Flaw::EnsureDeletesOnFailure if outcome.is_err() => {
+                self.inner.delete(&service.id).await?;
+                outcome
+            }
+            Flaw::EnsureSwallowsFailures if outcome.is_err() => Ok(Outcome::ready(Published::default())),
+            _ => outcome,
+        }
+    }
+
+    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
+        match self.flaw {
+            Flaw::UpdateNodesDoesNothing => Ok(()),
+            Flaw::UpdateNodesFailsWithoutNodes if request.nodes().is_empty() => {
+                Err(Error::transient("no nodes"))
+            }
+            Flaw::UpdateNodesCreates => self.inner.ensure(request).await.map(|_| ()),
+            Flaw::UpdateNodesSwallowsFailures => {
+                // Thinks that what was tried was done.
+                if self.saw(&request.service().id) {
+                    return Ok(());
+                }
+                let _ = self.inner.update_nodes(request).await;
+                Ok(())
+            }
+            _ => self.inner.update_nodes(request).await,
+        }
+    }
+
+    async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
+        let owned = self.inner.list().await?;
+        let ours = owned.iter().any(|it| it.service == *service);
+        match self.flaw {
+            Flaw::DeleteOfTheAbsentFails if !ours => Err(Error::transient("not found")),
+            Flaw::DeleteDoesNothing => Ok(()),
+            Flaw::DeleteRefusesThePending if ours && !self.has_seen(service) => {
+                Err(Error::transient("not yet"))
+            }
+            Flaw::DeleteOnlyWhatThisProcessMade if !self.has_seen(service) => Ok(()),
+            Flaw::DeleteByKey => {
+                for it in owned.iter().filter(|it| it.service.key == service.key) {
+                    self.inner.delete(&it.service).await?;
+                }
+                Ok(())
+            }
+            Flaw::DeleteByGet
+                if !owned.iter().any(|it| it.service == *service && it.resource.starts_with("load")) =>
+            {
+                Ok(())
+            }
+            Flaw::DeleteStaysBusyWhenDropped => self.busily(self.inner.delete(service)).await,
+            Flaw::DeleteSwallowsFailures => {
+                let _ = self.inner.delete(service).await;
+                Ok(())
+            }
+            _ => self.inner.delete(service).await,
+        }
+    }
+
+    fn wakeups(&self) -> WakeupStream {
+        match self.flaw {
+            Flaw::WakesStrangers => Box::pin(futures::stream::iter([ServiceKey::new("nobody", "nothing")])),
+            _ => self.inner.wakeups(),
+        }
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        let plan = self.inner.plan(request).await?;
+        match self.flaw {
+            Flaw::PlanWrites => {
+                self.inner.ensure(request).await?;
+            }
+            Flaw::PlanIsAlwaysEmpty => return Ok(Plan::default()),
+            Flaw::PlanIsNeverEmpty if plan.is_empty() => {
+                return Ok(Plan {
+                    steps: vec![Step::new(Verb::Change, "load balancer", "it", "to be sure")],
+                });
+            }
+            _ => {}
+        }
+        Ok(plan)
+    }
+
+    async fn list(&self) -> Result<Vec<Owned>, Error> {
+        let listed = self.inner.list().await;
+        match self.flaw {
+            Flaw::ListSwallowsFailures => Ok(listed.unwrap_or_default()),
+            Flaw::ListMissesOne => {
+                let mut listed = listed?;
+                let last = listed.iter().map(|it| it.service.clone()).max();
+                listed.retain(|it| Some(&it.service) != last.as_ref());
+                Ok(listed)
+            }
+            Flaw::ListForgetsTheUid => {
+                let mut listed = listed?;
+                listed.iter_mut().for_each(|it| it.service.uid.clear());
+                Ok(listed)
+            }
+            _ => listed,
+        }
+    }
+}
+
+fn with(flaw: Flaw) -> MemoryHarness {
+    let provisioning = match flaw {
+        Flaw::DeleteRefusesThePending => Provisioning::UntilActivated,
+        _ => Provisioning::Instant,
+    };
+    let publishes_annotation = Some("memory.example/load-balancer".to_owned());
+    MemoryHarness::wrapping(
+        Settings { provisioning, publishes_annotation, ..Settings::default() },
+        move |inner| {
+            let (seen, busy, resumed) = Default::default();
+            Arc::new(Mutant { inner, flaw, seen, busy, resumed })
+        },
+    )
+}
+
+/// What the clause says of a provider with this flaw; none if it lets it pass.
+macro_rules! verdict {
+    ($clause:ident, $flaw:expr) => {{
+        let harness = with($flaw);
+        match tokio::spawn(async move { conformance::$clause(&harness).await }).await {
+            Ok(()) => None,
+            Err(error) => {
+                let panic = error.into_panic();
+                let text = panic.downcast_ref::<String>().cloned();
+                Some(text.unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string()))
+            }
+        }
+    }};
+}
+
+macro_rules! caught {
+    ($($clause:ident: $($flaw:ident),+;)+) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $clause() {
+                assert_eq!(verdict!($clause, Flaw::None), None);
+                $(
+                    let verdict = verdict!($clause, Flaw::$flaw).expect(stringify!($flaw));
+                    let expected = concat!("conformance clause ", stringify!($clause), ": expected ");
+                    assert!(verdict.starts_with(expected), "{}: {verdict}", stringify!($flaw));
+                )+
+            }
+        )+
+    };
+}
+
+caught! {
+    claims_are_stable: ClaimsEverything, ClaimsOnlyWhatItHasNotServed;
+    get_agrees_with_ensure: GetInventsTheAbsent, GetForgetsAnnotations;
+    plan_changes_nothing: PlanWrites, PlanIsNeverEmpty, PlanIsAlwaysEmpty;
+    list_shows_what_was_ensured: ListMissesOne, ListForgetsTheUid;
+    ensure_is_idempotent: EnsureMakesAnew, PlanIsNeverEmpty;
+    pending_becomes_ready: NeverReady, PendingWithoutWakeup, PendingWithoutReason;
+    an_edit_converges: EnsureIgnoresEdits, EnsureMakesAnew;
+    a_dropped_ensure_can_be_repeated: EnsureStaysBusyWhenDropped;
+    services_do_not_disturb_each_other: EnsureGivesEverybodyTheSame;
+    delete_of_the_absent_is_success: DeleteOfTheAbsentFails;
+    delete_leaves_nothing: DeleteDoesNothing, DeleteOfTheAbsentFails;
+    delete_of_the_pending_leaves_nothing: DeleteRefusesThePending;
+    ensure_after_delete_makes_it_anew: EnsureOnlyOnce;
+    delete_needs_no_spec: DeleteOnlyWhatThisProcessMade;
+    delete_keeps_a_namesake: DeleteByKey;
+    a_dropped_delete_can_be_repeated: DeleteStaysBusyWhenDropped;
+    nodes_come_and_go: UpdateNodesDoesNothing, UpdateNodesFailsWithoutNodes;
+    no_nodes_is_no_error: EnsureNeedsNodes;
+    update_nodes_creates_nothing: UpdateNodesCreates;
+    a_restart_keeps_addresses: ResumeDeletesEverything;
+    a_restart_finds_what_was_not_published: ResumeDeletesWhatIsNotPublished;
+    resume_may_be_repeated: ResumeOnlyOnce;
+    a_taken_address_is_not_given: GivesWhatOthersPublish;
+    wakeups_can_be_taken: WakesStrangers;
+    a_failed_ensure_can_be_repeated: EnsureSwallowsFailures;
+    a_failed_ensure_can_be_deleted: DeleteByGet;
+    a_failed_edit_keeps_serving: EnsureDeletesOnFailure;
+    a_failed_delete_can_be_repeated: DeleteSwallowsFailures;
+    a_failed_update_of_nodes_can_be_repeated: UpdateNodesSwallowsFailures;
+    a_failed_resume_can_be_repeated: ResumeGivesUpAfterAFailure;
+    a_failed_list_is_no_list: ListSwallowsFailures;
+}
