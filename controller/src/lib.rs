@@ -1,1 +1,3 @@
-//! controller
+//! The generic service controller.
+
+pub mod leader;
