@@ -41,6 +41,7 @@ pub mod decide;
 mod error;
 pub mod events;
 pub mod finalizer;
+pub mod leader;
 pub mod nodes;
 pub mod reconcile;
 pub mod retry;

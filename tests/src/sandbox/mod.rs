@@ -11,7 +11,7 @@ use std::sync::Arc;
 use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, PostParams};
-use provider_bare::{BareConfig, BareProvider, PoolSource};
+use provider_bare::{BareConfig, BareProvider};
 use serde_json::json;
 use thiserror::Error;
 
@@ -75,10 +75,8 @@ impl Sandbox {
             let node = serde_json::from_value(node).map_err(kube::Error::SerdeError)?;
             nodes.create(&PostParams::default(), &node).await?;
         }
-        let bare = BareProvider::new(BareConfig {
-            pools: PoolSource::Cluster { client: client.clone(), namespace: None },
-            ..BareConfig::default()
-        });
+        let bare = BareProvider::new(BareConfig::default(), Some(client.clone()))
+            .map_err(|error| SandboxError::Unexpected(error.to_string()))?;
         let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![Arc::new(bare)];
         let running = Running::start(client.clone(), providers, controller::Config::default());
         Ok(Sandbox { plane, client, running, examples: examples.to_owned() })

@@ -128,11 +128,15 @@ async fn weakness_06_a_service_that_lost_its_finalizer_and_was_deleted_leaves_no
     cluster.until_published("web").await;
     // Every way back is held up, so that the deletion is certain to find no finalizer.
     cluster.delete("web").await;
-    cluster.services().patch(
-        "web",
-        &kube::api::PatchParams::default(),
-        &kube::api::Patch::Merge(json!({ "metadata": { "finalizers": null } })),
-    ).await.ok();
+    cluster
+        .services()
+        .patch(
+            "web",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(json!({ "metadata": { "finalizers": null } })),
+        )
+        .await
+        .ok();
 
     cluster.until_gone("web").await;
     eventually("nothing is left in the cloud", || cloud.is_empty()).await;
@@ -204,7 +208,8 @@ async fn weakness_04_another_controllers_finalizer_survives_ours() {
     eventually("the deletion is under way", || cloud.count(Method::Delete) > 0).await;
 
     // Somebody adds theirs while ours is on its way out.
-    let both = json!({ "metadata": { "finalizers": [controller::finalizer::FINALIZER, "example.com/theirs"] } });
+    let both =
+        json!({ "metadata": { "finalizers": [controller::finalizer::FINALIZER, "example.com/theirs"] } });
     cluster.change("web", both).await;
     gate.release();
 
@@ -231,8 +236,8 @@ async fn weakness_09_an_orphan_is_deleted_when_the_operator_asked_for_it() {
         delete: true,
         ..Default::default()
     };
-    let running = cluster
-        .run_with(vec![cloud.provider()], controller::Config { sweep, ..tests::cluster::quick() });
+    let running =
+        cluster.run_with(vec![cloud.provider()], controller::Config { sweep, ..tests::cluster::quick() });
 
     eventually("the orphan is gone", || cloud.is_empty()).await;
     running.stop().await;
@@ -241,8 +246,10 @@ async fn weakness_09_an_orphan_is_deleted_when_the_operator_asked_for_it() {
 #[tokio::test]
 async fn an_orphan_is_only_reported_by_default_and_live_services_are_never_swept() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let sweep =
-        controller::config::SweepConfig { interval: std::time::Duration::from_millis(20), ..Default::default() };
+    let sweep = controller::config::SweepConfig {
+        interval: std::time::Duration::from_millis(20),
+        ..Default::default()
+    };
     let config = controller::Config { sweep, ..tests::cluster::quick() };
     let running = cluster.run_with(vec![cloud.provider()], config.clone());
     cluster.create("orphan").await;

@@ -49,7 +49,9 @@ async fn a_failure_is_told_once_and_the_condition_shows_it_until_it_has_passed()
     eventually("it was retried", || cloud.count(Method::Ensure) >= 4).await;
     cloud.heal();
 
-    cluster.until("web", "to say that it is well", |s| condition(s, "memory").is_some_and(|c| c.0 == "True")).await;
+    cluster
+        .until("web", "to say that it is well", |s| condition(s, "memory").is_some_and(|c| c.0 == "True"))
+        .await;
     cluster.until_event("web", "EnsuredLoadBalancer").await;
     let warnings: Vec<_> =
         cluster.events("web").await.into_iter().filter(|e| e.1 == "SyncLoadBalancerFailed").collect();
@@ -105,7 +107,9 @@ async fn a_throttled_call_slows_the_provider_down_as_a_whole() {
     cloud.fail(Calls::next(Method::Ensure), Point::Before, Fault::throttled_for(pause));
     let running = cluster.run(cloud.provider());
     cluster.create("first").await;
-    cluster.until("first", "to be throttled", |s| condition(s, "memory").is_some_and(|c| c.1 == "Throttled")).await;
+    cluster
+        .until("first", "to be throttled", |s| condition(s, "memory").is_some_and(|c| c.1 == "Throttled"))
+        .await;
     let throttled = cloud.calls().into_iter().find(|c| c.method == Method::Ensure).unwrap();
 
     cluster.create("second").await;
@@ -129,7 +133,11 @@ async fn a_quota_is_said_plainly_and_retried() {
     cluster.until_published("first").await;
 
     cluster.create("second").await;
-    cluster.until("second", "to hit the quota", |s| condition(s, "memory").is_some_and(|c| c.1 == "QuotaReached")).await;
+    cluster
+        .until("second", "to hit the quota", |s| {
+            condition(s, "memory").is_some_and(|c| c.1 == "QuotaReached")
+        })
+        .await;
     cloud.change(|settings| settings.quota = None);
 
     cluster.until_published("second").await;
@@ -178,7 +186,8 @@ async fn weakness_14_one_slow_service_delays_nobody() {
     let gate = cloud.hold(Calls::of(Method::Ensure).about(&cluster.key("slow")), Point::Before);
     let running = cluster.run(cloud.provider());
     cluster.create("slow").await;
-    eventually("the slow one is under way", || cloud.count_about(Method::Ensure, &cluster.key("slow")) == 1).await;
+    eventually("the slow one is under way", || cloud.count_about(Method::Ensure, &cluster.key("slow")) == 1)
+        .await;
 
     for name in ["a", "b", "c"] {
         cluster.create(name).await;

@@ -16,7 +16,8 @@ async fn a_service_of_type_load_balancer_gets_an_address() {
     let balancer = cloud.load_balancer_of(&cluster.key("web")).expect("it exists in the cloud");
     assert_eq!(shown, [balancer.published.to_string()]);
     let service = cluster.service("web").await;
-    let (status, reason, message) = condition(&service, "memory").expect("a condition tells how things stand");
+    let (status, reason, message) =
+        condition(&service, "memory").expect("a condition tells how things stand");
     assert_eq!((status.as_str(), reason.as_str(), message.as_str()), ("True", "Ensured", shown[0].as_str()));
     assert!(has_finalizer(&service), "what exists in the cloud keeps the Service");
     running.stop().await;
@@ -43,7 +44,9 @@ async fn every_protocol_is_passed_on() {
     let running = cluster.run(cloud.provider());
     for protocol in ["TCP", "UDP", "SCTP"] {
         let name = protocol.to_lowercase();
-        cluster.create_with(&name, json!({ "spec": { "ports": [{ "port": 80, "protocol": protocol }] } })).await;
+        cluster
+            .create_with(&name, json!({ "spec": { "ports": [{ "port": 80, "protocol": protocol }] } }))
+            .await;
         cluster.until_published(&name).await;
     }
     assert_eq!(cloud.load_balancers().len(), 3);
@@ -87,7 +90,8 @@ async fn what_the_provider_reads_triggers_an_ensure() {
         let key = cluster.key(name);
         let before = cloud.count_about(Method::Ensure, &key);
         cluster.change(name, change).await;
-        eventually(&format!("{name} is ensured again"), || cloud.count_about(Method::Ensure, &key) > before).await;
+        eventually(&format!("{name} is ensured again"), || cloud.count_about(Method::Ensure, &key) > before)
+            .await;
     }
     running.stop().await;
 }
@@ -109,7 +113,8 @@ async fn weakness_10_bookkeeping_and_unread_annotations_trigger_nothing() {
     cluster.change("web", noise).await;
     // What follows is seen by the same watch, later: when its effect is there, the noise was looked at too.
     cluster.change("web", json!({ "metadata": { "annotations": { "example.com/size": "large" } } })).await;
-    eventually("the size is ensured", || cloud.count_about(Method::Ensure, &cluster.key("web")) > before).await;
+    eventually("the size is ensured", || cloud.count_about(Method::Ensure, &cluster.key("web")) > before)
+        .await;
 
     cluster.create("later").await;
     cluster.until_published("later").await;
@@ -125,7 +130,8 @@ async fn weakness_11_the_family_policy_is_an_input() {
     cluster.until_published("web").await;
     let before = cloud.count_about(Method::Ensure, &cluster.key("web"));
     cluster.change("web", json!({ "spec": { "ipFamilyPolicy": "PreferDualStack" } })).await;
-    eventually("it is ensured again", || cloud.count_about(Method::Ensure, &cluster.key("web")) > before).await;
+    eventually("it is ensured again", || cloud.count_about(Method::Ensure, &cluster.key("web")) > before)
+        .await;
     running.stop().await;
 }
 
@@ -178,7 +184,8 @@ async fn a_wake_up_makes_the_controller_look_again() {
     cluster.until_published("web").await;
     let before = cloud.count_about(Method::Ensure, &cluster.key("web"));
     cloud.wake(&cluster.key("web"));
-    eventually("it is ensured again", || cloud.count_about(Method::Ensure, &cluster.key("web")) > before).await;
+    eventually("it is ensured again", || cloud.count_about(Method::Ensure, &cluster.key("web")) > before)
+        .await;
     assert_eq!(addresses(&cluster.service("web").await).len(), 1);
     running.stop().await;
 }

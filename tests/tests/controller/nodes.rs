@@ -43,7 +43,8 @@ async fn a_node_that_joins_or_leaves_changes_the_targets() {
 #[tokio::test]
 async fn the_exclude_label_takes_a_node_out_and_lets_it_back() {
     let (cluster, cloud, running) = served_with_nodes(&["n1", "n2"]).await;
-    let label = |value| json!({ "metadata": { "labels": { cloud_provider::NodeView::EXCLUDE_LABEL: value } } });
+    let label =
+        |value| json!({ "metadata": { "labels": { cloud_provider::NodeView::EXCLUDE_LABEL: value } } });
     for (value, stays) in [(Some("true"), false), (Some("false"), true), (Some(""), false), (None, true)] {
         cluster.change_node("n2", label(value)).await;
         until_nodes(&cloud, &cluster, if stays { &["n1", "n2"] } else { &["n1"] }).await;
@@ -65,7 +66,9 @@ async fn readiness_cordoning_other_taints_and_other_labels_change_nothing() {
     let (cluster, cloud, running) = served_with_nodes(&["n1", "n2"]).await;
     let before = cloud.count(Method::UpdateNodes);
     cluster.change_node("n2", json!({ "spec": { "unschedulable": true } })).await;
-    cluster.change_node("n2", json!({ "spec": { "taints": [{ "key": "other", "effect": "NoSchedule" }] } })).await;
+    cluster
+        .change_node("n2", json!({ "spec": { "taints": [{ "key": "other", "effect": "NoSchedule" }] } }))
+        .await;
     cluster.change_node("n2", json!({ "metadata": { "labels": { "other": "x" } } })).await;
     let not_ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "False" }] } });
     let patch = kube::api::Patch::Merge(not_ready);

@@ -12,7 +12,8 @@ fn cloud(name: &str, class: ClassRule) -> MemoryCloud {
 #[tokio::test]
 async fn several_providers_each_serve_their_class() {
     let cluster = Cluster::start().await;
-    let (default, special) = (cloud("one", ClassRule::Unset), cloud("two", ClassRule::Exactly("a.b/c".into())));
+    let (default, special) =
+        (cloud("one", ClassRule::Unset), cloud("two", ClassRule::Exactly("a.b/c".into())));
     let running = cluster.run_with(vec![default.provider(), special.provider()], quick());
 
     cluster.create("plain").await;
@@ -105,10 +106,11 @@ async fn a_service_that_changes_hands_is_given_up_by_one_and_served_by_the_other
     let back = json!({ "spec": { "type": "LoadBalancer", "loadBalancerClass": "a.b/c" } });
     cluster.change("web", back).await;
 
-    cluster.until("web", "to be served by the new one", |s| {
-        condition(s, "new").is_some_and(|c| c.0 == "True") && condition(s, "old").is_none()
-    })
-    .await;
+    cluster
+        .until("web", "to be served by the new one", |s| {
+            condition(s, "new").is_some_and(|c| c.0 == "True") && condition(s, "old").is_none()
+        })
+        .await;
     assert!(old.is_empty());
     assert!(has_finalizer(&cluster.service("web").await));
     running.stop().await;

@@ -29,7 +29,8 @@ async fn a_restart_writes_nothing_and_keeps_every_address() {
         after.push(cluster.service(name).await.metadata.resource_version);
     }
     assert_eq!(before, after);
-    let ensured: Vec<_> = cluster.events("a").await.into_iter().filter(|e| e.1 == "EnsuredLoadBalancer").collect();
+    let ensured: Vec<_> =
+        cluster.events("a").await.into_iter().filter(|e| e.1 == "EnsuredLoadBalancer").collect();
     assert!(ensured.len() <= 1, "a restart is no news: {ensured:?}");
 }
 

@@ -12,14 +12,17 @@ async fn source_ranges_that_do_not_parse_open_nothing() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let running = cluster.run(cloud.provider());
 
-    cluster.create_with("web", json!({ "metadata": { "annotations": { RANGES: "10.0.0.0/8, office" } } })).await;
+    cluster
+        .create_with("web", json!({ "metadata": { "annotations": { RANGES: "10.0.0.0/8, office" } } }))
+        .await;
 
     let told = cluster.until_event("web", "SyncLoadBalancerFailed").await;
     for part in [RANGES, "office", "allowed: ", "10.0.0.0/8", "nothing is opened"] {
         assert!(told.contains(part), "{part:?} is missing in {told:?}");
     }
-    let service =
-        cluster.until("web", "to be refused", |s| condition(s, "memory").is_some_and(|c| c.1 == "Invalid")).await;
+    let service = cluster
+        .until("web", "to be refused", |s| condition(s, "memory").is_some_and(|c| c.1 == "Invalid"))
+        .await;
     assert_eq!(addresses(&service), Vec::<String>::new());
     assert!(cloud.is_empty(), "nothing was made");
     running.stop().await;
@@ -35,8 +38,9 @@ async fn a_mistake_in_a_service_that_serves_changes_nothing_but_the_condition() 
     let before = cloud.load_balancer_of(&cluster.key("web")).unwrap();
 
     cluster.change("web", json!({ "metadata": { "annotations": { RANGES: "everybody" } } })).await;
-    let service =
-        cluster.until("web", "to be refused", |s| condition(s, "memory").is_some_and(|c| c.1 == "Invalid")).await;
+    let service = cluster
+        .until("web", "to be refused", |s| condition(s, "memory").is_some_and(|c| c.1 == "Invalid"))
+        .await;
 
     assert_eq!(addresses(&service), shown);
     assert_eq!(cloud.load_balancer_of(&cluster.key("web")), Some(before));
