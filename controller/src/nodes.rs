@@ -168,3 +168,134 @@ fn publish(
         !same
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::testing::{MemoryCloud, Settings};
+    use futures::channel::mpsc;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn node(name: &str, changes: Value) -> Node {
+        let mut object = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {} });
+        for part in ["metadata", "spec", "status"] {
+            if let Value::Object(change) = changes[part].clone() {
+                object[part].as_object_mut().map(|o| o.extend(change.clone())).or_else(|| {
+                    object[part] = change.into();
+                    Some(())
+                });
+            }
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn the_predicates_are_kubernetes_own() {
+        let label = |value: &str| json!({ "metadata": { "labels": { NodeView::EXCLUDE_LABEL: value } } });
+        let ready = |status: &str| json!({ "status": { "conditions": [{ "type": "Ready", "status": status }] } });
+        let taint = |key: &str| json!({ "spec": { "taints": [{ "key": key, "effect": "NoSchedule" }] } });
+        let table = [
+            ("a bare node", json!({}), true),
+            ("ready", ready("True"), true),
+            ("not ready", ready("False"), true),
+            ("cordoned", json!({ "spec": { "unschedulable": true } }), true),
+            ("without a provider ID", json!({ "spec": { "providerID": "" } }), true),
+            ("control plane", json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } }), true),
+            ("another taint", taint("node.kubernetes.io/not-ready"), true),
+            ("about to be removed", taint(NodeView::DELETION_TAINT), false),
+            ("excluded, empty", label(""), false),
+            ("excluded, true", label("true"), false),
+            ("excluded, junk", label("foo"), false),
+            ("not excluded", label("false"), true),
+            ("being deleted", json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } }), false),
+        ];
+        for (title, changes, eligible) in table {
+            assert_eq!(view(&node("n", changes)).is_eligible(), eligible, "{title}");
+        }
+    }
+
+    struct Follow {
+        events: mpsc::UnboundedSender<Event<Node>>,
+        settled: watch::Receiver<Option<Nodes>>,
+    }
+
+    impl Follow {
+        fn start(settings: Settings) -> Self {
+            let (events, stream) = mpsc::unbounded();
+            let (sender, settled) = watch::channel(None);
+            let provider: Arc<dyn CloudLoadBalancer> = MemoryCloud::with(settings).provider();
+            let settle = SettleConfig { quiet: Duration::from_secs(1), at_most: Duration::from_secs(10) };
+            tokio::spawn(follow(stream, vec![provider], settle, sender));
+            Follow { events, settled }
+        }
+
+        fn send(&self, event: Event<Node>) {
+            self.events.unbounded_send(event).unwrap();
+        }
+
+        async fn next(&mut self) -> usize {
+            self.settled.changed().await.unwrap();
+            self.settled.borrow_and_update().as_ref().map_or(0, |nodes| nodes.set.len())
+        }
+
+        async fn listed(mut self, names: &[&str]) -> Self {
+            self.send(Event::Init);
+            for name in names {
+                self.send(Event::InitApply(node(name, json!({}))));
+            }
+            self.send(Event::InitDone);
+            assert_eq!(self.next().await, names.len());
+            self
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_list_counts_at_once_and_a_burst_is_told_once_it_is_quiet() {
+        let mut follow = Follow::start(Settings::default()).listed(&["n1"]).await;
+        let began = Instant::now();
+        for name in ["n2", "n3", "n4"] {
+            follow.send(Event::Apply(node(name, json!({}))));
+        }
+        assert_eq!(follow.next().await, 4);
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endless_change_is_told_at_the_latest_bound() {
+        let mut follow = Follow::start(Settings::default()).listed(&["n0"]).await;
+        let began = Instant::now();
+        let events = follow.events.clone();
+        let churn = tokio::spawn(async move {
+            for i in 1.. {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                if events.unbounded_send(Event::Apply(node(&format!("n{i}"), json!({})))).is_err() {
+                    break;
+                }
+            }
+        });
+        assert!(follow.next().await > 10);
+        assert_eq!(began.elapsed(), Duration::from_millis(10_500), "10 s after the first change");
+        churn.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_provider_reads_is_not_told() {
+        let mut follow = Follow::start(Settings::default()).listed(&["n1"]).await;
+        follow.send(Event::Apply(node("n1", json!({ "metadata": { "labels": { "a": "b" } } }))));
+        follow.send(Event::Apply(node("n1", json!({ "spec": { "unschedulable": true } }))));
+        let silent = tokio::time::timeout(Duration::from_secs(60), follow.next()).await;
+        assert!(silent.is_err(), "a label and a cordon were told");
+        follow.send(Event::Apply(node("n1", json!({ "spec": { "providerID": "a://1" } }))));
+        assert_eq!(follow.next().await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_missing_from_a_new_list_are_gone() {
+        let mut follow = Follow::start(Settings::default()).listed(&["n1", "n2"]).await;
+        follow.send(Event::Init);
+        follow.send(Event::InitApply(node("n2", json!({}))));
+        follow.send(Event::InitDone);
+        assert_eq!(follow.next().await, 1);
+    }
+}

@@ -285,3 +285,122 @@ impl kube::Resource for Tracked {
         &mut self.meta
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::testing::MemoryCloud;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn service(spec: Value) -> Service {
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": "web", "namespace": "ns", "uid": "u1" },
+            "spec": {
+                "type": "LoadBalancer",
+                "ports": [{ "port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 8080 }],
+                "ipFamilies": ["IPv4"], "clusterIPs": ["10.0.0.1"], "externalTrafficPolicy": "Cluster",
+            },
+        });
+        if let (Value::Object(into), Value::Object(from)) = (&mut object["spec"], spec) {
+            into.extend(from);
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn whatever_a_provider_reads_is_in_the_fingerprint() {
+        let provider = MemoryCloud::new().provider();
+        let fingerprint = |spec| inputs(&view(&service(spec)), provider.as_ref());
+        let plain = fingerprint(json!({}));
+        let port = |changes: Value| {
+            let mut port = json!({ "port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 8080 });
+            port.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            json!({ "ports": [port] })
+        };
+        let changes = [
+            ("type is not an input of its own", json!({}), true),
+            ("port", port(json!({ "port": 81 })), false),
+            ("port name", port(json!({ "name": "http" })), false),
+            ("protocol", port(json!({ "protocol": "UDP" })), false),
+            ("node port", port(json!({ "nodePort": 30081 })), false),
+            ("target port", port(json!({ "targetPort": 9090 })), false),
+            ("named target port", port(json!({ "targetPort": "http" })), false),
+            ("app protocol", port(json!({ "appProtocol": "http" })), false),
+            ("source ranges", json!({ "loadBalancerSourceRanges": ["10.0.0.0/8"] }), false),
+            ("affinity", json!({ "sessionAffinity": "ClientIP" }), false),
+            ("load balancer IP", json!({ "loadBalancerIP": "192.0.2.1" }), false),
+            ("traffic policy", json!({ "externalTrafficPolicy": "Local" }), false),
+            ("health check", json!({ "healthCheckNodePort": 31000 }), false),
+            ("second family", json!({ "ipFamilies": ["IPv4", "IPv6"] }), false),
+            ("cluster IPs", json!({ "clusterIPs": ["10.0.0.1", "fd00::1"] }), false),
+            ("family policy", json!({ "ipFamilyPolicy": "PreferDualStack" }), false),
+            ("selector", json!({ "selector": { "app": "a" } }), false),
+            ("class", json!({ "loadBalancerClass": "a.b/c" }), false),
+            ("internal traffic policy", json!({ "internalTrafficPolicy": "Local" }), true),
+            ("unready endpoints", json!({ "publishNotReadyAddresses": true }), true),
+        ];
+        for (title, change, same) in changes {
+            assert_eq!(fingerprint(change) == plain, same, "{title}");
+        }
+    }
+
+    #[test]
+    fn source_ranges_in_another_order_are_the_same_input() {
+        let provider = MemoryCloud::new().provider();
+        let fingerprint = |ranges: Value| {
+            inputs(&view(&service(json!({ "loadBalancerSourceRanges": ranges }))), provider.as_ref())
+        };
+        assert_eq!(
+            fingerprint(json!(["10.0.0.0/8", "11.0.0.0/8"])),
+            fingerprint(json!(["11.0.0.0/8", "10.0.0.0/8"]))
+        );
+    }
+
+    #[test]
+    fn what_does_not_parse_is_a_mistake_and_the_rest_is_still_there() {
+        let seen = view(&service(json!({ "loadBalancerSourceRanges": ["10.0.0.0/8", "nonsense"] })));
+        assert_eq!(seen.mistakes.len(), 1);
+        assert_eq!(seen.mistakes[0].field, "spec.loadBalancerSourceRanges[1]");
+        assert!(!seen.source_ranges.allows_all_v4(), "nothing is open that was not asked for");
+        assert_eq!(seen.ports.len(), 1);
+    }
+
+    #[test]
+    fn a_service_that_is_being_deleted_wants_no_load_balancer() {
+        let mut deleting = service(json!({}));
+        assert!(view(&deleting).wants_load_balancer);
+        deleting.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        assert!(!view(&deleting).wants_load_balancer);
+        assert!(Tracked::of(&deleting).is_load_balancer);
+    }
+
+    #[test]
+    fn an_empty_class_is_a_class_and_client_ip_affinity_has_a_default_timeout() {
+        let seen = view(&service(json!({ "loadBalancerClass": "", "sessionAffinity": "ClientIP" })));
+        assert_eq!(seen.class.as_deref(), Some(""));
+        assert_eq!(seen.session_affinity, SessionAffinity::ClientIp { timeout_seconds: 10_800 });
+    }
+
+    #[test]
+    fn a_service_is_interesting_while_it_wants_something_or_bears_a_mark_of_ours() {
+        let interesting = |spec: Value, metadata: Value, status: Value| {
+            let mut object = serde_json::to_value(service(spec)).unwrap();
+            object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+            object["status"] = status;
+            Tracked::of(&serde_json::from_value(object).unwrap()).is_interesting()
+        };
+        let inside = || json!({ "type": "ClusterIP" });
+        let mark = json!({ "conditions": [{
+            "type": crate::status::condition_type("memory"), "status": "True", "reason": "Ensured", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }] });
+        assert!(interesting(json!({}), json!({}), json!({})));
+        assert!(!interesting(inside(), json!({}), json!({})));
+        assert!(interesting(inside(), json!({ "finalizers": [crate::finalizer::FINALIZER] }), json!({})));
+        assert!(!interesting(inside(), json!({ "finalizers": ["example.com/other"] }), json!({})));
+        assert!(interesting(inside(), json!({}), mark));
+    }
+}

@@ -196,3 +196,87 @@ fn ingress_json(entry: &Ingress) -> Value {
     }
     Value::Object(json)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finalizer;
+
+    const NOW: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+
+    fn ensured() -> Record {
+        Record::new("memory", Readiness::True, "Ensured", "192.0.2.1")
+    }
+
+    #[test]
+    fn an_address_is_written_with_the_mode_the_server_would_fill_in() {
+        let mut patch = StatusPatch::default();
+        patch.ingress(&[Ingress::ip("192.0.2.1".parse().unwrap()), Ingress::hostname("lb.example.com")]);
+        assert_eq!(
+            patch.body("u1"),
+            json!({
+                "metadata": { "uid": "u1" },
+                "status": { "loadBalancer": { "ingress": [
+                    { "ip": "192.0.2.1", "ipMode": "VIP" }, { "hostname": "lb.example.com" },
+                ] } },
+            })
+        );
+    }
+
+    #[test]
+    fn no_address_clears_the_list() {
+        let mut patch = StatusPatch::default();
+        patch.ingress(&[]);
+        assert_eq!(patch.body("u1")["status"]["loadBalancer"], json!({ "ingress": null }));
+    }
+
+    #[test]
+    fn the_finalizer_and_the_record_are_one_write_and_name_nobody_elses() {
+        let mut patch = StatusPatch::default();
+        patch.finalizer(finalizer::added("u1"));
+        patch.record(&ensured(), None, NOW);
+        let body = patch.body("u1");
+        assert_eq!(body["metadata"], json!({ "uid": "u1", "finalizers": [finalizer::FINALIZER] }));
+        assert_eq!(body["status"]["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:00Z");
+        assert!(body.get("spec").is_none());
+    }
+
+    #[test]
+    fn removing_takes_off_ours_alone() {
+        let mut patch = StatusPatch::default();
+        patch.finalizer(finalizer::removed("u1"));
+        patch.forget("memory");
+        patch.annotation("example.com/pool", None);
+        assert_eq!(
+            patch.body("u1"),
+            json!({
+                "metadata": {
+                    "uid": "u1",
+                    "$deleteFromPrimitiveList/finalizers": [finalizer::FINALIZER],
+                    "annotations": { "example.com/pool": null },
+                },
+                "status": { "conditions": [
+                    { "$patch": "delete", "type": "memory.cloud-lb-controller/Ready" },
+                ] },
+            })
+        );
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let before = Record { message: "192.0.2.7".into(), ..ensured() };
+        let mut patch = StatusPatch::default();
+        patch.record(&ensured(), Some(&before), NOW);
+        assert_eq!(patch.body("u1")["status"]["conditions"][0].get("lastTransitionTime"), None);
+    }
+
+    #[test]
+    fn nothing_is_written_that_the_service_says_already() {
+        let published = Published::addresses(["192.0.2.1".parse().unwrap()]);
+        let mut seen = cloud_provider::testing::a_service().published_ips(["192.0.2.1"]).build();
+        seen.published[0].ip_mode = Some(IpMode::Vip);
+        let mut patch = StatusPatch::default();
+        publish(&mut patch, &published, &seen);
+        assert!(patch.is_empty());
+    }
+}
