@@ -573,7 +573,7 @@ async fn under_any_faults_whoever_believes_to_lead_is_the_one_holder_in_the_reco
             lines.push(line);
         }
         for tick in 0..6_000 {
-            if tick % 10 == 0 {
+            if tick % 60 == 0 {
                 let line = fastrand::choice(&lines).unwrap();
                 line.always(any_fault());
             }
