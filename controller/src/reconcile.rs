@@ -1,6 +1,6 @@
 //! One turn for one Service: named steps, top to bottom.
 
-mod call;
+pub(crate) mod call;
 mod cleanup;
 mod departed;
 mod serve;
@@ -21,6 +21,7 @@ use crate::watch::Command;
 /// One turn: looks, decides, acts, and says when to look again. Never two at once for one key.
 pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
     let key = tracked.view.id.key.clone();
+    context.turn_begins(&key);
     let release = departed::release(&key, &context).await;
     let rest = if tracked.gone {
         if release.is_none() {

@@ -9,6 +9,7 @@ use super::call::call;
 use super::{Stop, Turn};
 use crate::decide::{Attempt, Done, Operation, ProviderIndex, Seen, Why};
 use crate::finalizer;
+use crate::metrics;
 use crate::retry::Backoff;
 use crate::status::{Readiness, Record, StatusPatch};
 
@@ -30,7 +31,8 @@ impl Turn {
         };
         self.memory.last.provider = Some(provider);
         self.memory.last.woken = false;
-        let result = call(&context, served, served.provider.ensure(&request)).await;
+        let result =
+            call(&context, served, metrics::Operation::ensure, served.provider.ensure(&request)).await;
         match result {
             Ok(Outcome::Ready(ready)) => {
                 self.succeeded(seen, Some(ready.published.clone()));
@@ -148,7 +150,9 @@ impl Turn {
                 return self.failed(provider, seen, Operation::UpdateNodes, mistakes.into()).await;
             }
         };
-        match call(&context, served, served.provider.update_nodes(&request)).await {
+        match call(&context, served, metrics::Operation::update_nodes, served.provider.update_nodes(&request))
+            .await
+        {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
                 if let Some(done) = &mut self.memory.last.done {
                     done.nodes = seen.nodes;

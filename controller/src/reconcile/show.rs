@@ -73,6 +73,7 @@ impl Turn {
         let id = &self.memory.id;
         match self.context.patch_status(&id.key, patch.body(&id.uid)).await {
             Ok(service) => {
+                self.context.metrics.status_written();
                 let written = Arc::new(Tracked::of(&service));
                 self.tracked = written.clone();
                 self.memory.written = Some(written);
