@@ -1,12 +1,34 @@
 //! Leadership of the program: acquire, work, and what to do when it is lost.
 
-use controller::ServiceController;
 use controller::leader::{LeaderConfig, Leadership};
+use controller::{Metrics, ServiceController};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::flags::ElectionFlags;
 use super::run::RunError;
+
+/// The election that the flags describe.
+///
+/// # Errors
+/// What is wrong with the flags.
+pub fn election(
+    client: kube::Client,
+    flags: &ElectionFlags,
+    identity: String,
+) -> Result<Leadership, RunError> {
+    let config = LeaderConfig {
+        lease_duration: flags.leader_elect_lease_duration,
+        renew_deadline: flags.leader_elect_renew_deadline,
+        retry_period: flags.leader_elect_retry_period,
+        ..LeaderConfig::new(
+            &flags.leader_elect_resource_namespace,
+            &flags.leader_elect_resource_name,
+            identity,
+        )
+    };
+    Leadership::new(client, config).map_err(|e| RunError::Flags(e.to_string()))
+}
 
 /// Runs the controller while this process holds the Lease.
 ///
@@ -18,22 +40,10 @@ use super::run::RunError;
 /// When the flags are wrong, the controller cannot run, or leadership was lost.
 pub async fn run(
     controller: ServiceController,
-    client: kube::Client,
-    flags: &ElectionFlags,
-    identity: String,
+    leadership: &Leadership,
+    metrics: &Metrics,
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let config = LeaderConfig {
-        lease_duration: flags.leader_elect_lease_duration,
-        renew_deadline: flags.leader_elect_renew_deadline,
-        retry_period: flags.leader_elect_retry_period,
-        ..LeaderConfig::new(
-            &flags.leader_elect_resource_namespace,
-            &flags.leader_elect_resource_name,
-            identity,
-        )
-    };
-    let leadership = Leadership::new(client, config).map_err(|e| RunError::Flags(e.to_string()))?;
     let (elected, won) = oneshot::channel();
     let work_stop = stop.child_token();
     let leading = async {
@@ -49,9 +59,10 @@ pub async fn run(
         ended = &mut work => return ended.map_err(RunError::Controller),
     };
     tracing::info!("leading");
+    metrics.lead(true);
     let _ = elected.send(());
     let lost = held.lost();
-    tokio::select! {
+    let ended = tokio::select! {
         ended = &mut work => {
             if let Err(error) = held.release().await {
                 tracing::warn!(%error, "the Lease was not released; it runs out by itself");
@@ -63,5 +74,7 @@ pub async fn run(
             work.await.map_err(RunError::Controller)?;
             Err(RunError::LostLeadership)
         }
-    }
+    };
+    metrics.lead(false);
+    ended
 }

@@ -3,7 +3,9 @@
 //! Exit codes: 0 ended as asked; 1 cannot run, or leadership was lost; 2 the command line or a file is wrong.
 
 mod flags;
+mod http;
 mod leading;
+mod logging;
 mod providers;
 mod run;
 mod signals;
@@ -11,9 +13,7 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-
-use flags::{LogFlags, LogFormat, RunFlags};
+use flags::RunFlags;
 
 /// Gives every Kubernetes Service of type LoadBalancer an address
 #[derive(Debug, Parser)]
@@ -59,8 +59,11 @@ pub async fn main() -> ExitCode {
 }
 
 async fn run(flags: RunFlags) -> ExitCode {
-    start_logging(&flags.log);
-    match run::run(flags).await {
+    let log_level = match logging::start(&flags.log) {
+        Ok(log_level) => log_level,
+        Err(reason) => return fail(&format!("--log-level: {reason}"), 2),
+    };
+    match run::run(flags, log_level).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), error.exit_code()),
     }
@@ -69,13 +72,4 @@ async fn run(flags: RunFlags) -> ExitCode {
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("cloud-lb-controller: {message}");
     ExitCode::from(code)
-}
-
-fn start_logging(flags: &LogFlags) {
-    let filter = EnvFilter::new(&flags.log_level);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match flags.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
 }

@@ -1,14 +1,18 @@
 //! `run`: flags to parts, and the parts at work.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use controller::config::SweepConfig;
-use controller::{Config, ServiceController};
+use controller::{Config, Metrics, ServiceController};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use thiserror::Error as ThisError;
 use tokio_util::sync::CancellationToken;
 
 use super::flags::{ClusterFlags, RunFlags};
+use super::http::{self, Shown};
+use super::logging::LogLevel;
 use super::{leading, providers, signals};
 
 /// Why the program ends early; one clear line each.
@@ -23,6 +27,14 @@ pub enum RunError {
     /// There is no usable configuration for the API server.
     #[error("no API server to talk to: {0}; give --kubeconfig FILE, or run in a pod with a service account")]
     NoCluster(String),
+    /// Health and metrics cannot be served.
+    #[error("--http-address {address}: {source}")]
+    Bind {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// Signals cannot be handled.
     #[error("signals cannot be handled: {0}")]
     Signals(std::io::Error),
@@ -40,6 +52,7 @@ impl RunError {
         match self {
             RunError::Flags(_) | RunError::Provider(_) => 2,
             RunError::NoCluster(_)
+            | RunError::Bind { .. }
             | RunError::Signals(_)
             | RunError::Controller(_)
             | RunError::LostLeadership => 1,
@@ -51,27 +64,51 @@ impl RunError {
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(flags: RunFlags) -> Result<(), RunError> {
+pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), RunError> {
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(RunError::Signals)?;
     let client = client(&flags.cluster).await?;
     let identity = identity();
+    let metrics = Arc::new(Metrics::default());
+    let leadership = match flags.election.leader_elect {
+        true => Some(Arc::new(leading::election(client.clone(), &flags.election, identity.clone())?)),
+        false => None,
+    };
+    let shown = Arc::new(Shown {
+        metrics: metrics.clone(),
+        leadership: leadership.clone(),
+        ready: AtomicBool::new(true),
+        log_level,
+    });
+    if let Some(address) = flags.serving.http_address.0 {
+        let bind = |source| RunError::Bind { address, source };
+        http::serve(address, shown.clone()).await.map_err(bind)?;
+    }
+    // Not ready comes first, so that nobody waits for a process that is on its way out.
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        shown.ready.store(false, Ordering::Release);
+    });
     let mut controller = ServiceController::new(client.clone()).config(Config {
         workers: flags.service.concurrent_service_syncs,
         verify: flags.service.verify_interval,
         deadline: flags.service.provider_deadline,
         drain: flags.service.drain_timeout,
         sweep: SweepConfig { delete: flags.service.delete_orphans, ..SweepConfig::default() },
-        identity: identity.clone(),
+        identity,
         ..Config::default()
     });
     for provider in providers::from_flags(&flags, &client)? {
         controller = controller.provider(provider);
     }
-    if flags.election.leader_elect {
-        leading::run(controller, client, &flags.election, identity, stop).await
-    } else {
-        controller.run(stop).await.map_err(RunError::Controller)
+    controller = controller.metrics(metrics.clone());
+    match leadership {
+        Some(leadership) => leading::run(controller, &leadership, &metrics, stop).await,
+        None => {
+            metrics.lead(true);
+            controller.run(stop).await.map_err(RunError::Controller)
+        }
     }
 }
 
