@@ -31,7 +31,7 @@ pub struct RunFlags {
 #[command(next_help_heading = "Services")]
 pub struct ServiceFlags {
     /// Who makes load balancers; several are separated by commas, and the first that claims a Service serves it
-    #[arg(long, env = "CLOUD_PROVIDER", value_delimiter = ',', required = true)]
+    #[arg(long, env = "CLOUD_PROVIDER", value_delimiter = ',')]
     pub cloud_provider: Vec<ProviderName>,
 
     /// How many Services are worked on at once
@@ -62,6 +62,10 @@ pub struct ClusterFlags {
     /// A kubeconfig; without one, $KUBECONFIG, ~/.kube/config or the pod's service account is used
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+
+    /// Flags from a YAML file: a map of flag names, without the dashes, to values
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Which of several replicas acts.

@@ -5,8 +5,8 @@ use controller::{Metrics, ServiceController};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::error::CliError;
 use super::flags::ElectionFlags;
-use super::run::RunError;
 
 /// The election that the flags describe.
 ///
@@ -16,7 +16,7 @@ pub fn election(
     client: kube::Client,
     flags: &ElectionFlags,
     identity: String,
-) -> Result<Leadership, RunError> {
+) -> Result<Leadership, CliError> {
     let config = LeaderConfig {
         lease_duration: flags.leader_elect_lease_duration,
         renew_deadline: flags.leader_elect_renew_deadline,
@@ -27,7 +27,7 @@ pub fn election(
             identity,
         )
     };
-    Leadership::new(client, config).map_err(|e| RunError::Flags(e.to_string()))
+    Leadership::new(client, config).map_err(|e| CliError::Usage(e.to_string()))
 }
 
 /// Runs the controller while this process holds the Lease.
@@ -43,7 +43,7 @@ pub async fn run(
     leadership: &Leadership,
     metrics: &Metrics,
     stop: CancellationToken,
-) -> Result<(), RunError> {
+) -> Result<(), CliError> {
     let (elected, won) = oneshot::channel();
     let work_stop = stop.child_token();
     let leading = async {
@@ -56,7 +56,7 @@ pub async fn run(
     let mut work = std::pin::pin!(work);
     let held = tokio::select! {
         held = leadership.acquire() => held,
-        ended = &mut work => return ended.map_err(RunError::Controller),
+        ended = &mut work => return ended.map_err(CliError::Controller),
     };
     tracing::info!("leading");
     metrics.lead(true);
@@ -67,12 +67,12 @@ pub async fn run(
             if let Err(error) = held.release().await {
                 tracing::warn!(%error, "the Lease was not released; it runs out by itself");
             }
-            ended.map_err(RunError::Controller)
+            ended.map_err(CliError::Controller)
         }
         () = lost.cancelled() => {
             work_stop.cancel();
-            work.await.map_err(RunError::Controller)?;
-            Err(RunError::LostLeadership)
+            work.await.map_err(CliError::Controller)?;
+            Err(CliError::LostLeadership)
         }
     };
     metrics.lead(false);
