@@ -79,7 +79,8 @@ impl Turn {
                 self.memory.written = Some(written);
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Err(Stop::Vanished),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(Stop::Vanished),
+            // A conflict may mean that a namesake has taken its place: the next turn sees who it is.
             Err(error) => {
                 tracing::warn!(service = %id, %error, "the Service's status could not be written");
                 Err(Stop::WriteFailed)

@@ -3,6 +3,7 @@
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
 use serde_json::json;
+use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer};
 
 #[tokio::test]
@@ -182,16 +183,19 @@ async fn a_provider_that_holds_nothing_needs_no_finalizer_and_is_told_of_the_del
 
 #[tokio::test]
 async fn a_deletion_that_a_broken_watch_hid_is_found() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::with_faults().await;
     let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
-    let Some(double) = cluster.plane.double() else { return running.stop().await };
 
-    double.faults().cut_network();
-    double.delete_behind_every_watch("services", &cluster.namespace, "web");
-    double.faults().restore_network();
+    // No watch gets through until the deletion is history, and then history is forgotten.
+    let watches = Matching::any().verb("watch").resource("services");
+    cluster.faults().fail(watches, Failure::Unavailable, usize::MAX);
+    cluster.faults().close_watches();
+    cluster.delete("web").await;
+    cluster.double().forget_history();
+    cluster.faults().clear();
 
     eventually("the provider has let go", || cloud.is_empty()).await;
     running.stop().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, Fault, MemoryCloud, Method, Point, Provisioning, Settings};
 use serde_json::json;
+use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, addresses, condition, eventually};
 
 #[tokio::test]
@@ -86,6 +87,7 @@ async fn weakness_15_waiting_is_no_failure() {
     let cluster = Cluster::start().await;
     let cloud =
         MemoryCloud::with(Settings { provisioning: Provisioning::UntilActivated, ..Settings::default() });
+    cluster.add_node("n1").await;
     let running = cluster.run(cloud.provider());
 
     cluster.create("web").await;
@@ -101,26 +103,35 @@ async fn weakness_15_waiting_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_throttled_call_slows_the_provider_down_as_a_whole() {
-    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let pause = Duration::from_millis(400);
-    cloud.fail(Calls::next(Method::Ensure), Point::Before, Fault::throttled_for(pause));
-    let running = cluster.run(cloud.provider());
+async fn a_throttled_call_stops_the_provider_as_a_whole_and_no_other() {
+    let (cluster, throttled) = (Cluster::start().await, MemoryCloud::new());
+    let class = cloud_provider::ClassRule::Exactly("a.b/c".into());
+    let other = MemoryCloud::with(Settings { name: "other".into(), class, ..Settings::default() });
+    let an_hour = Fault::throttled_for(Duration::from_secs(3_600));
+    throttled.fail(Calls::next(Method::Ensure), Point::Before, an_hour);
+    let providers: Vec<std::sync::Arc<dyn cloud_provider::CloudLoadBalancer>> =
+        vec![throttled.provider(), other.provider()];
+    let running = cluster.run_with(providers, tests::cluster::quick());
     cluster.create("first").await;
     cluster
         .until("first", "to be throttled", |s| condition(s, "memory").is_some_and(|c| c.1 == "Throttled"))
         .await;
-    let throttled = cloud.calls().into_iter().find(|c| c.method == Method::Ensure).unwrap();
 
     cluster.create("second").await;
-    cluster.until_published("second").await;
-    cluster.until_published("first").await;
+    cluster.create_with("elsewhere", json!({ "spec": { "loadBalancerClass": "a.b/c" } })).await;
+    cluster.until_published("elsewhere").await;
 
-    let calls: Vec<_> = cloud.calls().into_iter().filter(|c| c.method == Method::Ensure).collect();
-    assert_eq!(calls.len(), 3, "nobody called into the pause");
-    for call in &calls[1..] {
-        assert!(call.started - throttled.started >= pause, "a call came during the pause");
-    }
+    assert_eq!(throttled.count(Method::Ensure), 1, "somebody called into the pause");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_throttled_service_is_served_after_the_pause() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    cloud.fail(Calls::next(Method::Ensure), Point::Before, ErrorClass::Throttled);
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cluster.until_published("web").await;
     running.stop().await;
 }
 
@@ -201,14 +212,51 @@ async fn weakness_14_one_slow_service_delays_nobody() {
 
 #[tokio::test]
 async fn a_status_that_cannot_be_written_is_written_later() {
-    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let Some(double) = cluster.plane.double() else { return };
-    double.faults().refuse_next(3, 500, tests::cluster::writes_of_status);
+    for failure in [Failure::Internal, Failure::TooManyRequests, Failure::Unavailable, Failure::Conflict] {
+        let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+        let writes = Matching::any().verb("patch").resource("services").subresource("status");
+        cluster.faults().fail(writes, failure, 3);
+        let running = cluster.run(cloud.provider());
+
+        cluster.create("web").await;
+
+        cluster.until_published("web").await;
+        assert_eq!(cloud.load_balancers().len(), 1, "after {failure:?}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_reply_was_lost_is_no_trouble() {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    let writes = Matching::any().verb("patch").resource("services").subresource("status");
+    cluster.faults().lose_replies(writes, 2);
     let running = cluster.run(cloud.provider());
 
     cluster.create("web").await;
 
     cluster.until_published("web").await;
+    cluster.until("web", "to be well", |s| condition(s, "memory").is_some_and(|c| c.0 == "True")).await;
     assert_eq!(cloud.load_balancers().len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn watches_that_end_at_any_time_lose_nothing() {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    cluster.faults().end_watches_after(Matching::any().verb("watch").resource("services"), 2, usize::MAX);
+    let running = cluster.run(cloud.provider());
+    let names: Vec<String> = (0..10).map(|i| format!("web-{i}")).collect();
+    for name in &names {
+        cluster.create(name).await;
+    }
+    for name in &names {
+        cluster.until_published(name).await;
+        cluster.delete(name).await;
+    }
+    for name in &names {
+        cluster.until_gone(name).await;
+    }
+    assert!(cloud.is_empty());
     running.stop().await;
 }
