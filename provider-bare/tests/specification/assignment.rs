@@ -345,6 +345,23 @@ fn a_waiting_service_joins_when_the_way_is_clear() {
 }
 
 #[test]
+fn a_mistake_neither_breaks_a_sharing_nor_invites_to_one() {
+    let by_key = |name: &str, key: &str, port: u16| service(name).annotation(SHARE, key).ports([port]);
+    let mistaken = |builder: ServiceBuilder| builder.annotation(IPS, "garbage");
+    let mut cluster = Cluster::new([pool("test", &["1.2.3.4/31"])]);
+    cluster.serve(by_key("s1", "k", 80));
+    cluster.serve(by_key("s2", "k", 443));
+    // Its own change is at odds with the other; what serves stays, and the other is not harmed.
+    cluster.refuse(mistaken(by_key("s2", "other", 443)));
+    assert_eq!((cluster.ips("s1"), cluster.ips("s2")), (vec!["1.2.3.4".into()], vec!["1.2.3.4".into()]));
+    cluster.delete("s1");
+    // Alone with a key of now, it is not joined by its key of old.
+    cluster.refuse(mistaken(by_key("s2", "other", 443)));
+    assert_eq!(cluster.serve(by_key("s3", "k", 80)), ["1.2.3.5"]);
+    assert_eq!(cluster.serve(by_key("s4", "other", 80)), ["1.2.3.4"]);
+}
+
+#[test]
 fn counters_follow_every_change_and_count_a_shared_address_once() {
     let mut cluster = Cluster::new([pool("test", &["1.2.3.4/30", "1000::4/126"])]);
     let in_use = |cluster: &Cluster| {

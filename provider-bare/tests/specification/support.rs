@@ -212,6 +212,7 @@ impl Cluster {
 
     /// The controller looks at everybody, until nothing changes any more.
     pub(crate) fn settle(&mut self) {
+        let mut quiet = 0;
         for _ in 0..20 {
             let before = self.services.clone();
             let keys: Vec<ServiceKey> = self.services.keys().cloned().collect();
@@ -219,7 +220,9 @@ impl Cluster {
                 let _ = self.reconcile(&key);
             }
             self.follow_wakeups();
-            if before == self.services {
+            // The provider learns of a write by the next look, and what that sets free may change something again.
+            quiet = if before == self.services { quiet + 1 } else { 0 };
+            if quiet == 2 {
                 return;
             }
         }
