@@ -160,9 +160,26 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
         true
     }
 
+    /// Whether a change of this Service label can change what `ensure` does.
+    fn reads_label(&self, _key: &str) -> bool {
+        true
+    }
+
     /// Whether [`Request::nodes`] matters. If not, node changes cause no call.
     fn uses_nodes(&self) -> bool {
         true
+    }
+
+    /// Whether a change of this Node label, on a node that stays eligible, is worth an
+    /// [`update_nodes`](CloudLoadBalancer::update_nodes). Few are: the zone is part of every view already.
+    fn reads_node_label(&self, _key: &str) -> bool {
+        false
+    }
+
+    /// The annotation keys it may [publish](Published::annotations). The controller removes them from a Service
+    /// that is no longer served, also after a restart, and takes no change of them for a user's.
+    fn published_annotations(&self) -> Vec<&str> {
+        Vec::new()
     }
 
     /// Called once, after the caches are full and leadership is held, before any other call: rebuild memory

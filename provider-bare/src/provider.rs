@@ -211,6 +211,10 @@ impl CloudLoadBalancer for BareProvider {
         options::is_input(key)
     }
 
+    fn published_annotations(&self) -> Vec<&str> {
+        vec![options::ALLOCATED_FROM]
+    }
+
     /// Whoever announces the address looks at nodes; who assigns it does not.
     fn uses_nodes(&self) -> bool {
         false

@@ -1,0 +1,67 @@
+//! Leadership of the program: acquire, work, and what to do when it is lost.
+
+use controller::ServiceController;
+use controller::leader::{LeaderConfig, Leadership};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::flags::ElectionFlags;
+use super::run::RunError;
+
+/// Runs the controller while this process holds the Lease.
+///
+/// The caches fill while it waits. When `stop` comes, the work ends first and the Lease is released then, so that
+/// the next leader starts at once and never beside us. When leadership is lost, no call starts any more, those
+/// in flight may end, and the error tells the process to start over.
+///
+/// # Errors
+/// When the flags are wrong, the controller cannot run, or leadership was lost.
+pub async fn run(
+    controller: ServiceController,
+    client: kube::Client,
+    flags: &ElectionFlags,
+    identity: String,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let config = LeaderConfig {
+        lease_duration: flags.leader_elect_lease_duration,
+        renew_deadline: flags.leader_elect_renew_deadline,
+        retry_period: flags.leader_elect_retry_period,
+        ..LeaderConfig::new(
+            &flags.leader_elect_resource_namespace,
+            &flags.leader_elect_resource_name,
+            identity,
+        )
+    };
+    let leadership = Leadership::new(client, config).map_err(|e| RunError::Flags(e.to_string()))?;
+    let (elected, won) = oneshot::channel();
+    let work_stop = stop.child_token();
+    let leading = async {
+        // The sender lives until it has sent; if this future goes on, leadership is held.
+        if won.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let work = controller.run_when(leading, work_stop.clone());
+    let mut work = std::pin::pin!(work);
+    let held = tokio::select! {
+        held = leadership.acquire() => held,
+        ended = &mut work => return ended.map_err(RunError::Controller),
+    };
+    tracing::info!("leading");
+    let _ = elected.send(());
+    let lost = held.lost();
+    tokio::select! {
+        ended = &mut work => {
+            if let Err(error) = held.release().await {
+                tracing::warn!(%error, "the Lease was not released; it runs out by itself");
+            }
+            ended.map_err(RunError::Controller)
+        }
+        () = lost.cancelled() => {
+            work_stop.cancel();
+            work.await.map_err(RunError::Controller)?;
+            Err(RunError::LostLeadership)
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Flags to providers.
+
+use std::sync::Arc;
+
+use cloud_provider::CloudLoadBalancer;
+
+use super::flags::{ProviderName, RunFlags};
+use super::run::RunError;
+
+/// The providers the flags name, in order.
+///
+/// # Errors
+/// When one cannot be made from its flags.
+pub fn from_flags(
+    flags: &RunFlags,
+    client: &kube::Client,
+) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, RunError> {
+    flags
+        .service
+        .cloud_provider
+        .iter()
+        .map(|name| match name {
+            #[cfg(feature = "bare")]
+            ProviderName::Bare => bare(&flags.bare, client.clone()),
+        })
+        .collect()
+}
+
+#[cfg(feature = "bare")]
+fn bare(
+    flags: &super::flags::BareFlags,
+    client: kube::Client,
+) -> Result<Arc<dyn CloudLoadBalancer>, RunError> {
+    use super::flags::RemovedAddresses;
+    use provider_bare::plan::RemovedAddress;
+    use provider_bare::{BareConfig, BareProvider, PoolSource};
+
+    let config = BareConfig {
+        class: flags.bare_class.clone(),
+        pools: match &flags.bare_pools_file {
+            Some(file) => PoolSource::File(file.clone()),
+            None => PoolSource::Cluster { namespace: flags.bare_pools_namespace.clone() },
+        },
+        share_across_namespaces: flags.bare_share_across_namespaces,
+        removed_address: match flags.bare_removed_addresses {
+            RemovedAddresses::Move => RemovedAddress::Move,
+            RemovedAddresses::Keep => RemovedAddress::Keep,
+            RemovedAddresses::Release => RemovedAddress::Release,
+        },
+        ..BareConfig::default()
+    };
+    let provider = BareProvider::new(config, Some(client)).map_err(|e| RunError::Provider(e.to_string()))?;
+    Ok(Arc::new(provider))
+}

@@ -1,0 +1,107 @@
+//! The calls an election makes, and nothing else of the API server.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::PostParams;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource};
+
+use super::config::LeaderConfig;
+
+/// The API refuses an event whose `reportingInstance` is longer.
+const LONGEST_INSTANCE: usize = 128;
+
+/// Why a call for the Lease failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// Somebody else wrote the Lease first.
+    #[error("somebody else wrote the Lease first")]
+    Conflict,
+    /// No answer in time. The call may have had its effect, or may yet have it.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// Leadership is over by the clock, so the call was not made.
+    #[error("not sent: the renew deadline has passed")]
+    TooLate,
+    /// The renewing task is gone, with the runtime it ran on.
+    #[error("the task that renews the Lease is gone")]
+    Aborted,
+    /// The credentials do not allow the call.
+    #[error("{0}; the role needs get, create and update on leases in the Lease's namespace")]
+    Denied(#[source] kube::Error),
+    /// Any other failure.
+    #[error(transparent)]
+    Api(kube::Error),
+}
+
+impl From<kube::Error> for LeaseError {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.code == 409 => LeaseError::Conflict,
+            kube::Error::Api(status) if status.is_forbidden() => LeaseError::Denied(error),
+            _ => LeaseError::Api(error),
+        }
+    }
+}
+
+/// One Lease at the API server. A trait so that the election can be tested against a scripted one, with every
+/// failure at every call.
+pub(super) trait LeaseApi: Send + Sync + 'static {
+    fn get(&self) -> BoxFuture<'_, Result<Option<Lease>, LeaseError>>;
+    /// Conflicts if the Lease exists.
+    fn create<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
+    /// Conflicts if the Lease has another resourceVersion than `lease`.
+    fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
+    /// Records an event on the Lease.
+    fn announce<'a>(&'a self, lease: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>>;
+}
+
+/// The Lease of a real cluster.
+pub(super) struct KubeLease {
+    name: String,
+    leases: Api<Lease>,
+    events: Recorder,
+}
+
+impl KubeLease {
+    pub(super) fn new(client: Client, config: &LeaderConfig) -> Self {
+        let instance = &config.identity[..config.identity.floor_char_boundary(LONGEST_INSTANCE)];
+        // By convention the Lease is named after the component.
+        let reporter =
+            Reporter { controller: config.lease_name.clone(), instance: Some(instance.to_owned()) };
+        KubeLease {
+            name: config.lease_name.clone(),
+            leases: Api::namespaced(client.clone(), &config.namespace),
+            events: Recorder::new(client, reporter),
+        }
+    }
+}
+
+impl LeaseApi for KubeLease {
+    fn get(&self) -> BoxFuture<'_, Result<Option<Lease>, LeaseError>> {
+        async { Ok(self.leases.get_opt(&self.name).await?) }.boxed()
+    }
+
+    fn create<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>> {
+        async { Ok(self.leases.create(&PostParams::default(), lease).await?) }.boxed()
+    }
+
+    fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>> {
+        async { Ok(self.leases.replace(&self.name, &PostParams::default(), lease).await?) }.boxed()
+    }
+
+    fn announce<'a>(&'a self, lease: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>> {
+        let event = Event {
+            type_: EventType::Normal,
+            reason: "LeaderElection".into(),
+            note: Some(note),
+            action: "LeaderElection".into(),
+            secondary: None,
+        };
+        async move { Ok(self.events.publish(&event, &lease.object_ref(&())).await?) }.boxed()
+    }
+}
