@@ -113,7 +113,7 @@ impl Allocator {
     ///
     /// First every shown address is taken, before anybody may ask for one; then those that need something are
     /// served in the order of [`Rank`], oldest first. Where two Services that do not share show the same
-    /// address, the one that asks for that very address keeps it, else the oldest.
+    /// address, the one that asks for that very address keeps it, else the oldest of those without mistakes.
     pub fn resume(&mut self, services: Vec<Seen>) {
         self.records.clear();
         self.queue = Queue::default();
@@ -121,20 +121,20 @@ impl Allocator {
         self.ledger.fit(&self.pools);
         let mut services = services;
         services.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-        let explicit = |seen: &Seen, ip: IpAddr| match &seen.interest {
-            Interest::Serve(request) => request.asks_for(ip),
-            Interest::Protect | Interest::Avoid => false,
+        let turn = |seen: &Seen, ip: IpAddr| match &seen.interest {
+            Interest::Serve(request) if request.asks_for(ip) => 0,
+            Interest::Serve(_) | Interest::Avoid => 1,
+            // Who asks for what cannot be may have changed its key or ports besides: that harms nobody else.
+            Interest::Protect => 2,
         };
         let published: Vec<Vec<IpAddr>> = services.iter().map(|seen| seen.published.clone()).collect();
-        let wants: Vec<Vec<bool>> = services
-            .iter()
-            .map(|seen| seen.published.iter().map(|ip| explicit(seen, *ip)).collect())
-            .collect();
+        let turns: Vec<Vec<u8>> =
+            services.iter().map(|seen| seen.published.iter().map(|ip| turn(seen, *ip)).collect()).collect();
         let uids: Vec<Arc<str>> = services.into_iter().map(|seen| self.note(seen)).collect();
-        for first in [true, false] {
+        for now in 0..=2 {
             for (i, uid) in uids.iter().enumerate() {
-                for (ip, wanted) in published[i].iter().zip(&wants[i]) {
-                    if *wanted == first {
+                for (ip, turn) in published[i].iter().zip(&turns[i]) {
+                    if *turn == now {
                         self.register(uid, *ip);
                     }
                 }
@@ -306,13 +306,7 @@ impl Allocator {
         let Seen { id, created, sharing, interest, .. } = seen;
         if let Some((uid, _)) = self.records.get_key_value(id.uid.as_str()) {
             let uid = uid.clone();
-            if let Some(record) = self.records.get_mut(&uid) {
-                // A Service that cannot be read keeps the ports and key that were last known to be right.
-                if !matches!(interest, Interest::Protect) && record.holder.sharing != sharing {
-                    record.holder = Arc::new(Holder { id, sharing });
-                }
-                record.interest = interest;
-            }
+            self.update(&uid, sharing, interest);
             return uid;
         }
         let uid: Arc<str> = id.uid.as_str().into();
@@ -330,6 +324,29 @@ impl Allocator {
         };
         self.records.insert(uid.clone(), record);
         uid
+    }
+
+    fn update(&mut self, uid: &str, sharing: Sharing, interest: Interest) {
+        let Some(record) = self.records.get_mut(uid) else { return };
+        record.interest = interest;
+        if record.holder.sharing == sharing {
+            return;
+        }
+        let protect = matches!(record.interest, Interest::Protect);
+        let in_the_way = |ip: &IpAddr| self.ledger.owner_in_the_way(*ip, uid, &sharing).is_some();
+        if protect && record.owned.iter().any(in_the_way) {
+            // What it has stays, and so does what others share it by.
+            return;
+        }
+        record.holder = Arc::new(Holder { id: record.holder.id.clone(), sharing });
+        if protect {
+            // Nothing is decided for it, so this is the place to let its ports and key of now be known.
+            for ip in &record.owned {
+                self.ledger.leave(&self.pools, *ip, uid);
+                self.ledger.own(&self.pools, *ip, &record.holder);
+            }
+            record.entered = record.holder.clone();
+        }
     }
 
     /// Takes an address that a status shows: for that Service, or out of everybody's reach.

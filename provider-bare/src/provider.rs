@@ -1,5 +1,6 @@
 //! The provider: each method in a few named steps.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,14 @@ use tracing::{info, warn};
 
 use crate::allocator::{Allocator, Seen, State};
 use crate::apply::{ShownStatuses, keep_statuses};
+use crate::crd::IPAddressPoolStatus;
 use crate::error::SourceError;
 use crate::file;
 use crate::observe::{Claim, Observed, observe};
 use crate::options;
 use crate::plan::{Namespaces, RemovedAddress, Verdict};
 use crate::pool::Definition;
-use crate::pools::PoolMistakes;
+use crate::pools::{PoolMistakes, Pools};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::watch::{self, Progress};
@@ -120,6 +122,16 @@ impl BareProvider {
     /// Takes these for the namespaces of the cluster, as if a watch had delivered them.
     pub fn use_namespaces(&self, namespaces: Namespaces) {
         self.shared.change(|allocator| allocator.set_namespaces(namespaces));
+    }
+
+    /// The pools in force.
+    pub fn pools(&self) -> Pools {
+        self.shared.read(|allocator| allocator.pools().clone())
+    }
+
+    /// How much of each pool is in use, by pool name: for metrics, and what the pools' statuses tell.
+    pub fn pool_statuses(&self) -> BTreeMap<String, IPAddressPoolStatus> {
+        self.shared.statuses().into_iter().map(|(pool, status)| (pool.name, status)).collect()
     }
 
     /// Reads the file of pools again. Nothing happens with pools from elsewhere.
