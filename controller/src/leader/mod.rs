@@ -57,7 +57,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::Mistakes;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
@@ -74,7 +73,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use config::LeaderConfig;
+pub use config::{InvalidConfig, LeaderConfig};
 pub use fence::Fence;
 pub use lease_api::LeaseError;
 
@@ -103,7 +102,7 @@ impl Leadership {
     ///
     /// # Errors
     /// Every mistake in `config`, by the name of its flag.
-    pub fn new(client: Client, config: LeaderConfig) -> Result<Self, Mistakes> {
+    pub fn new(client: Client, config: LeaderConfig) -> Result<Self, InvalidConfig> {
         config.validate()?;
         let api = Arc::new(KubeLease::new(client, &config));
         Ok(Leadership::over(api, config))
