@@ -193,8 +193,8 @@ pub struct Held {
 
 impl Held {
     /// Cancelled when leadership ends, for whatever reason. Hand it (or children of it) to everything that acts.
-    pub fn lost(&self) -> CancellationToken {
-        self.term.lost.clone()
+    pub fn lost(&self) -> &CancellationToken {
+        &self.term.lost
     }
 
     /// The check to make right before an act; see [`Fence`].

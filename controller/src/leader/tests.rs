@@ -233,7 +233,7 @@ async fn a_leader_that_cannot_renew_stops_at_the_deadline_before_anyone_can_take
     line.calls();
 
     let fence = held.fence();
-    let lost = held.lost();
+    let lost = held.lost().clone();
     lost.cancelled().await;
     assert_eq!(renewed.elapsed(), 10 * SECOND);
     assert!(!fence.is_leader());
@@ -267,7 +267,7 @@ async fn a_slow_api_server_is_no_reason_to_lose_leadership() {
     line.always(Fault::Slow(4 * SECOND));
     let held = leadership.acquire().await;
     assert_eq!(line.calls(), ["GET", "POST"]);
-    let watch = timeout(120 * SECOND, held.lost().cancelled_owned()).await;
+    let watch = timeout(120 * SECOND, held.lost().cancelled()).await;
     assert!(watch.is_err() && held.is_leader());
     assert_eq!(line.calls(), ["PUT"; 30]);
 }
@@ -419,7 +419,7 @@ async fn a_released_lease_is_taken_at_the_next_look() {
     let (first, _) = candidate(&store, "a");
     let (second, _) = candidate(&store, "b");
     let held = first.acquire().await;
-    let (fence, lost) = (held.fence(), held.lost());
+    let (fence, lost) = (held.fence(), held.lost().clone());
     let waiting = second.acquire();
     tokio::pin!(waiting);
     assert!(timeout(30 * SECOND, &mut waiting).await.is_err());
@@ -477,7 +477,7 @@ async fn dropping_leadership_ends_it_here_and_leaves_the_lease_to_expire() {
     let store = Arc::default();
     let (leadership, line) = candidate(&store, "a");
     let held = leadership.acquire().await;
-    let (fence, lost) = (held.fence(), held.lost());
+    let (fence, lost) = (held.fence(), held.lost().clone());
     line.calls();
     drop(held);
     assert!(!fence.is_leader() && lost.is_cancelled());
@@ -550,7 +550,7 @@ async fn serve(leadership: Leadership, fences: Arc<StdMutex<Vec<(String, Fence)>
         let held = leadership.acquire().await;
         let identity = leadership.calls.config.identity.clone();
         fences.lock().unwrap().push((identity, held.fence()));
-        let lost = held.lost();
+        let lost = held.lost().clone();
         match timeout(fastrand::u32(1..60) * SECOND, lost.cancelled()).await {
             Err(_) if fastrand::bool() => drop(held.release().await),
             _ => drop(held),
