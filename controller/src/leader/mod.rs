@@ -78,7 +78,7 @@ pub use fence::Fence;
 pub use lease_api::LeaseError;
 
 use clock::Moment;
-use lease_api::{KubeLease, LeaseApi};
+use lease_api::{KubeLease, LeaseApi, Turn};
 use record::{Action, Elector};
 
 /// How much longer than the lease a leader may be without renewal before it counts as unhealthy. By then it
@@ -168,7 +168,7 @@ impl Leadership {
             started: won.started,
             renewed: self.renewed.clone(),
         };
-        renewer.calls.announce_aside(&renewer.lease, "became leader");
+        renewer.calls.announce_aside(&renewer.lease, Turn::Began);
         let task = tokio::spawn(renewer.run(stop.clone(), term.lost.clone()));
         Held {
             fence: Fence::new(self.renewed.subscribe(), term.lost.clone(), self.calls.config.renew_deadline),
@@ -257,7 +257,7 @@ impl Renewer {
             reason = self.renew_while_possible() => {
                 lost.cancel();
                 error!(lease = %self.calls.config.lease(), "lost leadership: {reason}");
-                self.calls.announce_aside(&self.lease, "stopped leading");
+                self.calls.announce_aside(&self.lease, Turn::Ended);
             }
         }
         self
@@ -322,7 +322,7 @@ impl Renewer {
             self.give_back().await?;
             info!(lease = %self.calls.config.lease(), "released leadership");
         }
-        let farewell = self.calls.announce(&self.lease, "stopped leading");
+        let farewell = self.calls.announce(&self.lease, Turn::Ended);
         if timeout(FAREWELL, farewell).await.is_err() {
             debug!(lease = %self.calls.config.lease(), "no time to record the event");
         }
@@ -395,18 +395,17 @@ impl Calls {
     }
 
     /// Records an event without anybody waiting for it.
-    fn announce_aside(&self, lease: &Lease, what: &'static str) {
+    fn announce_aside(&self, lease: &Lease, turn: Turn) {
         let (calls, lease) = (self.clone(), lease.clone());
         tokio::spawn(async move {
-            if timeout(calls.config.request_timeout(), calls.announce(&lease, what)).await.is_err() {
+            if timeout(calls.config.request_timeout(), calls.announce(&lease, turn)).await.is_err() {
                 debug!(lease = %calls.config.lease(), "no time to record the event");
             }
         });
     }
 
-    async fn announce(&self, lease: &Lease, what: &str) {
-        let note = format!("{} {what}", self.config.identity);
-        if let Err(error) = self.api.announce(lease, note).await {
+    async fn announce(&self, lease: &Lease, turn: Turn) {
+        if let Err(error) = self.api.announce(lease, turn).await {
             debug!(lease = %self.config.lease(), "cannot record an event: {error}");
         }
     }
