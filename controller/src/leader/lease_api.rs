@@ -48,6 +48,31 @@ impl From<kube::Error> for LeaseError {
     }
 }
 
+/// What the others should be able to read about a term.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Turn {
+    Began,
+    Ended,
+}
+
+impl Turn {
+    /// In client-go's words, for who searches for them.
+    fn note(self, identity: &str) -> String {
+        match self {
+            Turn::Began => format!("{identity} became leader"),
+            Turn::Ended => format!("{identity} stopped leading"),
+        }
+    }
+
+    /// Has to differ: events with the same action and reason are folded into one, which keeps its first note.
+    fn action(self) -> &'static str {
+        match self {
+            Turn::Began => "Lead",
+            Turn::Ended => "StopLeading",
+        }
+    }
+}
+
 /// One Lease at the API server. A trait so that the election can be tested against a scripted one, with every
 /// failure at every call.
 pub(super) trait LeaseApi: Send + Sync + 'static {
@@ -57,12 +82,13 @@ pub(super) trait LeaseApi: Send + Sync + 'static {
     /// Conflicts if the Lease has another resourceVersion than `lease`.
     fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
     /// Records an event on the Lease.
-    fn announce<'a>(&'a self, lease: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>>;
+    fn announce<'a>(&'a self, lease: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>>;
 }
 
 /// The Lease of a real cluster.
 pub(super) struct KubeLease {
     name: String,
+    identity: String,
     leases: Api<Lease>,
     events: Recorder,
 }
@@ -75,6 +101,7 @@ impl KubeLease {
             Reporter { controller: config.lease_name.clone(), instance: Some(instance.to_owned()) };
         KubeLease {
             name: config.lease_name.clone(),
+            identity: config.identity.clone(),
             leases: Api::namespaced(client.clone(), &config.namespace),
             events: Recorder::new(client, reporter),
         }
@@ -94,12 +121,12 @@ impl LeaseApi for KubeLease {
         async { Ok(self.leases.replace(&self.name, &PostParams::default(), lease).await?) }.boxed()
     }
 
-    fn announce<'a>(&'a self, lease: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>> {
+    fn announce<'a>(&'a self, lease: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>> {
         let event = Event {
             type_: EventType::Normal,
             reason: "LeaderElection".into(),
-            note: Some(note),
-            action: "LeaderElection".into(),
+            note: Some(turn.note(&self.identity)),
+            action: turn.action().into(),
             secondary: None,
         };
         async move { Ok(self.events.publish(&event, &lease.object_ref(&())).await?) }.boxed()

@@ -57,7 +57,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::Mistakes;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
@@ -74,12 +73,12 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use config::LeaderConfig;
+pub use config::{InvalidConfig, LeaderConfig};
 pub use fence::Fence;
 pub use lease_api::LeaseError;
 
 use clock::Moment;
-use lease_api::{KubeLease, LeaseApi};
+use lease_api::{KubeLease, LeaseApi, Turn};
 use record::{Action, Elector};
 
 /// How much longer than the lease a leader may be without renewal before it counts as unhealthy. By then it
@@ -103,7 +102,7 @@ impl Leadership {
     ///
     /// # Errors
     /// Every mistake in `config`, by the name of its flag.
-    pub fn new(client: Client, config: LeaderConfig) -> Result<Self, Mistakes> {
+    pub fn new(client: Client, config: LeaderConfig) -> Result<Self, InvalidConfig> {
         config.validate()?;
         let api = Arc::new(KubeLease::new(client, &config));
         Ok(Leadership::over(api, config))
@@ -169,7 +168,7 @@ impl Leadership {
             started: won.started,
             renewed: self.renewed.clone(),
         };
-        renewer.calls.announce_aside(&renewer.lease, "became leader");
+        renewer.calls.announce_aside(&renewer.lease, Turn::Began);
         let task = tokio::spawn(renewer.run(stop.clone(), term.lost.clone()));
         Held {
             fence: Fence::new(self.renewed.subscribe(), term.lost.clone(), self.calls.config.renew_deadline),
@@ -194,8 +193,8 @@ pub struct Held {
 
 impl Held {
     /// Cancelled when leadership ends, for whatever reason. Hand it (or children of it) to everything that acts.
-    pub fn lost(&self) -> CancellationToken {
-        self.term.lost.clone()
+    pub fn lost(&self) -> &CancellationToken {
+        &self.term.lost
     }
 
     /// The check to make right before an act; see [`Fence`].
@@ -258,7 +257,7 @@ impl Renewer {
             reason = self.renew_while_possible() => {
                 lost.cancel();
                 error!(lease = %self.calls.config.lease(), "lost leadership: {reason}");
-                self.calls.announce_aside(&self.lease, "stopped leading");
+                self.calls.announce_aside(&self.lease, Turn::Ended);
             }
         }
         self
@@ -323,7 +322,7 @@ impl Renewer {
             self.give_back().await?;
             info!(lease = %self.calls.config.lease(), "released leadership");
         }
-        let farewell = self.calls.announce(&self.lease, "stopped leading");
+        let farewell = self.calls.announce(&self.lease, Turn::Ended);
         if timeout(FAREWELL, farewell).await.is_err() {
             debug!(lease = %self.calls.config.lease(), "no time to record the event");
         }
@@ -396,18 +395,17 @@ impl Calls {
     }
 
     /// Records an event without anybody waiting for it.
-    fn announce_aside(&self, lease: &Lease, what: &'static str) {
+    fn announce_aside(&self, lease: &Lease, turn: Turn) {
         let (calls, lease) = (self.clone(), lease.clone());
         tokio::spawn(async move {
-            if timeout(calls.config.request_timeout(), calls.announce(&lease, what)).await.is_err() {
+            if timeout(calls.config.request_timeout(), calls.announce(&lease, turn)).await.is_err() {
                 debug!(lease = %calls.config.lease(), "no time to record the event");
             }
         });
     }
 
-    async fn announce(&self, lease: &Lease, what: &str) {
-        let note = format!("{} {what}", self.config.identity);
-        if let Err(error) = self.api.announce(lease, note).await {
+    async fn announce(&self, lease: &Lease, turn: Turn) {
+        if let Err(error) = self.api.announce(lease, turn).await {
             debug!(lease = %self.config.lease(), "cannot record an event: {error}");
         }
     }
