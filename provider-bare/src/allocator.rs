@@ -74,6 +74,13 @@ struct Record {
     waiting: Option<(Place, Vec<Spot>)>,
 }
 
+impl Record {
+    /// What it owns and was told of. What is set aside for it in memory alone does not exist for anybody yet.
+    fn held(&self) -> Vec<IpAddr> {
+        self.owned.iter().copied().filter(|ip| self.told.contains(ip)).collect()
+    }
+}
+
 /// The allocator.
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {
@@ -200,9 +207,9 @@ impl Allocator {
         }
     }
 
-    /// What a Service has; none if it has nothing.
-    pub fn get(&self, uid: &str) -> Option<&[IpAddr]> {
-        self.records.get(uid).map(|record| record.owned.as_slice()).filter(|owned| !owned.is_empty())
+    /// What a Service has, as far as anybody was told; none if it has nothing.
+    pub fn get(&self, uid: &str) -> Option<Vec<IpAddr>> {
+        self.records.get(uid).map(Record::held).filter(|held| !held.is_empty())
     }
 
     /// Forgets a Service and frees what it had.
@@ -272,12 +279,12 @@ impl Allocator {
         self.pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), self.ledger.counters(i))).collect()
     }
 
-    /// Every Service that is served or protected, with what it has.
-    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, &[IpAddr])> {
+    /// Every Service that is served or protected, with what it has, as far as anybody was told.
+    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, Vec<IpAddr>)> {
         self.records
             .values()
             .filter(|record| !matches!(record.interest, Interest::Avoid))
-            .map(|record| (&record.holder.id, record.owned.as_slice()))
+            .map(|record| (&record.holder.id, record.held()))
     }
 
     /// Adds or updates a Service's record without deciding anything.
