@@ -13,7 +13,7 @@
 //!   oldest first.
 //! * A step costs the same whatever the size of the pools.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -472,30 +472,34 @@ impl Allocator {
         }
     }
 
-    /// Gives what became free, or fit to be joined, to those who wait for it.
+    /// Gives what became free, or fit to be joined, to those who wait for it: all of it together, so that who comes
+    /// first in the queue is first whatever it needs.
     fn serve_waiting(&mut self) {
-        while let Some(ip) = self.ledger.next_changed() {
-            let mut last: Option<Place> = None;
-            loop {
-                let spots = self.spots_of(ip);
-                let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { break };
-                if self.settle(&place.id.uid) {
-                    self.woken.insert(place.id.key.clone());
-                }
-                last = Some(place);
+        let mut spots: HashSet<Spot> = HashSet::new();
+        let mut last: Option<Place> = None;
+        loop {
+            while let Some(ip) = self.ledger.next_changed() {
+                spots.extend(self.spots_of(ip).into_iter().filter(|spot| self.queue.has(spot)));
+                // It may help one who was passed over.
+                last = None;
             }
+            spots.retain(|spot| match spot {
+                Spot::Pool(pool, family) => self.ledger.has_free(*pool, *family),
+                Spot::Address(_) | Spot::Key(_) => true,
+            });
+            let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { return };
+            if self.settle(&place.id.uid) {
+                self.woken.insert(place.id.key.clone());
+            }
+            last = Some(place);
         }
     }
 
-    /// Who an address can help, as it is now.
+    /// Whom an address can help, as it is now.
     fn spots_of(&self, ip: IpAddr) -> Vec<Spot> {
         let mut spots = vec![Spot::Address(ip)];
-        if self.ledger.is_free(ip) {
-            let site = self.pools.site(ip);
-            spots.extend(site.map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
-        } else {
-            spots.extend(self.ledger.key_of(ip).map(Spot::Key));
-        }
+        spots.extend(self.pools.site(ip).map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
+        spots.extend(self.ledger.key_of(ip).map(Spot::Key));
         spots
     }
 }
