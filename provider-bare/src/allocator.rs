@@ -13,7 +13,7 @@
 //!   oldest first.
 //! * A step costs the same whatever the size of the pools.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,6 +72,13 @@ struct Record {
     told: Vec<IpAddr>,
     verdict: Verdict,
     waiting: Option<(Place, Vec<Spot>)>,
+}
+
+impl Record {
+    /// What it owns and was told of. What is set aside for it in memory alone does not exist for anybody yet.
+    fn held(&self) -> Vec<IpAddr> {
+        self.owned.iter().copied().filter(|ip| self.told.contains(ip)).collect()
+    }
 }
 
 /// The allocator.
@@ -200,9 +207,9 @@ impl Allocator {
         }
     }
 
-    /// What a Service has; none if it has nothing.
-    pub fn get(&self, uid: &str) -> Option<&[IpAddr]> {
-        self.records.get(uid).map(|record| record.owned.as_slice()).filter(|owned| !owned.is_empty())
+    /// What a Service has, as far as anybody was told; none if it has nothing.
+    pub fn get(&self, uid: &str) -> Option<Vec<IpAddr>> {
+        self.records.get(uid).map(Record::held).filter(|held| !held.is_empty())
     }
 
     /// Forgets a Service and frees what it had.
@@ -272,12 +279,12 @@ impl Allocator {
         self.pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), self.ledger.counters(i))).collect()
     }
 
-    /// Every Service that is served or protected, with what it has.
-    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, &[IpAddr])> {
+    /// Every Service that is served or protected, with what it has, as far as anybody was told.
+    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, Vec<IpAddr>)> {
         self.records
             .values()
             .filter(|record| !matches!(record.interest, Interest::Avoid))
-            .map(|record| (&record.holder.id, record.owned.as_slice()))
+            .map(|record| (&record.holder.id, record.held()))
     }
 
     /// Adds or updates a Service's record without deciding anything.
@@ -465,30 +472,34 @@ impl Allocator {
         }
     }
 
-    /// Gives what became free, or fit to be joined, to those who wait for it.
+    /// Gives what became free, or fit to be joined, to those who wait for it: all of it together, so that who comes
+    /// first in the queue is first whatever it needs.
     fn serve_waiting(&mut self) {
-        while let Some(ip) = self.ledger.next_changed() {
-            let mut last: Option<Place> = None;
-            loop {
-                let spots = self.spots_of(ip);
-                let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { break };
-                if self.settle(&place.id.uid) {
-                    self.woken.insert(place.id.key.clone());
-                }
-                last = Some(place);
+        let mut spots: HashSet<Spot> = HashSet::new();
+        let mut last: Option<Place> = None;
+        loop {
+            while let Some(ip) = self.ledger.next_changed() {
+                spots.extend(self.spots_of(ip).into_iter().filter(|spot| self.queue.has(spot)));
+                // It may help one who was passed over.
+                last = None;
             }
+            spots.retain(|spot| match spot {
+                Spot::Pool(pool, family) => self.ledger.has_free(*pool, *family),
+                Spot::Address(_) | Spot::Key(_) => true,
+            });
+            let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { return };
+            if self.settle(&place.id.uid) {
+                self.woken.insert(place.id.key.clone());
+            }
+            last = Some(place);
         }
     }
 
-    /// Who an address can help, as it is now.
+    /// Whom an address can help, as it is now.
     fn spots_of(&self, ip: IpAddr) -> Vec<Spot> {
         let mut spots = vec![Spot::Address(ip)];
-        if self.ledger.is_free(ip) {
-            let site = self.pools.site(ip);
-            spots.extend(site.map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
-        } else {
-            spots.extend(self.ledger.key_of(ip).map(Spot::Key));
-        }
+        spots.extend(self.pools.site(ip).map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
+        spots.extend(self.ledger.key_of(ip).map(Spot::Key));
         spots
     }
 }

@@ -389,7 +389,8 @@ impl Planner<'_> {
             // What it has is no longer what it asks for, and stays until that is to be had.
             let slots_have =
                 |ip: &IpAddr| slots.iter().any(|slot| slot.had.is_some_and(|(had, _)| had == *ip));
-            let leftover = self.lawful().filter(|ip| !hold.contains(ip) && !slots_have(ip));
+            let released = |ip: &IpAddr| self.world.removed == RemovedAddress::Release && !self.provided(*ip);
+            let leftover = self.lawful().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
             hold.extend(leftover.collect::<Vec<_>>());
         }
         let rank = match &verdict {

@@ -235,7 +235,7 @@ impl CloudLoadBalancer for BareProvider {
 
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         Ok(self.shared.read(|allocator| {
-            let addresses = allocator.get(&service.id.uid)?.to_vec();
+            let addresses = allocator.get(&service.id.uid)?;
             let state = State { addresses, verdict: Verdict::Served, outdated: Vec::new() };
             Some(Report { service, state: &state, pools: allocator.pools() }.published())
         }))
@@ -285,7 +285,7 @@ impl CloudLoadBalancer for BareProvider {
         Ok(self.shared.read(|allocator| {
             let mut owned: Vec<Owned> = allocator
                 .holdings()
-                .flat_map(|(service, ips)| ips.iter().map(move |ip| (service, ip)))
+                .flat_map(|(service, ips)| ips.into_iter().map(move |ip| (service, ip)))
                 .map(|(service, ip)| Owned {
                     service: service.clone(),
                     resource: ip.to_string(),

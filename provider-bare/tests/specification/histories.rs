@@ -8,7 +8,9 @@ use cloud_provider::testing::a_service_named;
 use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView, TrafficPolicy};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use provider_bare::BareConfig;
 use provider_bare::crd::ServiceAllocation;
+use provider_bare::plan::RemovedAddress;
 use provider_bare::pool::{Definition, Pool};
 use provider_bare::pools::Pools;
 
@@ -151,6 +153,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// A cluster, and what the invariants need to know of its past.
 struct History {
     cluster: Cluster,
+    keeps_removed: bool,
     slots: BTreeMap<usize, ServiceKey>,
     generation: usize,
     lose: usize,
@@ -159,9 +162,11 @@ struct History {
 }
 
 impl History {
-    fn new(pools: Vec<Definition>) -> Self {
+    fn new(removed_address: RemovedAddress, pools: Vec<Definition>) -> Self {
+        let config = BareConfig { removed_address, ..BareConfig::default() };
         History {
-            cluster: Cluster::new(pools),
+            cluster: Cluster::with(config, pools),
+            keeps_removed: removed_address == RemovedAddress::Keep,
             slots: BTreeMap::new(),
             generation: 0,
             lose: 0,
@@ -376,9 +381,9 @@ impl<'a> Oracle<'a> {
                 !service.published_ips().any(|ip| IpFamily::of(ip) == *family && self.is_right(service, ip))
             })
             .collect();
-        // With a pool that cannot be read, what no pool provides is kept as it is.
+        // With a pool that cannot be read, or if the operator wants it so, what no pool provides is kept as it is.
         let keeps = |family: &IpFamily| service.published_ips().any(|ip| IpFamily::of(ip) == *family);
-        let broken = self.pools.broken().next().is_some();
+        let broken = self.pools.broken().next().is_some() || self.history.keeps_removed;
         let lacking: Vec<IpFamily> =
             lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
         let all = service.family_policy == FamilyPolicy::RequireDualStack
@@ -422,8 +427,8 @@ fn still_shown(history: &History, before: Vec<(ServiceKey, IpAddr)>) {
     }
 }
 
-fn run(pools: Versions, events: Vec<Event>) {
-    let mut history = History::new(pools.definitions());
+fn run(removed: RemovedAddress, pools: Versions, events: Vec<Event>) {
+    let mut history = History::new(removed, pools.definitions());
     for event in &events {
         history.happen(event);
         history.no_address_is_doubled();
@@ -448,25 +453,37 @@ fn run(pools: Versions, events: Vec<Event>) {
     assert_eq!(history.cluster.services, at_rest, "a restart at rest changed something");
 }
 
+fn policy() -> impl Strategy<Value = RemovedAddress> {
+    prop_oneof![
+        2 => Just(RemovedAddress::Move),
+        1 => Just(RemovedAddress::Keep),
+        1 => Just(RemovedAddress::Release),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn short_histories_keep_the_invariants(pools in pools(), events in vec(event(), 1..10)) {
-        run(pools, events);
+        run(RemovedAddress::Move, pools, events);
     }
 
     #[test]
-    fn more_short_histories_keep_the_invariants(pools in pools(), events in vec(event(), 1..10)) {
-        run(pools, events);
+    fn whatever_becomes_of_removed_addresses_short_histories_keep_the_invariants(
+        policy in policy(),
+        pools in pools(),
+        events in vec(event(), 1..10),
+    ) {
+        run(policy, pools, events);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn long_histories_keep_the_invariants(pools in pools(), events in vec(event(), 1..80)) {
-        run(pools, events);
+    fn long_histories_keep_the_invariants(policy in policy(), pools in pools(), events in vec(event(), 1..80)) {
+        run(policy, pools, events);
     }
 }

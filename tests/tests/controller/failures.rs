@@ -37,7 +37,7 @@ async fn a_lost_reply_makes_no_second_load_balancer() {
 }
 
 #[tokio::test]
-async fn a_failure_is_told_once_and_the_condition_shows_it_until_it_has_passed() {
+async fn weakness_12_a_failure_is_told_once_and_the_condition_shows_it_until_it_has_passed() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Transient);
     let running = cluster.run(cloud.provider());
@@ -56,7 +56,7 @@ async fn a_failure_is_told_once_and_the_condition_shows_it_until_it_has_passed()
     cluster.until_event("web", "EnsuredLoadBalancer").await;
     let warnings: Vec<_> =
         cluster.events("web").await.into_iter().filter(|e| e.1 == "SyncLoadBalancerFailed").collect();
-    assert_eq!(warnings.len(), 1, "weakness_12: repeats of the same failure are no news: {warnings:?}");
+    assert_eq!(warnings.len(), 1, "repeats of the same failure are no news: {warnings:?}");
     assert_eq!(warnings[0].3, 1);
     running.stop().await;
 }
@@ -259,4 +259,92 @@ async fn watches_that_end_at_any_time_lose_nothing() {
     }
     assert!(cloud.is_empty());
     running.stop().await;
+}
+
+#[tokio::test]
+async fn weakness_16_other_changes_do_not_hurry_a_clean_up_that_waits() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    let an_hour = Duration::from_secs(3_600);
+    let retry = controller::retry::RetryConfig { first: an_hour, longest: an_hour };
+    let running =
+        cluster.run_with(vec![cloud.provider()], controller::Config { retry, ..tests::cluster::quick() });
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    cloud.fail(Calls::next(Method::Delete), Point::Before, ErrorClass::Transient);
+    cluster.delete("web").await;
+    cluster.until_event("web", "DeleteLoadBalancerFailed").await;
+
+    for i in 0..5 {
+        cluster.change("web", json!({ "metadata": { "labels": { "touched": i.to_string() } } })).await;
+    }
+    cluster.create("later").await;
+    cluster.until_published("later").await;
+
+    assert_eq!(cloud.count(Method::Delete), 1, "the next attempt is an hour away");
+    running.crash().await;
+    cluster.change("web", json!({ "metadata": { "finalizers": null } })).await;
+}
+
+#[tokio::test]
+async fn weakness_20_a_stop_does_not_wait_for_a_call_that_never_ends() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
+    let config = controller::Config { drain: Duration::from_millis(50), ..tests::cluster::quick() };
+    let running = cluster.run_with(vec![cloud.provider()], config);
+    cluster.create("web").await;
+    cloud.started(Method::Ensure, 1).await;
+
+    running.stop().await;
+
+    assert_eq!(cloud.calls().last().unwrap().state, cloud_provider::testing::CallState::Dropped);
+    gate.release();
+}
+
+#[tokio::test]
+async fn weakness_22_a_change_during_a_call_reaches_the_provider_after_it() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cloud.started(Method::Ensure, 1).await;
+    cluster.change("web", json!({ "spec": { "ports": [{ "port": 8080 }] } })).await;
+    gate.release();
+
+    eventually("the newest port is served", || {
+        let balancer = cloud.load_balancer_of(&cluster.key("web"));
+        balancer.is_some_and(|it| it.forwarding.ports[0].1 == 8080)
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn weakness_23_every_provider_call_is_counted_with_its_outcome() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    cloud.fail(Calls::next(Method::Ensure), Point::Before, ErrorClass::Transient);
+    let metrics = std::sync::Arc::new(controller::Metrics::default());
+    let stop = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(
+        controller::ServiceController::new(cluster.plane.client())
+            .config(tests::cluster::quick())
+            .provider(cloud.provider())
+            .metrics(metrics.clone())
+            .run(stop.clone()),
+    );
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    cluster.delete("web").await;
+    cluster.until_gone("web").await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    let shown = metrics.encode();
+    for (operation, outcome) in
+        [("ensure", "ProviderFailed"), ("ensure", "Done"), ("delete", "Done"), ("resume", "Done")]
+    {
+        let line = format!(
+            "cloud_lb_provider_calls_total{{provider=\"memory\",operation=\"{operation}\",outcome=\"{outcome}\"}} 1"
+        );
+        assert!(shown.contains(&line), "{line} is missing in\n{shown}");
+    }
 }
