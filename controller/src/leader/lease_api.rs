@@ -1,5 +1,6 @@
 //! The calls an election makes, and nothing else of the API server.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -31,11 +32,24 @@ pub enum LeaseError {
     #[error("the task that renews the Lease is gone")]
     Aborted,
     /// The credentials do not allow the call.
-    #[error("{0}; the role needs get, create and update on leases in the Lease's namespace")]
+    #[error("{}; the role needs get, create and update on leases in the Lease's namespace", in_words(.0))]
     Denied(#[source] kube::Error),
     /// Any other failure.
-    #[error(transparent)]
-    Api(kube::Error),
+    #[error("{}", in_words(.0))]
+    Api(#[source] kube::Error),
+}
+
+/// One line: the server's message where it answered, else the error with its innermost cause, which is the one
+/// that says something ("connection refused").
+fn in_words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    match causes.last() {
+        Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
+        _ => error.to_string(),
+    }
 }
 
 impl From<kube::Error> for LeaseError {
@@ -130,5 +144,48 @@ impl LeaseApi for KubeLease {
             secondary: None,
         };
         async move { Ok(self.events.publish(&event, &lease.object_ref(&())).await?) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, reason: &str) -> LeaseError {
+        let status = Status::failure("leases \"ccm\" is what it is", reason).with_code(code);
+        kube::Error::Api(status.boxed()).into()
+    }
+
+    #[test]
+    fn errors_are_one_clear_line() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (error, said) in [
+            (answer(409, "Conflict"), "somebody else wrote the Lease first"),
+            (answer(409, "AlreadyExists"), "somebody else wrote the Lease first"),
+            (
+                answer(403, "Forbidden"),
+                "leases \"ccm\" is what it is; the role needs get, create and update on leases in the Lease's \
+                 namespace",
+            ),
+            (answer(500, "InternalError"), "leases \"ccm\" is what it is"),
+            (kube::Error::ReadEvents(refused).into(), "Error reading events stream: connection refused"),
+            (LeaseError::Timeout(Duration::from_secs(5)), "no answer within 5s"),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_server_is_said_to_be_so() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        let lease = KubeLease::new(client, &LeaderConfig::new("kube-system", "ccm", "a"));
+        let said = lease.get().await.unwrap_err().to_string();
+        assert!(said.contains("onnection refused") && !said.contains('\n'), "{said}");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex as StdMutex;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k8s_openapi::api::coordination::v1::LeaseSpec;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use tokio::time::{advance, sleep, timeout};
 
 use super::*;
