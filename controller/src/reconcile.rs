@@ -152,7 +152,7 @@ impl Turn {
 }
 
 impl Memory {
-    fn new(id: ServiceId, context: &Context) -> Self {
+    pub(crate) fn new(id: ServiceId, context: &Context) -> Self {
         Memory {
             id,
             last: Last::default(),

@@ -70,6 +70,9 @@ impl Turn {
         if patch.is_empty() {
             return Ok(());
         }
+        if !self.context.fence.holds() {
+            return Err(Stop::WriteFailed);
+        }
         let id = &self.memory.id;
         match self.context.patch_status(&id.key, patch.body(&id.uid)).await {
             Ok(service) => {

@@ -272,3 +272,30 @@ async fn an_orphan_is_only_reported_by_default_and_live_services_are_never_swept
     assert_eq!(cloud.load_balancers().len(), 2);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn the_release_of_a_departed_service_is_retried_even_when_every_watch_starts_over() {
+    let cluster = Cluster::with_faults().await;
+    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    cloud.fail(Calls::of(Method::Delete), Point::Before, ErrorClass::Transient);
+    cluster.delete("web").await;
+    eventually("the release has failed", || cloud.count(Method::Delete) >= 1).await;
+
+    let lists =
+        |cluster: &Cluster| cluster.requests().count(|r| r.verb == "list" && r.resource == "services");
+    let before = lists(&cluster);
+    let watches = Matching::any().verb("watch").resource("services");
+    cluster.faults().fail(watches, Failure::Unavailable, usize::MAX);
+    cluster.faults().close_watches();
+    cluster.create("other").await;
+    cluster.double().forget_history();
+    cluster.faults().clear();
+    eventually("the Services are listed anew", || lists(&cluster) > before).await;
+    cloud.heal();
+
+    eventually("it is released", || cloud.load_balancer_of(&cluster.key("web")).is_none()).await;
+    running.stop().await;
+}
