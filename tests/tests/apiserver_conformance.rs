@@ -769,9 +769,9 @@ async fn case_46_wrong_requests_are_told_apart() {
 #[tokio::test]
 async fn case_47_tokens_are_known_and_have_rights() {
     let mut s = Session::start().await;
-    s.client = s.plane.client_as("nobody");
+    s.use_token("nobody");
     s.get(&services()).await.refuses(401, "Unauthorized");
-    s.client = s.plane.client_as(WEAK_TOKEN);
+    s.use_token(WEAK_TOKEN);
     let refused = s.get(&services()).await;
     refused.refuses(403, "Forbidden");
     refused.says("cannot list resource \\\"services\\\"");

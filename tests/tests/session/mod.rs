@@ -1,11 +1,15 @@
 //! Plain requests against a control plane, in a namespace of their own.
 
+// Each suite is a crate of its own, and none of them needs everything.
+#![allow(dead_code)]
+
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tests::apiserver::ADMIN_TOKEN;
 use tests::control_plane::{ControlPlane, Options};
 
 pub const JSON_PATCH: &str = "application/json-patch+json";
@@ -27,6 +31,14 @@ pub struct Reply {
     pub text: String,
 }
 
+/// A client that reports every answer: by itself, it would try again after some.
+fn client_as(plane: &ControlPlane, token: &str) -> Client {
+    let mut config = plane.kube_config();
+    config.default_retry = false;
+    config.auth_info.token = Some(token.to_owned().into());
+    Client::try_from(config).expect("a client")
+}
+
 impl Session {
     /// A control plane with an empty namespace.
     pub async fn start() -> Self {
@@ -35,10 +47,15 @@ impl Session {
 
     pub async fn start_with(options: Options) -> Self {
         let plane = ControlPlane::start_with(options).await;
-        let session = Self { client: plane.client(), plane };
+        let session = Self { client: client_as(&plane, ADMIN_TOKEN), plane };
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
         session.post("/api/v1/namespaces", &namespace).await.is(201);
         session
+    }
+
+    /// From now on, requests come with another token.
+    pub fn use_token(&mut self, token: &str) {
+        self.client = client_as(&self.plane, token);
     }
 
     /// Sends a request as it is; the body of the answer is read to its end.
@@ -49,21 +66,19 @@ impl Session {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Reply {
-        let mut request = Request::builder().method(method).uri(path).header("user-agent", "conf/1.0");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request =
-            request.body(body.map_or_else(Body::empty, |b| Body::from(b.into_bytes()))).expect("a request");
+        let request = Request::builder().method(method).uri(path).header("user-agent", "conf/1.0");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let body = body.map_or_else(Body::empty, |text| Body::from(text.into_bytes()));
+        self.try_send(request.body(body).expect("a request")).await.expect("an answer")
+    }
+
+    /// As [`Session::send`], where the connection may break.
+    pub async fn try_send(&self, request: Request<Body>) -> kube::Result<Reply> {
         let answer = async {
-            let response = self.client.send(request).await.expect("an answer");
-            let (head, body) = response.into_parts();
-            let bytes = body.collect_bytes().await.expect("the whole body");
-            Reply {
-                code: head.status.as_u16(),
-                headers: head.headers,
-                text: String::from_utf8_lossy(&bytes).into_owned(),
-            }
+            let (head, body) = self.client.send(request).await?.into_parts();
+            let bytes = body.collect_bytes().await?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Ok(Reply { code: head.status.as_u16(), headers: head.headers, text })
         };
         tokio::time::timeout(DEADLINE, answer).await.expect("an answer in time")
     }
