@@ -1,7 +1,7 @@
 //! Plain requests against a control plane, in a namespace of their own.
 
 // Each suite is a crate of its own, and none of them needs everything.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::time::Duration;
 
