@@ -109,9 +109,7 @@ fn at_once(receiver: UnboundedReceiver<ServiceKey>) -> impl Stream<Item = Servic
 }
 
 /// Each with the same delay, so that they come due in the order they were sent.
-fn in_time(
-    receiver: UnboundedReceiver<(Instant, ServiceKey)>,
-) -> impl Stream<Item = ServiceKey> + Send {
+fn in_time(receiver: UnboundedReceiver<(Instant, ServiceKey)>) -> impl Stream<Item = ServiceKey> + Send {
     stream::unfold(receiver, async |mut receiver| {
         let (due, service) = receiver.recv().await?;
         sleep_until(due).await;

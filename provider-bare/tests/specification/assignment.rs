@@ -113,7 +113,8 @@ fn sharing_needs_equal_keys_equal_backends_and_disjoint_ports() {
 #[test]
 fn local_traffic_is_shared_by_services_with_the_same_selector() {
     let mut cluster = Cluster::new([pool("test", &["1.2.3.4/31"])]);
-    let local = |name, port, app| sharing(name, "1.2.3.4", "k", port).local_traffic().selector([("app", app)]);
+    let local =
+        |name, port, app| sharing(name, "1.2.3.4", "k", port).local_traffic().selector([("app", app)]);
     cluster.serve(local("s1", 80, "web"));
     assert_eq!(cluster.serve(local("s2", 443, "web")), ["1.2.3.4"]);
     cluster.refuse(local("s3", 8080, "other"));
@@ -156,8 +157,7 @@ fn unlike_metallb_two_families_may_come_from_two_pools() {
 
 #[test]
 fn one_pool_with_both_families_is_preferred_to_two() {
-    let mut cluster =
-        Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])]);
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])]);
     assert_eq!(cluster.serve(service("s1").dual_stack()), ["1.2.4.4", "1000::4"]);
 }
 
@@ -238,7 +238,8 @@ fn several_pools_are_filled_one_after_the_other() {
 #[test]
 fn entries_are_used_up_in_the_order_written_each_from_its_lowest_address() {
     let mut cluster = Cluster::new([pool("test", &["1.2.4.0/31", "1.2.3.0-1.2.3.1"])]);
-    let given: Vec<String> = ["a", "b", "c", "d"].into_iter().flat_map(|n| cluster.serve(service(n))).collect();
+    let given: Vec<String> =
+        ["a", "b", "c", "d"].into_iter().flat_map(|n| cluster.serve(service(n))).collect();
     assert_eq!(given, ["1.2.4.0", "1.2.4.1", "1.2.3.0", "1.2.3.1"]);
 }
 

@@ -28,7 +28,8 @@ fn refused(builder: ServiceBuilder, words: &[&str]) {
         for word in words {
             assert!(message.contains(word), "{word:?} is not in {message}");
         }
-        let until = if live { "until then 1.2.3.5 stays published" } else { "until then no address is assigned" };
+        let until =
+            if live { "until then 1.2.3.5 stays published" } else { "until then no address is assigned" };
         assert!(message.contains(until), "{message}");
         assert_eq!((cluster.ips("s"), cluster.ips("neighbour")), before);
         assert_eq!(cluster.serve(service("another")).len(), 1);
@@ -40,15 +41,27 @@ fn refused(builder: ServiceBuilder, words: &[&str]) {
 #[test]
 fn garbage_in_annotations() {
     let field = "metadata.annotations[metallb.io/loadBalancerIPs]";
-    refused(service("s").annotation(IPS, "garbage"), &[field, "\"garbage\"", "not an IP address", "allowed: one IP"]);
+    refused(
+        service("s").annotation(IPS, "garbage"),
+        &[field, "\"garbage\"", "not an IP address", "allowed: one IP"],
+    );
     refused(service("s").annotation(IPS, "1.2.3.4,"), &[field, "\"\", which is not an IP address"]);
     refused(service("s").annotation(IPS, "1.2.3.5-1.2.3.6"), &[field, "not an IP address"]);
     refused(service("s").annotation(IPS, "1.2.3.5/32"), &[field, "not an IP address"]);
     refused(service("s").load_balancer_ip("1.2.3"), &["spec.loadBalancerIP", "\"1.2.3\""]);
-    refused(service("s").load_balancer_ip("1.2.3.5,1000::5"), &["spec.loadBalancerIP", "more than one address"]);
+    refused(
+        service("s").load_balancer_ip("1.2.3.5,1000::5"),
+        &["spec.loadBalancerIP", "more than one address"],
+    );
     let old = "metallb.universe.tf/loadBalancerIPs";
-    refused(service("s").annotation(old, "garbage"), &["metadata.annotations[metallb.universe.tf/loadBalancerIPs]"]);
-    refused(service("s").annotation(POOL, "wlan"), &["metallb.io/address-pool", "\"wlan\"", "allowed: ", "lan"]);
+    refused(
+        service("s").annotation(old, "garbage"),
+        &["metadata.annotations[metallb.universe.tf/loadBalancerIPs]"],
+    );
+    refused(
+        service("s").annotation(POOL, "wlan"),
+        &["metallb.io/address-pool", "\"wlan\"", "allowed: ", "lan"],
+    );
 }
 
 #[test]
@@ -58,7 +71,12 @@ fn an_address_outside_every_pool() {
 
 #[test]
 fn an_address_in_use() {
-    let words = ["spec.loadBalancerIP", "\"1.2.3.4\"", "in use by default/neighbour", "allowed: an address that is free"];
+    let words = [
+        "spec.loadBalancerIP",
+        "\"1.2.3.4\"",
+        "in use by default/neighbour",
+        "allowed: an address that is free",
+    ];
     refused(service("s").load_balancer_ip("1.2.3.4"), &words);
 }
 
@@ -66,7 +84,10 @@ fn an_address_in_use() {
 fn two_families_asked_from_a_pool_that_has_one() {
     let dual = service("s").dual_stack();
     refused(dual.clone(), &["spec.ipFamilyPolicy", "RequireDualStack", "no IPv6 addresses in lan"]);
-    refused(dual.clone().annotation(POOL, "lan"), &[POOL, "no IPv6 addresses", "allowed: a pool with addresses of every"]);
+    refused(
+        dual.clone().annotation(POOL, "lan"),
+        &[POOL, "no IPv6 addresses", "allowed: a pool with addresses of every"],
+    );
     refused(dual.annotation(IPS, "1.2.3.6,1000::1"), &[IPS, "1000::1, which is in no address pool"]);
     let single = service("s").family_policy(FamilyPolicy::RequireDualStack);
     refused(single, &["spec.ipFamilyPolicy", "cluster IP of IPv4 only"]);
@@ -76,7 +97,10 @@ fn two_families_asked_from_a_pool_that_has_one() {
 fn a_family_that_no_pool_has() {
     let mut cluster = cluster();
     let message = cluster.refuse(service("s").families(V6));
-    assert!(message.contains("spec.ipFamilies: \"IPv6\"") && message.contains("no IPv6 addresses in lan"), "{message}");
+    assert!(
+        message.contains("spec.ipFamilies: \"IPv6\"") && message.contains("no IPv6 addresses in lan"),
+        "{message}"
+    );
     // A pool that has it mends it without anybody touching the Service.
     cluster.set_pools([pool("lan", &["1.2.3.4/30", "1000::4/127"])]);
     cluster.follow_wakeups();
@@ -86,8 +110,9 @@ fn a_family_that_no_pool_has() {
 #[test]
 fn several_mistakes_are_reported_together() {
     let mut cluster = cluster();
-    let message = cluster
-        .refuse(service("s").annotation(IPS, "1.2.3.5,1.2.3.6").load_balancer_ip("x").annotation(POOL, "lan"));
+    let message = cluster.refuse(
+        service("s").annotation(IPS, "1.2.3.5,1.2.3.6").load_balancer_ip("x").annotation(POOL, "lan"),
+    );
     assert!(message.contains("is set besides"), "{message}");
     let both = service("t").dual_stack().annotation(IPS, "9.9.9.9,1001::9");
     let message = cluster.refuse(both);

@@ -55,8 +55,7 @@ impl Wish {
             4 => builder.dual_stack().family_policy(FamilyPolicy::PreferDualStack),
             _ => builder.dual_stack(),
         };
-        let builder =
-            if self.key { builder.annotation("metallb.io/allow-shared-ip", "k") } else { builder };
+        let builder = if self.key { builder.annotation("metallb.io/allow-shared-ip", "k") } else { builder };
         let builder = if self.local { builder.local_traffic() } else { builder };
         match self.asks {
             0 => builder.annotation("metallb.io/loadBalancerIPs", "10.0.0.1"),
@@ -101,10 +100,12 @@ impl Versions {
             2 => Some(pool("p3", &["10.0.0.6/32"])),
             3 => Some(pool("p3", &["10.0.0.6/32", "fc00::8/128"]).for_namespace("b", 2)),
             _ => Some(pool("p3", &["10.0.0.6/32"]).allocation(ServiceAllocation {
-                service_selectors: Some(vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector {
-                    match_labels: Some([("app".to_owned(), "s1".to_owned())].into()),
-                    ..Default::default()
-                }]),
+                service_selectors: Some(vec![
+                    k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector {
+                        match_labels: Some([("app".to_owned(), "s1".to_owned())].into()),
+                        ..Default::default()
+                    },
+                ]),
                 ..Default::default()
             })),
         };
@@ -198,7 +199,8 @@ impl History {
             }
             Event::LoseWrites(count) => self.lose = *count,
             Event::Clear(slot) => {
-                if let Some(service) = self.slots.get(slot).and_then(|key| self.cluster.services.get_mut(key)) {
+                if let Some(service) = self.slots.get(slot).and_then(|key| self.cluster.services.get_mut(key))
+                {
                     service.published.clear();
                     self.stale.insert(service.id.key.clone());
                 }
@@ -336,7 +338,7 @@ impl<'a> Oracle<'a> {
         let mut showing = others.filter(|other| other.published_ips().any(|shown| shown == ip));
         // Who asks for what cannot be goes on sharing as before.
         let has = service.published_ips().any(|shown| shown == ip);
-        showing.any(|other| !may_share(service, other) && !(has && is_mistaken(other)))
+        showing.any(|other| !(may_share(service, other) || has && is_mistaken(other)))
     }
 
     /// Whether what a Service shows is what it may show, as far as pools and others are concerned.
@@ -350,7 +352,8 @@ impl<'a> Oracle<'a> {
     }
 
     fn candidates(&self, service: &ServiceView, family: IpFamily) -> bool {
-        let shown: Vec<&Pool> = service.published_ips().filter_map(|ip| self.provider_of(service, ip)).collect();
+        let shown: Vec<&Pool> =
+            service.published_ips().filter_map(|ip| self.provider_of(service, ip)).collect();
         let by_pool = service.annotations.contains_key("metallb.io/address-pool");
         self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
             let owner = self.provider_of(service, ip);
@@ -381,11 +384,13 @@ impl<'a> Oracle<'a> {
         // With a pool that cannot be read, or if the operator wants it so, what no pool provides is kept as it is.
         let keeps = |family: &IpFamily| service.published_ips().any(|ip| IpFamily::of(ip) == *family);
         let broken = self.pools.broken().next().is_some() || self.history.keeps_removed;
-        let lacking: Vec<IpFamily> = lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
+        let lacking: Vec<IpFamily> =
+            lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
         let all = service.family_policy == FamilyPolicy::RequireDualStack
             || service.annotations.contains_key("metallb.io/address-pool");
         let has = |family: &IpFamily| self.candidates(service, *family);
-        let in_vain = if all { !lacking.is_empty() && lacking.iter().all(has) } else { lacking.iter().any(has) };
+        let in_vain =
+            if all { !lacking.is_empty() && lacking.iter().all(has) } else { lacking.iter().any(has) };
         assert!(!in_vain, "{} lacks {lacking:?} in vain", service.id);
     }
 }

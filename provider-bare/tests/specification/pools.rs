@@ -19,7 +19,10 @@ fn mistake(definition: Definition) -> String {
 fn a_broken_range_is_named_with_field_value_and_what_is_allowed() {
     let table = [
         (vec![], "spec.addresses: \"[]\" has no entry"),
-        (vec!["1.2.3.9-1.2.3.1"], "spec.addresses[0]: \"1.2.3.9-1.2.3.1\" starts at 1.2.3.9, behind its end 1.2.3.1"),
+        (
+            vec!["1.2.3.9-1.2.3.1"],
+            "spec.addresses[0]: \"1.2.3.9-1.2.3.1\" starts at 1.2.3.9, behind its end 1.2.3.1",
+        ),
         (vec!["1.2.3.0/24", "lan"], "spec.addresses[1]: \"lan\" has \"lan\", which is not an IP address"),
         (vec!["1.2.3.4"], "is a single address; write 1.2.3.4/32"),
         (vec!["1.2.3.240-250"], "has \"250\", which is not an IP address"),
@@ -131,11 +134,8 @@ fn two_pools_may_swap_their_ranges() {
 fn a_pool_that_lost_its_place_by_a_bad_update_gets_it_back_before_newcomers() {
     let (pools, _) = Pools::parse(&[pool("b", &["1.2.3.0/24"]), pool("c", &["9.9.9.0/24"])]);
     // `b` wants to move onto `c`, and `a` onto what `b` would leave.
-    let (after, mistakes) = pools.update(&[
-        pool("a", &["1.2.3.0/25"]),
-        pool("b", &["9.9.9.0/25"]),
-        pool("c", &["9.9.9.0/24"]),
-    ]);
+    let (after, mistakes) =
+        pools.update(&[pool("a", &["1.2.3.0/25"]), pool("b", &["9.9.9.0/25"]), pool("c", &["9.9.9.0/24"])]);
     assert_eq!(after.iter().map(|pool| pool.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
     assert_eq!(mistakes.len(), 2);
 }

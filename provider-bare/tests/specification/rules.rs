@@ -1,7 +1,7 @@
 //! The rules that keep a published address where it is: start, restart, order, lost writes, pools that change.
 
 use cloud_provider::testing::{ServiceBuilder, a_service_named, nodes, request};
-use cloud_provider::{CloudLoadBalancer, ClassRule, Error, FamilyPolicy, NoteKind, Outcome, ServiceKey};
+use cloud_provider::{ClassRule, CloudLoadBalancer, Error, FamilyPolicy, NoteKind, Outcome, ServiceKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use provider_bare::crd::ServiceAllocation;
 use provider_bare::plan::RemovedAddress;
@@ -97,7 +97,10 @@ fn of_two_with_the_same_address_the_one_that_asks_for_it_keeps_it_else_the_oldes
         let outcome = cluster.reconcile(&ServiceKey::new("default", loser));
         assert_eq!(notes(&outcome)[0].reason, "IPAllocated", "the loser is told");
         cluster.settle();
-        assert_eq!((cluster.ips(keeps), cluster.ips(loser)), (vec!["1.2.3.4".into()], vec!["1.2.3.5".into()]));
+        assert_eq!(
+            (cluster.ips(keeps), cluster.ips(loser)),
+            (vec!["1.2.3.4".into()], vec!["1.2.3.5".into()])
+        );
     }
 }
 
@@ -133,7 +136,9 @@ fn an_address_in_any_status_is_given_to_nobody_else() {
     let mut cluster = Cluster::with(config(), [pool("p", &["1.2.3.4/30"])]);
     cluster.put(service("theirs").class("somebody.else/lb").published_ips(["1.2.3.4"]));
     cluster.put(service("mistaken").annotation(IPS, "garbage").published_ips(["1.2.3.5"]));
-    cluster.put(service("unreadable").mistake(cloud_provider::Mistake::new("f", "v", "p")).published_ips(["1.2.3.6"]));
+    cluster.put(
+        service("unreadable").mistake(cloud_provider::Mistake::new("f", "v", "p")).published_ips(["1.2.3.6"]),
+    );
     cluster.restart();
     assert_eq!(cluster.serve(service("new")), ["1.2.3.7"]);
     // Until the Service is gone: also the one that is not ours.
@@ -305,8 +310,7 @@ fn the_new_address_is_had_before_the_old_one_is_lost() {
 
 #[test]
 fn a_family_more_or_less_does_not_move_the_other() {
-    let mut cluster =
-        Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])]);
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])]);
     assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
     assert_eq!(cluster.serve(service("s").dual_stack()), ["1.2.3.4", "1000::4"]);
     assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
@@ -467,10 +471,8 @@ fn an_allocation_without_conditions_is_for_everybody() {
 fn labels_of_a_namespace_open_and_close_pools() {
     let selector =
         LabelSelector { match_labels: Some([("team".into(), "red".into())].into()), ..Default::default() };
-    let red = pool("red", &["1.2.3.4/32"]).allocation(ServiceAllocation {
-        namespace_selectors: Some(vec![selector]),
-        ..Default::default()
-    });
+    let red = pool("red", &["1.2.3.4/32"])
+        .allocation(ServiceAllocation { namespace_selectors: Some(vec![selector]), ..Default::default() });
     let mut cluster = Cluster::new([red, pool("z", &["5.6.7.8/32"]).by_request_only()]);
     cluster.wait(service("s"));
     cluster.label_namespace("default", "team", "red");
@@ -486,8 +488,7 @@ fn a_sharing_key_cannot_be_joined_from_another_namespace_unless_the_operator_all
         let config = BareConfig { share_across_namespaces, ..BareConfig::default() };
         let mut cluster = Cluster::with(config, [pool("p", &["1.2.3.4/31"])]);
         cluster.serve(service("s").annotation(SHARE, "k").ports([80]));
-        let guest =
-            |name: &str| a_service_named("elsewhere", name).annotation(SHARE, "k").ports([443]);
+        let guest = |name: &str| a_service_named("elsewhere", name).annotation(SHARE, "k").ports([443]);
         let asked = cluster.apply(guest("asks").annotation(IPS, "1.2.3.4"));
         assert_eq!(asked.is_ok(), share_across_namespaces);
         if let Err(Error::Invalid(mistakes)) = asked {

@@ -32,7 +32,10 @@ fn metallbs_sample_manifests_load_as_they_are() {
         assert_eq!(mistakes, [], "{}", path.display());
         assert_eq!(in_force.iter().count(), definitions.len());
         pools += definitions.len();
-        assert_eq!(passed_over.len(), text.matches("\nkind:").count() + usize::from(text.starts_with("kind:")) - definitions.len());
+        assert_eq!(
+            passed_over.len(),
+            text.matches("\nkind:").count() + usize::from(text.starts_with("kind:")) - definitions.len()
+        );
     }
     assert!(pools >= 6, "{pools} pools");
 }
@@ -89,7 +92,10 @@ fn a_file_of_manifests_is_read_and_what_is_wrong_in_it_stops_nobody_else() {
     assert_eq!(mistakes.len(), 1);
     assert!(mistakes[0].to_string().contains("is no YAML"), "{}", mistakes[0]);
     assert_eq!(passed_over.len(), 1);
-    assert!(passed_over[0].contains("L2Advertisement") && passed_over[0].contains("passed-over"), "{passed_over:?}");
+    assert!(
+        passed_over[0].contains("L2Advertisement") && passed_over[0].contains("passed-over"),
+        "{passed_over:?}"
+    );
     let second = in_force.get("second").unwrap();
     assert!(second.avoid_buggy && second.auto_assign);
     assert!(!in_force.get("third").unwrap().auto_assign);
@@ -159,7 +165,10 @@ fn the_definition_of_the_resource_is_metallbs() {
     }
     let columns = |version: &Value| {
         let columns = version["additionalPrinterColumns"].as_array().unwrap().clone();
-        columns.iter().map(|c| (c["name"].clone(), c["jsonPath"].clone(), c["type"].clone())).collect::<Vec<_>>()
+        columns
+            .iter()
+            .map(|c| (c["name"].clone(), c["jsonPath"].clone(), c["type"].clone()))
+            .collect::<Vec<_>>()
     };
     assert_eq!(columns(our_version), columns(their_version));
     let properties = |version: &Value| version["schema"]["openAPIV3Schema"]["properties"].clone();

@@ -97,7 +97,11 @@ fn table() -> Vec<(&'static str, ServiceBuilder, Expect)> {
         ("v6 asked by field, v4 served", s().load_balancer_ip("1000::"), Mistake("names IPv6")),
         ("v6 asked by annotation, v4 served", s().annotation(IPS, "1000::"), Mistake("names IPv6")),
         ("v4 asked by field, v6 served", s().families(V6).load_balancer_ip("1.2.3.1"), Mistake("names IPv4")),
-        ("v4 asked by annotation, v6 served", s().families(V6).annotation(IPS, "1.2.3.1"), Mistake("names IPv4")),
+        (
+            "v4 asked by annotation, v6 served",
+            s().families(V6).annotation(IPS, "1.2.3.1"),
+            Mistake("names IPv4"),
+        ),
         ("v6 assigned, v4 served", s().published_ips(["1000::"]), Ips(&["1.2.3.0"])),
         (
             "v4 assigned, v6 served",
@@ -159,7 +163,11 @@ fn table() -> Vec<(&'static str, ServiceBuilder, Expect)> {
             Mistake("names IPv4 and IPv6, and the Service is served in IPv4"),
         ),
         ("pinned by namespace, priority 10 before 11", a_service_named("pinned", "s"), Ips(&["7.8.9.0"])),
-        ("pinned without priority before general pools", a_service_named("unranked", "s"), Ips(&["7.8.11.0"])),
+        (
+            "pinned without priority before general pools",
+            a_service_named("unranked", "s"),
+            Ips(&["7.8.11.0"]),
+        ),
         ("pinned by label, priority 8 before 9", s().label("pin", "yes"), Ips(&["7.8.12.0"])),
         (
             "pinned by namespace and by label: the lower number",

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use cloud_provider::testing::{ServiceBuilder, a_service_named, nodes, request};
 use cloud_provider::{
-    CloudLoadBalancer, Error, IpFamily, Ingress, Note, Outcome, Pending, Published, Ready, ServiceKey, ServiceView,
-    WakeupStream,
+    CloudLoadBalancer, Error, Ingress, IpFamily, Note, Outcome, Pending, Published, Ready, ServiceKey,
+    ServiceView, WakeupStream,
 };
 use futures::{FutureExt, StreamExt};
 use provider_bare::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 use provider_bare::plan::Namespaces;
 use provider_bare::pool::Definition;
 use provider_bare::pools::PoolMistakes;
-use tokio::runtime::{Builder, Runtime};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
+use tokio::runtime::{Builder, Runtime};
 
 /// A pool in words.
 pub(crate) fn pool(name: &str, addresses: &[&str]) -> Definition {
@@ -101,7 +101,14 @@ impl Cluster {
         let definitions: Vec<Definition> = pools.into_iter().collect();
         let config = BareConfig { pools: PoolSource::Static(definitions.clone()), ..config };
         let (provider, wakeups) = start(&config, &Namespaces::new(), &[]);
-        Cluster { config, definitions, namespaces: Namespaces::new(), provider, wakeups, services: BTreeMap::new() }
+        Cluster {
+            config,
+            definitions,
+            namespaces: Namespaces::new(),
+            provider,
+            wakeups,
+            services: BTreeMap::new(),
+        }
     }
 
     /// A new process, or a new leader: nothing is known but what the cluster shows.
