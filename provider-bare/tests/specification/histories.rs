@@ -338,7 +338,7 @@ impl<'a> Oracle<'a> {
         let mut showing = others.filter(|other| other.published_ips().any(|shown| shown == ip));
         // Who asks for what cannot be goes on sharing as before.
         let has = service.published_ips().any(|shown| shown == ip);
-        showing.any(|other| !may_share(service, other) && !(has && is_mistaken(other)))
+        showing.any(|other| !(may_share(service, other) || has && is_mistaken(other)))
     }
 
     /// Whether what a Service shows is what it may show, as far as pools and others are concerned.
