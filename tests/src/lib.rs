@@ -4,3 +4,7 @@ pub mod apiserver;
 pub mod cluster;
 pub mod control_plane;
 pub mod sandbox;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

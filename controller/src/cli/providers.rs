@@ -7,6 +7,18 @@ use cloud_provider::CloudLoadBalancer;
 use super::error::CliError;
 use super::flags::{ProviderName, RunFlags};
 
+/// Whether the flags name a provider at all.
+///
+/// # Errors
+/// When they do not.
+pub fn check(flags: &RunFlags) -> Result<(), CliError> {
+    if flags.service.cloud_provider.is_empty() {
+        let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
+        return Err(CliError::Usage(message.into()));
+    }
+    Ok(())
+}
+
 /// The providers the flags name, in order.
 ///
 /// # Errors
@@ -15,10 +27,7 @@ pub async fn from_flags(
     flags: &RunFlags,
     client: &kube::Client,
 ) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
-    if flags.service.cloud_provider.is_empty() {
-        let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
-        return Err(CliError::Usage(message.into()));
-    }
+    check(flags)?;
     flags
         .service
         .cloud_provider

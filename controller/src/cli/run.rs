@@ -18,6 +18,7 @@ use super::{connection, leading, providers, signals};
 /// # Errors
 /// See [`CliError`].
 pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
+    providers::check(&flags)?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
     let client = connection::client(&flags.cluster).await?;
