@@ -137,6 +137,8 @@ impl ServiceController {
                     tracing::debug!(service = %key, provider = context.providers[i].provider.name(), "woken");
                     context.wake_for_provider(key);
                 }
+                // A provider that has nothing to tell any more is no reason to stop.
+                std::future::pending::<()>().await;
             });
         }
         // From here on departures are noted, so that none is missed between resuming and the first turn.
