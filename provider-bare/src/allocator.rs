@@ -9,7 +9,7 @@
 //! * An address that a status may still show is given to nobody else.
 //! * What a Service has, it keeps, until it asks for something else or its pool no longer provides it; and then it
 //!   gets the new address before it loses the old.
-//! * Nobody waits while an address it could use is free; among those who wait, the order is [`Rank`]'s, then the
+//! * Nobody waits while an address it could use is free; among those who wait, the order is [`Rank`](crate::waiting::Rank)'s, then the
 //!   oldest first.
 //! * A step costs the same whatever the size of the pools.
 
@@ -121,7 +121,7 @@ impl Allocator {
     /// Rebuilds everything from what the cluster shows.
     ///
     /// First every shown address is taken, before anybody may ask for one; then those that need something are
-    /// served in the order of [`Rank`], oldest first. Where two Services that do not share show the same
+    /// served in the order of [`Rank`](crate::waiting::Rank), oldest first. Where two Services that do not share show the same
     /// address, the one that asks for that very address keeps it, else the oldest of those without mistakes.
     pub fn resume(&mut self, services: Vec<Seen>) {
         self.records.clear();

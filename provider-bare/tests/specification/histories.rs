@@ -382,7 +382,10 @@ impl<'a> Oracle<'a> {
             })
             .collect();
         // With a pool that cannot be read, or if the operator wants it so, what no pool provides is kept as it is.
-        let keeps = |family: &IpFamily| service.published_ips().any(|ip| IpFamily::of(ip) == *family);
+        let keeps = |family: &IpFamily| {
+            let mut shown = service.published_ips().filter(|ip| IpFamily::of(*ip) == *family);
+            shown.any(|ip| self.provider_of(service, ip).is_none())
+        };
         let broken = self.pools.broken().next().is_some() || self.history.keeps_removed;
         let lacking: Vec<IpFamily> =
             lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
