@@ -56,7 +56,9 @@ async fn the_lines_it_says_to_try_work() {
         kubectl(&kubeconfig, &["describe", "svc", "typo"]).contains("SyncLoadBalancerFailed")
     })
     .await;
-    assert!(kubectl(&kubeconfig, &["get", "ipaddresspools", "-n", "metallb-system"]).contains("198.51.100.0/28"));
+    assert!(
+        kubectl(&kubeconfig, &["get", "ipaddresspools", "-n", "metallb-system"]).contains("198.51.100.0/28")
+    );
     assert!(kubectl(&kubeconfig, &["delete", "svc", "web"]).contains("deleted"));
 
     child.kill().unwrap();
