@@ -46,8 +46,11 @@ impl Allocator {
         let changed = record.owned != hold || kind(&record.verdict) != kind(&verdict);
         record.owned = hold;
         record.verdict = verdict;
-        let place = Place { rank, created: record.created, id: Arc::new(record.holder.id.clone()) };
-        self.wait(uid, (!spots.is_empty()).then_some((place, spots)));
+        let waiting = (!spots.is_empty()).then(|| {
+            let id = Arc::new(record.holder.id.clone());
+            (Place { rank, created: record.created, id }, spots)
+        });
+        self.wait(uid, waiting);
         changed
     }
 
