@@ -1,1 +1,57 @@
-//! controller
+//! A service controller: watches Services and Nodes, and has a [provider](cloud_provider::CloudLoadBalancer) make
+//! the load balancers.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # async fn example(my_cloud: Arc<dyn cloud_provider::CloudLoadBalancer>) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = kube::Client::try_default().await?;
+//! let stop = tokio_util::sync::CancellationToken::new();
+//! controller::ServiceController::new(client).provider(my_cloud).run(stop).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of a Service
+//!
+//! ```text
+//! watch ─▶ decide (pure) ─▶ finalizer ─▶ provider call ─▶ status ─▶ event
+//! ```
+//!
+//! * [`service`] and [`nodes`] turn Kubernetes' objects into the contract's words; [`watch`] keeps them.
+//! * [`decide`] says what to do: a plain function of what is seen, what was done last, and the clock.
+//! * [`reconcile`] does it, step by step.
+//! * [`status`] and [`finalizer`] say what is written on a Service; [`events`] what is told about it.
+//! * [`retry`] knows when to try again; [`sweep`] finds what was left behind.
+//!
+//! # What it does that Kubernetes' own controller does not
+//!
+//! Clean-up always asks the provider to delete, also when nothing seems to exist. One Service is never in two
+//! provider calls. Finalizer, status and condition are restored when somebody removes them. A Service deleted
+//! without a finalizer is released all the same. Node changes are gathered and told once. Retries have jitter, a
+//! waiting load balancer is no failure, and a user's mistake is not retried until the user changes something.
+//! Each point of that list is a test in the workspace's end-to-end suites.
+//!
+//! The library reads no environment variable, installs nothing global and never ends the process.
+#![deny(missing_docs)]
+
+pub mod config;
+pub mod context;
+mod controller;
+pub mod decide;
+mod error;
+pub mod events;
+pub mod finalizer;
+pub mod leader;
+pub mod metrics;
+pub mod nodes;
+pub mod reconcile;
+pub mod retry;
+pub mod service;
+pub mod status;
+pub mod sweep;
+pub mod watch;
+
+pub use config::Config;
+pub use controller::ServiceController;
+pub use error::Error;
+pub use metrics::Metrics;

@@ -1,1 +1,10 @@
-//! tests
+//! Fixtures, end-to-end suites, benches, and the sandbox. Nothing depends on this package.
+
+pub mod apiserver;
+pub mod cluster;
+pub mod control_plane;
+pub mod sandbox;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

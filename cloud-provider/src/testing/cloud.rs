@@ -59,7 +59,7 @@ impl MemoryCloud {
         let mut state = self.lock();
         state.wakeups.push(sender);
         state.processes += 1;
-        Arc::new(MemoryProvider::new(self.clone(), state.processes, state.settings.name.clone(), wakeups))
+        Arc::new(MemoryProvider::new(self.clone(), state.processes, &state.settings, wakeups))
     }
 
     /// Changes how it behaves from now on; what exists stays as it is.

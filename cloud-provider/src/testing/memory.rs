@@ -29,6 +29,7 @@ pub struct MemoryProvider {
     cloud: MemoryCloud,
     process: usize,
     name: String,
+    annotation: Option<String>,
     resumed: AtomicBool,
     wakeups: Mutex<Option<mpsc::UnboundedReceiver<ServiceKey>>>,
 }
@@ -50,6 +51,10 @@ impl CloudLoadBalancer for MemoryProvider {
     fn reads_annotation(&self, key: &str) -> bool {
         self.cloud
             .world(|_, settings| settings.reads_annotations.as_ref().is_none_or(|keys| keys.contains(key)))
+    }
+
+    fn published_annotations(&self) -> Vec<&str> {
+        self.annotation.iter().map(String::as_str).collect()
     }
 
     fn uses_nodes(&self) -> bool {
@@ -195,11 +200,17 @@ impl MemoryProvider {
     pub(super) fn new(
         cloud: MemoryCloud,
         process: usize,
-        name: String,
+        settings: &Settings,
         wakeups: mpsc::UnboundedReceiver<ServiceKey>,
     ) -> Self {
-        let wakeups = Mutex::new(Some(wakeups));
-        MemoryProvider { cloud, process, name, resumed: AtomicBool::new(false), wakeups }
+        MemoryProvider {
+            cloud,
+            process,
+            name: settings.name.clone(),
+            annotation: settings.publishes_annotation.clone(),
+            resumed: AtomicBool::new(false),
+            wakeups: Mutex::new(Some(wakeups)),
+        }
     }
 
     fn begin(&self, method: Method, service: Option<&ServiceId>) -> RunningCall {

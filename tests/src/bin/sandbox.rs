@@ -1,1 +1,50 @@
-fn main() {}
+//! `sandbox`: watch Services get addresses, with no cluster and no cloud.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tests::sandbox::{Sandbox, SandboxError};
+use tracing_subscriber::EnvFilter;
+
+/// A control plane, a controller and a provider in one process: nothing to install, nothing left behind.
+#[derive(Debug, Parser)]
+#[command(name = "sandbox")]
+struct Arguments {
+    /// Show the whole job once, then exit: 0 when everything happened as it should
+    #[arg(long)]
+    demo: bool,
+
+    /// Where to write the kubeconfig while the sandbox stays up
+    #[arg(long, default_value = "target/sandbox.kubeconfig")]
+    kubeconfig: PathBuf,
+
+    /// The folder of example manifests
+    #[arg(long, default_value = "deploy/examples")]
+    examples: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sandbox: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), SandboxError> {
+    let sandbox = Sandbox::start(&arguments.examples).await?;
+    if arguments.demo {
+        return sandbox.demonstrate().await;
+    }
+    let ctrl_c = async {
+        // Without a signal handler the only way to stop is to be killed; then there is nothing to wait for.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    sandbox.stay(&arguments.kubeconfig, ctrl_c).await
+}

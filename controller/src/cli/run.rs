@@ -1,0 +1,81 @@
+//! `run`: flags to parts, and the parts at work.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use controller::config::SweepConfig;
+use controller::{Config, Metrics, ServiceController};
+use tokio_util::sync::CancellationToken;
+
+use super::error::CliError;
+use super::flags::RunFlags;
+use super::http::{self, Shown};
+use super::logging::LogLevel;
+use super::{connection, leading, providers, signals};
+
+/// Runs the controller until a signal.
+///
+/// # Errors
+/// See [`CliError`].
+pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
+    providers::check(&flags)?;
+    let stop = CancellationToken::new();
+    signals::follow(stop.clone()).map_err(CliError::Signals)?;
+    let client = connection::client(&flags.cluster).await?;
+    let identity = identity();
+    let metrics = Arc::new(Metrics::default());
+    let leadership = match flags.election.leader_elect {
+        true => Some(Arc::new(leading::election(client.clone(), &flags.election, identity.clone())?)),
+        false => None,
+    };
+    let shown = Arc::new(Shown {
+        metrics: metrics.clone(),
+        leadership: leadership.clone(),
+        ready: AtomicBool::new(true),
+        log_level,
+    });
+    if let Some(address) = flags.serving.http_address.0 {
+        let bind = |source| CliError::Bind { address, source };
+        http::serve(address, shown.clone()).await.map_err(bind)?;
+    }
+    // Not ready comes first, so that nobody waits for a process that is on its way out.
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        stopping.cancelled().await;
+        shown.ready.store(false, Ordering::Release);
+    });
+    let mut controller = ServiceController::new(client.clone()).config(Config {
+        workers: flags.service.concurrent_service_syncs,
+        verify: flags.service.verify_interval,
+        deadline: flags.service.provider_deadline,
+        drain: flags.service.drain_timeout,
+        sweep: SweepConfig { delete: flags.service.delete_orphans, ..SweepConfig::default() },
+        identity,
+        ..Config::default()
+    });
+    for provider in providers::from_flags(&flags, &client).await? {
+        controller = controller.provider(provider);
+    }
+    controller = controller.metrics(metrics.clone());
+    match leadership {
+        Some(leadership) => {
+            let election = &flags.election;
+            let grace = election.leader_elect_lease_duration - election.leader_elect_renew_deadline;
+            leading::run(controller, &leadership, &metrics, grace, stop).await
+        }
+        None => {
+            metrics.lead(true);
+            controller.run(stop).await.map_err(CliError::Controller)
+        }
+    }
+}
+
+/// Host name and a random part: tells two processes on one host apart, also one after the other.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "unknown-host",
+        host => host,
+    };
+    format!("{host}_{:016x}", fastrand::u64(..))
+}

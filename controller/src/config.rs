@@ -1,0 +1,62 @@
+//! How the controller behaves; every field has a default that serves.
+
+use std::time::Duration;
+
+use crate::nodes::SettleConfig;
+use crate::retry::RetryConfig;
+
+/// What happens to resources whose Service is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepConfig {
+    /// Between two sweeps. Default 10 min.
+    pub interval: Duration,
+    /// How old a resource must be, where the platform tells its age. Default 1 h.
+    pub grace: Duration,
+    /// Whether orphans are deleted or only reported. Default: reported.
+    pub delete: bool,
+}
+
+impl Default for SweepConfig {
+    fn default() -> Self {
+        SweepConfig { interval: Duration::from_secs(600), grace: Duration::from_secs(3_600), delete: false }
+    }
+}
+
+/// How the controller behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many Services are worked on at once. Default 32: one slow cloud call delays nobody else.
+    pub workers: u16,
+    /// Waits between attempts.
+    pub retry: RetryConfig,
+    /// The least wait after a quota or a denial: somebody has to do something first. Default 60 s.
+    pub slow_retry: Duration,
+    /// How node changes are gathered.
+    pub settle: SettleConfig,
+    /// How often a healthy Service is compared with the platform, give or take a tenth. Default 10 min.
+    pub verify: Duration,
+    /// How long one provider call may take. Default 5 min.
+    pub deadline: Duration,
+    /// How long calls in flight may take to end when the controller stops. Default 30 s.
+    pub drain: Duration,
+    /// What happens to orphans.
+    pub sweep: SweepConfig,
+    /// Tells this process from its peers in events.
+    pub identity: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            workers: 32,
+            retry: RetryConfig::default(),
+            slow_retry: Duration::from_secs(60),
+            settle: SettleConfig::default(),
+            verify: Duration::from_secs(600),
+            deadline: Duration::from_secs(300),
+            drain: Duration::from_secs(30),
+            sweep: SweepConfig::default(),
+            identity: String::from("cloud-lb-controller"),
+        }
+    }
+}

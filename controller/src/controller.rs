@@ -1,0 +1,267 @@
+//! Putting the parts together and running them.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use cloud_provider::CloudLoadBalancer;
+use futures::{FutureExt, Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Node, Service};
+use kube::Api;
+use kube::runtime::controller::{Action, Config as Applier};
+use kube::runtime::reflector::{Store, store};
+use kube::runtime::{WatchStreamExt, applier, watcher};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::context::{Context, Fence, Parts};
+use crate::error::Error;
+use crate::events::Events;
+use crate::metrics::{Metrics, Operation};
+use crate::nodes::Nodes;
+use crate::reconcile::call::call;
+use crate::retry::Backoff;
+use crate::service::Tracked;
+use crate::{nodes, reconcile, sweep, watch as services};
+
+/// The service controller: give it a client and one or more providers, and run it.
+#[must_use = "nothing happens before `run`"]
+pub struct ServiceController {
+    client: kube::Client,
+    config: Config,
+    providers: Vec<Arc<dyn CloudLoadBalancer>>,
+    metrics: Arc<Metrics>,
+    fence: Fence,
+}
+
+impl ServiceController {
+    /// A controller that talks to the API server through `client`, with default behaviour and no provider yet.
+    pub fn new(client: kube::Client) -> Self {
+        ServiceController {
+            client,
+            config: Config::default(),
+            providers: Vec::new(),
+            metrics: Arc::default(),
+            fence: Fence::new(|| true),
+        }
+    }
+
+    /// Behaves like this.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a provider. A Service belongs to the first one that claims it.
+    pub fn provider(mut self, provider: Arc<dyn CloudLoadBalancer>) -> Self {
+        self.providers.push(provider);
+        self
+    }
+
+    /// Asks this before every provider call and every write, so that a process that was paused past its Lease
+    /// does nothing when it wakes, before anything else has noticed.
+    pub fn fenced_by(mut self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.fence = Fence::new(holds);
+        self
+    }
+
+    /// Counts into these, so that the caller can show them.
+    pub fn metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Runs at once, until `stop`: as [`run_when`](ServiceController::run_when) without waiting for leadership.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        self.run_when(std::future::ready(()), stop).await
+    }
+
+    /// Fills the caches, waits for `leading`, lets every provider resume, then works until `stop`.
+    ///
+    /// After `stop` no provider call starts; those in flight may end within [`Config::drain`], and are dropped
+    /// then (every step is safe to repeat by the next process). Nothing is written while `leading` is pending.
+    ///
+    /// # Errors
+    /// When it cannot run at all: no provider, two of one name, or a watch that ended.
+    pub async fn run_when(
+        self,
+        leading: impl Future<Output = ()> + Send,
+        stop: CancellationToken,
+    ) -> Result<(), Error> {
+        let ServiceController { client, config, providers, metrics, fence } = self;
+        check(&providers)?;
+        let (commands, commanded) = mpsc::unbounded_channel();
+        let (queue, queued) = mpsc::unbounded_channel();
+        let (settled, node_sets) = watch::channel(None);
+        let (events, post_events) = Events::new(client.clone(), config.identity.clone());
+        let mut tasks = JoinSet::new();
+        let posting = tokio::spawn(post_events);
+        tasks.spawn(nodes::follow(watched::<Node>(&client), providers.clone(), config.settle, settled));
+        let parts = Parts {
+            client: client.clone(),
+            config,
+            nodes: node_sets,
+            events,
+            metrics,
+            fence,
+            commands,
+            queue,
+        };
+        let context = Arc::new(Context::new(parts, &providers));
+        let (reader, writer) = store();
+        tasks.spawn(services::follow(watched::<Service>(&client), commanded, writer, context.clone()));
+
+        let ready = async {
+            // Both wait for the first complete list; an error means that the watch's task has ended.
+            reader.wait_until_ready().await.map_err(|_| Error::WatchEnded)?;
+            context.nodes.clone().wait_for(Option::is_some).await.map_err(|_| Error::WatchEnded)?;
+            leading.await;
+            Ok(())
+        };
+        tokio::select! {
+            ready = ready => ready?,
+            () = stop.cancelled() => return Ok(()),
+        }
+
+        for (i, served) in context.providers.iter().enumerate() {
+            let mut wakeups = served.provider.wakeups();
+            let context = context.clone();
+            tasks.spawn(async move {
+                while let Some(key) = wakeups.next().await {
+                    tracing::debug!(service = %key, provider = context.providers[i].provider.name(), "woken");
+                    context.wake_for_provider(key);
+                }
+                // A provider that has nothing to tell any more is no reason to stop.
+                std::future::pending::<()>().await;
+            });
+        }
+        // From here on departures are noted, so that none is missed between resuming and the first turn.
+        context.activate();
+        tokio::select! {
+            () = resume(&context, &reader) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        for tracked in reader.state() {
+            context.wake(&tracked.view.id.key);
+        }
+        tasks.spawn(wake_on_node_changes(context.clone(), reader.clone()));
+        tasks.spawn(sweep::run(context.clone(), reader.clone()));
+
+        let drain = context.config.drain;
+        let work = work(context, reader, queued, stop.clone());
+        let mut work = std::pin::pin!(work);
+        let result = tokio::select! {
+            () = &mut work => Ok(()),
+            Some(_) = tasks.join_next() => Err(Error::WatchEnded),
+            () = stop.cancelled() => {
+                if timeout(drain, &mut work).await.is_err() {
+                    tracing::warn!("provider calls did not end in time and were dropped; they will be repeated");
+                }
+                Ok(())
+            }
+        };
+        tasks.abort_all();
+        posting.abort();
+        result
+    }
+}
+
+fn check(providers: &[Arc<dyn CloudLoadBalancer>]) -> Result<(), Error> {
+    if providers.is_empty() {
+        return Err(Error::NoProvider);
+    }
+    let mut names = HashSet::new();
+    match providers.iter().find(|p| !names.insert(p.name())) {
+        Some(double) => Err(Error::DoubleName(double.name().to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// A watch that starts over by itself, with growing waits, for ever.
+fn watched<K>(client: &kube::Client) -> impl Stream<Item = watcher::Event<K>> + Send + use<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static,
+    K: serde::de::DeserializeOwned,
+{
+    watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().filter_map(|event| {
+        std::future::ready(match event {
+            Ok(event) => Some(event),
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "a watch failed and starts over");
+                None
+            }
+        })
+    })
+}
+
+/// Lets every provider rebuild what it knows; retried until it succeeds, since nothing may be served before.
+async fn resume(context: &Context, services: &Store<Tracked>) {
+    for served in &context.providers {
+        let mut backoff = Backoff::new(context.config.retry);
+        loop {
+            let views: Vec<_> = services
+                .state()
+                .iter()
+                .filter(|t| t.is_load_balancer && !t.gone)
+                .map(|t| t.view.clone())
+                .collect();
+            match call(context, served, Operation::resume, served.provider.resume(&views)).await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(provider = served.provider.name(), %error, "cannot resume yet");
+                }
+            }
+            tokio::time::sleep(backoff.failed()).await;
+        }
+    }
+}
+
+/// One turn for every Service whose provider reads nodes, per settled set.
+async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
+    let mut nodes = context.nodes.clone();
+    let prints = |nodes: &Option<Nodes>| nodes.as_ref().map(|n| n.fingerprints.clone()).unwrap_or_default();
+    let mut before = prints(&nodes.borrow_and_update());
+    while nodes.changed().await.is_ok() {
+        let now = prints(&nodes.borrow_and_update());
+        context.metrics.node_set_settled();
+        for tracked in services.state() {
+            let changed = context.claimer(&tracked.view).is_some_and(|p| before.get(p) != now.get(p));
+            if changed && tracked.is_load_balancer {
+                context.wake(&tracked.view.id.key);
+            }
+        }
+        before = now;
+    }
+}
+
+/// Takes turns until `stop`, then until those under way have ended.
+async fn work(
+    context: Arc<Context>,
+    services: Store<Tracked>,
+    queued: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<Tracked>>,
+    stop: CancellationToken,
+) {
+    let queue = futures::stream::unfold(queued, |mut queued| async {
+        queued.recv().await.map(|reference| (Ok::<_, Infallible>(reference), queued))
+    })
+    .take_until(stop.cancelled_owned());
+    let config = Applier::default().concurrency(context.config.workers);
+    applier(
+        |tracked: Arc<Tracked>, context: Arc<Context>| {
+            reconcile::reconcile(tracked, context).map(Ok::<Action, Infallible>).boxed()
+        },
+        |_, never: &Infallible, _| match *never {},
+        context,
+        services,
+        queue,
+        config,
+    )
+    .for_each(|_| std::future::ready(()))
+    .await;
+}

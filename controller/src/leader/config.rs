@@ -1,0 +1,193 @@
+//! What an election is configured with.
+
+use std::time::Duration;
+
+use cloud_provider::{Mistake, Mistakes};
+
+const LEASE_DURATION: &str = "--leader-elect-lease-duration";
+const RENEW_DEADLINE: &str = "--leader-elect-renew-deadline";
+const RETRY_PERIOD: &str = "--leader-elect-retry-period";
+const RESOURCE_NAME: &str = "--leader-elect-resource-name";
+const RESOURCE_NAMESPACE: &str = "--leader-elect-resource-namespace";
+
+/// A configuration that contradicts itself: every mistake, each by the name of its flag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidConfig(pub Mistakes);
+
+/// Which Lease to contend for, as whom, and how patiently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderConfig {
+    /// The name of the Lease; all replicas of one program use the same.
+    pub lease_name: String,
+    /// The namespace of the Lease.
+    pub namespace: String,
+    /// Who we are in the record. Has to be unique among the candidates and among their restarts (by
+    /// convention `hostname_uuid`): two processes with one identity would both believe they lead.
+    pub identity: String,
+    /// How long the others let a record stand still before they take over. The record has whole seconds only,
+    /// so they wait for the next full one.
+    pub lease_duration: Duration,
+    /// How long after its last successful renewal a leader goes on acting. What remains of the lease then is
+    /// the time its calls in flight have to end.
+    pub renew_deadline: Duration,
+    /// The pause between renewals, and about the pause between a candidate's looks.
+    pub retry_period: Duration,
+    /// Whether [`Held::release`](super::Held::release) gives the Lease back, so that the next leader need not
+    /// wait until it expires.
+    pub release_on_exit: bool,
+}
+
+impl LeaderConfig {
+    /// Kubernetes' defaults: a lease of 15 s, renewed every 2 s, given up after 10 s; unlike in Kubernetes'
+    /// own components, released on exit.
+    pub fn new(
+        namespace: impl Into<String>,
+        lease_name: impl Into<String>,
+        identity: impl Into<String>,
+    ) -> Self {
+        LeaderConfig {
+            lease_name: lease_name.into(),
+            namespace: namespace.into(),
+            identity: identity.into(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+            release_on_exit: true,
+        }
+    }
+
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// Every mistake at once, each by the name of its flag.
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
+        let durations = [
+            (LEASE_DURATION, self.lease_duration),
+            (RENEW_DEADLINE, self.renew_deadline),
+            (RETRY_PERIOD, self.retry_period),
+        ];
+        let mut mistakes: Vec<Mistake> = durations
+            .into_iter()
+            .filter(|(_, duration)| duration.is_zero())
+            .map(|(flag, duration)| mistake(flag, duration, "is no time at all").allowing("more than 0s"))
+            .collect();
+        if self.lease_duration.as_secs() >= i32::MAX as u64 {
+            let problem = "does not fit into a Lease";
+            mistakes
+                .push(mistake(LEASE_DURATION, self.lease_duration, problem).allowing("less than 68 years"));
+        }
+        if mistakes.is_empty() {
+            if self.lease_duration <= self.renew_deadline {
+                let problem = "would let a leader act after its lease has expired";
+                let allowed = format!("more than {RENEW_DEADLINE}={:?}", self.renew_deadline);
+                mistakes.push(mistake(LEASE_DURATION, self.lease_duration, problem).allowing(allowed));
+            }
+            // client-go's factor, so that a set of flags is right here exactly when it is right there.
+            let shortest = self.retry_period.saturating_mul(6) / 5;
+            if self.renew_deadline <= shortest {
+                let problem = "leaves no time for a renewal to succeed";
+                let allowed =
+                    format!("more than {shortest:?}, 1.2 times {RETRY_PERIOD}={:?}", self.retry_period);
+                mistakes.push(mistake(RENEW_DEADLINE, self.renew_deadline, problem).allowing(allowed));
+            }
+        }
+        for (flag, value) in [
+            (RESOURCE_NAME, &self.lease_name),
+            (RESOURCE_NAMESPACE, &self.namespace),
+            ("holder identity", &self.identity),
+        ] {
+            if value.is_empty() {
+                mistakes.push(Mistake::new(flag, "", "is empty"));
+            }
+        }
+        Mistakes::new(mistakes).map_or(Ok(()), |mistakes| Err(InvalidConfig(mistakes)))
+    }
+
+    /// The Lease as an operator would name it.
+    pub(super) fn lease(&self) -> String {
+        format!("{}/{}", self.namespace, self.lease_name)
+    }
+
+    /// The longest a single request may take: two of them, a read and a write, fit into the renew deadline.
+    pub(super) fn request_timeout(&self) -> Duration {
+        (self.renew_deadline / 2).max(Duration::from_secs(1))
+    }
+}
+
+fn mistake(flag: &str, value: Duration, problem: &str) -> Mistake {
+    Mistake::new(flag, format!("{value:?}"), problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(lease: u64, deadline: u64, retry: u64) -> LeaderConfig {
+        LeaderConfig {
+            lease_duration: Duration::from_millis(lease),
+            renew_deadline: Duration::from_millis(deadline),
+            retry_period: Duration::from_millis(retry),
+            ..LeaderConfig::new("kube-system", "ccm", "host_1")
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_kubernetes_defaults() {
+        assert_eq!(LeaderConfig::new("kube-system", "ccm", "host_1"), config(15_000, 10_000, 2_000));
+        assert_eq!(config(15_000, 10_000, 2_000).validate(), Ok(()));
+    }
+
+    #[test]
+    fn mistakes_name_the_flag_the_value_and_what_is_allowed() {
+        for (config, expected) in [
+            (config(3_000, 2_000, 500), None),
+            (config(15_000, 2_401, 2_000), None),
+            (
+                config(10_000, 10_000, 2_000),
+                Some(
+                    "--leader-elect-lease-duration: \"10s\" would let a leader act after its lease has expired; \
+                     allowed: more than --leader-elect-renew-deadline=10s",
+                ),
+            ),
+            (
+                config(15_000, 2_400, 2_000),
+                Some(
+                    "--leader-elect-renew-deadline: \"2.4s\" leaves no time for a renewal to succeed; \
+                     allowed: more than 2.4s, 1.2 times --leader-elect-retry-period=2s",
+                ),
+            ),
+            (
+                config(15_000, 0, 0),
+                Some(
+                    "--leader-elect-renew-deadline: \"0ns\" is no time at all; allowed: more than 0s | \
+                     --leader-elect-retry-period: \"0ns\" is no time at all; allowed: more than 0s",
+                ),
+            ),
+            (
+                config(i32::MAX as u64 * 1_000, 10_000, 2_000),
+                Some(
+                    "--leader-elect-lease-duration: \"2147483647s\" does not fit into a Lease; \
+                     allowed: less than 68 years",
+                ),
+            ),
+            (
+                LeaderConfig::new("", "", ""),
+                Some(
+                    "--leader-elect-resource-name: \"\" is empty | \
+                     --leader-elect-resource-namespace: \"\" is empty | holder identity: \"\" is empty",
+                ),
+            ),
+        ] {
+            let said = config.validate().err().map(|invalid| invalid.to_string());
+            assert_eq!(said.as_deref(), expected, "of {config:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_may_take_half_the_deadline_but_never_less_than_a_second() {
+        for (deadline, timeout) in [(10_000, 5_000), (2_000, 1_000), (1_500, 1_000)] {
+            assert_eq!(config(15_000, deadline, 500).request_timeout(), Duration::from_millis(timeout));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One turn for one Service: named steps, top to bottom.
+
+pub(crate) mod call;
+mod cleanup;
+mod departed;
+mod serve;
+mod show;
+
+use std::sync::Arc;
+
+use cloud_provider::{Mistakes, Request, ServiceId, ServiceView};
+use kube::runtime::controller::Action;
+use tokio::time::Instant;
+
+use crate::context::{Context, Memory};
+use crate::decide::{Last, ProviderIndex, Seen, Step, decide};
+use crate::retry::Backoff;
+use crate::service::{Tracked, inputs};
+use crate::watch::Command;
+
+/// One turn: looks, decides, acts, and says when to look again. Never two at once for one key.
+pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
+    let key = tracked.view.id.key.clone();
+    context.turn_begins(&key);
+    let release = departed::release(&key, &context).await;
+    let rest = if tracked.gone {
+        if release.is_none() {
+            context.command(Command::Forget(key));
+        }
+        None
+    } else {
+        Turn::begin(tracked, context.clone()).take().await
+    };
+    match release.into_iter().chain(rest).min() {
+        Some(again) => Action::requeue(again.saturating_duration_since(Instant::now())),
+        None => Action::await_change(),
+    }
+}
+
+/// Why a turn ends before there is nothing left to do.
+enum Stop {
+    /// A write failed: another turn is due.
+    WriteFailed,
+    /// The Service is gone: the watch will say so.
+    Vanished,
+}
+
+/// More steps than any Service needs in one turn; past it the turn ends, so that a server which ignores our
+/// writes cannot keep it going.
+const STEPS: usize = 6;
+
+struct Turn {
+    context: Arc<Context>,
+    tracked: Arc<Tracked>,
+    memory: Memory,
+}
+
+impl Turn {
+    fn begin(tracked: Arc<Tracked>, context: Arc<Context>) -> Self {
+        let id = &tracked.view.id;
+        let mut memory = match context.take_memory(&id.key) {
+            Some(memory) if memory.id == *id => memory,
+            // A namesake took its place while we were not looking; what it held is released in its own name.
+            Some(other) => {
+                context.departed_holder(other.id, other.last.provider);
+                Memory::new(id.clone(), &context)
+            }
+            None => Memory::new(id.clone(), &context),
+        };
+        memory.last.woken |= context.take_woken(&id.key);
+        // Our own last write is newer knowledge than a cache that has not seen it yet.
+        let tracked = match memory.written.take() {
+            Some(written) if written.version() > tracked.version() => {
+                memory.written = Some(written.clone());
+                written
+            }
+            _ => tracked,
+        };
+        Turn { context, tracked, memory }
+    }
+
+    /// Takes steps until there is nothing to do now; when to look again.
+    async fn take(mut self) -> Option<Instant> {
+        let rest = self.steps().await;
+        let rest = match rest {
+            Ok(rest) => rest,
+            Err(Stop::Vanished) => None,
+            Err(Stop::WriteFailed) => Some(Instant::now() + self.memory.backoff.failed()),
+        };
+        let Turn { context, tracked, memory } = self;
+        if !memory.is_blank() {
+            context.put_memory(memory);
+        } else if !tracked.is_interesting() {
+            context.command(Command::Forget(memory.id.key));
+        }
+        rest
+    }
+
+    async fn steps(&mut self) -> Result<Option<Instant>, Stop> {
+        for _ in 0..STEPS {
+            let seen = self.look();
+            let provider = seen.claimed_by;
+            match (decide(&seen, &self.memory.last, Instant::now()), provider) {
+                (Step::CleanUp(holders), _) => {
+                    if !self.clean_up(holders, provider).await? {
+                        return Ok(self.memory.last.cleanup_again);
+                    }
+                }
+                (Step::Rest(until), Some(provider)) => {
+                    self.restore(provider).await?;
+                    return Ok(until);
+                }
+                (Step::Ensure(why), Some(provider)) => self.ensure(provider, &seen, why).await?,
+                (Step::UpdateNodes, Some(provider)) => self.update_nodes(provider, &seen).await?,
+                (Step::Refuse, Some(provider)) => self.refuse(provider, &seen).await?,
+                (Step::Rest(until), None) => return Ok(until),
+                // Only a claimed Service is served.
+                (Step::Ensure(_) | Step::UpdateNodes | Step::Refuse, None) => return Ok(None),
+            }
+        }
+        tracing::warn!(service = %self.memory.id, "a turn took too many steps; going on later");
+        Err(Stop::WriteFailed)
+    }
+
+    /// What is seen of the Service now.
+    fn look(&self) -> Seen {
+        let Tracked { view, is_load_balancer, deleting, has_finalizer, records, .. } = &*self.tracked;
+        let claimer = self.context.claimer(view);
+        let claimed_by = claimer.filter(|_| *is_load_balancer && !deleting);
+        let mut holders: Vec<ProviderIndex> = self.memory.last.provider.into_iter().collect();
+        holders.extend(records.iter().filter_map(|r| self.context.provider_named(&r.provider)));
+        if holders.is_empty() && *has_finalizer && claimed_by.is_none() {
+            // Left by a controller before us that recorded nothing: ours to clean up only if it would be ours.
+            holders.extend(claimer.filter(|p| self.context.providers[*p].provider.holds_resources()));
+        }
+        holders.sort_unstable();
+        holders.dedup();
+        let (mut seen_inputs, mut nodes, mut brake) = (0, 0, None);
+        if let Some(provider) = claimed_by {
+            let served = &self.context.providers[provider];
+            seen_inputs = inputs(view, served.provider.as_ref());
+            nodes = self.context.nodes.borrow().as_ref().map_or(0, |n| n.fingerprints[provider]);
+            brake = served.brake.until(Instant::now());
+        }
+        Seen { claimed_by, holders, mistaken: !view.mistakes.is_empty(), inputs: seen_inputs, nodes, brake }
+    }
+
+    fn request(&self, view: Arc<ServiceView>) -> Result<Request, Mistakes> {
+        let nodes = self.context.nodes.borrow().as_ref().map(|n| n.set.clone()).unwrap_or_default();
+        Request::new(view, nodes)
+    }
+}
+
+impl Memory {
+    pub(crate) fn new(id: ServiceId, context: &Context) -> Self {
+        Memory {
+            id,
+            last: Last::default(),
+            good: None,
+            published: None,
+            record: None,
+            written: None,
+            backoff: Backoff::new(context.config.retry),
+            told: Vec::new(),
+            told_no_nodes: false,
+        }
+    }
+
+    /// Whether nothing was done for this Service, or all of it was undone.
+    fn is_blank(&self) -> bool {
+        self.last == Last::default()
+    }
+}

@@ -1,0 +1,145 @@
+//! When to try again: per-Service backoff, and a brake for a provider as a whole.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+/// How long to wait between attempts; Kubernetes' own values by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryConfig {
+    /// Before the second attempt. Default 5 s.
+    pub first: Duration,
+    /// The longest wait, jitter aside. Default 300 s.
+    pub longest: Duration,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        RetryConfig { first: Duration::from_secs(5), longest: Duration::from_secs(300) }
+    }
+}
+
+/// The waits of one Service: doubling, each lengthened by up to its own length at random so that Services that
+/// failed together do not retry together. Starts anew after a success.
+pub struct Backoff {
+    waits: ExponentialBackoff,
+    longest: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    /// No failure yet.
+    pub fn new(config: RetryConfig) -> Self {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(config.first)
+            .with_max_delay(config.longest)
+            .with_factor(2.0)
+            .with_jitter()
+            .with_jitter_seed(fastrand::u64(..))
+            .without_max_times()
+            .build();
+        Backoff { waits, longest: config.longest, failures: 0 }
+    }
+
+    /// Counts a failure; the wait before the next attempt. Between the base and twice the longest wait.
+    pub fn failed(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        self.waits.next().unwrap_or(self.longest)
+    }
+
+    /// Failures since the last success.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+impl fmt::Debug for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backoff").field("failures", &self.failures).finish_non_exhaustive()
+    }
+}
+
+/// The brake of one provider: a throttled call stops them all for a while, longer each time in a row.
+#[derive(Debug)]
+pub struct Brake {
+    config: RetryConfig,
+    state: Mutex<BrakeState>,
+}
+
+#[derive(Debug)]
+struct BrakeState {
+    until: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Brake {
+    /// Not pressed.
+    pub fn new(config: RetryConfig) -> Self {
+        Brake { config, state: Mutex::new(BrakeState { until: None, backoff: Backoff::new(config) }) }
+    }
+
+    /// Until when no call may start; none when they may.
+    pub fn until(&self, now: Instant) -> Option<Instant> {
+        self.lock().until.filter(|until| *until > now)
+    }
+
+    /// A call was throttled: nobody calls until the returned moment. Calls that were in flight together press
+    /// the brake once.
+    pub fn press(&self, now: Instant, asked: Option<Duration>) -> Instant {
+        let mut state = self.lock();
+        if let Some(until) = state.until.filter(|until| *until > now) {
+            return until;
+        }
+        let wait = state.backoff.failed().max(asked.unwrap_or_default());
+        let until = now + wait;
+        state.until = Some(until);
+        until
+    }
+
+    /// A call went through. One that began before the pause and ended in it does not end the pause.
+    pub fn ease(&self, now: Instant) {
+        let mut state = self.lock();
+        if state.backoff.failures() > 0 && state.until.is_none_or(|until| until <= now) {
+            *state = BrakeState { until: None, backoff: Backoff::new(self.config) };
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BrakeState> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_from_5_to_300_seconds_with_jitter_of_at_most_their_own_length() {
+        let mut backoff = Backoff::new(RetryConfig::default());
+        for base in [5, 10, 20, 40, 80, 160, 300, 300, 300] {
+            let wait = backoff.failed();
+            let base = Duration::from_secs(base);
+            assert!(wait >= base && wait <= 2 * base, "{wait:?} is not within [{base:?}, {:?}]", 2 * base);
+        }
+        assert_eq!(backoff.failures(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_throttled_call_stops_everybody_and_calls_in_flight_press_once() {
+        let brake = Brake::new(RetryConfig::default());
+        let now = Instant::now();
+        assert_eq!(brake.until(now), None);
+        let until = brake.press(now, Some(Duration::from_secs(60)));
+        assert!(until >= now + Duration::from_secs(60));
+        assert_eq!(brake.press(now, None), until, "a second throttled reply does not lengthen the pause");
+        assert_eq!(brake.until(now), Some(until));
+        brake.ease(now);
+        assert_eq!(brake.until(now), Some(until), "a success from before the pause does not end it");
+        assert_eq!(brake.until(until), None);
+        brake.ease(until);
+        assert_eq!(brake.until(now), None);
+    }
+}

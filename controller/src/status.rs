@@ -1,0 +1,298 @@
+//! What the controller writes on a Service: addresses, annotations and one condition, in one patch.
+//!
+//! # The condition is also the record
+//!
+//! For each provider that serves a Service there is one condition of type `<provider>.cloud-lb-controller/Ready`.
+//! It tells the user how things stand, and it tells the next process who serves the Service: the API server
+//! keeps it when the type changes away from `LoadBalancer` (which drops the class), and it is written together
+//! with the finalizer, before the first cloud call. So what we once served is known after any crash, and a
+//! finalizer of the same name that belongs to another controller is never mistaken for ours.
+
+use cloud_provider::{Ingress, IpMode, Published};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::{Map, Value, json};
+
+/// What follows the provider's name in our condition's type.
+const CONDITION_SUFFIX: &str = ".cloud-lb-controller/Ready";
+
+/// Whether the load balancer is as the Service wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is.
+    True,
+    /// It is not, and the reason says what it waits for.
+    False,
+    /// Work has begun and nothing is known yet.
+    Unknown,
+}
+
+impl Readiness {
+    fn as_str(self) -> &'static str {
+        match self {
+            Readiness::True => "True",
+            Readiness::False => "False",
+            Readiness::Unknown => "Unknown",
+        }
+    }
+}
+
+/// Our condition on a Service: who serves it and how things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The provider's name.
+    pub provider: String,
+    /// The condition's status.
+    pub ready: Readiness,
+    /// One `CamelCase` word.
+    pub reason: String,
+    /// One or a few sentences.
+    pub message: String,
+}
+
+impl Record {
+    /// A record in the given provider's name.
+    pub fn new(provider: &str, ready: Readiness, reason: &str, message: impl Into<String>) -> Self {
+        // A reason that breaks the field's rule would make the API server refuse the address with it.
+        let reason = if reason.is_empty() { "Unknown" } else { reason };
+        Record { provider: provider.into(), ready, reason: reason.into(), message: message.into() }
+    }
+
+    fn condition_type(&self) -> String {
+        condition_type(&self.provider)
+    }
+}
+
+/// The type of the condition a provider's record is kept in.
+pub fn condition_type(provider: &str) -> String {
+    format!("{provider}{CONDITION_SUFFIX}")
+}
+
+/// Our records on a Service.
+pub fn records(service: &Service) -> Vec<Record> {
+    let conditions = service.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().filter_map(record).collect()
+}
+
+fn record(condition: &Condition) -> Option<Record> {
+    Some(Record {
+        provider: condition.type_.strip_suffix(CONDITION_SUFFIX)?.to_owned(),
+        ready: match condition.status.as_str() {
+            "True" => Readiness::True,
+            "False" => Readiness::False,
+            _ => Readiness::Unknown,
+        },
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+    })
+}
+
+/// One write to a Service's status subresource, put together piece by piece. Strategic merge; never names the
+/// spec; carries the UID.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatusPatch {
+    metadata: Map<String, Value>,
+    load_balancer: Option<Value>,
+    conditions: Vec<Value>,
+}
+
+impl StatusPatch {
+    /// Publishes these addresses; an empty list clears them.
+    pub fn ingress(&mut self, entries: &[Ingress]) {
+        let entries: Vec<Value> = entries.iter().map(ingress_json).collect();
+        let ingress = if entries.is_empty() { Value::Null } else { Value::Array(entries) };
+        self.load_balancer = Some(json!({ "ingress": ingress }));
+    }
+
+    /// Sets (`Some`) or removes (`None`) an annotation.
+    pub fn annotation(&mut self, key: &str, value: Option<&str>) {
+        let annotations = self.metadata.entry("annotations").or_insert_with(|| json!({}));
+        annotations[key] = value.map_or(Value::Null, Value::from);
+    }
+
+    /// Sets our condition. `now` becomes its transition time if the status changed from `before`.
+    pub fn record(&mut self, record: &Record, before: Option<&Record>, now: jiff::Timestamp) {
+        let mut condition = json!({
+            "type": record.condition_type(),
+            "status": record.ready.as_str(),
+            "reason": record.reason,
+            "message": record.message,
+        });
+        if before.is_none_or(|b| b.ready != record.ready) {
+            // Whole seconds: Kubernetes' Time has no fraction.
+            let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+            condition["lastTransitionTime"] = json!(now.to_string());
+        }
+        self.conditions.push(condition);
+    }
+
+    /// Removes a provider's condition: it serves the Service no more.
+    pub fn forget(&mut self, provider: &str) {
+        self.conditions.push(json!({ "$patch": "delete", "type": condition_type(provider) }));
+    }
+
+    /// Adds or removes our finalizer: the value made by [`crate::finalizer`].
+    pub fn finalizer(&mut self, metadata: Value) {
+        if let Value::Object(entries) = metadata {
+            self.metadata.extend(entries);
+        }
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.metadata.is_empty() && self.load_balancer.is_none() && self.conditions.is_empty()
+    }
+
+    /// The body, with the UID it is meant for: the server refuses it (409) for any other.
+    pub fn body(self, uid: &str) -> Value {
+        let mut metadata = self.metadata;
+        metadata.insert("uid".into(), uid.into());
+        let mut body = json!({ "metadata": metadata });
+        if let Some(load_balancer) = self.load_balancer {
+            body["status"]["loadBalancer"] = load_balancer;
+        }
+        if !self.conditions.is_empty() {
+            body["status"]["conditions"] = self.conditions.into();
+        }
+        body
+    }
+}
+
+/// Adds to `patch` what `published` says and the Service, as last seen, does not say yet.
+pub fn publish(patch: &mut StatusPatch, published: &Published, seen: &cloud_provider::ServiceView) {
+    if !published.agrees_with(&seen.published) {
+        patch.ingress(&published.ingress);
+    }
+    for (key, value) in &published.annotations {
+        if seen.annotations.get(key) != Some(value) {
+            patch.annotation(key, Some(value));
+        }
+    }
+}
+
+fn ingress_json(entry: &Ingress) -> Value {
+    let mut json = Map::new();
+    if let Some(ip) = entry.ip {
+        json.insert("ip".into(), ip.to_string().into());
+        // What the server would fill in; said by us so that what we compare is what we wrote.
+        let mode = match entry.ip_mode.unwrap_or(IpMode::Vip) {
+            IpMode::Vip => "VIP",
+            IpMode::Proxy => "Proxy",
+        };
+        json.insert("ipMode".into(), mode.into());
+    }
+    if let Some(hostname) = &entry.hostname {
+        json.insert("hostname".into(), hostname.as_str().into());
+    }
+    if !entry.ports.is_empty() {
+        let ports = entry.ports.iter().map(|p| {
+            let mut port = json!({ "port": p.port, "protocol": p.protocol.as_str() });
+            if let Some(error) = &p.error {
+                port["error"] = error.as_str().into();
+            }
+            port
+        });
+        json.insert("ports".into(), ports.collect());
+    }
+    Value::Object(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finalizer;
+
+    const NOW: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+
+    fn ensured() -> Record {
+        Record::new("memory", Readiness::True, "Ensured", "192.0.2.1")
+    }
+
+    #[test]
+    fn an_address_is_written_with_the_mode_the_server_would_fill_in() {
+        let mut patch = StatusPatch::default();
+        patch.ingress(&[Ingress::ip("192.0.2.1".parse().unwrap()), Ingress::hostname("lb.example.com")]);
+        assert_eq!(
+            patch.body("u1"),
+            json!({
+                "metadata": { "uid": "u1" },
+                "status": { "loadBalancer": { "ingress": [
+                    { "ip": "192.0.2.1", "ipMode": "VIP" }, { "hostname": "lb.example.com" },
+                ] } },
+            })
+        );
+    }
+
+    #[test]
+    fn weakness_13_what_is_wrong_with_a_port_is_written_beside_the_address() {
+        let mut entry = Ingress::ip("192.0.2.1".parse().unwrap());
+        entry.ports = vec![cloud_provider::PortStatus {
+            port: 80,
+            protocol: cloud_provider::Protocol::Tcp,
+            error: Some("example.com/PortInUse".into()),
+        }];
+        let mut patch = StatusPatch::default();
+        patch.ingress(&[entry]);
+        assert_eq!(
+            patch.body("u1")["status"]["loadBalancer"]["ingress"][0]["ports"],
+            json!([{ "port": 80, "protocol": "TCP", "error": "example.com/PortInUse" }])
+        );
+    }
+
+    #[test]
+    fn no_address_clears_the_list() {
+        let mut patch = StatusPatch::default();
+        patch.ingress(&[]);
+        assert_eq!(patch.body("u1")["status"]["loadBalancer"], json!({ "ingress": null }));
+    }
+
+    #[test]
+    fn the_finalizer_and_the_record_are_one_write_and_name_nobody_elses() {
+        let mut patch = StatusPatch::default();
+        patch.finalizer(finalizer::added("u1"));
+        patch.record(&ensured(), None, NOW);
+        let body = patch.body("u1");
+        assert_eq!(body["metadata"], json!({ "uid": "u1", "finalizers": [finalizer::FINALIZER] }));
+        assert_eq!(body["status"]["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:00Z");
+        assert!(body.get("spec").is_none());
+    }
+
+    #[test]
+    fn removing_takes_off_ours_alone() {
+        let mut patch = StatusPatch::default();
+        patch.finalizer(finalizer::removed("u1"));
+        patch.forget("memory");
+        patch.annotation("example.com/pool", None);
+        assert_eq!(
+            patch.body("u1"),
+            json!({
+                "metadata": {
+                    "uid": "u1",
+                    "$deleteFromPrimitiveList/finalizers": [finalizer::FINALIZER],
+                    "annotations": { "example.com/pool": null },
+                },
+                "status": { "conditions": [
+                    { "$patch": "delete", "type": "memory.cloud-lb-controller/Ready" },
+                ] },
+            })
+        );
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let before = Record { message: "192.0.2.7".into(), ..ensured() };
+        let mut patch = StatusPatch::default();
+        patch.record(&ensured(), Some(&before), NOW);
+        assert_eq!(patch.body("u1")["status"]["conditions"][0].get("lastTransitionTime"), None);
+    }
+
+    #[test]
+    fn nothing_is_written_that_the_service_says_already() {
+        let published = Published::addresses(["192.0.2.1".parse().unwrap()]);
+        let mut seen = cloud_provider::testing::a_service().published_ips(["192.0.2.1"]).build();
+        seen.published[0].ip_mode = Some(IpMode::Vip);
+        let mut patch = StatusPatch::default();
+        publish(&mut patch, &published, &seen);
+        assert!(patch.is_empty());
+    }
+}

@@ -1,0 +1,177 @@
+//! A Service's options and fields → the addresses it should have, as plain data.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cloud_provider::{
+    FamilyPolicy, IpFamily, Mistake, Mistakes, Protocol, ServiceId, ServiceView, TrafficPolicy,
+};
+
+use crate::options::{Asked, Options};
+use crate::selector::Labels;
+
+/// Which families a Service is served in, primary first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// One.
+    One(IpFamily),
+    /// Two; `required`: both or nothing.
+    Two {
+        /// The first of the cluster's families for it.
+        primary: IpFamily,
+        /// Whether one alone is not enough.
+        required: bool,
+    },
+}
+
+impl Families {
+    /// The families, primary first.
+    pub fn iter(self) -> impl Iterator<Item = IpFamily> {
+        let other = |family| if family == IpFamily::V4 { IpFamily::V6 } else { IpFamily::V4 };
+        let (first, second) = match self {
+            Families::One(family) => (family, None),
+            Families::Two { primary, .. } => (primary, Some(other(primary))),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// Whether a Service is served if it lacks an address of one of its families.
+    pub fn one_is_enough(self) -> bool {
+        matches!(self, Families::Two { required: false, .. })
+    }
+}
+
+/// What makes two Services fit to share one address: the same key, in the same namespace unless the operator
+/// lifted that, and the same backend, since one node must answer for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SharingKey {
+    /// The namespace; none if sharing across namespaces is allowed.
+    pub namespace: Option<String>,
+    /// The key the user chose.
+    pub key: String,
+    /// Empty for traffic policy `Cluster`; for `Local` the selector, so that both have the same nodes.
+    pub backend: String,
+}
+
+/// How a Service gets along with others on one address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// None: it wants its address for itself.
+    pub key: Option<Arc<SharingKey>>,
+    /// Its ports, sorted, each once; two Services on one address must have none in common.
+    pub ports: Vec<(Protocol, u16)>,
+}
+
+impl Sharing {
+    /// Reads it from a Service; cannot fail, so that even a Service with mistakes protects its address.
+    pub fn of(service: &ServiceView, across_namespaces: bool) -> Self {
+        let key = Options::sharing_key(service).map(|key| {
+            let backend = match service.traffic_policy {
+                TrafficPolicy::Cluster => String::new(),
+                TrafficPolicy::Local => {
+                    let terms: Vec<String> =
+                        service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                    format!("local:{}", terms.join(","))
+                }
+            };
+            let namespace = (!across_namespaces).then(|| service.id.key.namespace.clone());
+            Arc::new(SharingKey { namespace, key, backend })
+        });
+        let mut ports: Vec<_> = service.ports.iter().map(|port| (port.protocol, port.port)).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        Sharing { key, ports }
+    }
+
+    /// A port that both have.
+    pub fn common_port(&self, other: &Sharing) -> Option<(Protocol, u16)> {
+        self.ports.iter().copied().find(|port| other.ports.binary_search(port).is_ok())
+    }
+}
+
+/// What one Service should have, without mistakes of its own. Whether the pools can give it is another matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressRequest {
+    /// Which Service.
+    pub id: ServiceId,
+    /// When it was created, for "oldest first".
+    pub created: i64,
+    /// Its labels, for pools that select Services.
+    pub labels: Labels,
+    /// In which families.
+    pub families: Families,
+    /// Exactly these addresses.
+    pub addresses: Option<Asked<Vec<IpAddr>>>,
+    /// Only from this pool.
+    pub pool: Option<Asked<String>>,
+    /// With whom it may share.
+    pub sharing: Sharing,
+}
+
+impl AddressRequest {
+    /// Puts together what a Service asks for.
+    ///
+    /// # Errors
+    /// If its fields contradict each other: two families required where the cluster gave it one, or addresses
+    /// of families it does not have.
+    pub fn new(service: &ServiceView, options: Options, across_namespaces: bool) -> Result<Self, Mistakes> {
+        let families = families(service)?;
+        if let Some(asked) = &options.addresses {
+            addresses_fit(asked, families)?;
+        }
+        Ok(AddressRequest {
+            id: service.id.clone(),
+            created: service.created,
+            labels: service.labels.clone(),
+            families,
+            addresses: options.addresses,
+            pool: options.pool,
+            sharing: Sharing::of(service, across_namespaces),
+        })
+    }
+
+    /// Whether it asks for this very address.
+    pub fn asks_for(&self, ip: IpAddr) -> bool {
+        self.addresses.as_ref().is_some_and(|asked| asked.value.contains(&ip))
+    }
+}
+
+fn families(service: &ServiceView) -> Result<Families, Mistake> {
+    let given = service.cluster_families();
+    let Some(&primary) = given.first() else {
+        return Err(Mistake::new("spec.clusterIPs", "", "is empty, so no IP family is known")
+            .allowing("at least one cluster IP"));
+    };
+    let two = given.iter().any(|family| *family != primary);
+    match (service.family_policy, two) {
+        (FamilyPolicy::SingleStack, _) | (FamilyPolicy::PreferDualStack, false) => Ok(Families::One(primary)),
+        (FamilyPolicy::PreferDualStack, true) => Ok(Families::Two { primary, required: false }),
+        (FamilyPolicy::RequireDualStack, true) => Ok(Families::Two { primary, required: true }),
+        (FamilyPolicy::RequireDualStack, false) => {
+            let problem =
+                format!("needs two IP families, and the Service has a cluster IP of {primary} only");
+            Err(Mistake::new("spec.ipFamilyPolicy", "RequireDualStack", problem)
+                .allowing("PreferDualStack or SingleStack, or a cluster with both families"))
+        }
+    }
+}
+
+fn addresses_fit(asked: &Asked<Vec<IpAddr>>, families: Families) -> Result<(), Mistake> {
+    let named: Vec<IpFamily> = asked.value.iter().map(|ip| IpFamily::of(*ip)).collect();
+    let wanted: Vec<IpFamily> = families.iter().collect();
+    let list = |families: &[IpFamily]| {
+        families.iter().map(|family| family.as_str()).collect::<Vec<_>>().join(" and ")
+    };
+    let fits = named.iter().all(|family| wanted.contains(family))
+        && (named.len() == wanted.len() || families.one_is_enough());
+    if fits {
+        return Ok(());
+    }
+    let problem = format!("names {}, and the Service is served in {}", list(&named), list(&wanted));
+    let allowed = match wanted.as_slice() {
+        [family] => format!("one {family} address"),
+        _ if families.one_is_enough() => "one address of either family, or one of each".to_owned(),
+        _ => "one IPv4 and one IPv6 address".to_owned(),
+    };
+    Err(asked.mistake(problem).allowing(allowed))
+}

@@ -1,0 +1,295 @@
+//! Who has which address.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cloud_provider::{IpFamily, Protocol, ServiceId, ServiceKey};
+
+use crate::counters::Counters;
+use crate::desired::{Sharing, SharingKey};
+use crate::interval::FreeSet;
+use crate::pools::Pools;
+use crate::range::{address, number};
+
+/// A Service as the ledger knows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) id: ServiceId,
+    pub(crate) sharing: Sharing,
+}
+
+/// Why a Service cannot have an address: who is in the way, and of what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// It belongs to another Service, and one of the two does not share.
+    InUse {
+        /// The other.
+        by: ServiceKey,
+    },
+    /// It belongs to another Service with another sharing key.
+    OtherKey {
+        /// The other.
+        by: ServiceKey,
+        /// The key the address is shared by.
+        key: String,
+    },
+    /// The keys are equal, the namespaces are not.
+    OtherNamespace {
+        /// The other.
+        by: ServiceKey,
+    },
+    /// The keys are equal, but nodes that answer for one do not answer for the other.
+    OtherBackend {
+        /// The other.
+        by: ServiceKey,
+    },
+    /// Both want the same port.
+    Port {
+        /// The other.
+        by: ServiceKey,
+        /// The protocol of the port.
+        protocol: Protocol,
+        /// Its number.
+        port: u16,
+    },
+    /// Nobody owns it, and a Service's status still shows it.
+    StillShown {
+        /// The Service.
+        by: ServiceKey,
+    },
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocker::InUse { by } => write!(f, "is in use by {by}, and not shared by both"),
+            Blocker::OtherKey { by, key } => write!(f, "is in use by {by} with another sharing key, {key:?}"),
+            Blocker::OtherNamespace { by } => {
+                write!(f, "is in use by {by}, and an address is shared within one namespace only")
+            }
+            Blocker::OtherBackend { by } => write!(
+                f,
+                "is in use by {by}, and with externalTrafficPolicy Local an address is shared only by Services with \
+                 the same policy and the same selector"
+            ),
+            Blocker::Port { by, protocol, port } => {
+                write!(f, "is shared by {by}, which has port {port}/{protocol} already")
+            }
+            Blocker::StillShown { by } => write!(f, "is still shown in the status of {by}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Taken {
+    /// Those it belongs to. Several only if they share.
+    owners: Vec<Arc<Holder>>,
+    /// Those whose status may show it though it is not, or no longer, theirs: as long as there
+    /// is one, it is given to nobody new.
+    shown_by: Vec<Arc<Holder>>,
+}
+
+/// The free addresses of one pool, and how many are not.
+#[derive(Clone, Debug)]
+struct Space {
+    v4: FreeSet,
+    v6: FreeSet,
+    counters: Counters,
+}
+
+impl Space {
+    fn free(&mut self, family: IpFamily) -> &mut FreeSet {
+        match family {
+            IpFamily::V4 => &mut self.v4,
+            IpFamily::V6 => &mut self.v6,
+        }
+    }
+}
+
+/// Which addresses are taken, by whom, and what is left of each pool. One map is the record; the free intervals,
+/// the counters and the index of sharing keys follow from it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    taken: BTreeMap<IpAddr, Taken>,
+    spaces: Vec<Space>,
+    by_key: HashMap<Arc<SharingKey>, BTreeSet<IpAddr>>,
+    /// Addresses that may now be had by somebody who could not have them before.
+    changed: BTreeSet<IpAddr>,
+}
+
+impl Ledger {
+    /// Fits the record to other pools. Nothing is given up: an address that no pool contains stays with whom it
+    /// belongs to.
+    pub(crate) fn fit(&mut self, pools: &Pools) {
+        self.spaces = pools
+            .iter()
+            .map(|pool| {
+                let mut space = Space {
+                    v4: FreeSet::new(IpFamily::V4, pool.avoid_buggy),
+                    v6: FreeSet::new(IpFamily::V6, pool.avoid_buggy),
+                    counters: Counters::of_capacity(pool),
+                };
+                for (entry, range) in pool.ranges.iter().enumerate() {
+                    space.free(range.family()).add(entry, range);
+                }
+                space
+            })
+            .collect();
+        for ip in self.taken.keys() {
+            note_taken(&mut self.spaces, pools, *ip);
+        }
+    }
+
+    /// Makes the address the holder's. Only after [`blocker`](Ledger::blocker) found nobody in the way.
+    pub(crate) fn own(&mut self, pools: &Pools, ip: IpAddr, holder: &Arc<Holder>) {
+        self.add(pools, ip, |taken| taken.owners.push(holder.clone()));
+        if let Some(key) = &holder.sharing.key {
+            self.by_key.entry(key.clone()).or_default().insert(ip);
+            self.changed.insert(ip);
+        }
+    }
+
+    /// Notes that the holder's status may show the address though it is not the holder's.
+    pub(crate) fn show(&mut self, pools: &Pools, ip: IpAddr, holder: &Arc<Holder>) {
+        self.add(pools, ip, |taken| taken.shown_by.push(holder.clone()));
+    }
+
+    fn add(&mut self, pools: &Pools, ip: IpAddr, add: impl FnOnce(&mut Taken)) {
+        let taken = self.taken.entry(ip).or_insert_with(|| {
+            note_taken(&mut self.spaces, pools, ip);
+            Taken::default()
+        });
+        add(taken);
+    }
+
+    /// Ends whatever the Service has to do with the address.
+    pub(crate) fn leave(&mut self, pools: &Pools, ip: IpAddr, uid: &str) {
+        let Some(taken) = self.taken.get_mut(&ip) else { return };
+        let key = taken.owners.iter().find(|owner| owner.id.uid == uid).and_then(|o| o.sharing.key.clone());
+        taken.owners.retain(|owner| owner.id.uid != uid);
+        taken.shown_by.retain(|shown| shown.id.uid != uid);
+        self.changed.insert(ip);
+        let (unowned, gone) = (taken.owners.is_empty(), taken.owners.is_empty() && taken.shown_by.is_empty());
+        if let Some(key) = key
+            && unowned
+            && let Some(addresses) = self.by_key.get_mut(&key)
+        {
+            addresses.remove(&ip);
+            if addresses.is_empty() {
+                self.by_key.remove(&key);
+            }
+        }
+        if gone {
+            self.taken.remove(&ip);
+            if let Some(site) = pools.site(ip) {
+                let space = &mut self.spaces[site.pool];
+                space.free(IpFamily::of(ip)).give_back(site.entry, number(ip));
+                space.counters.gave_back(ip, pools.at(site.pool).hands_out(ip));
+            }
+        }
+    }
+
+    /// Who keeps a Service with this sharing from having the address; none if it may have it. What the Service
+    /// itself has to do with the address is not in its way.
+    pub(crate) fn blocker(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
+        let taken = self.taken.get(&ip)?;
+        if taken.owners.is_empty() {
+            let shown = taken.shown_by.iter().find(|shown| shown.id.uid != uid)?;
+            return Some(Blocker::StillShown { by: shown.id.key.clone() });
+        }
+        self.owner_in_the_way(ip, uid, sharing)
+    }
+
+    /// As [`blocker`](Ledger::blocker), for an address that the Service's own status shows: there only owners are
+    /// in the way.
+    pub(crate) fn owner_in_the_way(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
+        let others = self.taken.get(&ip)?.owners.iter().filter(|owner| owner.id.uid != uid);
+        others.filter_map(|other| between(other, sharing)).next()
+    }
+
+    /// The address of this pool and family that comes next for a Service: one it still shows, one it may join,
+    /// or the first free one.
+    pub(crate) fn find(
+        &self,
+        pools: &Pools,
+        pool: usize,
+        family: IpFamily,
+        uid: &str,
+        sharing: &Sharing,
+        shown: &[IpAddr],
+    ) -> Option<IpAddr> {
+        let fits = |ip: &IpAddr| {
+            IpFamily::of(*ip) == family
+                && pools.site(*ip).is_some_and(|site| site.pool == pool)
+                && pools.at(pool).hands_out(*ip)
+                && self.blocker(*ip, uid, sharing).is_none()
+        };
+        if let Some(ip) = shown.iter().find(|ip| fits(ip)) {
+            return Some(*ip);
+        }
+        let joined = sharing.key.as_ref().and_then(|key| self.by_key.get(key));
+        let joined = joined.into_iter().flatten().filter(|ip| fits(ip));
+        let joined = joined.min_by_key(|ip| (pools.site(**ip).map(|site| site.entry), **ip));
+        if let Some(ip) = joined {
+            return Some(*ip);
+        }
+        self.first_free(pool, family)
+    }
+
+    /// Whether the pool has an address of this family that nobody has.
+    pub(crate) fn has_free(&self, pool: usize, family: IpFamily) -> bool {
+        self.first_free(pool, family).is_some()
+    }
+
+    fn first_free(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
+        let space = &self.spaces[pool];
+        let free = match family {
+            IpFamily::V4 => &space.v4,
+            IpFamily::V6 => &space.v6,
+        };
+        free.first().map(|number| address(family, number))
+    }
+
+    /// Addresses that became easier to have since the last call.
+    pub(crate) fn next_changed(&mut self) -> Option<IpAddr> {
+        self.changed.pop_first()
+    }
+
+    /// The key by which others may join the address.
+    pub(crate) fn key_of(&self, ip: IpAddr) -> Option<Arc<SharingKey>> {
+        self.taken.get(&ip)?.owners.first()?.sharing.key.clone()
+    }
+
+    /// How many addresses of a pool are in use, and how many are left.
+    pub(crate) fn counters(&self, pool: usize) -> Counters {
+        self.spaces[pool].counters
+    }
+}
+
+fn note_taken(spaces: &mut [Space], pools: &Pools, ip: IpAddr) {
+    if let Some(site) = pools.site(ip) {
+        let space = &mut spaces[site.pool];
+        space.free(IpFamily::of(ip)).take(site.entry, number(ip));
+        space.counters.took(ip, pools.at(site.pool).hands_out(ip));
+    }
+}
+
+fn between(other: &Holder, sharing: &Sharing) -> Option<Blocker> {
+    let by = other.id.key.clone();
+    let (Some(theirs), Some(ours)) = (&other.sharing.key, &sharing.key) else {
+        return Some(Blocker::InUse { by });
+    };
+    if theirs.key != ours.key {
+        return Some(Blocker::OtherKey { by, key: theirs.key.clone() });
+    }
+    if theirs.namespace != ours.namespace {
+        return Some(Blocker::OtherNamespace { by });
+    }
+    if theirs.backend != ours.backend {
+        return Some(Blocker::OtherBackend { by });
+    }
+    let (protocol, port) = other.sharing.common_port(sharing)?;
+    Some(Blocker::Port { by, protocol, port })
+}

@@ -1,0 +1,300 @@
+//! The provider: each method in a few named steps.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cloud_provider::{
+    ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
+    WakeupStream,
+};
+use kube::Client;
+use tokio::sync::watch as latest;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::allocator::{Allocator, Seen, State};
+use crate::apply::{ShownStatuses, keep_statuses};
+use crate::crd::IPAddressPoolStatus;
+use crate::error::SourceError;
+use crate::file;
+use crate::observe::{Claim, Observed, observe};
+use crate::options;
+use crate::plan::{Namespaces, RemovedAddress};
+use crate::pool::Definition;
+use crate::pools::{PoolMistakes, Pools};
+use crate::report::Report;
+use crate::shared::Shared;
+use crate::verdict::Verdict;
+use crate::watch::{self, Progress};
+
+/// Where the address pools come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PoolSource {
+    /// `IPAddressPool` resources, watched.
+    Cluster {
+        /// Only those in this namespace; none: in all.
+        namespace: Option<String>,
+    },
+    /// A file of manifests, read by [`resume`](CloudLoadBalancer::resume) and by [`BareProvider::reload`].
+    File(PathBuf),
+    /// These, until [`BareProvider::use_pools`].
+    Static(Vec<Definition>),
+}
+
+/// How a [`BareProvider`] works. Every field has a default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BareConfig {
+    /// Which Services are ours.
+    pub class: ClassRule,
+    /// Where the address pools come from.
+    pub pools: PoolSource,
+    /// Whether Services of different namespaces may share an address. If so, whoever knows a sharing key can join
+    /// it from anywhere.
+    pub share_across_namespaces: bool,
+    /// What happens to published addresses that no pool provides any more.
+    pub removed_address: RemovedAddress,
+    /// Whether counters are kept in the statuses of the cluster's pools.
+    pub write_pool_status: bool,
+    /// How long [`resume`](CloudLoadBalancer::resume) waits for the first list of pools.
+    pub pools_deadline: Duration,
+}
+
+impl Default for BareConfig {
+    /// Pools of all namespaces, Services without a class.
+    fn default() -> Self {
+        BareConfig {
+            class: ClassRule::Unset,
+            pools: PoolSource::Cluster { namespace: None },
+            share_across_namespaces: false,
+            removed_address: RemovedAddress::Move,
+            write_pool_status: true,
+            pools_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Assigns addresses from pools. See the [crate page](crate).
+pub struct BareProvider {
+    config: BareConfig,
+    client: Option<Client>,
+    shared: Arc<Shared>,
+    feed: Mutex<Option<Feed>>,
+}
+
+/// The watches, for as long as the provider lives.
+#[derive(Debug)]
+struct Feed {
+    pools: Option<latest::Receiver<Progress>>,
+    namespaces: latest::Receiver<Progress>,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl BareProvider {
+    /// A provider. `client` is needed for pools from the cluster; with pools from elsewhere it makes pools that
+    /// select namespaces by label work.
+    ///
+    /// # Errors
+    /// If the pools are to come from the cluster and there is no client.
+    pub fn new(config: BareConfig, client: Option<Client>) -> Result<Self, SourceError> {
+        if client.is_none() && matches!(config.pools, PoolSource::Cluster { .. }) {
+            return Err(SourceError::NoClient);
+        }
+        let shared = Arc::new(Shared::new(Allocator::new(config.removed_address)));
+        let provider = BareProvider { config, client, shared, feed: Mutex::new(None) };
+        if let PoolSource::Static(definitions) = &provider.config.pools {
+            provider.use_pools(definitions);
+        }
+        Ok(provider)
+    }
+
+    /// Puts these pools in force, as if the source had delivered them. Pools with mistakes are left out, or keep
+    /// their last good version; what is wrong with them is logged and returned.
+    pub fn use_pools(&self, definitions: &[Definition]) -> Vec<PoolMistakes> {
+        let mistakes = self.shared.define(definitions);
+        for mistakes in &mistakes {
+            warn!(pool = %mistakes.pool, mistakes = %mistakes.mistakes, "address pool with mistakes");
+        }
+        mistakes
+    }
+
+    /// Takes these for the namespaces of the cluster, as if a watch had delivered them.
+    pub fn use_namespaces(&self, namespaces: Namespaces) {
+        self.shared.change(|allocator| allocator.set_namespaces(namespaces));
+    }
+
+    /// The pools in force.
+    pub fn pools(&self) -> Pools {
+        self.shared.read(|allocator| allocator.pools().clone())
+    }
+
+    /// How much of each pool is in use, by pool name: for metrics, and what the pools' statuses tell.
+    pub fn pool_statuses(&self) -> BTreeMap<String, IPAddressPoolStatus> {
+        self.shared.statuses().into_iter().map(|(pool, status)| (pool.name, status)).collect()
+    }
+
+    /// Reads the file of pools again. Nothing happens with pools from elsewhere.
+    ///
+    /// # Errors
+    /// If the file cannot be read; the pools in force stay in force.
+    pub fn reload(&self) -> Result<Vec<PoolMistakes>, SourceError> {
+        let PoolSource::File(path) = &self.config.pools else { return Ok(Vec::new()) };
+        let manifests = file::read(path)?;
+        for sentence in &manifests.passed_over {
+            info!(file = %path.display(), "{sentence}");
+        }
+        Ok(self.use_pools(&manifests.pools))
+    }
+
+    /// Starts the watches, once, and waits until all they list is known.
+    async fn pools_known(&self) -> Result<(), Error> {
+        self.reload()?;
+        let Some(client) = &self.client else { return Ok(()) };
+        let (pools, namespaces) = {
+            let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+            let feed = feed.get_or_insert_with(|| self.watch(client));
+            (feed.pools.clone(), feed.namespaces.clone())
+        };
+        if let Some(pools) = pools {
+            watch::complete(pools, "ipaddresspools.metallb.io", self.config.pools_deadline).await?;
+        }
+        watch::complete(namespaces, "namespaces", self.config.pools_deadline).await
+    }
+
+    fn watch(&self, client: &Client) -> Feed {
+        let (tell_namespaces, namespaces) = latest::channel(Progress::Listing);
+        let mut tasks =
+            vec![tokio::spawn(watch::namespaces(client.clone(), self.shared.clone(), tell_namespaces))];
+        let pools = match &self.config.pools {
+            PoolSource::Cluster { namespace } => {
+                let (tell, pools) = latest::channel(Progress::Listing);
+                let (shared, statuses) = (self.shared.clone(), ShownStatuses::default());
+                if self.config.write_pool_status {
+                    let count = {
+                        let shared = shared.clone();
+                        move || shared.statuses()
+                    };
+                    let changed = shared.counted.clone();
+                    tasks.push(tokio::spawn(keep_statuses(client.clone(), statuses.clone(), changed, count)));
+                }
+                let watch = watch::pools(client.clone(), namespace.clone(), shared, statuses, tell);
+                tasks.push(tokio::spawn(watch));
+                Some(pools)
+            }
+            PoolSource::File(_) | PoolSource::Static(_) => None,
+        };
+        Feed { pools, namespaces, _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect() }
+    }
+
+    fn observe(&self, service: &ServiceView, claim: Claim) -> Observed {
+        observe(service, claim, self.config.share_across_namespaces)
+    }
+}
+
+#[async_trait]
+impl CloudLoadBalancer for BareProvider {
+    fn name(&self) -> &str {
+        "bare"
+    }
+
+    fn claims(&self, service: &ServiceView) -> bool {
+        self.config.class.matches(service.class.as_deref())
+    }
+
+    /// The Service's status is the record of its address; nothing else has to go before the Service may.
+    fn holds_resources(&self) -> bool {
+        false
+    }
+
+    fn reads_annotation(&self, key: &str) -> bool {
+        options::is_input(key)
+    }
+
+    fn published_annotations(&self) -> Vec<&str> {
+        vec![options::ALLOCATED_FROM]
+    }
+
+    /// Whoever announces the address looks at nodes; who assigns it does not.
+    fn uses_nodes(&self) -> bool {
+        false
+    }
+
+    async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
+        self.pools_known().await?;
+        let seen: Vec<Seen> = services
+            .iter()
+            .map(|service| {
+                let ours = service.wants_load_balancer && self.claims(service);
+                self.observe(service, if ours { Claim::Ours } else { Claim::Theirs }).seen
+            })
+            .collect();
+        self.shared.change(|allocator| allocator.resume(seen));
+        Ok(())
+    }
+
+    async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
+        Ok(self.shared.read(|allocator| {
+            let addresses = allocator.get(&service.id.uid)?;
+            let state = State { addresses, verdict: Verdict::Served, outdated: Vec::new() };
+            Some(Report { service, state: &state, pools: allocator.pools() }.published())
+        }))
+    }
+
+    async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
+        let service = request.service();
+        let Observed { seen, mistakes, notes } = self.observe(service, Claim::Ours);
+        let (outcome, outdated) = self.shared.change(|allocator| {
+            let state = allocator.ensure(seen);
+            let report = Report { service, state: &state, pools: allocator.pools() };
+            let outcome =
+                if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) };
+            (outcome, !state.outdated.is_empty())
+        });
+        if outdated {
+            self.shared.look_again(service.id.key.clone());
+        }
+        outcome
+    }
+
+    async fn update_nodes(&self, _request: &Request) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
+        self.shared.change(|allocator| allocator.delete(&service.uid));
+        Ok(())
+    }
+
+    fn wakeups(&self) -> WakeupStream {
+        self.shared.wakeups()
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        let service = request.service();
+        let Observed { seen, mistakes, notes } = self.observe(service, Claim::Ours);
+        self.shared.read(|allocator| {
+            let (before, state) = allocator.preview(&seen);
+            let report = Report { service, state: &state, pools: allocator.pools() };
+            if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) }?;
+            Ok(report.plan(&before))
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<Owned>, Error> {
+        Ok(self.shared.read(|allocator| {
+            let mut owned: Vec<Owned> = allocator
+                .holdings()
+                .flat_map(|(service, ips)| ips.into_iter().map(move |ip| (service, ip)))
+                .map(|(service, ip)| Owned {
+                    service: service.clone(),
+                    resource: ip.to_string(),
+                    created: None,
+                })
+                .collect();
+            owned.sort_by(|a, b| (&a.service, &a.resource).cmp(&(&b.service, &b.resource)));
+            owned
+        }))
+    }
+}

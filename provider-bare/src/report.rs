@@ -1,0 +1,202 @@
+//! What the allocator answered, in the controller's and the user's words.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use cloud_provider::{
+    Error, Ingress, IpFamily, Mistake, Mistakes, Note, NoteKind, Outcome, Pending, Plan, Published, Ready,
+    ServiceView, Step, Verb,
+};
+
+use crate::allocator::State;
+use crate::options::ALLOCATED_FROM;
+use crate::pools::Pools;
+use crate::verdict::{Shortage, Verdict};
+
+/// Words for one Service: what it shows, how it stands, and in which pools.
+#[derive(Clone, Copy)]
+pub(crate) struct Report<'a> {
+    pub(crate) service: &'a ServiceView,
+    pub(crate) state: &'a State,
+    pub(crate) pools: &'a Pools,
+}
+
+impl Report<'_> {
+    /// The outcome of an `ensure` for a Service that could be read.
+    pub(crate) fn outcome(&self, mut notes: Vec<Note>) -> Result<Outcome, Error> {
+        notes.extend(self.assigned());
+        match &self.state.verdict {
+            Verdict::Served => Ok(self.ready(notes)),
+            Verdict::Partly { missing } => {
+                let message = format!(
+                    "served with {} alone: there is no free {missing} address in a pool for this Service",
+                    list(&self.state.addresses)
+                );
+                notes.push(note(NoteKind::Normal, "SingleFamily", message));
+                Ok(self.ready(notes))
+            }
+            Verdict::Kept { addresses, unreadable } => {
+                let why = match unreadable.as_slice() {
+                    [] => "no pool provides it to this Service any more".to_owned(),
+                    names => format!("it is in no pool that can be read; not readable: {}", names.join(", ")),
+                };
+                let message = format!("{} stays published though {why}", list(addresses));
+                notes.push(note(NoteKind::Warning, "AddressKept", message));
+                Ok(self.ready(notes))
+            }
+            Verdict::Waiting(Shortage::InUse(mistakes)) | Verdict::Refused(mistakes) => {
+                self.refused(mistakes.clone(), notes)
+            }
+            Verdict::Waiting(shortage) => {
+                let (reason, why) = shortage_in_words(shortage);
+                let why = match self.keeps_published() {
+                    Some(kept) => format!("{why}; until then {kept}"),
+                    None => why,
+                };
+                Ok(Outcome::Pending(self.pending(reason, why, notes)))
+            }
+        }
+    }
+
+    /// The outcome for a Service that asks for what cannot be. What it has stays; if its status shows anything
+    /// else, that is put right, since it may be somebody else's by now.
+    pub(crate) fn refused(&self, mistakes: Vec<Mistake>, mut notes: Vec<Note>) -> Result<Outcome, Error> {
+        let until_then = self.keeps_published().unwrap_or_else(|| "no address is assigned".to_owned());
+        let mistakes = mistakes.into_iter().map(|mistake| mistake.meanwhile(until_then.clone())).collect();
+        let Some(mistakes) = Mistakes::new(mistakes) else { return Ok(self.ready(notes)) };
+        if self.shows_what_it_has() {
+            return Err(Error::Invalid(mistakes));
+        }
+        notes.push(note(NoteKind::Warning, "Invalid", mistakes.to_string()));
+        Ok(Outcome::Pending(self.pending("Invalid", mistakes.to_string(), notes)))
+    }
+
+    fn ready(&self, notes: Vec<Note>) -> Outcome {
+        Outcome::Ready(Ready { published: self.published(), notes })
+    }
+
+    fn pending(&self, reason: &str, why: String, notes: Vec<Note>) -> Pending {
+        let publish = (!self.shows_what_it_has()).then(|| self.published());
+        Pending { reason: reason.to_owned(), why, after: None, publish, notes }
+    }
+
+    /// What is to be published. Entries that are there already are taken as they are, so that what others added
+    /// to them (ports, a mode) stays.
+    pub(crate) fn published(&self) -> Published {
+        let entry = |ip: &IpAddr| {
+            let shown = self.service.published.iter().find(|entry| entry.ip == Some(*ip));
+            shown.cloned().unwrap_or_else(|| Ingress::ip(*ip))
+        };
+        let mut published =
+            Published { ingress: self.state.addresses.iter().map(entry).collect(), ..Published::default() };
+        let pools = self.pool_names(&self.state.addresses);
+        if !pools.is_empty() {
+            published.annotations.insert(ALLOCATED_FROM.to_owned(), pools.join(","));
+        }
+        published
+    }
+
+    /// The steps from what the Service has to what it should have.
+    pub(crate) fn plan(&self, before: &[IpAddr]) -> Plan {
+        let after = &self.state.addresses;
+        let from = |ip: IpAddr| match self.pools.owner(ip) {
+            Some(pool) => format!("from pool {}", pool.name),
+            None => "from no pool".to_owned(),
+        };
+        let added = after.iter().filter(|ip| !before.contains(ip));
+        let added = added.map(|ip| Step::new(Verb::Create, "address", ip.to_string(), from(*ip)));
+        let removed = before.iter().filter(|ip| !after.contains(ip)).map(|ip| {
+            let reason = if self.pools.owner(*ip).is_some() {
+                "not what the Service asks for, or not its own"
+            } else {
+                "no pool contains it"
+            };
+            Step::new(Verb::Delete, "address", ip.to_string(), reason)
+        });
+        Plan { steps: added.chain(removed).collect() }
+    }
+
+    fn shows_what_it_has(&self) -> bool {
+        let shown: BTreeSet<IpAddr> = self.service.published_ips().collect();
+        shown == self.state.addresses.iter().copied().collect()
+    }
+
+    fn keeps_published(&self) -> Option<String> {
+        match self.state.addresses.as_slice() {
+            [] => None,
+            [ip] => Some(format!("{ip} stays published")),
+            ips => Some(format!("{} stay published", list(ips))),
+        }
+    }
+
+    fn assigned(&self) -> Option<Note> {
+        let shown: Vec<IpAddr> = self.service.published_ips().collect();
+        let new: Vec<IpAddr> =
+            self.state.addresses.iter().copied().filter(|ip| !shown.contains(ip)).collect();
+        if new.is_empty() {
+            return None;
+        }
+        let pools = self.pool_names(&new);
+        let from = match pools.as_slice() {
+            [] => String::new(),
+            [pool] => format!(" from pool {pool}"),
+            pools => format!(" from pools {}", pools.join(", ")),
+        };
+        let message = format!("Assigned IP [{}]{from}", list(&new));
+        Some(note(NoteKind::Normal, "IPAllocated", message))
+    }
+
+    fn pool_names(&self, ips: &[IpAddr]) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for pool in ips.iter().filter_map(|ip| self.pools.owner(*ip)) {
+            if !names.contains(&pool.name.as_str()) {
+                names.push(&pool.name);
+            }
+        }
+        names
+    }
+}
+
+fn shortage_in_words(shortage: &Shortage) -> (&'static str, String) {
+    match shortage {
+        Shortage::NoPools => {
+            ("NoAddressPools", "no address pool is defined; create an IPAddressPool".to_owned())
+        }
+        Shortage::Unreadable(names) => (
+            "AddressPoolInvalid",
+            format!("address pools with mistakes must be corrected first: {}", names.join(", ")),
+        ),
+        Shortage::NoPoolForIt(names) => (
+            "NoAddressPool",
+            format!("no address pool assigns to this Service unasked; there are: {}", names.join(", ")),
+        ),
+        Shortage::Exhausted { families, replacing } => {
+            let per_family = families.iter().map(|(family, pools)| exhausted(*family, pools));
+            let mut why = per_family.collect::<Vec<_>>().join("; ");
+            if !replacing.is_empty() {
+                why = format!("{} is to be replaced: {why}", list(replacing));
+            }
+            ("PoolExhausted", why)
+        }
+        Shortage::InUse(mistakes) => {
+            let each: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+            ("AddressInUse", each.join("; "))
+        }
+    }
+}
+
+fn exhausted(family: IpFamily, pools: &[(String, u128)]) -> String {
+    if pools.is_empty() {
+        return format!("no pool for this Service has {family} addresses");
+    }
+    let pools = pools.iter().map(|(name, count)| format!("{name} (all {count} in use)"));
+    format!("no free {family} address in {}", pools.collect::<Vec<_>>().join(", "))
+}
+
+fn note(kind: NoteKind, reason: &str, message: String) -> Note {
+    Note { kind, reason: reason.to_owned(), message }
+}
+
+fn list(ips: &[IpAddr]) -> String {
+    ips.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}

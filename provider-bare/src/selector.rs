@@ -1,0 +1,139 @@
+//! Label selectors, checked once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
+/// A label selector whose operators and values are known to be right. All requirements must hold; none at all
+/// selects everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector(Vec<Requirement>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    In(String, BTreeSet<String>),
+    NotIn(String, BTreeSet<String>),
+    Exists(String),
+    DoesNotExist(String),
+}
+
+impl Selector {
+    /// Reads a selector as Kubernetes writes it.
+    ///
+    /// # Errors
+    /// One sentence per mistake: an unknown operator, values where none belong or none where some do, values
+    /// given twice.
+    pub fn parse(selector: &LabelSelector) -> Result<Self, Vec<String>> {
+        let mut requirements: Vec<Requirement> = selector
+            .match_labels
+            .iter()
+            .flatten()
+            .map(|(key, value)| Requirement::In(key.clone(), BTreeSet::from([value.clone()])))
+            .collect();
+        let mut problems = Vec::new();
+        for expression in selector.match_expressions.iter().flatten() {
+            match requirement(expression) {
+                Ok(requirement) => requirements.push(requirement),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(Selector(requirements)) } else { Err(problems) }
+    }
+
+    /// Whether an object with these labels is selected.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Requirement::Exists(key) => labels.contains_key(key),
+            Requirement::DoesNotExist(key) => !labels.contains_key(key),
+        })
+    }
+}
+
+fn requirement(expression: &LabelSelectorRequirement) -> Result<Requirement, String> {
+    let LabelSelectorRequirement { key, operator, values } = expression;
+    let listed = values.as_deref().unwrap_or_default();
+    let values: BTreeSet<String> = listed.iter().cloned().collect();
+    if key.is_empty() {
+        return Err("has a requirement without a key".into());
+    }
+    if values.len() < listed.len() {
+        return Err(format!("lists a value of {key:?} twice"));
+    }
+    let requirement = match operator.as_str() {
+        "In" | "NotIn" if values.is_empty() => {
+            return Err(format!("has operator {operator} for {key:?} without values"));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            return Err(format!("has operator {operator} for {key:?} with values, which it does not take"));
+        }
+        "In" => Requirement::In(key.clone(), values),
+        "NotIn" => Requirement::NotIn(key.clone(), values),
+        "Exists" => Requirement::Exists(key.clone()),
+        "DoesNotExist" => Requirement::DoesNotExist(key.clone()),
+        _ => {
+            return Err(format!(
+                "has operator {operator:?} for {key:?}; there are In, NotIn, Exists and DoesNotExist"
+            ));
+        }
+    };
+    Ok(requirement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expression(key: &str, operator: &str, values: &[&str]) -> LabelSelector {
+        LabelSelector {
+            match_expressions: Some(vec![LabelSelectorRequirement {
+                key: key.into(),
+                operator: operator.into(),
+                values: Some(values.iter().map(|value| (*value).to_owned()).collect()),
+            }]),
+            match_labels: None,
+        }
+    }
+
+    #[test]
+    fn operators_follow_kubernetes() {
+        let labels = Labels::from([("app".to_owned(), "web".to_owned())]);
+        let table = [
+            ("app", "In", vec!["web", "db"], true),
+            ("app", "In", vec!["db"], false),
+            ("tier", "In", vec!["web"], false),
+            ("app", "NotIn", vec!["web"], false),
+            ("app", "NotIn", vec!["db"], true),
+            ("tier", "NotIn", vec!["web"], true),
+            ("app", "Exists", vec![], true),
+            ("tier", "Exists", vec![], false),
+            ("app", "DoesNotExist", vec![], false),
+            ("tier", "DoesNotExist", vec![], true),
+        ];
+        for (key, operator, values, matches) in table {
+            let selector = Selector::parse(&expression(key, operator, &values)).unwrap();
+            assert_eq!(selector.matches(&labels), matches, "{key} {operator} {values:?}");
+        }
+        assert!(Selector::parse(&LabelSelector::default()).unwrap().matches(&labels));
+    }
+
+    #[test]
+    fn a_selector_with_a_mistake_is_refused() {
+        let table = [
+            ("app", "Equals", vec!["a"], "operator \"Equals\""),
+            ("app", "In", vec![], "without values"),
+            ("app", "NotIn", vec![], "without values"),
+            ("app", "Exists", vec!["a"], "with values"),
+            ("app", "In", vec!["a", "a"], "twice"),
+            ("", "Exists", vec![], "without a key"),
+        ];
+        for (key, operator, values, says) in table {
+            let problems = Selector::parse(&expression(key, operator, &values)).unwrap_err();
+            assert!(problems[0].contains(says), "{key} {operator} {values:?}: {problems:?}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The one allocator of a provider, and who hears of its changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cloud_provider::{ServiceKey, WakeupStream};
+use futures::{Stream, stream};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep_until};
+
+use crate::allocator::Allocator;
+use crate::crd::IPAddressPoolStatus;
+use crate::pool::Definition;
+use crate::pools::{PoolKey, PoolMistakes};
+
+/// When to look again whether a status still shows an address that its Service lost. Late enough for the write
+/// to come back to us, and for a write that keeps failing not to be pushed.
+const CONFIRM_AFTER: Duration = Duration::from_secs(5);
+
+/// The allocator behind a lock that is never held across an await.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    allocator: Mutex<Allocator>,
+    wake: UnboundedSender<ServiceKey>,
+    /// Who is to be looked at later, and when.
+    confirm: UnboundedSender<(Instant, ServiceKey)>,
+    ears: Mutex<Option<Ears>>,
+    /// The counters of some pool may have changed.
+    pub(crate) counted: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Ears {
+    wake: UnboundedReceiver<ServiceKey>,
+    confirm: UnboundedReceiver<(Instant, ServiceKey)>,
+}
+
+impl Shared {
+    pub(crate) fn new(allocator: Allocator) -> Self {
+        let ((wake, woken), (confirm, to_confirm)) = (unbounded_channel(), unbounded_channel());
+        Shared {
+            allocator: Mutex::new(allocator),
+            wake,
+            confirm,
+            ears: Mutex::new(Some(Ears { wake: woken, confirm: to_confirm })),
+            counted: Arc::default(),
+        }
+    }
+
+    /// Looks at the allocator.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Allocator) -> T) -> T {
+        look(&self.allocator.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the allocator, and tells those whom it concerns.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Allocator) -> T) -> T {
+        let (result, woken) = {
+            let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+            (change(&mut allocator), allocator.take_woken())
+        };
+        for service in woken {
+            // Nobody listens any more: then nobody needs to hear.
+            let _ = self.wake.send(service);
+        }
+        self.counted.notify_one();
+        result
+    }
+
+    /// Puts these definitions in force, as far as they are right. Returns what is wrong with the others.
+    pub(crate) fn define(&self, definitions: &[Definition]) -> Vec<PoolMistakes> {
+        self.change(|allocator| {
+            let (pools, mistakes) = allocator.pools().update(definitions);
+            allocator.set_pools(pools);
+            mistakes
+        })
+    }
+
+    /// Asks for another look at a Service when its status has had the time to be written.
+    pub(crate) fn look_again(&self, service: ServiceKey) {
+        let _ = self.confirm.send((Instant::now() + CONFIRM_AFTER, service));
+    }
+
+    /// Those worth another look; nobody, when it is asked for a second time.
+    pub(crate) fn wakeups(&self) -> WakeupStream {
+        let ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match ears {
+            Some(ears) => Box::pin(stream::select(at_once(ears.wake), in_time(ears.confirm))),
+            None => Box::pin(stream::pending()),
+        }
+    }
+
+    /// The counters of every pool, as its status should tell them.
+    pub(crate) fn statuses(&self) -> BTreeMap<PoolKey, IPAddressPoolStatus> {
+        self.read(|allocator| {
+            let counters = allocator.counters();
+            let pools = allocator.pools().iter().map(|pool| {
+                let key = PoolKey { namespace: pool.namespace.clone(), name: pool.name.clone() };
+                (key, counters.get(&pool.name).copied().unwrap_or_default().status())
+            });
+            pools.collect()
+        })
+    }
+}
+
+fn at_once(receiver: UnboundedReceiver<ServiceKey>) -> impl Stream<Item = ServiceKey> + Send {
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}
+
+/// Each with the same delay, so that they come due in the order they were sent.
+fn in_time(receiver: UnboundedReceiver<(Instant, ServiceKey)>) -> impl Stream<Item = ServiceKey> + Send {
+    stream::unfold(receiver, async |mut receiver| {
+        let (due, service) = receiver.recv().await?;
+        sleep_until(due).await;
+        Some((service, receiver))
+    })
+}

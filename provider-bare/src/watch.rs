@@ -1,0 +1,185 @@
+//! Pools and namespaces as the cluster has them, kept up to date.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud_provider::Error;
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch as latest;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::apply::{Reporter, ShownStatuses, warn_on_pool};
+use crate::crd::IPAddressPool;
+use crate::error::WatchProblem;
+use crate::plan::Namespaces;
+use crate::pool::Definition;
+use crate::pools::PoolKey;
+use crate::shared::Shared;
+
+/// How far a first list got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It is under way.
+    Listing,
+    /// It failed, and is tried again.
+    Failing(WatchProblem),
+    /// It is complete, and kept up to date from here on.
+    Complete,
+}
+
+/// Waits until a first list is complete.
+///
+/// # Errors
+/// As soon as it is known why it cannot be, or after the deadline.
+pub(crate) async fn complete(
+    mut progress: latest::Receiver<Progress>,
+    resource: &str,
+    deadline: Duration,
+) -> Result<(), Error> {
+    let settled = |progress: &Progress| {
+        !matches!(progress, Progress::Listing | Progress::Failing(WatchProblem::Other(_)))
+    };
+    // After the deadline, what is known by then is the answer.
+    if let Ok(Err(_)) = timeout(deadline, progress.wait_for(settled)).await.map(|waited| waited.map(drop)) {
+        return Err(Error::transient(format!("the watch on {resource} has ended")));
+    }
+    let outcome = progress.borrow().clone();
+    match outcome {
+        Progress::Complete => Ok(()),
+        Progress::Failing(problem) => Err(problem.into_error(resource)),
+        Progress::Listing => {
+            Err(Error::transient(format!("{resource} were not listed within {} s", deadline.as_secs())))
+        }
+    }
+}
+
+/// Watches pools, in one namespace or in all, and puts them in force. Runs until dropped.
+pub(crate) async fn pools(
+    client: Client,
+    namespace: Option<String>,
+    shared: Arc<Shared>,
+    statuses: ShownStatuses,
+    progress: latest::Sender<Progress>,
+) {
+    // Read as they come, not as our type: an object of the wrong shape must not end the watch of all.
+    let kind = ApiResource::erase::<IPAddressPool>(&());
+    let api: Api<DynamicObject> = match &namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    let mut objects: BTreeMap<PoolKey, (Definition, Option<String>)> = BTreeMap::new();
+    let mut reporter = Reporter::default();
+    let mut events = pin!(watcher(api, Config::default()).default_backoff());
+    while let Some(event) = next(&mut events, &progress).await {
+        let complete = matches!(*progress.borrow(), Progress::Complete);
+        let in_force = match event {
+            Event::Init => {
+                objects.clear();
+                false
+            }
+            Event::InitApply(object) => {
+                note_pool(&mut objects, &statuses, object);
+                false
+            }
+            Event::Apply(object) => {
+                // A status of our own making changes nothing.
+                note_pool(&mut objects, &statuses, object) && complete
+            }
+            Event::Delete(object) => {
+                let key = key_of(&object);
+                statuses.set(key.clone(), None);
+                objects.remove(&key).is_some() && complete
+            }
+            Event::InitDone => true,
+        };
+        if !in_force {
+            continue;
+        }
+        let definitions: Vec<Definition> =
+            objects.values().map(|(definition, _)| definition.clone()).collect();
+        let mistakes = shared.define(&definitions);
+        progress.send_replace(Progress::Complete);
+        for news in reporter.news(mistakes) {
+            let uid = objects.get(&news.pool).and_then(|(_, uid)| uid.clone());
+            let client = client.clone();
+            // Off the way of the watch: the API server may be slow.
+            tokio::spawn(async move { warn_on_pool(&client, uid, &news).await });
+        }
+    }
+}
+
+fn key_of(object: &DynamicObject) -> PoolKey {
+    PoolKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+/// Says whether anything but the status is new.
+fn note_pool(
+    objects: &mut BTreeMap<PoolKey, (Definition, Option<String>)>,
+    statuses: &ShownStatuses,
+    object: DynamicObject,
+) -> bool {
+    let key = key_of(&object);
+    let status = object.data.get("status").cloned();
+    statuses.set(key.clone(), status.and_then(|status| serde_json::from_value(status).ok()));
+    let spec = object.data.get("spec").cloned().unwrap_or_default();
+    let definition = Definition::read(&object.metadata, spec);
+    let before = objects.insert(key, (definition.clone(), object.metadata.uid));
+    before.is_none_or(|(before, _)| before != definition)
+}
+
+/// Watches the labels of namespaces. Runs until dropped.
+pub(crate) async fn namespaces(client: Client, shared: Arc<Shared>, progress: latest::Sender<Progress>) {
+    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+    let mut listed = Namespaces::new();
+    let mut events = pin!(watcher(api, Config::default()).default_backoff());
+    while let Some(event) = next(&mut events, &progress).await {
+        let labels = |object: PartialObjectMeta<Namespace>| {
+            (object.name_any(), object.metadata.labels.unwrap_or_default())
+        };
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => {
+                listed.extend([labels(object)]);
+            }
+            Event::InitDone => {
+                shared.change(|allocator| allocator.set_namespaces(mem::take(&mut listed)));
+                progress.send_replace(Progress::Complete);
+            }
+            Event::Apply(object) => {
+                let (name, labels) = labels(object);
+                shared.change(|allocator| allocator.set_namespace(&name, Some(labels)));
+            }
+            Event::Delete(object) => {
+                shared.change(|allocator| allocator.set_namespace(&object.name_any(), None));
+            }
+        }
+    }
+}
+
+/// The next event. A failure before the first complete list is what somebody waits for; one after it is the
+/// watch's own to get over.
+async fn next<K>(
+    events: &mut (impl Stream<Item = watcher::Result<Event<K>>> + Unpin),
+    progress: &latest::Sender<Progress>,
+) -> Option<Event<K>> {
+    loop {
+        match events.next().await? {
+            Ok(event) => return Some(event),
+            Err(error) => {
+                warn!(%error, "watch failed; it is tried again");
+                if !matches!(*progress.borrow(), Progress::Complete) {
+                    progress.send_replace(Progress::Failing(WatchProblem::from(&error)));
+                }
+            }
+        }
+    }
+}

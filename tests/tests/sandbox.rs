@@ -1,0 +1,91 @@
+//! The sandbox as its user runs it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tests::cluster::eventually;
+
+/// The workspace's folder: where the README's commands are run.
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn sandbox() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"));
+    command.current_dir(WORKSPACE);
+    command
+}
+
+#[test]
+fn the_demonstration_ends_well_and_shows_a_reused_address() {
+    let output = sandbox().arg("--demo").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(shown.contains("192.0.2.10 went from web to another."), "{shown}");
+    assert!(shown.contains("typo is Invalid: metadata.annotations[metallb.io/loadBalancerIPs]"), "{shown}");
+}
+
+/// Runs kubectl; what it prints.
+fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
+    let program = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".into());
+    let output = Command::new(program)
+        .current_dir(WORKSPACE)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments)
+        .output()
+        .expect("kubectl is there; if not: apt-get install kubernetes-client");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    shown
+}
+
+#[tokio::test]
+async fn the_lines_it_says_to_try_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let mut child =
+        sandbox().arg("--kubeconfig").arg(&kubeconfig).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.starts_with("Ctrl-C")));
+
+    assert!(kubectl(&kubeconfig, &["apply", "-f", "deploy/examples"]).contains("service/web created"));
+    let address = "jsonpath={.status.loadBalancer.ingress[0].ip}=192.0.2.10";
+    kubectl(&kubeconfig, &["wait", "svc/web", "--for", address, "--timeout=20s"]);
+    assert!(kubectl(&kubeconfig, &["get", "svc", "web"]).contains("192.0.2.10"));
+    eventually("the mistake is described", || {
+        kubectl(&kubeconfig, &["describe", "svc", "typo"]).contains("SyncLoadBalancerFailed")
+    })
+    .await;
+    assert!(
+        kubectl(&kubeconfig, &["get", "ipaddresspools", "-n", "metallb-system"]).contains("198.51.100.0/28")
+    );
+    assert!(kubectl(&kubeconfig, &["delete", "svc", "web"]).contains("deleted"));
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn it_stays_up_until_ctrl_c_and_takes_its_kubeconfig_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let mut child =
+        sandbox().arg("--kubeconfig").arg(&kubeconfig).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let shown: Vec<String> = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    assert!(shown.iter().any(|line| line.contains("apply -f deploy/examples")), "{shown:#?}");
+    assert!(kubeconfig.exists());
+
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+
+    assert!(interrupted.success());
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    })
+    .await;
+    assert!(ended.unwrap().success());
+    assert_eq!(lines.collect::<Vec<_>>(), ["Stopping."]);
+    assert!(!kubeconfig.exists());
+}
