@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     notes_due: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// Security groups that this process made, by Service.
     made_groups: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// Names of security groups that a request of this process may have made without telling.
+    doubted_groups: Mutex<BTreeSet<String>>,
     /// Security groups of nodes that are open.
     opened: Mutex<BTreeSet<String>>,
 }
@@ -113,6 +115,21 @@ impl Memory {
     /// This process made a security group for a Service.
     pub(crate) fn made_group(&self, uid: &str, id: &str) {
         lock(&self.made_groups).entry(uid.to_owned()).or_default().insert(id.to_owned());
+    }
+
+    /// A security group of this name is about to be made; until the outcome is known, there may be one.
+    pub(crate) fn doubt_group(&self, name: &str) {
+        lock(&self.doubted_groups).insert(name.to_owned());
+    }
+
+    /// It is known whether there is a security group of this name.
+    pub(crate) fn trust_group(&self, name: &str) {
+        lock(&self.doubted_groups).remove(name);
+    }
+
+    /// Whether there may be a security group of this name that nobody has seen.
+    pub(crate) fn is_group_doubted(&self, name: &str) -> bool {
+        lock(&self.doubted_groups).contains(name)
     }
 
     /// The security groups that this process made for a Service.

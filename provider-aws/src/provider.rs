@@ -163,10 +163,10 @@ impl AwsProvider {
         let mut max_age = self.config.snapshot_age;
         for _ in 0..LOOKS {
             let Some(prepared) = self.prepare(request, max_age).await? else { return Ok(no_vpc()) };
+            let prepared = self.freshen(&service.id, prepared).await?;
             if self.is_settled(&service.id, &prepared) && !self.memory.is_verification_due(uid, period) {
                 self.remember_targets(&service.id, &prepared);
                 self.write_notes().await?;
-                let prepared = self.freshen(&service.id, prepared).await?;
                 return self.outcome(service, prepared, BTreeSet::new(), false).await;
             }
             let planned = self.compare(service, &prepared).await?;
@@ -529,9 +529,9 @@ impl CloudLoadBalancer for AwsProvider {
         for arn in found.target_groups.keys() {
             applier.delete_target_group(arn).await.map_err(failed)?;
         }
-        self.aws.forget_security_groups();
-        let groups = self.observer().cluster_groups().await.map_err(general)?;
         let names = Names::new(&self.config.cluster, service);
+        let shared = naming::nodes_source_group(&self.config.cluster);
+        let groups = applier.all_groups(&[names.frontend_group(), shared]).await.map_err(failed)?;
         let mut unseen = self.memory.made_groups(&service.uid);
         for group in groups.iter().filter(|group| names.owns(&group.tags)) {
             unseen.remove(&group.id);
