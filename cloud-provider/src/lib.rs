@@ -52,3 +52,8 @@ pub use service::{
     TargetPort, TrafficPolicy,
 };
 pub use source_range::{SOURCE_RANGES_ANNOTATION, SourceRanges};
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

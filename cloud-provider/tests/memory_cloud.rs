@@ -110,3 +110,41 @@ async fn a_caller_that_breaks_the_contract_is_complained_about() {
     assert!(first.is_ok() && second.is_ok());
     assert_eq!(cloud.complaints().len(), 2, "{:?}", cloud.complaints());
 }
+
+#[tokio::test]
+async fn what_is_implemented_elsewhere_is_not_made() {
+    let service = a_service().build();
+    let cloud = MemoryCloud::new();
+    cloud.change(|settings| {
+        settings.implemented_elsewhere.insert(service.id.key.clone());
+    });
+    let provider = started(&cloud).await;
+    let refused = provider.ensure(&request(&service, &nodes(1))).await.unwrap_err();
+    assert_eq!(refused.class(), ErrorClass::ImplementedElsewhere);
+    assert!(cloud.is_empty());
+}
+
+#[tokio::test]
+async fn what_somebody_deletes_is_made_again() {
+    let cloud = MemoryCloud::new();
+    let provider = started(&cloud).await;
+    let wanted = request(&a_service().build(), &nodes(1));
+    provider.ensure(&wanted).await.unwrap();
+    cloud.vandalise(&wanted.service().id.key);
+    assert!(!provider.plan(&wanted).await.unwrap().is_empty());
+    provider.ensure(&wanted).await.unwrap();
+    assert_eq!(cloud.load_balancer_of(&wanted.service().id.key).unwrap().forwarding.nodes, ["n1"]);
+}
+
+#[tokio::test]
+async fn a_source_range_is_planned_and_goes_to_the_firewall() {
+    let cloud = MemoryCloud::new();
+    let provider = started(&cloud).await;
+    provider.ensure(&request(&a_service().build(), &nodes(1))).await.unwrap();
+    let narrowed = request(&a_service().source_ranges(["10.0.0.0/8"]).build(), &nodes(1));
+    let plan = provider.plan(&narrowed).await.unwrap();
+    assert_eq!(plan.steps.iter().map(|step| step.kind.as_str()).collect::<Vec<_>>(), ["firewall"]);
+    provider.ensure(&narrowed).await.unwrap();
+    let firewall = cloud.firewalls().into_values().next().unwrap();
+    assert_eq!(firewall.lets_through, narrowed.service().source_ranges);
+}

@@ -1,1 +1,22 @@
-//! provider-aws
+//! Network Load Balancers for Kubernetes Services.
+//!
+//! The crate stands on a narrow seam over AWS: [`client`] holds the plain data, one trait method for each
+//! AWS request, the implementation over the AWS SDK, and the wrappers that count, pace and share requests.
+//! Everything above the seam is independent of the SDK's types.
+
+#![deny(missing_docs)]
+
+pub mod client;
+mod config;
+pub mod desired;
+pub mod drift;
+pub mod error;
+pub mod model;
+pub mod naming;
+pub mod observe;
+pub mod options;
+pub mod plan;
+pub mod subnets;
+pub mod targets;
+
+pub use config::AwsConfig;

@@ -1,6 +1,6 @@
 //! The handle on a cloud in memory: what a test may arrange, break and look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ struct State {
     world: World,
     processes: usize,
     calls: Vec<Call>,
+    /// Which of the calls are under way, so that finding two at once costs the same after many calls.
+    running: BTreeSet<usize>,
     orders: Vec<Order>,
     failed_by_order: usize,
     complaints: Vec<String>,
@@ -211,16 +213,15 @@ impl MemoryCloud {
             state.complaints.push(format!("{method:?}{what} before Resume succeeded"));
         }
         let same = |call: &&Call| {
-            call.process == process
-                && !call.is_over()
-                && service.is_some_and(|service| call.is_about(&service.key))
+            call.process == process && service.is_some_and(|service| call.is_about(&service.key))
         };
-        if let Some(other) = state.calls.iter().find(same) {
+        if let Some(other) = state.running.iter().map(|index| &state.calls[*index]).find(same) {
             let complaint = format!("{method:?}{what} while {:?} is under way", other.method);
             state.complaints.push(complaint);
         }
         let index = state.calls.len();
         state.calls.push(Call { process, method, service: service.cloned(), state: CallState::Running });
+        state.running.insert(index);
         let meets = meets(&mut state.orders, method, service);
         drop(state);
         self.calls_changed.send_modify(|changes| *changes += 1);
@@ -269,11 +270,10 @@ impl RunningCall {
 
     fn end(&self, state: CallState) {
         let mut shared = self.cloud.lock();
-        let call = &mut shared.calls[self.index];
-        if call.is_over() {
+        if !shared.running.remove(&self.index) {
             return;
         }
-        call.state = state;
+        shared.calls[self.index].state = state;
         drop(shared);
         self.cloud.calls_changed.send_modify(|changes| *changes += 1);
     }

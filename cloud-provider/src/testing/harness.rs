@@ -65,7 +65,7 @@ impl Harness for MemoryHarness {
         }
         if failure.call == 1 {
             let point = if failure.reply_lost { Point::After } else { Point::Before };
-            for method in [Method::Resume, Method::UpdateNodes, Method::List] {
+            for method in [Method::Resume, Method::Get, Method::UpdateNodes, Method::Plan, Method::List] {
                 self.cloud.fail(Calls::next(method), point, ErrorClass::Transient);
             }
         }

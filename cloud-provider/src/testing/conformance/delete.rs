@@ -3,15 +3,19 @@
 use super::Harness;
 use super::stage::{POLLS, Stage, give_up_after};
 
-/// `delete` of what was never made is success, for this process and for a new one.
+/// `delete` of what was never made is success at once, for this process and for a new one.
 pub async fn delete_of_the_absent_is_success(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "delete_of_the_absent_is_success").await;
     let (here, absent) = (stage.add("here"), stage.add("absent"));
-    stage.delete(absent).await;
-    stage.ready(here).await;
-    stage.delete(absent).await;
-    stage.restart().await;
-    stage.delete(absent).await;
+    for when in ["when there is nothing", "beside another Service", "after a restart"] {
+        match when {
+            "beside another Service" => drop(stage.ready(here).await),
+            "after a restart" => stage.restart().await,
+            _ => {}
+        }
+        let deleted = stage.provider.delete(&stage.id(absent)).await;
+        stage.success(deleted, &format!("delete of the absent {when}"));
+    }
     stage.exactly(&[here], "").await;
     stage.close().await;
 }

@@ -9,8 +9,12 @@ use crate::provider::Outcome;
 /// More outside calls than any one method makes.
 const MOST_CALLS: usize = 100;
 
-fn failures() -> impl Iterator<Item = Failure> {
-    (1..=MOST_CALLS).flat_map(|call| [false, true].map(|reply_lost| Failure { call, reply_lost }))
+/// Every outside call in turn; none if the provider makes none that can fail.
+fn failures(harness: &dyn Harness) -> impl Iterator<Item = Failure> + use<> {
+    let can_fail = harness.fail(Failure { call: 1, reply_lost: false });
+    harness.heal();
+    let calls = if can_fail { MOST_CALLS } else { 0 };
+    (1..=calls).flat_map(|call| [false, true].map(|reply_lost| Failure { call, reply_lost }))
 }
 
 impl Stage<'_> {
@@ -31,7 +35,7 @@ pub async fn a_failed_ensure_can_be_repeated(harness: &dyn Harness) {
     let whole = stage.add("whole");
     stage.ready(whole).await;
     let made = stage.count(whole).await;
-    for failure in failures().take_while(|failure| harness.fail(*failure)) {
+    for failure in failures(harness) {
         let mut happened = false;
         for new_process in [false, true] {
             let web = stage.add("web");
@@ -63,7 +67,7 @@ pub async fn a_failed_ensure_can_be_repeated(harness: &dyn Harness) {
 /// `get` says, by the same process or by a new one.
 pub async fn a_failed_ensure_can_be_deleted(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "a_failed_ensure_can_be_deleted").await;
-    for failure in failures().take_while(|failure| harness.fail(*failure)) {
+    for failure in failures(harness) {
         let mut happened = false;
         for new_process in [false, true] {
             let web = stage.add("web");
@@ -88,7 +92,7 @@ pub async fn a_failed_edit_keeps_serving(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "a_failed_edit_keeps_serving").await;
     let web = stage.add("web");
     let before = stage.ready(web).await;
-    for failure in failures().take_while(|failure| harness.fail(*failure)) {
+    for failure in failures(harness) {
         stage.edit(web);
         harness.fail(failure);
         let ensured = stage.try_ensure(web).await;
@@ -109,10 +113,9 @@ pub async fn a_failed_edit_keeps_serving(harness: &dyn Harness) {
 /// leaves nothing.
 pub async fn a_failed_delete_can_be_repeated(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "a_failed_delete_can_be_repeated").await;
-    for failure in failures().take_while(|failure| harness.fail(*failure)) {
+    for failure in failures(harness) {
         let mut happened = false;
         for new_process in [false, true] {
-            harness.heal();
             let web = stage.add("web");
             stage.ready(web).await;
             harness.fail(failure);
@@ -139,10 +142,9 @@ pub async fn a_failed_update_of_nodes_can_be_repeated(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "a_failed_update_of_nodes_can_be_repeated").await;
     let web = stage.add("web");
     stage.ready(web).await;
-    for (failure, count) in
-        failures().take_while(|failure| harness.fail(*failure)).zip([3, 1].into_iter().cycle())
-    {
+    for (failure, count) in failures(harness).zip([3, 1].into_iter().cycle()) {
         stage.nodes = harness.nodes(count);
+        harness.fail(failure);
         let updated = stage.provider.update_nodes(&stage.request(web)).await;
         let happened = stage.heal(updated, "update_nodes");
         stage.update_nodes(web).await;
@@ -160,8 +162,7 @@ pub async fn a_failed_resume_can_be_repeated(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "a_failed_resume_can_be_repeated").await;
     let web = stage.add("web");
     let before = stage.ready(web).await;
-    for failure in failures().take_while(|failure| harness.fail(*failure)) {
-        harness.heal();
+    for failure in failures(harness) {
         stage.start().await;
         harness.fail(failure);
         let resumed = stage.try_resume().await;
@@ -188,12 +189,40 @@ pub async fn a_failed_list_is_no_list(harness: &dyn Harness) {
     stage.ready(services[0]).await;
     stage.ready(services[1]).await;
     let whole = stage.list().await.len();
-    for failure in failures().take_while(|failure| harness.fail(*failure)) {
+    for failure in failures(harness) {
+        harness.fail(failure);
         let listed = stage.provider.list().await;
         if let Ok(listed) = &listed {
             stage.expect_eq(&listed.len(), &whole, &format!("list to be complete or an error ({failure:?})"));
         }
         if !stage.heal(listed, "list") {
+            break;
+        }
+    }
+    stage.close().await;
+}
+
+/// A `get` or a `plan` in which any one outside call fails is an error, or right all the same: what cannot be
+/// told is not taken for absent.
+pub async fn a_failed_look_is_no_absence(harness: &dyn Harness) {
+    let mut stage = Stage::open(harness, "a_failed_look_is_no_absence").await;
+    let web = stage.add("web");
+    let published = stage.ready(web).await;
+    for failure in failures(harness) {
+        harness.fail(failure);
+        let found = stage.provider.get(stage.view(web)).await;
+        if let Ok(found) = &found {
+            let found = found.clone().unwrap_or_default();
+            stage.expect_same(&found, &published, &format!("get to be right or an error ({failure:?})"));
+        }
+        let got = stage.heal(found, "get");
+
+        harness.fail(failure);
+        let plan = stage.provider.plan(&stage.request(web)).await;
+        if let Ok(plan) = &plan {
+            stage.expect(plan.is_empty(), &format!("plan to be right or an error ({failure:?})"), plan);
+        }
+        if !stage.heal(plan, "plan") && !got {
             break;
         }
     }

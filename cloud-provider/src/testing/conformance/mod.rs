@@ -38,8 +38,8 @@ pub struct Failure {
 /// One harness is one outside world. All clauses may run on it one after the other: each takes away what it made.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// Starts a new process of the provider on the same outside world; the one before is dead. It remembers
-    /// nothing of it but what is outside. The suite calls [`resume`](CloudLoadBalancer::resume).
+    /// Starts a new process of the provider on the same outside world; the one before is dead, or about to be. It
+    /// remembers nothing of it but what is outside. The suite calls [`resume`](CloudLoadBalancer::resume).
     async fn start(&self) -> Arc<dyn CloudLoadBalancer>;
 
     /// A Service that the provider claims and can serve, each name another one; the class, annotations and
@@ -92,6 +92,9 @@ macro_rules! clauses {
     ($($module:ident: $($clause:ident),+;)+) => {
         $(pub use $module::{$($clause),+};)+
 
+        /// The names of all clauses, in the order they run.
+        pub const CLAUSES: &[&str] = &[$($(stringify!($clause)),+),+];
+
         /// Runs every clause, one after the other, on one outside world.
         ///
         /// # Panics
@@ -110,9 +113,9 @@ clauses! {
         ensure_after_delete_makes_it_anew, delete_needs_no_spec, delete_keeps_a_namesake,
         a_dropped_delete_can_be_repeated;
     nodes: nodes_come_and_go, no_nodes_is_no_error, update_nodes_creates_nothing;
-    restart: a_restart_keeps_addresses, a_restart_finds_what_was_not_published, resume_may_be_repeated,
+    restart: a_restart_keeps_addresses, a_restart_finds_what_was_not_published, resume_may_be_repeated, overlapping_leaders_make_one,
         a_taken_address_is_not_given, wakeups_can_be_taken;
     failure: a_failed_ensure_can_be_repeated, a_failed_ensure_can_be_deleted, a_failed_edit_keeps_serving,
         a_failed_delete_can_be_repeated, a_failed_update_of_nodes_can_be_repeated,
-        a_failed_resume_can_be_repeated, a_failed_list_is_no_list;
+        a_failed_resume_can_be_repeated, a_failed_list_is_no_list, a_failed_look_is_no_absence;
 }

@@ -3,7 +3,8 @@
 use futures::{FutureExt, StreamExt};
 
 use super::Harness;
-use super::stage::Stage;
+use super::stage::{POLLS, Stage, give_up_after};
+use crate::provider::Outcome;
 
 /// A new process that has resumed knows what the old one made: `get` shows it, nothing is to do, and `ensure`
 /// publishes the same addresses and makes nothing more.
@@ -47,6 +48,44 @@ pub async fn a_restart_finds_what_was_not_published(harness: &dyn Harness) {
     let (one, other) = (stage.count(pending).await, stage.count(ready).await);
     stage.expect_eq(&one, &other, "as much for a Service whose process died early as for the other");
     stage.exactly(&[pending, ready], "").await;
+    stage.close().await;
+}
+
+/// Two leaders overlap for a moment: an old process is anywhere inside `ensure` while a new one does all of it,
+/// and then goes on. The old one makes nothing more and publishes nothing else. Only where something is held
+/// outside, for there the two meet; elsewhere the Service's status decides between them.
+pub async fn overlapping_leaders_make_one(harness: &dyn Harness) {
+    let mut stage = Stage::open(harness, "overlapping_leaders_make_one").await;
+    let whole = stage.add("whole");
+    stage.ready(whole).await;
+    let made = stage.count(whole).await;
+    for polls in POLLS {
+        if !stage.provider.holds_resources() {
+            break;
+        }
+        let web = stage.add("web");
+        let (old, request) = (stage.provider.clone(), stage.request(web));
+        let mut ensure = old.ensure(&request);
+        let early = give_up_after(polls, &mut ensure).await;
+        stage.restart().await;
+        let published = stage.ready(web).await;
+        let done = early.is_some();
+        let late = match early {
+            Some(early) => early,
+            None => ensure.await,
+        };
+        if let Ok(Outcome::Ready(late)) = late {
+            stage.expect_same(&late.published, &published, "the old leader to publish what the new one does");
+        }
+        let again = stage.ready(web).await;
+        stage.expect_same(&again, &published, "the address to stay when the old leader is done");
+        let now = stage.count(web).await;
+        stage.expect_eq(&now, &made, "two leaders to make as much as one");
+        stage.nothing_to_do(web, "after the old leader was done").await;
+        if done {
+            break;
+        }
+    }
     stage.close().await;
 }
 

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use super::Harness;
 use crate::address::{Ingress, IpMode, Published};
-use crate::error::Error;
+use crate::error::{Error, ErrorClass};
 use crate::node::NodeSet;
 use crate::plan::Plan;
 use crate::provider::{CloudLoadBalancer, Outcome, Owned, Request, WakeupStream};
@@ -172,9 +172,17 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Deletes what the Service has outside, and its status.
+    /// Deletes what the Service has outside, and its status. A deletion may take time, and fails as transient
+    /// until it is over.
     pub(super) async fn delete(&mut self, actor: Actor) {
-        let deleted = self.provider.delete(&self.id(actor)).await;
+        let mut deleted = self.provider.delete(&self.id(actor)).await;
+        for _ in 0..SETTLES {
+            match &deleted {
+                Err(error) if error.class() == ErrorClass::Transient => self.harness.settle().await,
+                _ => break,
+            }
+            deleted = self.provider.delete(&self.id(actor)).await;
+        }
         self.success(deleted, "delete");
         self.view_mut(actor).published.clear();
     }

@@ -1,12 +1,11 @@
-//! Services and nodes for tests: sensible defaults, and one word for each thing that matters to the test.
+//! A Service.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use super::{digest, parse_ip};
 use crate::address::Ingress;
 use crate::error::Mistake;
-use crate::node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};
-use crate::provider::Request;
 use crate::service::{
     FamilyPolicy, IpFamily, Protocol, ServiceId, ServicePort, ServiceView, SessionAffinity, TargetPort,
     TrafficPolicy,
@@ -204,109 +203,6 @@ impl ServiceBuilder {
     }
 }
 
-/// An eligible node in `zone-a`, with a provider ID and an internal address that follow from its name.
-pub fn a_node(name: &str) -> NodeBuilder {
-    let [.., a, b, c] = digest(name).to_be_bytes();
-    NodeBuilder(NodeView {
-        name: name.to_owned(),
-        provider_id: format!("memory:///zone-a/{name}"),
-        zone: Some("zone-a".to_owned()),
-        addresses: vec![internal(Ipv4Addr::new(10, a, b, c).into())],
-        labels: Vec::new(),
-        deleting: false,
-        excluded: false,
-        going_away: false,
-    })
-}
-
-/// The nodes `n1` to `n<count>`.
-pub fn nodes(count: usize) -> NodeSet {
-    NodeSet::of((1..=count).map(|i| a_node(&format!("n{i}")).build()))
-}
-
-/// Makes a [`NodeView`]; every method says one thing about it.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct NodeBuilder(NodeView);
-
-impl NodeBuilder {
-    /// `spec.providerID`.
-    pub fn provider_id(mut self, id: &str) -> Self {
-        self.0.provider_id = id.to_owned();
-        self
-    }
-
-    /// The zone label.
-    pub fn zone(mut self, zone: &str) -> Self {
-        self.0.zone = Some(zone.to_owned());
-        self
-    }
-
-    /// Without a zone label.
-    pub fn without_zone(mut self) -> Self {
-        self.0.zone = None;
-        self
-    }
-
-    /// These internal addresses and no others.
-    ///
-    /// # Panics
-    /// If one does not parse.
-    pub fn internal_ips<'a>(mut self, ips: impl IntoIterator<Item = &'a str>) -> Self {
-        self.0.addresses.retain(|address| address.kind != NodeAddressKind::Internal);
-        self.0.addresses.extend(ips.into_iter().map(parse_ip).map(internal));
-        self
-    }
-
-    /// Adds an external address.
-    ///
-    /// # Panics
-    /// If it does not parse.
-    pub fn external_ip(mut self, ip: &str) -> Self {
-        self.0.addresses.push(NodeAddress { kind: NodeAddressKind::External, ip: parse_ip(ip) });
-        self
-    }
-
-    /// Adds a label.
-    pub fn label(mut self, key: &str, value: &str) -> Self {
-        self.0.labels.retain(|(present, _)| present != key);
-        self.0.labels.push((key.to_owned(), value.to_owned()));
-        self.0.labels.sort();
-        self
-    }
-
-    /// Taken out by the user, with the label that does it.
-    pub fn excluded(mut self) -> Self {
-        self.0.excluded = true;
-        self.label(NodeView::EXCLUDE_LABEL, "true")
-    }
-
-    /// Being deleted.
-    pub fn deleting(mut self) -> Self {
-        self.0.deleting = true;
-        self
-    }
-
-    /// About to be removed by the cluster autoscaler.
-    pub fn going_away(mut self) -> Self {
-        self.0.going_away = true;
-        self
-    }
-
-    /// The view.
-    pub fn build(self) -> NodeView {
-        self.0
-    }
-}
-
-/// A request for this Service on these nodes.
-///
-/// # Panics
-/// If the view has mistakes: no provider ever sees such a request.
-pub fn request(service: &ServiceView, nodes: &NodeSet) -> Request {
-    Request::new(Arc::new(service.clone()), nodes.clone()).expect("a test's request is without mistakes")
-}
-
 fn a_port(protocol: Protocol, port: u16, name: String) -> ServicePort {
     // Kubernetes' default range of node ports has 2768 of them.
     let node_port = 30000 + port % 2768;
@@ -318,10 +214,6 @@ fn a_port(protocol: Protocol, port: u16, name: String) -> ServicePort {
         target_port: TargetPort::Number(8080),
         app_protocol: None,
     }
-}
-
-fn internal(ip: IpAddr) -> NodeAddress {
-    NodeAddress { kind: NodeAddressKind::Internal, ip }
 }
 
 fn cluster_ip(family: IpFamily, digest: u64) -> IpAddr {
@@ -336,41 +228,4 @@ fn cluster_ip(family: IpFamily, digest: u64) -> IpAddr {
 fn uid_from(digest: u64) -> String {
     let hex = format!("{digest:016x}");
     format!("{}-{}-{}-8000-000000000000", &hex[..8], &hex[8..12], &hex[12..])
-}
-
-/// FNV-1a: std's hashers promise no stability, and a UID in a failing test should be the same tomorrow.
-fn digest(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn parse_ip(text: &str) -> IpAddr {
-    text.parse().unwrap_or_else(|error| panic!("{text:?} in a test: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_services_differ_and_the_same_service_is_always_the_same() {
-        let (a, b) = (a_service().build(), a_service_named("default", "api").build());
-        assert_eq!(a, a_service().build());
-        assert_ne!(a.id.uid, b.id.uid);
-        assert_ne!(a.cluster_ips, b.cluster_ips);
-        assert_eq!((a.ports[0].port, a.ports[0].node_port), (80, Some(30080)));
-    }
-
-    #[test]
-    fn a_dual_stack_service_has_a_cluster_ip_in_each_family() {
-        let service = a_service().dual_stack().build();
-        assert_eq!(service.cluster_families(), [IpFamily::V4, IpFamily::V6]);
-    }
-
-    #[test]
-    fn an_excluded_node_is_in_no_set() {
-        let set = NodeSet::of([a_node("n1").build(), a_node("n2").excluded().build()]);
-        assert_eq!(set.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["n1"]);
-        assert_eq!(nodes(3).len(), 3);
-    }
 }

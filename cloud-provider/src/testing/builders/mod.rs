@@ -1,0 +1,60 @@
+//! Services and nodes for tests: sensible defaults, and one word for each thing that matters to the test.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::node::NodeSet;
+use crate::provider::Request;
+use crate::service::ServiceView;
+
+mod node;
+mod service;
+
+pub use node::{NodeBuilder, a_node, nodes};
+pub use service::{ServiceBuilder, a_service, a_service_named};
+
+/// A request for this Service on these nodes.
+///
+/// # Panics
+/// If the view has mistakes: no provider ever sees such a request.
+pub fn request(service: &ServiceView, nodes: &NodeSet) -> Request {
+    Request::new(Arc::new(service.clone()), nodes.clone()).expect("a test's request is without mistakes")
+}
+
+/// FNV-1a: std's hashers promise no stability, and a UID in a failing test should be the same tomorrow.
+fn digest(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn parse_ip(text: &str) -> IpAddr {
+    text.parse().unwrap_or_else(|error| panic!("{text:?} in a test: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::IpFamily;
+
+    #[test]
+    fn two_services_differ_and_the_same_service_is_always_the_same() {
+        let (a, b) = (a_service().build(), a_service_named("default", "api").build());
+        assert_eq!(a, a_service().build());
+        assert_ne!(a.id.uid, b.id.uid);
+        assert_ne!(a.cluster_ips, b.cluster_ips);
+        assert_eq!((a.ports[0].port, a.ports[0].node_port), (80, Some(30080)));
+    }
+
+    #[test]
+    fn a_dual_stack_service_has_a_cluster_ip_in_each_family() {
+        let service = a_service().dual_stack().build();
+        assert_eq!(service.cluster_families(), [IpFamily::V4, IpFamily::V6]);
+    }
+
+    #[test]
+    fn an_excluded_node_is_in_no_set() {
+        let set = NodeSet::of([a_node("n1").build(), a_node("n2").excluded().build()]);
+        assert_eq!(set.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["n1"]);
+        assert_eq!(nodes(3).len(), 3);
+    }
+}

@@ -1,0 +1,165 @@
+//! Security groups: made, opened, closed, deleted.
+
+use std::collections::BTreeSet;
+
+use super::Applier;
+use crate::client::{
+    CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
+};
+use crate::error::ErrorKind;
+use crate::failure::Failure;
+use crate::model;
+use crate::naming::{self, CLUSTER_TAG, NODES_SOURCE_ROLE, ROLE_TAG, UID_TAG};
+
+impl Applier<'_> {
+    pub(super) async fn create_frontend_group(&mut self, wanted: &model::FrontendGroup) -> Result<(), Failure> {
+        let request = CreateSecurityGroup {
+            name: wanted.name.clone(),
+            description: naming::FRONTEND_DESCRIPTION.to_owned(),
+            vpc_id: wanted.vpc_id.clone(),
+            tags: wanted.tags.clone(),
+        };
+        let uid = &self.service.uid;
+        let is_ours = |tags: &Tags| tags.get(UID_TAG) == Some(uid);
+        self.known.frontend = Some(self.create_group(request, is_ours).await?);
+        Ok(())
+    }
+
+    /// One for the cluster, whoever of its Services comes first.
+    pub(super) async fn create_nodes_source(&mut self, wanted: &model::NodeOpening) -> Result<(), Failure> {
+        let _alone = self.shared_group.lock().await;
+        let request = CreateSecurityGroup {
+            name: wanted.source_group.clone(),
+            description: naming::NODES_SOURCE_DESCRIPTION.to_owned(),
+            vpc_id: wanted.vpc_id.clone(),
+            tags: wanted.tags.clone(),
+        };
+        let cluster = &self.config.cluster;
+        let is_ours = |tags: &Tags| {
+            tags.get(CLUSTER_TAG) == Some(cluster) && tags.get(ROLE_TAG).is_some_and(|r| r == NODES_SOURCE_ROLE)
+        };
+        self.known.nodes_source = Some(self.create_group(request, is_ours).await?);
+        Ok(())
+    }
+
+    /// The id of the new group, or of the one that an earlier try made.
+    async fn create_group(
+        &self,
+        request: CreateSecurityGroup,
+        is_ours: impl Fn(&Tags) -> bool,
+    ) -> Result<String, Failure> {
+        match self.aws.create_security_group(&request).await {
+            Ok(id) => Ok(id),
+            Err(error) if error.kind == ErrorKind::Duplicate => {
+                let query = SecurityGroupQuery {
+                    names: vec![request.name.clone()],
+                    vpc_id: Some(request.vpc_id.clone()),
+                    ..SecurityGroupQuery::default()
+                };
+                let found = self.aws.security_groups(&query).await?;
+                let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
+                let taken = || Failure::NameTaken { kind: "security group", name: request.name.clone() };
+                Ok(ours.ok_or_else(taken)?.id.clone())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adds rules. AWS takes all or none; if some are there already, they go one by one.
+    pub(super) async fn authorize(&self, id: &str, rules: &[IngressRule]) -> Result<(), Failure> {
+        let mut patience = self.patience();
+        loop {
+            match self.aws.authorize_security_group_ingress(id, rules).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind == ErrorKind::Duplicate => break,
+                // A group just made is not known everywhere at once.
+                Err(error) => patience.wait_if(error.is("InvalidGroup.NotFound"), error).await?,
+            }
+        }
+        if let [_] = rules {
+            return Ok(());
+        }
+        for rule in rules {
+            match self.aws.authorize_security_group_ingress(id, std::slice::from_ref(rule)).await {
+                Err(error) if error.kind != ErrorKind::Duplicate => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes rules out, likewise.
+    pub(super) async fn revoke(&self, id: &str, rules: &[IngressRule]) -> Result<(), Failure> {
+        match self.aws.revoke_security_group_ingress(id, rules).await {
+            Err(error) if error.is("InvalidPermission.NotFound") => {}
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Ok(()),
+        }
+        for rule in rules {
+            match self.aws.revoke_security_group_ingress(id, std::slice::from_ref(rule)).await {
+                Err(error) if error.kind != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn open_nodes(
+        &self,
+        node_group: &str,
+        traffic: &BTreeSet<Traffic>,
+    ) -> Result<(), Failure> {
+        let Some(source) = &self.known.nodes_source else { return Ok(()) };
+        let rule = |traffic: &Traffic| IngressRule {
+            traffic: traffic.clone(),
+            source: RuleSource::Group(source.clone()),
+            description: Some(format!("load balancers of cluster {}", self.config.cluster)),
+        };
+        let rules: Vec<IngressRule> = traffic.iter().map(rule).collect();
+        self.memory.opened(node_group);
+        self.authorize(node_group, &rules).await
+    }
+
+    /// The network interfaces of a deleted load balancer keep its groups for a while.
+    pub(crate) async fn delete_group(&self, id: &str) -> Result<(), Failure> {
+        let mut patience = self.patience();
+        while let Err(error) = self.aws.delete_security_group(id).await {
+            if error.kind == ErrorKind::NotFound {
+                break;
+            }
+            patience.wait_if(error.kind == ErrorKind::InUse, error).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the nodes' source group down, with the rules on the nodes that name it.
+    pub(crate) async fn delete_nodes_source(&self, source: &SecurityGroup) -> Result<(), Failure> {
+        let opened: Vec<String> = self.memory.take_opened().into_iter().collect();
+        // What this process opened is known; what an earlier one did has to be looked for.
+        let query = match opened.is_empty() {
+            false => SecurityGroupQuery { ids: opened, ..SecurityGroupQuery::default() },
+            true => SecurityGroupQuery { vpc_id: Some(source.vpc_id.clone()), ..SecurityGroupQuery::default() },
+        };
+        self.close_nodes(source, &query).await?;
+        match self.aws.delete_security_group(&source.id).await {
+            Err(error) if error.kind == ErrorKind::InUse => {
+                let vpc_id = Some(source.vpc_id.clone());
+                self.close_nodes(source, &SecurityGroupQuery { vpc_id, ..SecurityGroupQuery::default() }).await?;
+                self.delete_group(&source.id).await
+            }
+            Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn close_nodes(&self, source: &SecurityGroup, query: &SecurityGroupQuery) -> Result<(), Failure> {
+        for group in self.aws.security_groups(query).await?.iter() {
+            let ours = |rule: &&IngressRule| rule.source == RuleSource::Group(source.id.clone());
+            let rules: Vec<IngressRule> = group.ingress.iter().filter(ours).cloned().collect();
+            if !rules.is_empty() {
+                self.revoke(&group.id, &rules).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Writes: passed on, and taken note of in what is shared.
+
+use super::{
+    super::{
+        Attributes, CapacityChange, CreateListener, CreateLoadBalancer, CreateSecurityGroup,
+        CreateTargetGroup, IngressRule, IpAddressType, Listener, LoadBalancer, ModifyListener,
+        ModifyTargetGroup, Result, SecurityGroup, SecurityGroupQuery, SetSecurityGroups, SetSubnets, Tags,
+        Target, TargetGroup, ZoneMapping,
+        snapshot::{LoadBalancerChange, Patch},
+    },
+    Aws, Inner,
+};
+use crate::error::ErrorKind;
+
+/// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
+struct Unsettled<'a> {
+    inner: Option<&'a Inner>,
+    /// The resources whose tags the write changes, if it changes tags.
+    tags_of: &'a [String],
+}
+
+impl<'a> Unsettled<'a> {
+    /// Settles the outcome: a success is noted, an uncertain failure leaves the doubt.
+    fn settle<T>(mut self, result: &Result<T>, patch: impl FnOnce(&T) -> Option<Patch>) {
+        match result {
+            Ok(value) => {
+                if let (Some(inner), Some(patch)) = (self.inner.take(), patch(value)) {
+                    inner.snapshots.patch(patch);
+                }
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown) => {}
+            Err(_) => self.inner = None,
+        }
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        match self.inner {
+            Some(inner) if self.tags_of.is_empty() => inner.snapshots.doubt(),
+            Some(inner) => inner.snapshots.patch(Patch::ForgetTags(self.tags_of.to_vec())),
+            None => {}
+        }
+    }
+}
+
+/// Forgets the security groups a write may have changed, however the write ends.
+struct Forget<'a, F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool>(&'a Inner, F);
+
+impl<F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool> Drop for Forget<'_, F> {
+    fn drop(&mut self) {
+        self.0.security_groups.forget_where(|query, known| (self.1)(query, known.map(AsRef::as_ref)));
+    }
+}
+
+/// Whether an answer shows the group, or may do so.
+fn shows(id: &str, query: &SecurityGroupQuery, known: Option<&Vec<SecurityGroup>>) -> bool {
+    match known {
+        Some(groups) => groups.iter().any(|group| group.id == id),
+        None => query.ids.is_empty() || query.ids.iter().any(|asked| asked == id),
+    }
+}
+
+/// Whether the query may find a group made like this.
+fn finds(query: &SecurityGroupQuery, made: &CreateSecurityGroup) -> bool {
+    query.ids.is_empty()
+        && (query.names.is_empty() || query.names.contains(&made.name))
+        && query.vpc_id.as_ref().is_none_or(|vpc| *vpc == made.vpc_id)
+        && query.tags.iter().all(|tag| tag.matches(&made.tags))
+}
+
+impl Aws {
+    fn unsettled(&self) -> Unsettled<'_> {
+        Unsettled { inner: Some(&self.inner), tags_of: &[] }
+    }
+
+    /// [`Elbv2::create_load_balancer`](super::super::Elbv2::create_load_balancer). Whose it is tell the tags:
+    /// a load balancer of the same name and settings is returned whoever made it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_load_balancer(&self, request: &CreateLoadBalancer) -> Result<LoadBalancer> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.create_load_balancer(request).await;
+        unsettled.settle(&result, |made| Some(Patch::LoadBalancer(made.clone())));
+        result
+    }
+
+    /// [`Elbv2::delete_load_balancer`](super::super::Elbv2::delete_load_balancer).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_load_balancer(&self, arn: &str) -> Result<()> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.delete_load_balancer(arn).await;
+        unsettled.settle(&result, |()| Some(Patch::Gone(arn.to_owned())));
+        result
+    }
+
+    /// [`Elbv2::set_subnets`](super::super::Elbv2::set_subnets).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_subnets(&self, request: &SetSubnets) -> Result<Vec<ZoneMapping>> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.set_subnets(request).await;
+        unsettled.settle(&result, |zones| {
+            let change = LoadBalancerChange::Zones(zones.clone(), request.ipv6_source_nat);
+            Some(Patch::ChangeLoadBalancer(request.load_balancer_arn.clone(), change))
+        });
+        result
+    }
+
+    /// [`Elbv2::set_security_groups`](super::super::Elbv2::set_security_groups).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_security_groups(&self, request: &SetSecurityGroups) -> Result<()> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.set_security_groups(request).await;
+        unsettled.settle(&result, |()| {
+            let enforce = request.enforce_private_link_inbound;
+            let change = LoadBalancerChange::SecurityGroups(request.security_groups.clone(), enforce);
+            Some(Patch::ChangeLoadBalancer(request.load_balancer_arn.clone(), change))
+        });
+        result
+    }
+
+    /// [`Elbv2::set_ip_address_type`](super::super::Elbv2::set_ip_address_type).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn set_ip_address_type(&self, arn: &str, to: IpAddressType) -> Result<()> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.set_ip_address_type(arn, to).await;
+        unsettled.settle(&result, |()| {
+            Some(Patch::ChangeLoadBalancer(arn.to_owned(), LoadBalancerChange::IpAddressType(to)))
+        });
+        result
+    }
+
+    /// [`Elbv2::modify_load_balancer_attributes`](super::super::Elbv2::modify_load_balancer_attributes).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn modify_load_balancer_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()> {
+        self.inner.elbv2.modify_load_balancer_attributes(arn, attributes).await
+    }
+
+    /// [`Elbv2::modify_capacity_reservation`](super::super::Elbv2::modify_capacity_reservation).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn modify_capacity_reservation(&self, arn: &str, change: CapacityChange) -> Result<()> {
+        self.inner.elbv2.modify_capacity_reservation(arn, change).await
+    }
+
+    /// [`Elbv2::create_target_group`](super::super::Elbv2::create_target_group). Whose it is tell the tags: a
+    /// target group of the same name and settings is returned whoever made it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_target_group(&self, request: &CreateTargetGroup) -> Result<TargetGroup> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.create_target_group(request).await;
+        unsettled.settle(&result, |made| Some(Patch::TargetGroup(made.clone())));
+        result
+    }
+
+    /// [`Elbv2::modify_target_group`](super::super::Elbv2::modify_target_group).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn modify_target_group(&self, request: &ModifyTargetGroup) -> Result<()> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.modify_target_group(request).await;
+        unsettled.settle(&result, |()| {
+            let arn = request.target_group_arn.clone();
+            Some(Patch::ChangeHealthCheck(arn, request.health_check.clone()))
+        });
+        result
+    }
+
+    /// [`Elbv2::delete_target_group`](super::super::Elbv2::delete_target_group).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_target_group(&self, arn: &str) -> Result<()> {
+        let unsettled = self.unsettled();
+        let result = self.inner.elbv2.delete_target_group(arn).await;
+        unsettled.settle(&result, |()| Some(Patch::Gone(arn.to_owned())));
+        result
+    }
+
+    /// [`Elbv2::modify_target_group_attributes`](super::super::Elbv2::modify_target_group_attributes).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn modify_target_group_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()> {
+        self.inner.elbv2.modify_target_group_attributes(arn, attributes).await
+    }
+
+    /// [`Elbv2::register_targets`](super::super::Elbv2::register_targets); one request, so at most
+    /// [`TARGETS_PER_CALL`](super::super::TARGETS_PER_CALL) targets.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn register_targets(&self, target_group: &str, targets: &[Target]) -> Result<()> {
+        self.inner.elbv2.register_targets(target_group, targets).await
+    }
+
+    /// [`Elbv2::deregister_targets`](super::super::Elbv2::deregister_targets); one request, so at most
+    /// [`TARGETS_PER_CALL`](super::super::TARGETS_PER_CALL) targets.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn deregister_targets(&self, target_group: &str, targets: &[Target]) -> Result<()> {
+        self.inner.elbv2.deregister_targets(target_group, targets).await
+    }
+
+    /// [`Elbv2::create_listener`](super::super::Elbv2::create_listener).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_listener(&self, request: &CreateListener) -> Result<Listener> {
+        self.inner.elbv2.create_listener(request).await
+    }
+
+    /// [`Elbv2::modify_listener`](super::super::Elbv2::modify_listener).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn modify_listener(&self, request: &ModifyListener) -> Result<Listener> {
+        self.inner.elbv2.modify_listener(request).await
+    }
+
+    /// [`Elbv2::delete_listener`](super::super::Elbv2::delete_listener).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_listener(&self, arn: &str) -> Result<()> {
+        self.inner.elbv2.delete_listener(arn).await
+    }
+
+    /// [`Elbv2::add_listener_certificates`](super::super::Elbv2::add_listener_certificates).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn add_listener_certificates(&self, listener: &str, certificates: &[String]) -> Result<()> {
+        self.inner.elbv2.add_listener_certificates(listener, certificates).await
+    }
+
+    /// [`Elbv2::remove_listener_certificates`](super::super::Elbv2::remove_listener_certificates).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove_listener_certificates(&self, listener: &str, certificates: &[String]) -> Result<()> {
+        self.inner.elbv2.remove_listener_certificates(listener, certificates).await
+    }
+
+    /// [`Elbv2::modify_listener_attributes`](super::super::Elbv2::modify_listener_attributes).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn modify_listener_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()> {
+        self.inner.elbv2.modify_listener_attributes(arn, attributes).await
+    }
+
+    /// [`Elbv2::add_tags`](super::super::Elbv2::add_tags); one request, so at most
+    /// [`ARNS_PER_CALL`](super::super::ARNS_PER_CALL) resources.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()> {
+        let unsettled = Unsettled { tags_of: arns, ..self.unsettled() };
+        let result = self.inner.elbv2.add_tags(arns, tags).await;
+        unsettled.settle(&result, |()| Some(Patch::AddTags(arns.to_vec(), tags.clone())));
+        result
+    }
+
+    /// [`Elbv2::remove_tags`](super::super::Elbv2::remove_tags); one request, so at most
+    /// [`ARNS_PER_CALL`](super::super::ARNS_PER_CALL) resources.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()> {
+        let unsettled = Unsettled { tags_of: arns, ..self.unsettled() };
+        let result = self.inner.elbv2.remove_tags(arns, keys).await;
+        unsettled.settle(&result, |()| Some(Patch::RemoveTags(arns.to_vec(), keys.to_vec())));
+        result
+    }
+
+    /// [`Ec2::create_security_group`](super::super::Ec2::create_security_group).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_security_group(&self, request: &CreateSecurityGroup) -> Result<String> {
+        let _forget = Forget(&self.inner, |query, _| finds(query, request));
+        self.inner.ec2.create_security_group(request).await
+    }
+
+    /// [`Ec2::delete_security_group`](super::super::Ec2::delete_security_group).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_security_group(&self, id: &str) -> Result<()> {
+        let _forget = Forget(&self.inner, |query, known| shows(id, query, known));
+        self.inner.ec2.delete_security_group(id).await
+    }
+
+    /// [`Ec2::authorize_security_group_ingress`](super::super::Ec2::authorize_security_group_ingress).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn authorize_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
+        let _forget = Forget(&self.inner, |query, known| shows(id, query, known));
+        self.inner.ec2.authorize_security_group_ingress(id, rules).await
+    }
+
+    /// [`Ec2::revoke_security_group_ingress`](super::super::Ec2::revoke_security_group_ingress).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn revoke_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
+        let _forget = Forget(&self.inner, |query, known| shows(id, query, known));
+        self.inner.ec2.revoke_security_group_ingress(id, rules).await
+    }
+
+    /// [`Ec2::create_tags`](super::super::Ec2::create_tags).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_tags(&self, ids: &[String], tags: &Tags) -> Result<()> {
+        // New tags may make a group fit a query that did not show it before.
+        let may_fit = |query: &SecurityGroupQuery| !query.tags.is_empty();
+        let _forget = Forget(&self.inner, |query, known| {
+            may_fit(query) || ids.iter().any(|id| shows(id, query, known))
+        });
+        self.inner.ec2.create_tags(ids, tags).await
+    }
+
+    /// [`Ec2::delete_tags`](super::super::Ec2::delete_tags).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_tags(&self, ids: &[String], keys: &[String]) -> Result<()> {
+        let _forget = Forget(&self.inner, |query, known| ids.iter().any(|id| shows(id, query, known)));
+        self.inner.ec2.delete_tags(ids, keys).await
+    }
+}

@@ -1,0 +1,100 @@
+//! EC2: the requests this crate makes.
+
+use async_trait::async_trait;
+
+use super::{
+    CreateSecurityGroup, IngressRule, Instance, Page, Result, RouteTable, SecurityGroup, SecurityGroupQuery,
+    Subnet, SubnetQuery, Tags, Vpc, Zone,
+};
+
+/// The EC2 requests this crate makes, each named as in AWS's API reference.
+///
+/// # Contract
+/// As for [`Elbv2`](super::Elbv2): one method call is one request, lists come in pages, an `Err` does not
+/// say that nothing happened. Ids are sent as filters, so that an absent one is left out of the answer instead
+/// of failing the whole request; a filter takes at most [`FILTER_VALUES`] values.
+#[async_trait]
+pub trait Ec2: Send + Sync {
+    /// Subnets that meet the query.
+    ///
+    /// # Errors
+    /// General ones only.
+    async fn describe_subnets(&self, query: &SubnetQuery, page: Option<&str>) -> Result<Page<Subnet>>;
+
+    /// The VPCs with these ids.
+    ///
+    /// # Errors
+    /// General ones only.
+    async fn describe_vpcs(&self, ids: &[String], page: Option<&str>) -> Result<Page<Vpc>>;
+
+    /// The route tables of a VPC.
+    ///
+    /// # Errors
+    /// General ones only.
+    async fn describe_route_tables(&self, vpc_id: &str, page: Option<&str>) -> Result<Page<RouteTable>>;
+
+    /// The zones of this region that the account may use. Not paged.
+    ///
+    /// # Errors
+    /// General ones only.
+    async fn describe_availability_zones(&self) -> Result<Vec<Zone>>;
+
+    /// The instances with these ids.
+    ///
+    /// # Errors
+    /// General ones only.
+    async fn describe_instances(&self, ids: &[String], page: Option<&str>) -> Result<Page<Instance>>;
+
+    /// Security groups that meet the query, with their inbound rules.
+    ///
+    /// # Errors
+    /// General ones only.
+    async fn describe_security_groups(
+        &self,
+        query: &SecurityGroupQuery,
+        page: Option<&str>,
+    ) -> Result<Page<SecurityGroup>>;
+
+    /// Makes a security group with its tags and no inbound rules; returns its id. Other requests may not see
+    /// it for a moment.
+    ///
+    /// # Errors
+    /// `InvalidGroup.Duplicate` (the name is taken in the VPC), `SecurityGroupLimitExceeded`,
+    /// `InvalidVpcID.NotFound`, `InvalidParameterValue`.
+    async fn create_security_group(&self, request: &CreateSecurityGroup) -> Result<String>;
+
+    /// Deletes a security group.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`; `DependencyViolation` while a network interface (those of a deleted load
+    /// balancer stay for minutes) or another group's rule refers to it.
+    async fn delete_security_group(&self, id: &str) -> Result<()>;
+
+    /// Adds inbound rules, all or none.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`, `InvalidPermission.Duplicate` (one of them is there already),
+    /// `RulesPerSecurityGroupLimitExceeded`, `InvalidParameterValue`.
+    async fn authorize_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()>;
+
+    /// Removes inbound rules, all or none; descriptions do not matter.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`, `InvalidPermission.NotFound` (one of them is not there).
+    async fn revoke_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()>;
+
+    /// Adds tags or changes their values.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`, `TagLimitExceeded`, `InvalidParameterValue`.
+    async fn create_tags(&self, ids: &[String], tags: &Tags) -> Result<()>;
+
+    /// Removes tags by key, whatever their values; absent keys are no failure.
+    ///
+    /// # Errors
+    /// `InvalidGroup.NotFound`.
+    async fn delete_tags(&self, ids: &[String], keys: &[String]) -> Result<()>;
+}
+
+/// How many values one filter may have.
+pub const FILTER_VALUES: usize = 200;

@@ -1,0 +1,51 @@
+//! Reserved minimum capacity.
+
+use super::{
+    super::{CapacityChange, CapacityReservation, ZoneCapacity},
+    rules::MALFORMED,
+    world::{Verdict, World, refuse},
+};
+
+/// How often a reservation may be lowered in a day.
+const DECREASES_A_DAY: u32 = 2;
+
+impl World {
+    pub(super) fn modify_capacity_reservation(&mut self, arn: &str, change: CapacityChange) -> Verdict<()> {
+        let record = self.load_balancer(arn)?;
+        if record.provisioning.is_running(self.now) {
+            return refuse("PriorRequestNotComplete", "The load balancer is not active yet");
+        }
+        let zones: Vec<String> = record.lb.zones.iter().map(|zone| zone.zone.clone()).collect();
+        let most = self.quotas.capacity_units_per_zone * u32::try_from(zones.len()).unwrap_or(u32::MAX);
+        let capacity = &mut self.load_balancers.get_mut(arn).expect("checked").capacity;
+        let units = match change {
+            CapacityChange::Reset => {
+                *capacity = CapacityReservation {
+                    decreases_remaining: capacity.decreases_remaining,
+                    ..CapacityReservation::default()
+                };
+                return Ok(());
+            }
+            CapacityChange::Units(0) => return refuse(MALFORMED, "Capacity units must be positive"),
+            CapacityChange::Units(units) => units,
+        };
+        if units > most {
+            return refuse("CapacityUnitsLimitExceeded", format!("At most {most} capacity units"));
+        }
+        let mut decreases = capacity.decreases_remaining.unwrap_or(DECREASES_A_DAY);
+        if capacity.minimum_units.is_some_and(|before| units < before) {
+            decreases = match decreases.checked_sub(1) {
+                Some(left) => left,
+                None => return refuse("CapacityDecreaseRequestLimitExceeded", "Lowered too often today"),
+            };
+        }
+        let share =
+            ZoneCapacity { state: "provisioned".to_owned(), reason: None, effective_units: Some(units) };
+        *capacity = CapacityReservation {
+            minimum_units: Some(units),
+            decreases_remaining: Some(decreases),
+            zones: zones.into_iter().map(|zone| (zone, share.clone())).collect(),
+        };
+        Ok(())
+    }
+}

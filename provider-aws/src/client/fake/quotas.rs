@@ -1,0 +1,55 @@
+//! Quotas of the account.
+
+/// Quotas; the defaults are AWS's (*Quotas for your Network Load Balancers*, *Amazon VPC quotas*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Network Load Balancers in the region; 50.
+    pub load_balancers: usize,
+    /// Listeners of a load balancer; 50.
+    pub listeners: usize,
+    /// Certificates of a load balancer, the default ones apart; 25.
+    pub certificates: usize,
+    /// Target groups in the region; 3,000.
+    pub target_groups: usize,
+    /// Targets of a target group; 1,000.
+    pub targets_per_group: usize,
+    /// Targets of a load balancer in one zone; 500.
+    pub targets_per_zone: usize,
+    /// Targets of a load balancer; 3,000.
+    pub targets: usize,
+    /// Targets of a load balancer that balances across zones; 500.
+    pub targets_across_zones: usize,
+    /// Rules of a security group, for IPv4 and IPv6 each; 60.
+    pub rules_per_group: usize,
+    /// Security groups of a network interface; 5.
+    pub groups_per_interface: usize,
+    /// Security groups in the region; 2,500.
+    pub security_groups: usize,
+    /// Reserved capacity units of a load balancer; 2,750 a zone.
+    pub capacity_units_per_zone: u32,
+    /// Tags of a resource; 50.
+    pub tags: usize,
+    /// Resources on a page of a list; 400.
+    pub page_size: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            load_balancers: 50,
+            listeners: 50,
+            certificates: 25,
+            target_groups: 3000,
+            targets_per_group: 1000,
+            targets_per_zone: 500,
+            targets: 3000,
+            targets_across_zones: 500,
+            rules_per_group: 60,
+            groups_per_interface: 5,
+            security_groups: 2500,
+            capacity_units_per_zone: 2750,
+            tags: 50,
+            page_size: super::super::PAGE_SIZE,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Tags of load balancers, target groups and listeners.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::Tags,
+    listeners, load_balancers, rules, target_groups,
+    world::{Verdict, World},
+};
+
+impl World {
+    pub(super) fn describe_tags(&mut self, arns: &[String]) -> Verdict<BTreeMap<String, Tags>> {
+        rules::at_most_twenty(arns)?;
+        arns.iter().map(|arn| Ok((arn.clone(), self.tags_of(arn)?.clone()))).collect()
+    }
+
+    pub(super) fn add_tags(&mut self, arns: &[String], added: &Tags) -> Verdict<()> {
+        rules::at_most_twenty(arns)?;
+        let most = self.quotas.tags;
+        for arn in arns {
+            let mut wanted = self.tags_of(arn)?.clone();
+            wanted.extend(added.clone());
+            rules::elb_tags(&wanted, most)?;
+        }
+        for arn in arns {
+            self.tags_of(arn)?.extend(added.clone());
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_tags(&mut self, arns: &[String], keys: &[String]) -> Verdict<()> {
+        rules::at_most_twenty(arns)?;
+        for arn in arns {
+            self.tags_of(arn)?;
+        }
+        for arn in arns {
+            self.tags_of(arn)?.retain(|key, _| !keys.contains(key));
+        }
+        Ok(())
+    }
+
+    /// The tags of a resource, or the refusal of its kind.
+    fn tags_of(&mut self, arn: &str) -> Verdict<&mut Tags> {
+        if arn.contains(":targetgroup/") {
+            match self.target_groups.get_mut(arn) {
+                Some(record) => Ok(&mut record.tags),
+                None => target_groups::not_found(arn),
+            }
+        } else if arn.contains(":listener/") {
+            match self.listeners.get_mut(arn) {
+                Some(record) => Ok(&mut record.tags),
+                None => listeners::not_found(arn),
+            }
+        } else {
+            match self.load_balancers.get_mut(arn) {
+                Some(record) => Ok(&mut record.tags),
+                None => load_balancers::not_found(arn),
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! AWS itself, through the AWS SDK for Rust.
+//!
+//! Region and credentials come from aws-config's default chain: environment variables, the shared config and
+//! credentials files with their profiles (static keys, assumed roles and `credential_process`), web identity
+//! tokens (IAM roles for service accounts), container credentials (EKS Pod Identity) and the instance metadata
+//! service. IAM Identity Center (SSO) profiles are not among them: the SDK's support for them is left out of
+//! this build. `AWS_ENDPOINT_URL`, and its forms for one service, are honoured.
+
+mod ec2;
+mod ec2_data;
+mod elbv2;
+mod elbv2_data;
+mod failure;
+
+use std::time::Duration;
+
+use aws_config::{AppName, BehaviorVersion, Region, imds, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+/// The clients of both services.
+#[derive(Clone, Debug)]
+pub struct Sdk {
+    elbv2: aws_sdk_elasticloadbalancingv2::Client,
+    ec2: aws_sdk_ec2::Client,
+    region: String,
+}
+
+/// How to reach AWS; the defaults suit a controller in the cluster it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SdkOptions {
+    /// The region; none takes it from the environment, the profile or the instance metadata service.
+    pub region: Option<String>,
+    /// Told to AWS in the user agent: letters, digits and ``!#$%&'*+-.^_`|~``.
+    pub app_name: String,
+    /// How often a request is sent at most; 4. The SDK waits between and slows down when throttled.
+    pub max_attempts: u32,
+    /// How long one attempt may take; 15 s.
+    pub attempt_timeout: Duration,
+    /// How long a request may take with all attempts; 60 s.
+    pub request_timeout: Duration,
+}
+
+impl Default for SdkOptions {
+    fn default() -> Self {
+        Self {
+            region: None,
+            app_name: "cloud-lb-controller".to_owned(),
+            max_attempts: 4,
+            attempt_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why the clients could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The region is neither given nor to be found.
+    #[error("no AWS region: set one by flag, AWS_REGION or a profile, or run on EC2")]
+    NoRegion,
+    /// The app name has characters that a user agent may not have.
+    #[error("app name {0:?} may only have letters, digits and !#$%&'*+-.^_`|~")]
+    BadAppName(String),
+}
+
+impl Sdk {
+    /// Makes clients from the environment. Sends nothing to AWS but what finding the region takes;
+    /// credentials are looked for with the first request.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn from_environment(options: &SdkOptions) -> Result<Self, SetupError> {
+        let app_name = AppName::new(options.app_name.clone())
+            .map_err(|_| SetupError::BadAppName(options.app_name.clone()))?;
+        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(options.attempt_timeout)
+            .operation_timeout(options.request_timeout)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .app_name(app_name)
+            .http_client(http)
+            .retry_config(RetryConfig::adaptive().with_max_attempts(options.max_attempts))
+            .timeout_config(timeouts);
+        if let Some(region) = &options.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let config = loader.load().await;
+        let region = config.region().ok_or(SetupError::NoRegion)?.to_string();
+        Ok(Self {
+            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::new(&config),
+            region,
+        })
+    }
+
+    /// The region in use.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// The VPC of the instance this process runs on, from its metadata service; none when there is no such service
+/// within reach (elsewhere than on EC2, or from a pod with too low a hop limit).
+pub async fn vpc_from_instance_metadata() -> Option<String> {
+    let imds = imds::Client::builder().max_attempts(2).build();
+    let mac = imds.get("/latest/meta-data/mac").await.ok()?;
+    let path = format!("/latest/meta-data/network/interfaces/macs/{}/vpc-id", mac.as_ref());
+    imds.get(path).await.ok().map(String::from)
+}

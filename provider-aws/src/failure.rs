@@ -1,0 +1,117 @@
+//! From AWS's refusals to the contract's classes: who has to do what before it is worth trying again.
+
+use cloud_provider::{Error, Mistake, ServiceView};
+
+use crate::client::Call;
+use crate::error::{ApiError, ErrorKind};
+use crate::options::annotation::key;
+
+/// Why a step could not be carried out.
+#[derive(Debug)]
+pub enum Failure {
+    /// AWS refused.
+    Api(ApiError),
+    /// The name is somebody else's.
+    NameTaken {
+        /// The kind of resource.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Failure::Api(error)
+    }
+}
+
+impl Failure {
+    /// What the controller is told. A refusal that an annotation of the Service explains is a mistake in it;
+    /// without one it is nobody's mistake here and may pass.
+    pub fn for_service(self, service: &ServiceView) -> Error {
+        match self {
+            Failure::NameTaken { kind, name } => name_taken(service, kind, &name),
+            Failure::Api(error) => match blamed(&error, service) {
+                Some(mistake) => mistake.into(),
+                None => general(error),
+            },
+        }
+    }
+}
+
+/// The class of a failure that no annotation explains.
+pub fn general(error: ApiError) -> Error {
+    let message = error.to_string();
+    match error.kind {
+        ErrorKind::Throttled => Error::Throttled { message, retry_after: error.retry_after },
+        ErrorKind::Quota => Error::Quota { message },
+        ErrorKind::Denied => Error::Denied { message },
+        ErrorKind::NotPermitted if error.call == Call::DeleteLoadBalancer => Error::Denied {
+            message: format!(
+                "the load balancer has deletion protection, which is left as it is; nothing was deleted. Turn it \
+                 off (attribute deletion_protection.enabled) and deletion goes on ({message})"
+            ),
+        },
+        ErrorKind::NotPermitted => Error::Denied { message },
+        ErrorKind::InUse if error.call == Call::DeleteLoadBalancer => {
+            let what = "something else uses the load balancer, such as a VPC endpoint service; deletion goes on \
+                        when it no longer does";
+            Error::transient_from(format!("{what} ({message})"), error)
+        }
+        ErrorKind::NotFound
+        | ErrorKind::Duplicate
+        | ErrorKind::InUse
+        | ErrorKind::Invalid
+        | ErrorKind::Transient
+        | ErrorKind::Unknown => Error::transient_from(message, error),
+    }
+}
+
+/// The annotation that explains a refusal, if the Service has it.
+fn blamed(error: &ApiError, service: &ServiceView) -> Option<Mistake> {
+    let starts_with = |start: &str| service.annotations.keys().find(|key| key.starts_with(start)).cloned();
+    let has = |key: &str| service.annotations.contains_key(key).then(|| key.to_owned());
+    let invalid = matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::NotPermitted);
+    let key = match (error.code.as_str(), error.call) {
+        ("SubnetNotFound" | "InvalidSubnet" | "AvailabilityZoneNotSupported", _) => has(key::SUBNETS),
+        ("InvalidSecurityGroup", _) => has(key::SECURITY_GROUPS),
+        ("AllocationIdNotFound", _) | ("ResourceInUse", Call::CreateLoadBalancer | Call::SetSubnets) => {
+            has(key::EIP_ALLOCATIONS)
+        }
+        ("CertificateNotFound" | "TooManyCertificates", _) => has(key::SSL_CERT),
+        ("SSLPolicyNotFound", _) => has(key::SSL_POLICY),
+        ("ALPNPolicyNotFound", _) => has(key::ALPN_POLICY),
+        ("InvalidPrefixListId.NotFound" | "InvalidPrefixListID.NotFound", _) => has(key::PREFIX_LISTS),
+        ("TargetGroupNotFound" | "TargetGroupAssociationLimit", Call::CreateListener | Call::ModifyListener) => {
+            starts_with(key::ACTIONS)
+        }
+        (_, Call::ModifyLoadBalancerAttributes) if invalid => has(key::ATTRIBUTES),
+        (_, Call::ModifyTargetGroupAttributes) if invalid => {
+            starts_with(key::TARGET_GROUP_ATTRIBUTES).or_else(|| has(key::PROXY_PROTOCOL))
+        }
+        (_, Call::ModifyListenerAttributes) if invalid => starts_with(key::LISTENER_ATTRIBUTES),
+        (_, Call::ModifyCapacityReservation) if invalid => has(key::CAPACITY),
+        (_, Call::SetIpAddressType) if invalid => has(key::IP_ADDRESS_TYPE),
+        (_, Call::SetSubnets) if invalid => has(key::SUBNETS),
+        (_, Call::CreateTargetGroup | Call::ModifyTargetGroup) if invalid => {
+            starts_with("service.beta.kubernetes.io/aws-load-balancer-healthcheck-")
+        }
+        _ => None,
+    }?;
+    let value = service.annotations.get(&key).cloned().unwrap_or_default();
+    let mistake = Mistake::in_annotation(&key, value, format!("is refused by AWS: {}", error.message))
+        .allowing(format!("see {} in the error code table of {}", error.code, error.call.name()))
+        .meanwhile("what serves keeps serving");
+    Some(mistake)
+}
+
+fn name_taken(service: &ServiceView, kind: &str, name: &str) -> Error {
+    let problem = format!("is the name of a {kind} that is not this Service's");
+    let mistake = match service.annotations.contains_key(key::NAME) {
+        true => Mistake::in_annotation(key::NAME, name, problem).allowing("a name that nobody has"),
+        false => Mistake::new("metadata.uid", name, problem)
+            .allowing(format!("another name in {}, or adoption, which the operator enables", key::NAME)),
+    };
+    mistake.meanwhile("nothing is made, and that one is left alone").into()
+}

@@ -1,0 +1,168 @@
+//! What this process remembers of each Service, so that it need not ask. Forgetting it costs reads, nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::client::{ARNS_PER_CALL, Target};
+use crate::naming;
+
+/// What is remembered, by Service UID.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    services: Mutex<HashMap<String, Remembered>>,
+    /// Services whose load balancer is being worked on.
+    at_work: Mutex<BTreeMap<String, usize>>,
+    /// Load balancers whose note of registered instances is out of date, by the digest it should hold.
+    notes_due: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    /// Security groups of nodes that were opened.
+    opened: Mutex<BTreeSet<String>>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    /// When everything is read back again.
+    verify_at: Instant,
+    /// Targets by target group ARN, after the last call that changed or read them.
+    targets: BTreeMap<String, BTreeSet<Target>>,
+    /// The digest of the instances that are registered, once they are.
+    registered: Option<String>,
+}
+
+impl Memory {
+    /// Whether everything about a Service should be read back. One that is new to this process has its first
+    /// turn at a moment that follows from its UID, so that a new leader does not verify all at once.
+    pub(crate) fn is_verification_due(&self, uid: &str, period: Duration) -> bool {
+        let now = Instant::now();
+        self.service(uid, period, |remembered| remembered.verify_at <= now)
+    }
+
+    /// Everything was read back.
+    pub(crate) fn verified(&self, uid: &str, period: Duration) {
+        self.service(uid, period, |remembered| remembered.verify_at = Instant::now() + period);
+    }
+
+    /// The targets of a target group, if they are known.
+    pub(crate) fn targets(&self, uid: &str, target_group: &str) -> Option<BTreeSet<Target>> {
+        lock(&self.services).get(uid)?.targets.get(target_group).cloned()
+    }
+
+    /// The targets of a target group are these.
+    pub(crate) fn set_targets(&self, uid: &str, period: Duration, target_group: &str, targets: BTreeSet<Target>) {
+        self.service(uid, period, |remembered| {
+            remembered.targets.insert(target_group.to_owned(), targets);
+        });
+    }
+
+    /// The targets of a Service are about to change: until the outcome is known, nothing is.
+    pub(crate) fn doubt_targets(&self, uid: &str) {
+        if let Some(remembered) = lock(&self.services).get_mut(uid) {
+            remembered.targets.clear();
+            remembered.registered = None;
+        }
+    }
+
+    /// The digest of the registered instances, if this process registered them.
+    pub(crate) fn registered(&self, uid: &str) -> Option<String> {
+        lock(&self.services).get(uid)?.registered.clone()
+    }
+
+    /// All target groups of a Service hold the instances of this digest.
+    pub(crate) fn set_registered(&self, uid: &str, period: Duration, digest: Option<String>) {
+        self.service(uid, period, |remembered| remembered.registered = digest);
+    }
+
+    /// The load balancer should carry a note of this digest, when somebody has time.
+    pub(crate) fn note_due(&self, load_balancer: &str, digest: &str) {
+        let mut due = lock(&self.notes_due);
+        due.values_mut().for_each(|arns| {
+            arns.remove(load_balancer);
+        });
+        due.retain(|_, arns| !arns.is_empty());
+        due.entry(digest.to_owned()).or_default().insert(load_balancer.to_owned());
+    }
+
+    /// Takes as many overdue notes as one request can write: one digest and its load balancers.
+    pub(crate) fn take_notes_due(&self) -> Option<(String, Vec<String>)> {
+        let mut due = lock(&self.notes_due);
+        let mut entry = due.first_entry()?;
+        let taken: Vec<String> = entry.get().iter().take(ARNS_PER_CALL).cloned().collect();
+        entry.get_mut().retain(|arn| !taken.contains(arn));
+        let digest = entry.key().clone();
+        due.retain(|_, arns| !arns.is_empty());
+        Some((digest, taken))
+    }
+
+    /// A load balancer that is gone needs no note.
+    pub(crate) fn no_note_due(&self, load_balancer: &str) {
+        lock(&self.notes_due).values_mut().for_each(|arns| {
+            arns.remove(load_balancer);
+        });
+    }
+
+    /// Forgets a Service.
+    pub(crate) fn forget(&self, uid: &str) {
+        lock(&self.services).remove(uid);
+    }
+
+    /// Marks a Service as being worked on until the guard goes.
+    pub(crate) fn at_work(&self, uid: &str) -> AtWork<'_> {
+        *lock(&self.at_work).entry(uid.to_owned()).or_default() += 1;
+        AtWork { memory: self, uid: uid.to_owned() }
+    }
+
+    /// Whether any Service is being worked on.
+    pub(crate) fn is_anyone_at_work(&self) -> bool {
+        !lock(&self.at_work).is_empty()
+    }
+
+    /// A security group of nodes was opened.
+    pub(crate) fn opened(&self, node_group: &str) {
+        lock(&self.opened).insert(node_group.to_owned());
+    }
+
+    /// The security groups of nodes that this process opened; none is remembered afterwards.
+    pub(crate) fn take_opened(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *lock(&self.opened))
+    }
+
+    fn service<T>(&self, uid: &str, period: Duration, act: impl FnOnce(&mut Remembered) -> T) -> T {
+        let mut services = lock(&self.services);
+        let remembered = services.entry(uid.to_owned()).or_insert_with(|| Remembered {
+            verify_at: Instant::now() + spread(uid, period),
+            targets: BTreeMap::new(),
+            registered: None,
+        });
+        act(remembered)
+    }
+}
+
+/// A moment within the period, the same for a Service in every process.
+fn spread(uid: &str, period: Duration) -> Duration {
+    let share = u8::from_str_radix(&naming::hex(&[uid])[..2], 16).unwrap_or(0);
+    period.mul_f64((f64::from(share) + 1.0) / 256.0)
+}
+
+/// Says that a Service is being worked on.
+pub(crate) struct AtWork<'a> {
+    memory: &'a Memory,
+    uid: String,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let mut at_work = lock(&self.memory.at_work);
+        if let Some(count) = at_work.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                at_work.remove(&self.uid);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

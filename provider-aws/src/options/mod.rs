@@ -1,0 +1,143 @@
+//! What a Service asks of its load balancer: annotations and spec, read once into a typed [`Spec`].
+//!
+//! Nothing behind this module looks at an annotation again. All mistakes of one Service are reported together,
+//! each with its field, its value, what would be right, and what happens until then.
+
+pub mod annotation;
+mod listener;
+mod load_balancer;
+mod security_group;
+mod target_group;
+
+use std::collections::BTreeMap;
+
+use cloud_provider::{Mistakes, Note, NoteKind, ServiceView};
+use serde::Serialize;
+
+use self::annotation::{PREFIX, Reader, key};
+pub use self::listener::{ListenerSpec, TlsSpec, WeightedForward};
+pub use self::load_balancer::{Addresses, LoadBalancerSpec, SubnetRef};
+pub use self::security_group::{Access, SecuritySpec};
+pub use self::target_group::TargetGroupSpec;
+use crate::config::AwsConfig;
+
+/// What a Service asks for, without mistakes in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Spec {
+    /// The load balancer itself.
+    pub load_balancer: LoadBalancerSpec,
+    /// One listener a port number, sorted by port, each with its target group.
+    pub listeners: Vec<ListenerSpec>,
+    /// Who may connect, and by which groups.
+    pub security: SecuritySpec,
+    /// Tags the user wants on everything.
+    pub tags: BTreeMap<String, String>,
+    /// Labels a node must have to be a target; all of them.
+    pub node_labels: BTreeMap<String, String>,
+}
+
+/// A [`Spec`], and what the user should read about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// What is asked for.
+    pub spec: Spec,
+    /// Deprecated and unknown keys.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a Service.
+///
+/// # Errors
+/// Every mistake in it, together.
+pub fn parse(service: &ServiceView, config: &AwsConfig) -> Result<Parsed, Mistakes> {
+    let mut reader = Reader::new(service);
+    refuse_what_is_not_supported(&mut reader, service);
+    let load_balancer = load_balancer::read(&mut reader);
+    let listeners = listener::read(&mut reader, service, config);
+    let security = security_group::read(&mut reader, service, &load_balancer);
+    let tags = read_tags(&mut reader, config);
+    let node_labels = reader.map(key::NODE_LABELS);
+    name_unknown_keys(&mut reader);
+    let (mistakes, notes) = reader.finish();
+    match Mistakes::new(mistakes) {
+        Some(mistakes) => Err(mistakes),
+        None => Ok(Parsed { spec: Spec { load_balancer, listeners, security, tags, node_labels }, notes }),
+    }
+}
+
+/// Features of peers that do not exist here: said so, never passed over in silence.
+fn refuse_what_is_not_supported(reader: &mut Reader<'_>, service: &ServiceView) {
+    if service.class.is_none() && reader.text(key::TYPE) == Some("nlb-ip") {
+        reader.unsupported(key::TYPE, "nlb-ip", "external with target type instance");
+    }
+    match reader.text(key::TARGET_TYPE) {
+        None | Some("instance") => {}
+        Some("ip") => reader.unsupported(key::TARGET_TYPE, "ip", "instance"),
+        Some(other) => reader.wrong(key::TARGET_TYPE, other, "is not a target type", "instance"),
+    }
+    for key in [key::QUIC_PORTS, key::QUIC_CONTAINERS] {
+        if let Some(text) = reader.text(key) {
+            reader.unsupported(key, text, "no such annotation");
+        }
+    }
+    if reader.flag(key::MULTI_CLUSTER) == Some(true) {
+        reader.unsupported(key::MULTI_CLUSTER, "true", "false");
+    }
+    if let Some(text) = reader.text(key::EXTRA_SECURITY_GROUPS) {
+        reader.wrong(
+            key::EXTRA_SECURITY_GROUPS,
+            text,
+            "is for Classic Load Balancers",
+            "aws-load-balancer-security-groups",
+        );
+    }
+}
+
+/// AWS: keys of 1 to 128 characters, values of up to 256, `aws:` reserved.
+fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, String> {
+    let tags = reader.map(key::TAGS);
+    for (name, value) in &tags {
+        let problem = if name.starts_with("aws:") {
+            "begins with aws:, which AWS keeps to itself"
+        } else if crate::naming::is_tracking_key(name) {
+            "is a key by which load balancers are recognised"
+        } else if name.chars().count() > 128 || value.chars().count() > 256 {
+            "is longer than AWS takes"
+        } else if config.externally_managed_tags.contains(name) {
+            "is managed by somebody else, as the operator configured"
+        } else {
+            continue;
+        };
+        let allowed = "other keys of up to 128 characters with values of up to 256";
+        reader.wrong(key::TAGS, format!("{name}={value}"), problem, allowed);
+    }
+    if tags.len() + config.default_tags.len() > 40 {
+        reader.wrong(
+            key::TAGS,
+            tags.len().to_string(),
+            "is more tags than fit beside our own",
+            "40 with the defaults",
+        );
+    }
+    tags
+}
+
+/// A typing error in a key would otherwise go unnoticed for ever.
+fn name_unknown_keys(reader: &mut Reader<'_>) {
+    let families = [key::LISTENER_ATTRIBUTES, key::TARGET_GROUP_ATTRIBUTES_OF, key::ACTIONS];
+    let unknown: Vec<&str> = reader
+        .keys(PREFIX)
+        .filter(|name| name[PREFIX.len()..].starts_with("aws-load-balancer-"))
+        .filter(|name| !key::KNOWN.contains(name) && !families.iter().any(|family| name.starts_with(family)))
+        .collect();
+    for name in unknown {
+        reader.note(
+            NoteKind::Warning,
+            "UnknownAnnotation",
+            format!("annotation {name} is not known and has no effect"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

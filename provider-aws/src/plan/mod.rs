@@ -1,0 +1,285 @@
+//! From what should exist and what does, to ordered steps. Pure.
+//!
+//! The order makes every prefix safe to stop after:
+//!
+//! 1. what lets traffic in: the nodes' source group, the rules on the nodes, the frontend group with its rules;
+//! 2. target groups, with their targets, before anything sends traffic to them;
+//! 3. the load balancer;
+//! 4. listeners: those wanted are made or changed, then the others go;
+//! 5. what is no longer wanted: targets, rules, an old load balancer, old target groups, old groups;
+//! 6. the record that all of it was done.
+//!
+//! New rules come before old ones go, new targets before old ones go. A load balancer that has to be replaced
+//! (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
+//! that has to be replaced goes only when its targets have drained.
+
+mod action;
+mod groups;
+mod listeners;
+mod target_groups;
+
+use std::collections::BTreeSet;
+
+use crate::client::{LoadBalancerState, Tags};
+use crate::drift;
+use crate::model::{Desired, LoadBalancer, Zone};
+use crate::naming::{APPLIED_TAG, TARGETS_TAG};
+use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
+
+pub use self::action::{Action, GroupRef, Known, What};
+
+/// What has to happen, and what has to be waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// Steps, in order. None means no write is sent.
+    pub actions: Vec<Action>,
+    /// What the steps' names mean at AWS.
+    pub known: Known,
+    /// What keeps the plan from being the last one.
+    pub waits: BTreeSet<Wait>,
+}
+
+/// Something that takes time at AWS, after which the rest can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wait {
+    /// A new load balancer has to be active and published before the old one goes.
+    Replacement,
+    /// Connections to targets that are no longer wanted are given time to end.
+    Draining,
+}
+
+/// Compares, and says what to do.
+pub fn plan(desired: &Desired, observed: &Observed) -> Planned {
+    let mut planner = Planner::new(desired, observed);
+    planner.make_room();
+    planner.grant();
+    planner.make_target_groups();
+    planner.make_load_balancer();
+    planner.make_listeners();
+    planner.revoke();
+    planner.deregister();
+    planner.retire();
+    planner.record();
+    Planned { actions: planner.actions, known: planner.known, waits: planner.waits }
+}
+
+struct Planner<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    /// The load balancer that stays, if it exists.
+    keeper: Option<&'a ObservedLoadBalancer>,
+    /// Load balancers that are to go.
+    others: Vec<&'a ObservedLoadBalancer>,
+    /// ARNs of load balancers that this plan deletes.
+    deleted: BTreeSet<&'a str>,
+    /// Target groups that stay, in the order of the desired ones; none where one is to be made.
+    matched: Vec<Option<&'a ObservedTargetGroup>>,
+    /// Target groups that are to go.
+    leftover: Vec<&'a ObservedTargetGroup>,
+    actions: Vec<Action>,
+    known: Known,
+    waits: BTreeSet<Wait>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+        let wanted = &desired.load_balancer;
+        let stays = |lb: &&ObservedLoadBalancer| {
+            lb.resource.scheme == wanted.scheme
+                && lb.resource.name == wanted.name
+                && lb.resource.state != LoadBalancerState::Failed
+        };
+        let keeper = observed.load_balancers.iter().find(stays);
+        let is_keeper = |lb: &&ObservedLoadBalancer| keeper.is_some_and(|k| k.resource.arn == lb.resource.arn);
+        let others = observed.load_balancers.iter().filter(|lb| !is_keeper(lb)).collect();
+        let (matched, leftover) = target_groups::match_up(desired, observed, keeper);
+        let mut known = Known {
+            load_balancer: keeper.map(|lb| lb.resource.arn.clone()),
+            nodes_source: observed.nodes_source.as_ref().map(|group| group.id.clone()),
+            ..Known::default()
+        };
+        for (wanted, found) in desired.target_groups.iter().zip(&matched) {
+            if let Some(found) = found {
+                known.target_groups.insert(wanted.name.clone(), found.resource.arn.clone());
+            }
+        }
+        for listener in keeper.iter().flat_map(|lb| &lb.listeners) {
+            known.listeners.insert(listener.resource.port, listener.resource.arn.clone());
+        }
+        let frontend = desired.groups.frontend.as_ref();
+        let frontend = frontend.and_then(|f| observed.frontend_groups.iter().find(|g| g.name == f.name));
+        known.frontend = frontend.map(|group| group.id.clone());
+        Planner {
+            desired,
+            observed,
+            keeper,
+            others,
+            deleted: BTreeSet::new(),
+            matched,
+            leftover,
+            actions: Vec::new(),
+            known,
+            waits: BTreeSet::new(),
+        }
+    }
+
+    fn push(&mut self, what: What, reason: impl Into<String>) {
+        self.actions.push(Action::new(what, reason));
+    }
+
+    /// A name is unique, so that what has ours and cannot stay must go first; the user chose the name, or AWS
+    /// failed to make the load balancer.
+    fn make_room(&mut self) {
+        if self.keeper.is_some() {
+            return;
+        }
+        for lb in self.others.clone() {
+            if lb.resource.name == self.desired.load_balancer.name {
+                let reason = match lb.resource.state {
+                    LoadBalancerState::Failed => "AWS failed to make it; it has to be made anew",
+                    _ => "its scheme cannot change, and the new one needs its name",
+                };
+                self.delete_load_balancer(lb, reason);
+            }
+        }
+    }
+
+    fn delete_load_balancer(&mut self, lb: &'a ObservedLoadBalancer, reason: &str) {
+        let arn = &lb.resource.arn;
+        if self.deleted.insert(arn) {
+            self.push(What::DeleteLoadBalancer { arn: arn.clone() }, reason);
+        }
+    }
+
+    fn make_load_balancer(&mut self) {
+        let wanted = &self.desired.load_balancer;
+        let groups = self.group_refs();
+        match self.keeper {
+            None => {
+                let what = What::CreateLoadBalancer { load_balancer: wanted.clone(), groups };
+                let reason = match self.others.is_empty() {
+                    true => "it does not exist",
+                    false => "the one that exists cannot be changed into it",
+                };
+                self.push(what, reason);
+                if !wanted.attributes.is_empty() {
+                    let what = What::ModifyLoadBalancerAttributes(wanted.attributes.clone());
+                    self.push(what, "the Service asks for them");
+                }
+                if let Some(change) = wanted.capacity {
+                    self.push(What::ModifyCapacityReservation(change), "the Service asks for it");
+                }
+            }
+            Some(keeper) => self.change_load_balancer(keeper, groups),
+        }
+    }
+
+    fn change_load_balancer(&mut self, keeper: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
+        let wanted = &self.desired.load_balancer;
+        let found = &*keeper.resource;
+        let drift = drift::tags(&wanted.tags, &keeper.tags);
+        if !drift.is_empty() {
+            let what = What::Tag { arns: vec![found.arn.clone()], add: drift.add, remove: drift.remove };
+            self.push(what, "tags differ");
+        }
+        if let Some(change) = drift::subnets(wanted, found) {
+            self.set_subnets(wanted, keeper, change);
+        }
+        self.set_groups(keeper, groups);
+        if let Some(change) = drift::ip_address_type(wanted, found) {
+            let what = What::SetIpAddressType(wanted.ip_address_type);
+            self.actions.push(Action::new(what, "address families differ").with(vec![change]));
+        }
+        let attributes = drift::attributes(&wanted.attributes, &keeper.attributes, &keeper.tags);
+        if !attributes.is_empty() {
+            self.push(What::ModifyLoadBalancerAttributes(attributes), "attributes differ");
+        }
+        let reserved = keeper.capacity.as_ref().and_then(|capacity| capacity.minimum_units);
+        if let Some(capacity) = wanted.capacity
+            && let Some(change) = drift::capacity(capacity, reserved)
+        {
+            let what = What::ModifyCapacityReservation(capacity);
+            self.actions.push(Action::new(what, "reserved capacity differs").with(vec![change]));
+        }
+    }
+
+    /// AWS refuses another subnet of a zone that is enabled: the zone has to go first and comes back (the AWS
+    /// Load Balancer Controller's issues #4171 and #4172). With no other zone to serve meanwhile, AWS is left to
+    /// refuse.
+    fn set_subnets(
+        &mut self,
+        wanted: &LoadBalancer,
+        keeper: &ObservedLoadBalancer,
+        change: cloud_provider::Change,
+    ) {
+        let swapped = |zone: &&Zone| {
+            let other = |found: &&crate::client::ZoneMapping| {
+                found.zone == zone.name && found.subnet_id != zone.mapping.subnet_id
+            };
+            keeper.resource.zones.iter().find(other).is_some()
+        };
+        let unswapped: Vec<&Zone> = wanted.zones.iter().filter(|zone| !swapped(zone)).collect();
+        let present = |zone: &&&Zone| {
+            keeper.resource.zones.iter().any(|found| found.subnet_id == zone.mapping.subnet_id)
+        };
+        let meanwhile: Vec<&&Zone> = unswapped.iter().filter(present).collect();
+        let ipv6_source_nat = wanted.ipv6_source_nat;
+        if unswapped.len() < wanted.zones.len() && !meanwhile.is_empty() {
+            let subnets = meanwhile.iter().map(|zone| zone.mapping.clone()).collect();
+            let reason = "another subnet of a zone is wanted, so the zone has to go first";
+            self.push(What::SetSubnets { subnets, ipv6_source_nat }, reason);
+        }
+        let subnets = wanted.zones.iter().map(|zone| zone.mapping.clone()).collect();
+        let what = What::SetSubnets { subnets, ipv6_source_nat };
+        self.actions.push(Action::new(what, "subnets differ").with(vec![change]));
+    }
+
+    /// Old load balancers, then old target groups, then old groups: each is free only after the one before.
+    fn retire(&mut self) {
+        let serves = self.keeper.is_some_and(|keeper| {
+            let name = keeper.resource.dns_name.to_lowercase();
+            keeper.resource.state != LoadBalancerState::Provisioning && self.observed.published.contains(&name)
+        });
+        for lb in self.others.clone() {
+            if serves || lb.resource.state == LoadBalancerState::Failed {
+                self.delete_load_balancer(lb, "another one has taken its place");
+            } else if !self.deleted.contains(lb.resource.arn.as_str()) {
+                self.waits.insert(Wait::Replacement);
+            }
+        }
+        self.retire_target_groups();
+        self.retire_groups();
+    }
+
+    /// What was applied is noted on the load balancer, so that whoever comes next needs no more than the shared
+    /// view to know that nothing is to be done. The note comes off before something changes: half a change must
+    /// not look like a whole one when the Service is changed back.
+    fn record(&mut self) {
+        let digest = self.desired.digest();
+        let instances = self.desired.instances_digest();
+        let noted = |tag: &str| {
+            let tags: Option<&Tags> = self.keeper.map(|lb| &*lb.tags);
+            tags.and_then(|tags| tags.get(tag)).cloned()
+        };
+        let applied = noted(APPLIED_TAG);
+        let is_applied = applied.as_ref() == Some(&digest);
+        let is_registered = instances.is_none() || noted(TARGETS_TAG) == instances;
+        if self.actions.is_empty() && self.waits.is_empty() && is_applied && is_registered {
+            return;
+        }
+        let only_targets = self.actions.iter().all(|action| {
+            matches!(action.what, What::RegisterTargets { .. } | What::DeregisterTargets { .. })
+        });
+        if applied.is_some_and(|applied| !applied.is_empty()) && !(only_targets && is_applied) {
+            let what = What::Record { applied: None, instances: None };
+            self.actions.insert(0, Action::new(what, "what was applied is about to change"));
+        }
+        if self.waits.is_empty() {
+            let what = What::Record { applied: Some(digest), instances };
+            self.push(what, "so that nobody has to compare again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

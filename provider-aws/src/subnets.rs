@@ -1,0 +1,185 @@
+//! Which subnets a load balancer stands in: a pure choice among those AWS describes.
+//!
+//! 1. Subnets the user named, in the user's order: all of them, or a mistake.
+//! 2. Else those tagged for load balancers of this scheme (`kubernetes.io/role/elb`, `.../internal-elb`).
+//! 3. Else, by reachability: those with a route to an internet gateway for internet-facing ones, the others for
+//!    internal ones.
+//!
+//! Discovered ones are left out when they are tagged for other clusters only, have fewer than eight free
+//! addresses, or lack the IPv6 range that dualstack needs; of each zone one is taken: this cluster's first, then
+//! the lowest id. A load balancer that exists keeps its subnets, gains newly found zones and never loses one
+//! unasked (the AWS Load Balancer Controller never adds: its issues #2930, #3157, #4008).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloud_provider::{Mistake, Mistakes};
+
+use crate::client::{IpAddressType, RouteTable, Scheme, Subnet, Tags};
+use crate::naming::KUBERNETES_CLUSTER_TAG;
+use crate::options::SubnetRef;
+use crate::options::annotation::key;
+
+/// The free addresses a Network Load Balancer needs in a subnet (*Create a Network Load Balancer*, ELB guide).
+const FREE_ADDRESSES: u32 = 8;
+
+/// What the choice is made by.
+#[derive(Clone, Copy, Debug)]
+pub struct Criteria<'a> {
+    /// The cluster's name.
+    pub cluster: &'a str,
+    /// Where the load balancer is reachable from.
+    pub scheme: Scheme,
+    /// Address families of clients.
+    pub ip_address_type: IpAddressType,
+    /// The subnets the user named.
+    pub named: Option<&'a [SubnetRef]>,
+    /// Ids of the subnets the load balancer has now.
+    pub present: &'a BTreeSet<String>,
+}
+
+/// Chooses among all subnets of the VPC. Named subnets keep their order, discovered ones are sorted by id.
+///
+/// # Errors
+/// A mistake that says what is missing: a subnet that does not exist, a zone named twice, no subnet that suits.
+pub fn choose(
+    criteria: &Criteria<'_>,
+    subnets: &[Subnet],
+    route_tables: &[RouteTable],
+) -> Result<Vec<Subnet>, Mistakes> {
+    let chosen = match criteria.named {
+        Some(named) => find_named(named, subnets)?,
+        None => discover(criteria, subnets, route_tables)?,
+    };
+    check(criteria, &chosen)?;
+    Ok(chosen)
+}
+
+fn find_named(named: &[SubnetRef], subnets: &[Subnet]) -> Result<Vec<Subnet>, Mistakes> {
+    let mut by_id: BTreeMap<&str, &Subnet> = subnets.iter().map(|s| (s.id.as_str(), s)).collect();
+    let mut found = Vec::new();
+    let mut mistakes = Vec::new();
+    for reference in named {
+        // Several subnets may carry one name; they are used up in the order of their ids.
+        let id = match reference {
+            SubnetRef::Id(id) => Some(id.as_str()),
+            SubnetRef::Name(name) => {
+                let mut matching = by_id.values().filter(|s| s.tags.get("Name") == Some(name));
+                matching.next().map(|subnet| subnet.id.as_str())
+            }
+        };
+        match id.and_then(|id| by_id.remove(id)) {
+            Some(subnet) => found.push(subnet.clone()),
+            None => {
+                let (SubnetRef::Id(value) | SubnetRef::Name(value)) = reference;
+                mistakes.push(
+                    Mistake::in_annotation(key::SUBNETS, value, "is no subnet of the cluster's VPC")
+                        .allowing("ids or Name tags of subnets in the cluster's VPC, each once")
+                        .meanwhile("nothing is changed"),
+                );
+            }
+        }
+    }
+    match Mistakes::new(mistakes) {
+        Some(mistakes) => Err(mistakes),
+        None => Ok(found),
+    }
+}
+
+/// Why subnets were left out, for the message when none is left.
+#[derive(Default)]
+struct LeftOut {
+    other_clusters: usize,
+    too_full: usize,
+    without_ipv6: usize,
+}
+
+fn discover(
+    criteria: &Criteria<'_>,
+    subnets: &[Subnet],
+    route_tables: &[RouteTable],
+) -> Result<Vec<Subnet>, Mistakes> {
+    let role = match criteria.scheme {
+        Scheme::Internal => "kubernetes.io/role/internal-elb",
+        Scheme::InternetFacing => "kubernetes.io/role/elb",
+    };
+    let is_tagged = |s: &&Subnet| s.tags.get(role).is_some_and(|value| value == "1" || value.is_empty());
+    let mut candidates: Vec<&Subnet> = subnets.iter().filter(is_tagged).collect();
+    if candidates.is_empty() {
+        let wants_public = criteria.scheme == Scheme::InternetFacing;
+        candidates = subnets.iter().filter(|s| is_public(s, route_tables) == wants_public).collect();
+    }
+    let evaluated = candidates.len();
+    let mut left_out = LeftOut::default();
+    candidates
+        .retain(|subnet| criteria.present.contains(&subnet.id) || suits(criteria, subnet, &mut left_out));
+    // What serves stays, whether it would be found today or not.
+    let present = subnets.iter().filter(|s| criteria.present.contains(&s.id));
+    let mut by_zone: BTreeMap<&str, &Subnet> = BTreeMap::new();
+    candidates.sort_by_key(|s| (!is_for_cluster(criteria.cluster, &s.tags), s.id.as_str()));
+    for subnet in present.chain(candidates) {
+        by_zone.entry(&subnet.zone).or_insert(subnet);
+    }
+    let mut chosen: Vec<Subnet> = by_zone.into_values().cloned().collect();
+    chosen.sort_by(|a, b| a.id.cmp(&b.id));
+    if chosen.is_empty() {
+        let problem = format!(
+            "finds no subnet: of {evaluated} for {} load balancers, {} are tagged for other clusters, {} have fewer \
+             than {FREE_ADDRESSES} free addresses, {} have no IPv6 range",
+            criteria.scheme, left_out.other_clusters, left_out.too_full, left_out.without_ipv6
+        );
+        let mistake = Mistake::in_annotation(key::SUBNETS, "", problem)
+            .allowing(format!("subnets named in the annotation, or tagged {role}=1 in the VPC"))
+            .meanwhile("no load balancer is made");
+        return Err(mistake.into());
+    }
+    Ok(chosen)
+}
+
+fn suits(criteria: &Criteria<'_>, subnet: &Subnet, left_out: &mut LeftOut) -> bool {
+    let mut tagged_for = subnet.tags.keys().filter(|k| k.starts_with(KUBERNETES_CLUSTER_TAG)).peekable();
+    if tagged_for.peek().is_some() && !is_for_cluster(criteria.cluster, &subnet.tags) {
+        left_out.other_clusters += 1;
+    } else if subnet.available_ipv4 < FREE_ADDRESSES {
+        left_out.too_full += 1;
+    } else if criteria.ip_address_type == IpAddressType::DualStack && subnet.ipv6_cidrs.is_empty() {
+        left_out.without_ipv6 += 1;
+    } else {
+        return true;
+    }
+    false
+}
+
+fn is_for_cluster(cluster: &str, tags: &Tags) -> bool {
+    tags.contains_key(&format!("{KUBERNETES_CLUSTER_TAG}{cluster}"))
+}
+
+/// By its own route table, else by the VPC's main one.
+fn is_public(subnet: &Subnet, route_tables: &[RouteTable]) -> bool {
+    let own = route_tables.iter().find(|table| table.subnet_ids.contains(&subnet.id));
+    own.or_else(|| route_tables.iter().find(|table| table.main)).is_some_and(RouteTable::is_public)
+}
+
+/// One subnet a zone, and an IPv6 range in each for dualstack, whoever chose them.
+fn check(criteria: &Criteria<'_>, chosen: &[Subnet]) -> Result<(), Mistakes> {
+    let mut mistakes = Vec::new();
+    let mut zones: BTreeMap<&str, &str> = BTreeMap::new();
+    let wrong = |subnet: &Subnet, problem: String, allowed: &str| {
+        Mistake::in_annotation(key::SUBNETS, &subnet.id, problem)
+            .allowing(allowed)
+            .meanwhile("nothing is changed")
+    };
+    for subnet in chosen {
+        if let Some(other) = zones.insert(&subnet.zone, &subnet.id) {
+            let problem = format!("is in zone {}, as {other} is", subnet.zone);
+            mistakes.push(wrong(subnet, problem, "one subnet a zone"));
+        }
+        if criteria.ip_address_type == IpAddressType::DualStack && subnet.ipv6_cidrs.is_empty() {
+            let problem = "has no IPv6 range, which dualstack needs".to_owned();
+            mistakes.push(wrong(subnet, problem, "subnets with an IPv6 range, or ip-address-type ipv4"));
+        }
+    }
+    Mistakes::new(mistakes).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests;
