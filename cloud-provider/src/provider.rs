@@ -190,7 +190,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// The controller retries until it succeeds; nothing is served before.
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error>;
 
-    /// What exists now for this Service, or none. Reads only; used to verify and to report.
+    /// What exists now for this Service, or none. Reads only; used to verify and to report. What exists and has no
+    /// address yet is `Some` with nothing published.
     ///
     /// # Errors
     /// When it cannot be told. Absence is not an error.
@@ -202,7 +203,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// By class; on an error nothing is published and what is published stays.
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error>;
 
-    /// Only the nodes changed. Must not create; if there is nothing to update, that is success.
+    /// Only the nodes changed. Must not create; if there is nothing to update, that is success. Afterwards
+    /// [`plan`](CloudLoadBalancer::plan) of the same request is empty.
     ///
     /// # Errors
     /// By class; retried as this same narrow call.
@@ -229,7 +231,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// As `ensure`.
     async fn plan(&self, request: &Request) -> Result<Plan, Error>;
 
-    /// Everything we own in this cluster's name, with the Service each belongs to; for the orphan sweep.
+    /// Everything we own in this cluster's name, one entry a resource, with the Service each belongs to; for the
+    /// orphan sweep. Namespace and name must be recorded with the resource as well as the UID.
     ///
     /// # Errors
     /// When the list may be incomplete: an incomplete list is never returned as a success.

@@ -1,6 +1,7 @@
 //! What every turn of the controller shares.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::decide::{Last, ProviderIndex};
 use crate::events::Events;
+use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::retry::{Backoff, Brake};
 use crate::service::Tracked;
@@ -74,11 +76,14 @@ pub struct Context {
     pub nodes: watch::Receiver<Option<Nodes>>,
     /// Where events go.
     pub events: Events,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     commands: mpsc::UnboundedSender<Command>,
     queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
     memory: Mutex<HashMap<ServiceKey, Memory>>,
     departed: Mutex<HashMap<ServiceKey, Departed>>,
-    woken: Mutex<std::collections::HashSet<ServiceKey>>,
+    woken: Mutex<HashSet<ServiceKey>>,
+    waiting: Mutex<HashMap<ServiceKey, Instant>>,
     active: AtomicBool,
 }
 
@@ -90,6 +95,7 @@ impl Context {
         providers: &[Arc<dyn CloudLoadBalancer>],
         nodes: watch::Receiver<Option<Nodes>>,
         events: Events,
+        metrics: Arc<Metrics>,
         commands: mpsc::UnboundedSender<Command>,
         queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
     ) -> Self {
@@ -103,11 +109,13 @@ impl Context {
             providers: served,
             nodes,
             events,
+            metrics,
             commands,
             queue,
             memory: Mutex::default(),
             departed: Mutex::default(),
             woken: Mutex::default(),
+            waiting: Mutex::default(),
             active: AtomicBool::new(false),
         }
     }
@@ -126,9 +134,19 @@ impl Context {
     /// every Service.
     pub fn wake(&self, key: &ServiceKey) {
         if self.is_active() {
+            if let Entry::Vacant(vacant) = lock(&self.waiting).entry(key.clone()) {
+                vacant.insert(Instant::now());
+                self.metrics.queued();
+            }
             // The queue closes only when the controller stops, and then nobody needs a turn.
             let _ = self.queue.send(reference(key));
         }
+    }
+
+    /// Notes that a Service's turn has come, after however long a wait.
+    pub fn turn_begins(&self, key: &ServiceKey) {
+        let waited = lock(&self.waiting).remove(key).map(|since| since.elapsed());
+        self.metrics.turn(waited);
     }
 
     /// Queues a turn in which the provider is asked again though nothing changed in the cluster.

@@ -20,7 +20,9 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Events;
+use crate::metrics::{Metrics, Operation};
 use crate::nodes::Nodes;
+use crate::reconcile::call::call;
 use crate::retry::Backoff;
 use crate::service::Tracked;
 use crate::{nodes, reconcile, sweep, watch as services};
@@ -31,12 +33,18 @@ pub struct ServiceController {
     client: kube::Client,
     config: Config,
     providers: Vec<Arc<dyn CloudLoadBalancer>>,
+    metrics: Arc<Metrics>,
 }
 
 impl ServiceController {
     /// A controller that talks to the API server through `client`, with default behaviour and no provider yet.
     pub fn new(client: kube::Client) -> Self {
-        ServiceController { client, config: Config::default(), providers: Vec::new() }
+        ServiceController {
+            client,
+            config: Config::default(),
+            providers: Vec::new(),
+            metrics: Arc::default(),
+        }
     }
 
     /// Behaves like this.
@@ -48,6 +56,12 @@ impl ServiceController {
     /// Adds a provider. A Service belongs to the first one that claims it.
     pub fn provider(mut self, provider: Arc<dyn CloudLoadBalancer>) -> Self {
         self.providers.push(provider);
+        self
+    }
+
+    /// Counts into these, so that the caller can show them.
+    pub fn metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
         self
     }
 
@@ -71,7 +85,7 @@ impl ServiceController {
         leading: impl Future<Output = ()> + Send,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let ServiceController { client, config, providers } = self;
+        let ServiceController { client, config, providers, metrics } = self;
         check(&providers)?;
         let (commands, commanded) = mpsc::unbounded_channel();
         let (queue, queued) = mpsc::unbounded_channel();
@@ -80,8 +94,16 @@ impl ServiceController {
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
         tasks.spawn(nodes::follow(watched::<Node>(&client), providers.clone(), config.settle, settled));
-        let context =
-            Arc::new(Context::new(client.clone(), config, &providers, node_sets, events, commands, queue));
+        let context = Arc::new(Context::new(
+            client.clone(),
+            config,
+            &providers,
+            node_sets,
+            events,
+            metrics,
+            commands,
+            queue,
+        ));
         let (reader, writer) = store();
         tasks.spawn(services::follow(watched::<Service>(&client), commanded, writer, context.clone()));
 
@@ -177,12 +199,11 @@ async fn resume(context: &Context, services: &Store<Tracked>) {
                 .filter(|t| t.is_load_balancer && !t.gone)
                 .map(|t| t.view.clone())
                 .collect();
-            match timeout(context.config.deadline, served.provider.resume(&views)).await {
-                Ok(Ok(())) => break,
-                Ok(Err(error)) => {
+            match call(context, served, Operation::resume, served.provider.resume(&views)).await {
+                Ok(()) => break,
+                Err(error) => {
                     tracing::warn!(provider = served.provider.name(), %error, "cannot resume yet");
                 }
-                Err(_) => tracing::warn!(provider = served.provider.name(), "resuming took too long"),
             }
             tokio::time::sleep(backoff.failed()).await;
         }
@@ -196,6 +217,7 @@ async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
     let mut before = prints(&nodes.borrow_and_update());
     while nodes.changed().await.is_ok() {
         let now = prints(&nodes.borrow_and_update());
+        context.metrics.node_set_settled();
         for tracked in services.state() {
             let changed = context.claimer(&tracked.view).is_some_and(|p| before.get(p) != now.get(p));
             if changed && tracked.is_load_balancer {

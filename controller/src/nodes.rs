@@ -178,7 +178,8 @@ mod tests {
     use super::*;
 
     fn node(name: &str, changes: Value) -> Node {
-        let mut object = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {} });
+        let mut object =
+            json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {} });
         for part in ["metadata", "spec", "status"] {
             if let Value::Object(change) = changes[part].clone() {
                 object[part].as_object_mut().map(|o| o.extend(change.clone())).or_else(|| {
@@ -193,7 +194,8 @@ mod tests {
     #[test]
     fn the_predicates_are_kubernetes_own() {
         let label = |value: &str| json!({ "metadata": { "labels": { NodeView::EXCLUDE_LABEL: value } } });
-        let ready = |status: &str| json!({ "status": { "conditions": [{ "type": "Ready", "status": status }] } });
+        let ready =
+            |status: &str| json!({ "status": { "conditions": [{ "type": "Ready", "status": status }] } });
         let taint = |key: &str| json!({ "spec": { "taints": [{ "key": key, "effect": "NoSchedule" }] } });
         let table = [
             ("a bare node", json!({}), true),
@@ -201,7 +203,11 @@ mod tests {
             ("not ready", ready("False"), true),
             ("cordoned", json!({ "spec": { "unschedulable": true } }), true),
             ("without a provider ID", json!({ "spec": { "providerID": "" } }), true),
-            ("control plane", json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } }), true),
+            (
+                "control plane",
+                json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } }),
+                true,
+            ),
             ("another taint", taint("node.kubernetes.io/not-ready"), true),
             ("about to be removed", taint(NodeView::DELETION_TAINT), false),
             ("excluded, empty", label(""), false),

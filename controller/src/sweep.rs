@@ -15,6 +15,8 @@ use kube::runtime::reflector::Store;
 
 use crate::config::SweepConfig;
 use crate::context::Context;
+use crate::metrics::Operation;
+use crate::reconcile::call::call;
 use crate::service::Tracked;
 use crate::watch::Command;
 
@@ -54,7 +56,7 @@ pub async fn run(context: Arc<Context>, store: Store<Tracked>) {
         for (served, sweep) in context.providers.iter().zip(&mut sweeps) {
             let provider = served.provider.name();
             // Listed before the Services are read, so that what was made in between is not missed.
-            match served.provider.list().await {
+            match call(&context, served, Operation::list, served.provider.list()).await {
                 Ok(owned) => once(&context, &store, sweep, provider, owned).await,
                 Err(error) => tracing::warn!(provider, %error, "no sweep: what is owned could not be listed"),
             }
@@ -72,7 +74,9 @@ async fn once(
     // Departed Services are in the store too: their release is under way.
     let live = store.state().iter().map(|tracked| tracked.view.id.clone()).collect();
     let config = context.config.sweep;
-    for (service, resources) in orphans(sweep, owned, &live, config, jiff::Timestamp::now().as_second()) {
+    let found = orphans(sweep, owned, &live, config, jiff::Timestamp::now().as_second());
+    context.metrics.orphans.set(provider, found.values().map(Vec::len).sum());
+    for (service, resources) in found {
         let names: Vec<&str> = resources.iter().map(|o| o.resource.as_str()).collect();
         tracing::warn!(%service, provider, resources = ?names, delete = config.delete, "orphaned: no such Service");
         if config.delete && is_gone(context, &service).await {

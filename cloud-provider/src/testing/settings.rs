@@ -26,7 +26,8 @@ pub enum Provisioning {
     UntilActivated,
 }
 
-/// How a [`MemoryCloud`](super::MemoryCloud) behaves. Everything but the name may be [changed](super::MemoryCloud::change) later.
+/// How a [`MemoryCloud`](super::MemoryCloud) behaves. It may be [changed](super::MemoryCloud::change) at any time;
+/// only a process keeps the name and the published annotation that it started with.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The provider's name.

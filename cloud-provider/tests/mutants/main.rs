@@ -61,6 +61,7 @@ macro_rules! caught {
 
 caught! {
     claims_are_stable: ClaimsEverything, ClaimsOnlyWhatItHasNotServed;
+    published_annotations_are_declared: PublishesWhatItDoesNotDeclare;
     get_agrees_with_ensure: GetInventsTheAbsent, GetForgetsAnnotations;
     plan_changes_nothing: PlanWrites, PlanIsNeverEmpty, PlanIsAlwaysEmpty;
     list_shows_what_was_ensured: ListMissesOne, ListForgetsTheUid;

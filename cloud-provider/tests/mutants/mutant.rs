@@ -18,6 +18,7 @@ pub(crate) enum Flaw {
     None,
     ClaimsEverything,
     ClaimsOnlyWhatItHasNotServed,
+    PublishesWhatItDoesNotDeclare,
     GetInventsTheAbsent,
     GetForgetsAnnotations,
     PlanWrites,
@@ -99,6 +100,7 @@ fn pending(reason: &str, after: Option<Duration>) -> Outcome {
     Outcome::Pending(Pending { reason, why, after, publish: None, notes: Vec::new() })
 }
 
+#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl CloudLoadBalancer for Mutant {
     fn name(&self) -> &str {
@@ -121,8 +123,23 @@ impl CloudLoadBalancer for Mutant {
         self.inner.reads_annotation(key)
     }
 
+    fn reads_label(&self, key: &str) -> bool {
+        self.inner.reads_label(key)
+    }
+
     fn uses_nodes(&self) -> bool {
         self.inner.uses_nodes()
+    }
+
+    fn reads_node_label(&self, key: &str) -> bool {
+        self.inner.reads_node_label(key)
+    }
+
+    fn published_annotations(&self) -> Vec<&str> {
+        match self.flaw {
+            Flaw::PublishesWhatItDoesNotDeclare => Vec::new(),
+            _ => self.inner.published_annotations(),
+        }
     }
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The flags, in groups. Where cloud-controller-manager has a flag for the same thing, it has the same name.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct RunFlags {
     #[command(flatten)]
     pub bare: BareFlags,
     #[command(flatten)]
+    pub serving: ServingFlags,
+    #[command(flatten)]
     pub log: LogFlags,
 }
 
@@ -28,7 +31,7 @@ pub struct RunFlags {
 #[command(next_help_heading = "Services")]
 pub struct ServiceFlags {
     /// Who makes load balancers; several are separated by commas, and the first that claims a Service serves it
-    #[arg(long, env = "CLOUD_PROVIDER", value_delimiter = ',', required = true)]
+    #[arg(long, env = "CLOUD_PROVIDER", value_delimiter = ',')]
     pub cloud_provider: Vec<ProviderName>,
 
     /// How many Services are worked on at once
@@ -59,6 +62,10 @@ pub struct ClusterFlags {
     /// A kubeconfig; without one, $KUBECONFIG, ~/.kube/config or the pod's service account is used
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+
+    /// Flags from a YAML file: a map of flag names, without the dashes, to values
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Which of several replicas acts.
@@ -114,6 +121,28 @@ pub struct BareFlags {
     /// What happens to published addresses that no pool provides any more
     #[arg(long, env = "BARE_REMOVED_ADDRESSES", default_value = "move")]
     pub bare_removed_addresses: RemovedAddresses,
+}
+
+/// What is served over HTTP.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Serving")]
+pub struct ServingFlags {
+    /// Where /healthz, /readyz, /metrics and /loglevel are served, without TLS; empty: nowhere
+    #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:10258", value_name = "ADDRESS:PORT", value_parser = http_address)]
+    pub http_address: HttpAddress,
+}
+
+/// Where to serve, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpAddress(pub Option<SocketAddr>);
+
+fn http_address(text: &str) -> Result<HttpAddress, String> {
+    if text.is_empty() {
+        return Ok(HttpAddress(None));
+    }
+    text.parse()
+        .map(|address| HttpAddress(Some(address)))
+        .map_err(|_| format!("{text:?} is not an address with a port, such as 0.0.0.0:10258 or [::1]:10258"))
 }
 
 /// What is logged, and how.

@@ -1,12 +1,34 @@
 //! Leadership of the program: acquire, work, and what to do when it is lost.
 
-use controller::ServiceController;
 use controller::leader::{LeaderConfig, Leadership};
+use controller::{Metrics, ServiceController};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::error::CliError;
 use super::flags::ElectionFlags;
-use super::run::RunError;
+
+/// The election that the flags describe.
+///
+/// # Errors
+/// What is wrong with the flags.
+pub fn election(
+    client: kube::Client,
+    flags: &ElectionFlags,
+    identity: String,
+) -> Result<Leadership, CliError> {
+    let config = LeaderConfig {
+        lease_duration: flags.leader_elect_lease_duration,
+        renew_deadline: flags.leader_elect_renew_deadline,
+        retry_period: flags.leader_elect_retry_period,
+        ..LeaderConfig::new(
+            &flags.leader_elect_resource_namespace,
+            &flags.leader_elect_resource_name,
+            identity,
+        )
+    };
+    Leadership::new(client, config).map_err(|e| CliError::Usage(e.to_string()))
+}
 
 /// Runs the controller while this process holds the Lease.
 ///
@@ -18,22 +40,10 @@ use super::run::RunError;
 /// When the flags are wrong, the controller cannot run, or leadership was lost.
 pub async fn run(
     controller: ServiceController,
-    client: kube::Client,
-    flags: &ElectionFlags,
-    identity: String,
+    leadership: &Leadership,
+    metrics: &Metrics,
     stop: CancellationToken,
-) -> Result<(), RunError> {
-    let config = LeaderConfig {
-        lease_duration: flags.leader_elect_lease_duration,
-        renew_deadline: flags.leader_elect_renew_deadline,
-        retry_period: flags.leader_elect_retry_period,
-        ..LeaderConfig::new(
-            &flags.leader_elect_resource_namespace,
-            &flags.leader_elect_resource_name,
-            identity,
-        )
-    };
-    let leadership = Leadership::new(client, config).map_err(|e| RunError::Flags(e.to_string()))?;
+) -> Result<(), CliError> {
     let (elected, won) = oneshot::channel();
     let work_stop = stop.child_token();
     let leading = async {
@@ -46,22 +56,25 @@ pub async fn run(
     let mut work = std::pin::pin!(work);
     let held = tokio::select! {
         held = leadership.acquire() => held,
-        ended = &mut work => return ended.map_err(RunError::Controller),
+        ended = &mut work => return ended.map_err(CliError::Controller),
     };
     tracing::info!("leading");
+    metrics.lead(true);
     let _ = elected.send(());
     let lost = held.lost();
-    tokio::select! {
+    let ended = tokio::select! {
         ended = &mut work => {
             if let Err(error) = held.release().await {
                 tracing::warn!(%error, "the Lease was not released; it runs out by itself");
             }
-            ended.map_err(RunError::Controller)
+            ended.map_err(CliError::Controller)
         }
         () = lost.cancelled() => {
             work_stop.cancel();
-            work.await.map_err(RunError::Controller)?;
-            Err(RunError::LostLeadership)
+            work.await.map_err(CliError::Controller)?;
+            Err(CliError::LostLeadership)
         }
-    }
+    };
+    metrics.lead(false);
+    ended
 }

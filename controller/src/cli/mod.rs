@@ -1,23 +1,36 @@
 //! The command line: flags to configuration, configuration to parts, and exit codes.
 //!
-//! Exit codes: 0 ended as asked; 1 cannot run, or leadership was lost; 2 the command line or a file is wrong.
+//! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan` or `orphans` found something; 64 the
+//! command line or a file is wrong; 130 told to stop a second time.
 
+mod connection;
+mod error;
+mod file;
 mod flags;
+mod http;
 mod leading;
+mod logging;
+mod orphans;
+mod plan;
 mod providers;
 mod run;
 mod signals;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use flags::{LogFlags, LogFormat, RunFlags};
+use error::{CliError, DONE, USAGE};
+use flags::RunFlags;
 
 /// Gives every Kubernetes Service of type LoadBalancer an address
 #[derive(Debug, Parser)]
-#[command(name = "cloud-lb-controller", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "cloud-lb-controller",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -29,7 +42,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the controller (the default)
+    #[command(args_override_self = true)]
     Run(Box<RunFlags>),
+    /// Show what would change, and why; never writes
+    #[command(args_override_self = true)]
+    Plan(Box<plan::PlanFlags>),
+    /// List, or delete, what belongs to this cluster and to no Service of it
+    #[command(args_override_self = true)]
+    Orphans(Box<orphans::OrphanFlags>),
     /// Print the resource definitions the bare-metal provider needs
     #[cfg(feature = "bare")]
     Crds,
@@ -39,31 +59,62 @@ enum Command {
 
 /// Parses the command line and does what it says.
 pub async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command {
-        None => run(arguments.run).await,
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let result = match arguments.command {
         Some(Command::Run(flags)) => run(*flags).await,
+        Some(Command::Plan(flags)) => with_logs(&flags.run.clone(), plan::run(*flags)).await,
+        Some(Command::Orphans(flags)) => with_logs(&flags.run.clone(), orphans::run(*flags)).await,
         #[cfg(feature = "bare")]
-        Some(Command::Crds) => match provider_bare::crd::manifest() {
-            Ok(manifest) => {
-                print!("{manifest}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&error.to_string(), 1),
-        },
+        Some(Command::Crds) => crds(),
         Some(Command::Version) => {
             println!("cloud-lb-controller {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
+            Ok(DONE)
         }
+        None => run(arguments.run).await,
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&error.to_string(), error.exit_code()),
     }
 }
 
-async fn run(flags: RunFlags) -> ExitCode {
-    start_logging(&flags.log);
-    match run::run(flags).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string(), error.exit_code()),
-    }
+fn parse() -> Result<Arguments, ExitCode> {
+    let command = Arguments::command();
+    let arguments = file::with_file(std::env::args_os().collect(), &command).map_err(|e| fail(&e, USAGE))?;
+    let parsed = command.try_get_matches_from(arguments).and_then(|m| Arguments::from_arg_matches(&m));
+    parsed.map_err(|error| {
+        // Help and version are "errors" that go to standard output and are none.
+        let code = if error.use_stderr() { USAGE } else { DONE };
+        let _ = error.print();
+        ExitCode::from(code)
+    })
+}
+
+async fn run(flags: RunFlags) -> Result<u8, CliError> {
+    let log_level = start_logging(&flags)?;
+    run::run(flags, log_level).await.map(|()| DONE)
+}
+
+async fn with_logs(
+    flags: &RunFlags,
+    work: impl Future<Output = Result<u8, CliError>>,
+) -> Result<u8, CliError> {
+    start_logging(flags)?;
+    work.await
+}
+
+fn start_logging(flags: &RunFlags) -> Result<logging::LogLevel, CliError> {
+    logging::start(&flags.log).map_err(|reason| CliError::Usage(format!("--log-level: {reason}")))
+}
+
+#[cfg(feature = "bare")]
+fn crds() -> Result<u8, CliError> {
+    let manifest = provider_bare::crd::manifest().map_err(|error| CliError::Usage(error.to_string()))?;
+    print!("{manifest}");
+    Ok(DONE)
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
@@ -71,11 +122,12 @@ fn fail(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(flags: &LogFlags) {
-    let filter = EnvFilter::new(&flags.log_level);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match flags.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_fit_together() {
+        Arguments::command().debug_assert();
     }
 }

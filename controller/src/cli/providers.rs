@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use cloud_provider::CloudLoadBalancer;
 
+use super::error::CliError;
 use super::flags::{ProviderName, RunFlags};
-use super::run::RunError;
 
 /// The providers the flags name, in order.
 ///
 /// # Errors
 /// When one cannot be made from its flags.
-pub fn from_flags(
+pub async fn from_flags(
     flags: &RunFlags,
     client: &kube::Client,
-) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, RunError> {
+) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
+    if flags.service.cloud_provider.is_empty() {
+        let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
+        return Err(CliError::Usage(message.into()));
+    }
     flags
         .service
         .cloud_provider
@@ -30,7 +34,7 @@ pub fn from_flags(
 fn bare(
     flags: &super::flags::BareFlags,
     client: kube::Client,
-) -> Result<Arc<dyn CloudLoadBalancer>, RunError> {
+) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
     use super::flags::RemovedAddresses;
     use provider_bare::plan::RemovedAddress;
     use provider_bare::{BareConfig, BareProvider, PoolSource};
@@ -49,6 +53,6 @@ fn bare(
         },
         ..BareConfig::default()
     };
-    let provider = BareProvider::new(config, Some(client)).map_err(|e| RunError::Provider(e.to_string()))?;
+    let provider = BareProvider::new(config, Some(client)).map_err(|e| CliError::Usage(e.to_string()))?;
     Ok(Arc::new(provider))
 }

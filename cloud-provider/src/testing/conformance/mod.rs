@@ -106,7 +106,7 @@ macro_rules! clauses {
 }
 
 clauses! {
-    report: claims_are_stable, get_agrees_with_ensure, plan_changes_nothing, list_shows_what_was_ensured;
+    report: claims_are_stable, published_annotations_are_declared, get_agrees_with_ensure, plan_changes_nothing, list_shows_what_was_ensured;
     ensure: ensure_is_idempotent, pending_becomes_ready, an_edit_converges, a_dropped_ensure_can_be_repeated,
         services_do_not_disturb_each_other;
     delete: delete_of_the_absent_is_success, delete_leaves_nothing, delete_of_the_pending_leaves_nothing,

@@ -26,6 +26,22 @@ pub async fn claims_are_stable(harness: &dyn Harness) {
     stage.close().await;
 }
 
+/// Every annotation that is published beside an address is among those the provider declares, or the controller
+/// would not remove it again and would take it for a user's.
+pub async fn published_annotations_are_declared(harness: &dyn Harness) {
+    let mut stage = Stage::open(harness, "published_annotations_are_declared").await;
+    let web = stage.add("web");
+    for key in stage.ready(web).await.annotations.keys() {
+        let declared = stage.provider.published_annotations();
+        stage.expect(
+            declared.contains(&key.as_str()),
+            &format!("{key} to be declared"),
+            format!("{declared:?} are"),
+        );
+    }
+    stage.close().await;
+}
+
 /// `get` shows what `ensure` published, and nothing for a Service that was never ensured.
 pub async fn get_agrees_with_ensure(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "get_agrees_with_ensure").await;

@@ -1,0 +1,236 @@
+//! Serving a Service: ensure, refuse, update nodes, and what comes of each.
+
+use std::time::Duration;
+
+use cloud_provider::{Error, ErrorClass, Mistakes, NoteKind, Outcome, Pending, Published, Ready};
+use tokio::time::Instant;
+
+use super::call::call;
+use super::{Stop, Turn};
+use crate::decide::{Attempt, Done, Operation, ProviderIndex, Seen, Why};
+use crate::finalizer;
+use crate::metrics;
+use crate::retry::Backoff;
+use crate::status::{Readiness, Record, StatusPatch};
+
+impl Turn {
+    pub(super) async fn ensure(
+        &mut self,
+        provider: ProviderIndex,
+        seen: &Seen,
+        why: Why,
+    ) -> Result<(), Stop> {
+        let context = self.context.clone();
+        let served = &context.providers[provider];
+        if served.provider.holds_resources() && !self.tracked.has_finalizer {
+            self.claim_before_the_first_call(provider).await?;
+        }
+        let request = match self.request(self.tracked.view.clone()) {
+            Ok(request) => request,
+            Err(mistakes) => return self.failed(provider, seen, Operation::Ensure, mistakes.into()).await,
+        };
+        self.memory.last.provider = Some(provider);
+        self.memory.last.woken = false;
+        let result =
+            call(&context, served, metrics::Operation::ensure, served.provider.ensure(&request)).await;
+        match result {
+            Ok(Outcome::Ready(ready)) => {
+                self.succeeded(seen, Some(ready.published.clone()));
+                self.tell_no_nodes(provider, request.nodes().is_empty());
+                self.report_ready(provider, ready, why).await
+            }
+            Ok(Outcome::Pending(pending)) => self.report_pending(provider, seen, pending).await,
+            Err(Error::ImplementedElsewhere) => {
+                self.succeeded(seen, None);
+                match self.record_of(provider) {
+                    // Nothing of ours is on the Service, and nothing is to be.
+                    None => Ok(()),
+                    Some(_) => {
+                        let message = "another controller serves this Service";
+                        let record = Record::new(
+                            self.name(provider),
+                            Readiness::Unknown,
+                            "ImplementedElsewhere",
+                            message,
+                        );
+                        self.say(provider, record).await
+                    }
+                }
+            }
+            Err(error) => self.failed(provider, seen, Operation::Ensure, error).await,
+        }
+    }
+
+    /// The finalizer and the record of who serves, in one write, before anything exists in the cloud.
+    pub(super) async fn claim_before_the_first_call(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
+        let mut patch = StatusPatch::default();
+        patch.finalizer(finalizer::added(&self.memory.id.uid));
+        if self.record_of(provider).is_none() {
+            let record = Record::new(
+                self.name(provider),
+                Readiness::Unknown,
+                "Ensuring",
+                "the load balancer is being made",
+            );
+            patch.record(&record, None, jiff::Timestamp::now());
+        }
+        self.write(patch).await
+    }
+
+    pub(super) fn succeeded(&mut self, seen: &Seen, published: Option<Published>) {
+        let verify = self.context.config.verify.mul_f64(0.9 + 0.2 * fastrand::f64());
+        self.memory.last.done =
+            Some(Done { inputs: seen.inputs, nodes: seen.nodes, verify: Some(Instant::now() + verify) });
+        self.memory.last.attempt = None;
+        self.memory.good = Some(self.tracked.view.clone());
+        self.memory.published = published;
+        self.memory.backoff = Backoff::new(self.context.config.retry);
+    }
+
+    pub(super) async fn report_ready(
+        &mut self,
+        provider: ProviderIndex,
+        ready: Ready,
+        why: Why,
+    ) -> Result<(), Stop> {
+        let record =
+            Record::new(self.name(provider), Readiness::True, "Ensured", ready.published.to_string());
+        let before = self.record_of(provider);
+        let news = before != Some(&record) || why == Why::Changed;
+        let first_look_and_no_news = why == Why::First && !news;
+        let normal_note = ready.notes.iter().any(|note| note.kind == NoteKind::Normal);
+        self.tell_notes(ready.notes, first_look_and_no_news);
+        let message = format!("Ensured load balancer: {}", record.message);
+        self.say(provider, record).await?;
+        if news && !normal_note {
+            self.tell(NoteKind::Normal, "EnsuredLoadBalancer", message);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn report_pending(
+        &mut self,
+        provider: ProviderIndex,
+        seen: &Seen,
+        pending: Pending,
+    ) -> Result<(), Stop> {
+        let again = pending.after.map(|after| Instant::now() + after);
+        self.attempted(seen, Operation::Ensure, again);
+        if let Some(published) = pending.publish {
+            self.memory.published = Some(published);
+        }
+        let record = Record::new(self.name(provider), Readiness::False, &pending.reason, pending.why);
+        let news = self.record_of(provider) != Some(&record);
+        let noted = !pending.notes.is_empty();
+        let told_by_a_process_before = !news && self.memory.told.is_empty();
+        self.tell_notes(pending.notes, told_by_a_process_before);
+        if news && !noted {
+            self.tell(NoteKind::Normal, &record.reason, record.message.clone());
+        }
+        self.say(provider, record).await
+    }
+
+    /// The Service could not be understood: says so, and leaves what serves alone.
+    pub(super) async fn refuse(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
+        self.memory.last.woken = false;
+        match Mistakes::new(self.tracked.view.mistakes.clone()) {
+            Some(mistakes) => self.failed(provider, seen, Operation::Ensure, mistakes.into()).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn update_nodes(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
+        let context = self.context.clone();
+        let served = &context.providers[provider];
+        // A Service that has a mistake now is updated as it was when it had none.
+        let view = self.memory.good.clone().unwrap_or_else(|| self.tracked.view.clone());
+        let request = match self.request(view) {
+            Ok(request) => request,
+            Err(mistakes) => {
+                return self.failed(provider, seen, Operation::UpdateNodes, mistakes.into()).await;
+            }
+        };
+        match call(&context, served, metrics::Operation::update_nodes, served.provider.update_nodes(&request))
+            .await
+        {
+            Ok(()) | Err(Error::ImplementedElsewhere) => {
+                if let Some(done) = &mut self.memory.last.done {
+                    done.nodes = seen.nodes;
+                }
+                let recovered =
+                    self.memory.last.attempt.is_some_and(|a| a.operation == Operation::UpdateNodes);
+                if recovered {
+                    self.memory.last.attempt = None;
+                    self.memory.backoff = Backoff::new(context.config.retry);
+                }
+                if request.nodes().is_empty() {
+                    self.tell_no_nodes(provider, true);
+                } else {
+                    self.memory.told_no_nodes = false;
+                    self.tell(
+                        NoteKind::Normal,
+                        "UpdatedLoadBalancer",
+                        "Updated load balancer with new hosts".into(),
+                    );
+                }
+                match &self.memory.published {
+                    Some(published) if recovered => {
+                        let record = Record::new(
+                            self.name(provider),
+                            Readiness::True,
+                            "Ensured",
+                            published.to_string(),
+                        );
+                        self.say(provider, record).await
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Err(error) => self.failed(provider, seen, Operation::UpdateNodes, error).await,
+        }
+    }
+
+    /// Notes a failure, sets the time of the next attempt by its class, and tells the user if it is new.
+    pub(super) async fn failed(
+        &mut self,
+        provider: ProviderIndex,
+        seen: &Seen,
+        operation: Operation,
+        error: Error,
+    ) -> Result<(), Stop> {
+        let now = Instant::now();
+        let again = match error.class() {
+            ErrorClass::Invalid => None,
+            ErrorClass::Throttled => {
+                // All wait for the brake; a little apart, so that they do not all come back at once.
+                let until = self.context.providers[provider].brake.until(now).unwrap_or(now);
+                Some(until + Duration::from_millis(fastrand::u64(0..2_000)))
+            }
+            ErrorClass::Quota | ErrorClass::Denied => {
+                Some(now + self.memory.backoff.failed().max(self.context.config.slow_retry))
+            }
+            ErrorClass::Transient | ErrorClass::ImplementedElsewhere => {
+                Some(now + self.memory.backoff.failed())
+            }
+        };
+        self.attempted(seen, operation, again);
+        let id = &self.memory.id;
+        tracing::warn!(service = %id, provider = self.name(provider), ?operation, %error, "not as the Service wants it");
+        let record =
+            Record::new(self.name(provider), Readiness::False, error.class().as_str(), error.to_string());
+        if self.record_of(provider) != Some(&record) {
+            let (reason, doing) = match operation {
+                Operation::Ensure => ("SyncLoadBalancerFailed", "syncing load balancer"),
+                Operation::UpdateNodes => {
+                    ("UpdateLoadBalancerFailed", "updating load balancer with new hosts")
+                }
+            };
+            self.tell(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message));
+        }
+        self.say(provider, record).await
+    }
+
+    pub(super) fn attempted(&mut self, seen: &Seen, operation: Operation, again: Option<Instant>) {
+        self.memory.last.attempt = Some(Attempt { operation, inputs: seen.inputs, nodes: seen.nodes, again });
+    }
+}

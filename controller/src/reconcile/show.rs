@@ -1,0 +1,111 @@
+//! What the user sees: one status patch, events when there is news.
+
+use std::sync::Arc;
+
+use cloud_provider::{Note, NoteKind};
+
+use super::{Stop, Turn};
+use crate::decide::ProviderIndex;
+use crate::events::Telling;
+use crate::finalizer;
+use crate::service::Tracked;
+use crate::status::{Record, StatusPatch, publish};
+
+impl Turn {
+    /// Level-triggered: what somebody took off the Service is put back.
+    pub(super) async fn restore(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
+        let mut patch = StatusPatch::default();
+        let served = self.memory.last.provider == Some(provider);
+        if served
+            && self.context.providers[provider].provider.holds_resources()
+            && !self.tracked.has_finalizer
+        {
+            patch.finalizer(finalizer::added(&self.memory.id.uid));
+        }
+        if let Some(published) = &self.memory.published {
+            publish(&mut patch, published, &self.tracked.view);
+        }
+        if let Some(record) = &self.memory.record {
+            self.add_record(&mut patch, provider, record);
+        }
+        self.write(patch).await
+    }
+
+    /// Writes the record and what is published, where they differ from what the Service says.
+    pub(super) async fn say(&mut self, provider: ProviderIndex, record: Record) -> Result<(), Stop> {
+        let mut patch = StatusPatch::default();
+        if let Some(published) = &self.memory.published {
+            publish(&mut patch, published, &self.tracked.view);
+        }
+        self.add_record(&mut patch, provider, &record);
+        self.memory.record = Some(record);
+        self.write(patch).await
+    }
+
+    /// Writes the record alone: what is published is going away.
+    pub(super) async fn say_only(&mut self, provider: ProviderIndex, record: &Record) -> Result<(), Stop> {
+        let mut patch = StatusPatch::default();
+        self.add_record(&mut patch, provider, record);
+        self.write(patch).await
+    }
+
+    pub(super) fn add_record(&self, patch: &mut StatusPatch, provider: ProviderIndex, record: &Record) {
+        let before = self.record_of(provider);
+        if before != Some(record) {
+            patch.record(record, before, jiff::Timestamp::now());
+        }
+    }
+
+    pub(super) fn record_of(&self, provider: ProviderIndex) -> Option<&Record> {
+        let name = self.context.providers[provider].provider.name();
+        self.tracked.records.iter().find(|record| record.provider == name)
+    }
+
+    pub(super) fn name(&self, provider: ProviderIndex) -> &str {
+        self.context.providers[provider].provider.name()
+    }
+
+    /// Sends a patch, if there is anything in it; the returned object is what the turn goes on with.
+    pub(super) async fn write(&mut self, patch: StatusPatch) -> Result<(), Stop> {
+        if patch.is_empty() {
+            return Ok(());
+        }
+        let id = &self.memory.id;
+        match self.context.patch_status(&id.key, patch.body(&id.uid)).await {
+            Ok(service) => {
+                self.context.metrics.status_written();
+                let written = Arc::new(Tracked::of(&service));
+                self.tracked = written.clone();
+                self.memory.written = Some(written);
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Err(Stop::Vanished),
+            Err(error) => {
+                tracing::warn!(service = %id, %error, "the Service's status could not be written");
+                Err(Stop::WriteFailed)
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, kind: NoteKind, reason: &str, message: String) {
+        let service = self.memory.id.clone();
+        self.context.events.tell(Telling { service, kind, reason: reason.into(), message });
+    }
+
+    /// Tells the notes that were not told before.
+    pub(super) fn tell_notes(&mut self, notes: Vec<Note>, known_already: bool) {
+        for note in notes.iter().filter(|note| !known_already && !self.memory.told.contains(note)) {
+            self.tell(note.kind, &note.reason, note.message.clone());
+        }
+        self.memory.told = notes;
+    }
+
+    pub(super) fn tell_no_nodes(&mut self, provider: ProviderIndex, none: bool) {
+        let none = none && self.context.providers[provider].provider.uses_nodes();
+        if none && !self.memory.told_no_nodes {
+            let message = "There are no available nodes for LoadBalancer".into();
+            self.tell(NoteKind::Warning, "UnAvailableLoadBalancer", message);
+        }
+        self.memory.told_no_nodes = none;
+    }
+}
