@@ -19,15 +19,45 @@ pub async fn from_flags(
         let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
         return Err(CliError::Usage(message.into()));
     }
-    flags
-        .service
-        .cloud_provider
-        .iter()
-        .map(|name| match name {
+    let mut providers = Vec::new();
+    for name in &flags.service.cloud_provider {
+        providers.push(match name {
+            #[cfg(feature = "aws")]
+            ProviderName::Aws => aws(&flags.aws).await?,
             #[cfg(feature = "bare")]
-            ProviderName::Bare => bare(&flags.bare, client.clone()),
-        })
-        .collect()
+            ProviderName::Bare => bare(&flags.bare, client.clone())?,
+        });
+    }
+    Ok(providers)
+}
+
+#[cfg(feature = "aws")]
+async fn aws(flags: &super::flags::AwsFlags) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
+    use provider_aws::client::{Aws, RateLimited, Rates, Sdk, SdkOptions, SharingOptions};
+    use provider_aws::{AwsConfig, AwsProvider};
+
+    let Some(cluster) = flags.cluster_name.clone().filter(|name| !name.is_empty()) else {
+        let message = "--cluster-name is missing: provider aws recognises its load balancers by it";
+        return Err(CliError::Usage(message.into()));
+    };
+    let mut config = AwsConfig {
+        vpc_id: flags.aws_vpc_id.clone(),
+        class: flags.aws_class.clone(),
+        default_scheme: flags.aws_default_scheme,
+        default_tags: flags.aws_default_tags.iter().cloned().collect(),
+        externally_managed_tags: flags.aws_externally_managed_tags.iter().cloned().collect(),
+        manage_backend_rules: flags.aws_manage_backend_rules,
+        node_ports: flags.aws_node_ports.clone(),
+        adopt: flags.aws_adopt,
+        ..AwsConfig::new(cluster)
+    };
+    if let Some(policy) = &flags.aws_default_ssl_policy {
+        config.default_ssl_policy.clone_from(policy);
+    }
+    let options = SdkOptions { region: flags.aws_region.clone(), ..SdkOptions::default() };
+    let sdk = Sdk::from_environment(&options).await.map_err(|e| CliError::Usage(e.to_string()))?;
+    let aws = Aws::new(RateLimited::rate_limited(sdk, &Rates::default()), SharingOptions::default());
+    Ok(Arc::new(AwsProvider::new(aws, config)))
 }
 
 #[cfg(feature = "bare")]
