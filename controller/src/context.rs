@@ -64,6 +64,22 @@ pub struct Departure {
 /// Departures of one key: namesakes can leave one after the other.
 pub type Departed = HashMap<ServiceId, Departure>;
 
+/// Whether this process may act: it holds the Lease, or there is no election.
+#[derive(Clone)]
+pub struct Fence(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Fence {
+    /// A fence that asks `holds`, which must be cheap.
+    pub fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Fence(Arc::new(holds))
+    }
+
+    /// Whether this process may act now.
+    pub fn holds(&self) -> bool {
+        (self.0)()
+    }
+}
+
 /// What every turn shares.
 pub struct Context {
     /// The API server.
@@ -78,11 +94,14 @@ pub struct Context {
     pub events: Events,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Asked before every provider call and every write.
+    pub fence: Fence,
     commands: mpsc::UnboundedSender<Command>,
     queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
     memory: Mutex<HashMap<ServiceKey, Memory>>,
     departed: Mutex<HashMap<ServiceKey, Departed>>,
     woken: Mutex<HashSet<ServiceKey>>,
+    released: Mutex<HashSet<ServiceId>>,
     waiting: Mutex<HashMap<ServiceKey, Instant>>,
     active: AtomicBool,
 }
@@ -96,6 +115,7 @@ impl Context {
         nodes: watch::Receiver<Option<Nodes>>,
         events: Events,
         metrics: Arc<Metrics>,
+        fence: Fence,
         commands: mpsc::UnboundedSender<Command>,
         queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
     ) -> Self {
@@ -110,11 +130,13 @@ impl Context {
             nodes,
             events,
             metrics,
+            fence,
             commands,
             queue,
             memory: Mutex::default(),
             departed: Mutex::default(),
             woken: Mutex::default(),
+            released: Mutex::default(),
             waiting: Mutex::default(),
             active: AtomicBool::new(false),
         }
@@ -176,11 +198,19 @@ impl Context {
         lock(&self.memory).insert(memory.id.key.clone(), memory);
     }
 
-    /// Notes that a Service left and who may hold something for it.
-    pub fn departed(&self, last: &Tracked) {
-        if self.is_active() && !last.gone {
+    /// Notes that everything was released for a Service that is being deleted: when it has gone, nothing is left
+    /// to do.
+    pub fn released(&self, id: ServiceId) {
+        lock(&self.released).insert(id);
+    }
+
+    /// Notes that a Service left and who may hold something for it. Whether anything is to be released.
+    pub fn departed(&self, last: &Tracked) -> bool {
+        let news = self.is_active() && !last.gone && !lock(&self.released).remove(&last.view.id);
+        if news {
             self.note_departure(last.view.id.clone(), self.possible_holders(last));
         }
+        news
     }
 
     /// Notes that something is held for a Service of which nothing else is known.

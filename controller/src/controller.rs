@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, Fence};
 use crate::error::Error;
 use crate::events::Events;
 use crate::metrics::{Metrics, Operation};
@@ -34,6 +34,7 @@ pub struct ServiceController {
     config: Config,
     providers: Vec<Arc<dyn CloudLoadBalancer>>,
     metrics: Arc<Metrics>,
+    fence: Fence,
 }
 
 impl ServiceController {
@@ -44,6 +45,7 @@ impl ServiceController {
             config: Config::default(),
             providers: Vec::new(),
             metrics: Arc::default(),
+            fence: Fence::new(|| true),
         }
     }
 
@@ -56,6 +58,13 @@ impl ServiceController {
     /// Adds a provider. A Service belongs to the first one that claims it.
     pub fn provider(mut self, provider: Arc<dyn CloudLoadBalancer>) -> Self {
         self.providers.push(provider);
+        self
+    }
+
+    /// Asks this before every provider call and every write, so that a process that was paused past its Lease
+    /// does nothing when it wakes, before anything else has noticed.
+    pub fn fenced_by(mut self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.fence = Fence::new(holds);
         self
     }
 
@@ -85,7 +94,7 @@ impl ServiceController {
         leading: impl Future<Output = ()> + Send,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let ServiceController { client, config, providers, metrics } = self;
+        let ServiceController { client, config, providers, metrics, fence } = self;
         check(&providers)?;
         let (commands, commanded) = mpsc::unbounded_channel();
         let (queue, queued) = mpsc::unbounded_channel();
@@ -101,6 +110,7 @@ impl ServiceController {
             node_sets,
             events,
             metrics,
+            fence,
             commands,
             queue,
         ));

@@ -41,7 +41,7 @@ pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
 enum Stop {
     /// A write failed: another turn is due.
     WriteFailed,
-    /// The Service is gone, or a namesake has taken its place: the watch will say so.
+    /// The Service is gone: the watch will say so.
     Vanished,
 }
 
@@ -152,7 +152,7 @@ impl Turn {
 }
 
 impl Memory {
-    fn new(id: ServiceId, context: &Context) -> Self {
+    pub(crate) fn new(id: ServiceId, context: &Context) -> Self {
         Memory {
             id,
             last: Last::default(),

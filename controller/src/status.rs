@@ -224,6 +224,22 @@ mod tests {
     }
 
     #[test]
+    fn weakness_13_what_is_wrong_with_a_port_is_written_beside_the_address() {
+        let mut entry = Ingress::ip("192.0.2.1".parse().unwrap());
+        entry.ports = vec![cloud_provider::PortStatus {
+            port: 80,
+            protocol: cloud_provider::Protocol::Tcp,
+            error: Some("example.com/PortInUse".into()),
+        }];
+        let mut patch = StatusPatch::default();
+        patch.ingress(&[entry]);
+        assert_eq!(
+            patch.body("u1")["status"]["loadBalancer"]["ingress"][0]["ports"],
+            json!([{ "port": 80, "protocol": "TCP", "error": "example.com/PortInUse" }])
+        );
+    }
+
+    #[test]
     fn no_address_clears_the_list() {
         let mut patch = StatusPatch::default();
         patch.ingress(&[]);

@@ -109,7 +109,11 @@ impl Follower {
         for (key, tracked) in before {
             match self.known.get(&key) {
                 Some(now) if now.view.id == tracked.view.id => {}
-                Some(_) => self.context.departed(&tracked),
+                Some(_) => {
+                    self.context.departed(&tracked);
+                }
+                // Its release goes on.
+                None if tracked.gone => self.keep(key, tracked),
                 None => self.bury(key, &tracked),
             }
         }
@@ -125,14 +129,13 @@ impl Follower {
     }
 
     fn bury(&mut self, key: ServiceKey, last: &Tracked) {
-        if !self.context.is_active() {
-            // Whoever leads releases it.
+        if self.context.departed(last) {
+            self.keep(key, last.departed());
+        } else {
+            // It was released before it left; or we do not lead, and whoever does releases it.
             self.writer.apply_watcher_event(&Event::Delete(last.clone()));
             self.known.remove(&key);
-            return;
         }
-        self.context.departed(last);
-        self.keep(key, last.departed());
     }
 
     fn command(&mut self, command: Command) {

@@ -13,7 +13,7 @@
 //!   oldest first.
 //! * A step costs the same whatever the size of the pools.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -74,6 +74,13 @@ struct Record {
     waiting: Option<(Place, Vec<Spot>)>,
 }
 
+impl Record {
+    /// What it owns and was told of. What is set aside for it in memory alone does not exist for anybody yet.
+    fn held(&self) -> Vec<IpAddr> {
+        self.owned.iter().copied().filter(|ip| self.told.contains(ip)).collect()
+    }
+}
+
 /// The allocator.
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {
@@ -113,7 +120,7 @@ impl Allocator {
     ///
     /// First every shown address is taken, before anybody may ask for one; then those that need something are
     /// served in the order of [`Rank`], oldest first. Where two Services that do not share show the same
-    /// address, the one that asks for that very address keeps it, else the oldest.
+    /// address, the one that asks for that very address keeps it, else the oldest of those without mistakes.
     pub fn resume(&mut self, services: Vec<Seen>) {
         self.records.clear();
         self.queue = Queue::default();
@@ -121,20 +128,20 @@ impl Allocator {
         self.ledger.fit(&self.pools);
         let mut services = services;
         services.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-        let explicit = |seen: &Seen, ip: IpAddr| match &seen.interest {
-            Interest::Serve(request) => request.asks_for(ip),
-            Interest::Protect | Interest::Avoid => false,
+        let turn = |seen: &Seen, ip: IpAddr| match &seen.interest {
+            Interest::Serve(request) if request.asks_for(ip) => 0,
+            Interest::Serve(_) | Interest::Avoid => 1,
+            // Who asks for what cannot be may have changed its key or ports besides: that harms nobody else.
+            Interest::Protect => 2,
         };
         let published: Vec<Vec<IpAddr>> = services.iter().map(|seen| seen.published.clone()).collect();
-        let wants: Vec<Vec<bool>> = services
-            .iter()
-            .map(|seen| seen.published.iter().map(|ip| explicit(seen, *ip)).collect())
-            .collect();
+        let turns: Vec<Vec<u8>> =
+            services.iter().map(|seen| seen.published.iter().map(|ip| turn(seen, *ip)).collect()).collect();
         let uids: Vec<Arc<str>> = services.into_iter().map(|seen| self.note(seen)).collect();
-        for first in [true, false] {
+        for now in 0..=2 {
             for (i, uid) in uids.iter().enumerate() {
-                for (ip, wanted) in published[i].iter().zip(&wants[i]) {
-                    if *wanted == first {
+                for (ip, turn) in published[i].iter().zip(&turns[i]) {
+                    if *turn == now {
                         self.register(uid, *ip);
                     }
                 }
@@ -200,9 +207,9 @@ impl Allocator {
         }
     }
 
-    /// What a Service has; none if it has nothing.
-    pub fn get(&self, uid: &str) -> Option<&[IpAddr]> {
-        self.records.get(uid).map(|record| record.owned.as_slice()).filter(|owned| !owned.is_empty())
+    /// What a Service has, as far as anybody was told; none if it has nothing.
+    pub fn get(&self, uid: &str) -> Option<Vec<IpAddr>> {
+        self.records.get(uid).map(Record::held).filter(|held| !held.is_empty())
     }
 
     /// Forgets a Service and frees what it had.
@@ -272,12 +279,12 @@ impl Allocator {
         self.pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), self.ledger.counters(i))).collect()
     }
 
-    /// Every Service that is served or protected, with what it has.
-    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, &[IpAddr])> {
+    /// Every Service that is served or protected, with what it has, as far as anybody was told.
+    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, Vec<IpAddr>)> {
         self.records
             .values()
             .filter(|record| !matches!(record.interest, Interest::Avoid))
-            .map(|record| (&record.holder.id, record.owned.as_slice()))
+            .map(|record| (&record.holder.id, record.held()))
     }
 
     /// Adds or updates a Service's record without deciding anything.
@@ -306,13 +313,7 @@ impl Allocator {
         let Seen { id, created, sharing, interest, .. } = seen;
         if let Some((uid, _)) = self.records.get_key_value(id.uid.as_str()) {
             let uid = uid.clone();
-            if let Some(record) = self.records.get_mut(&uid) {
-                // A Service that cannot be read keeps the ports and key that were last known to be right.
-                if !matches!(interest, Interest::Protect) && record.holder.sharing != sharing {
-                    record.holder = Arc::new(Holder { id, sharing });
-                }
-                record.interest = interest;
-            }
+            self.update(&uid, sharing, interest);
             return uid;
         }
         let uid: Arc<str> = id.uid.as_str().into();
@@ -330,6 +331,29 @@ impl Allocator {
         };
         self.records.insert(uid.clone(), record);
         uid
+    }
+
+    fn update(&mut self, uid: &str, sharing: Sharing, interest: Interest) {
+        let Some(record) = self.records.get_mut(uid) else { return };
+        record.interest = interest;
+        if record.holder.sharing == sharing {
+            return;
+        }
+        let protect = matches!(record.interest, Interest::Protect);
+        let in_the_way = |ip: &IpAddr| self.ledger.owner_in_the_way(*ip, uid, &sharing).is_some();
+        if protect && record.owned.iter().any(in_the_way) {
+            // What it has stays, and so does what others share it by.
+            return;
+        }
+        record.holder = Arc::new(Holder { id: record.holder.id.clone(), sharing });
+        if protect {
+            // Nothing is decided for it, so this is the place to let its ports and key of now be known.
+            for ip in &record.owned {
+                self.ledger.leave(&self.pools, *ip, uid);
+                self.ledger.own(&self.pools, *ip, &record.holder);
+            }
+            record.entered = record.holder.clone();
+        }
     }
 
     /// Takes an address that a status shows: for that Service, or out of everybody's reach.
@@ -448,30 +472,34 @@ impl Allocator {
         }
     }
 
-    /// Gives what became free, or fit to be joined, to those who wait for it.
+    /// Gives what became free, or fit to be joined, to those who wait for it: all of it together, so that who comes
+    /// first in the queue is first whatever it needs.
     fn serve_waiting(&mut self) {
-        while let Some(ip) = self.ledger.next_changed() {
-            let mut last: Option<Place> = None;
-            loop {
-                let spots = self.spots_of(ip);
-                let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { break };
-                if self.settle(&place.id.uid) {
-                    self.woken.insert(place.id.key.clone());
-                }
-                last = Some(place);
+        let mut spots: HashSet<Spot> = HashSet::new();
+        let mut last: Option<Place> = None;
+        loop {
+            while let Some(ip) = self.ledger.next_changed() {
+                spots.extend(self.spots_of(ip).into_iter().filter(|spot| self.queue.has(spot)));
+                // It may help one who was passed over.
+                last = None;
             }
+            spots.retain(|spot| match spot {
+                Spot::Pool(pool, family) => self.ledger.has_free(*pool, *family),
+                Spot::Address(_) | Spot::Key(_) => true,
+            });
+            let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { return };
+            if self.settle(&place.id.uid) {
+                self.woken.insert(place.id.key.clone());
+            }
+            last = Some(place);
         }
     }
 
-    /// Who an address can help, as it is now.
+    /// Whom an address can help, as it is now.
     fn spots_of(&self, ip: IpAddr) -> Vec<Spot> {
         let mut spots = vec![Spot::Address(ip)];
-        if self.ledger.is_free(ip) {
-            let site = self.pools.site(ip);
-            spots.extend(site.map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
-        } else {
-            spots.extend(self.ledger.key_of(ip).map(Spot::Key));
-        }
+        spots.extend(self.pools.site(ip).map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
+        spots.extend(self.ledger.key_of(ip).map(Spot::Key));
         spots
     }
 }

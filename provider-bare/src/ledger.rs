@@ -235,6 +235,15 @@ impl Ledger {
         if let Some(ip) = joined {
             return Some(*ip);
         }
+        self.first_free(pool, family)
+    }
+
+    /// Whether the pool has an address of this family that nobody has.
+    pub(crate) fn has_free(&self, pool: usize, family: IpFamily) -> bool {
+        self.first_free(pool, family).is_some()
+    }
+
+    fn first_free(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
         let space = &self.spaces[pool];
         let free = match family {
             IpFamily::V4 => &space.v4,
@@ -253,20 +262,9 @@ impl Ledger {
         self.taken.get(&ip)?.owners.first()?.sharing.key.clone()
     }
 
-    /// Whether the address is neither owned nor shown.
-    pub(crate) fn is_free(&self, ip: IpAddr) -> bool {
-        !self.taken.contains_key(&ip)
-    }
-
     /// How many addresses of a pool are in use, and how many are left.
     pub(crate) fn counters(&self, pool: usize) -> Counters {
         self.spaces[pool].counters
-    }
-
-    /// Every address with those it belongs to.
-    #[cfg(test)]
-    pub(crate) fn owners(&self) -> impl Iterator<Item = (IpAddr, &[Arc<Holder>])> {
-        self.taken.iter().map(|(ip, taken)| (*ip, taken.owners.as_slice()))
     }
 }
 

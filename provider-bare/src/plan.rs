@@ -367,7 +367,7 @@ impl Planner<'_> {
             // All or nothing: nothing new is taken while something is missing.
             slots.iter_mut().for_each(|slot| slot.choice = None);
         }
-        let hold = self.in_publishing_order(&slots);
+        let mut hold = self.in_publishing_order(&slots);
         let short = || self.short(&blocked, order);
         let impossible: Vec<&Slot> = blocked.iter().filter(|slot| !possible(slot.family)).collect();
         let stuck = blocked.iter().any(|slot| slot.is(Fit::Removed));
@@ -385,6 +385,14 @@ impl Planner<'_> {
         } else {
             Verdict::Waiting(short())
         };
+        if matches!(verdict, Verdict::Waiting(_) | Verdict::Refused(_)) {
+            // What it has is no longer what it asks for, and stays until that is to be had.
+            let slots_have =
+                |ip: &IpAddr| slots.iter().any(|slot| slot.had.is_some_and(|(had, _)| had == *ip));
+            let released = |ip: &IpAddr| self.world.removed == RemovedAddress::Release && !self.provided(*ip);
+            let leftover = self.lawful().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
+            hold.extend(leftover.collect::<Vec<_>>());
+        }
         let rank = match &verdict {
             Verdict::Partly { .. } => Rank::Additional,
             _ if !self.standing.shown.is_empty() => Rank::Evicted,

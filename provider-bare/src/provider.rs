@@ -1,5 +1,6 @@
 //! The provider: each method in a few named steps.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,14 @@ use tracing::{info, warn};
 
 use crate::allocator::{Allocator, Seen, State};
 use crate::apply::{ShownStatuses, keep_statuses};
+use crate::crd::IPAddressPoolStatus;
 use crate::error::SourceError;
 use crate::file;
 use crate::observe::{Claim, Observed, observe};
 use crate::options;
 use crate::plan::{Namespaces, RemovedAddress, Verdict};
 use crate::pool::Definition;
-use crate::pools::PoolMistakes;
+use crate::pools::{PoolMistakes, Pools};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::watch::{self, Progress};
@@ -120,6 +122,16 @@ impl BareProvider {
     /// Takes these for the namespaces of the cluster, as if a watch had delivered them.
     pub fn use_namespaces(&self, namespaces: Namespaces) {
         self.shared.change(|allocator| allocator.set_namespaces(namespaces));
+    }
+
+    /// The pools in force.
+    pub fn pools(&self) -> Pools {
+        self.shared.read(|allocator| allocator.pools().clone())
+    }
+
+    /// How much of each pool is in use, by pool name: for metrics, and what the pools' statuses tell.
+    pub fn pool_statuses(&self) -> BTreeMap<String, IPAddressPoolStatus> {
+        self.shared.statuses().into_iter().map(|(pool, status)| (pool.name, status)).collect()
     }
 
     /// Reads the file of pools again. Nothing happens with pools from elsewhere.
@@ -223,7 +235,7 @@ impl CloudLoadBalancer for BareProvider {
 
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         Ok(self.shared.read(|allocator| {
-            let addresses = allocator.get(&service.id.uid)?.to_vec();
+            let addresses = allocator.get(&service.id.uid)?;
             let state = State { addresses, verdict: Verdict::Served, outdated: Vec::new() };
             Some(Report { service, state: &state, pools: allocator.pools() }.published())
         }))
@@ -273,7 +285,7 @@ impl CloudLoadBalancer for BareProvider {
         Ok(self.shared.read(|allocator| {
             let mut owned: Vec<Owned> = allocator
                 .holdings()
-                .flat_map(|(service, ips)| ips.iter().map(move |ip| (service, ip)))
+                .flat_map(|(service, ips)| ips.into_iter().map(move |ip| (service, ip)))
                 .map(|(service, ip)| Owned {
                     service: service.clone(),
                     resource: ip.to_string(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud_provider::{ServiceKey, WakeupStream};
-use futures::stream;
+use futures::{Stream, stream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
@@ -23,8 +23,8 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Shared {
     allocator: Mutex<Allocator>,
-    /// Who is to be woken, and when.
-    wake: UnboundedSender<(Instant, ServiceKey)>,
+    wake: UnboundedSender<ServiceKey>,
+    /// Who is to be looked at later, and when.
     confirm: UnboundedSender<(Instant, ServiceKey)>,
     ears: Mutex<Option<Ears>>,
     /// The counters of some pool may have changed.
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct Ears {
-    wake: UnboundedReceiver<(Instant, ServiceKey)>,
+    wake: UnboundedReceiver<ServiceKey>,
     confirm: UnboundedReceiver<(Instant, ServiceKey)>,
 }
 
@@ -60,10 +60,9 @@ impl Shared {
             let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
             (change(&mut allocator), allocator.take_woken())
         };
-        let now = Instant::now();
         for service in woken {
             // Nobody listens any more: then nobody needs to hear.
-            let _ = self.wake.send((now, service));
+            let _ = self.wake.send(service);
         }
         self.counted.notify_one();
         result
@@ -87,7 +86,7 @@ impl Shared {
     pub(crate) fn wakeups(&self) -> WakeupStream {
         let ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner).take();
         match ears {
-            Some(ears) => Box::pin(stream::select(in_time(ears.wake), in_time(ears.confirm))),
+            Some(ears) => Box::pin(stream::select(at_once(ears.wake), in_time(ears.confirm))),
             None => Box::pin(stream::pending()),
         }
     }
@@ -105,10 +104,12 @@ impl Shared {
     }
 }
 
+fn at_once(receiver: UnboundedReceiver<ServiceKey>) -> impl Stream<Item = ServiceKey> + Send {
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}
+
 /// Each with the same delay, so that they come due in the order they were sent.
-fn in_time(
-    receiver: UnboundedReceiver<(Instant, ServiceKey)>,
-) -> impl futures::Stream<Item = ServiceKey> + Send {
+fn in_time(receiver: UnboundedReceiver<(Instant, ServiceKey)>) -> impl Stream<Item = ServiceKey> + Send {
     stream::unfold(receiver, async |mut receiver| {
         let (due, service) = receiver.recv().await?;
         sleep_until(due).await;

@@ -1,6 +1,6 @@
 //! Services that wait for an address, indexed by what could help them, so that a freed address costs little.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -67,15 +67,14 @@ impl Queue {
     }
 
     /// The first in the queue behind `after` at any of these spots.
-    pub(crate) fn next(&self, spots: &[Spot], after: Option<&Place>) -> Option<&Place> {
+    pub(crate) fn next(&self, spots: &HashSet<Spot>, after: Option<&Place>) -> Option<&Place> {
         let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
         let first = |spot| self.spots.get(spot)?.range::<Place, _>((behind, Bound::Unbounded)).next();
         spots.iter().filter_map(first).min()
     }
 
-    /// Whether anybody waits for anything.
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.spots.is_empty()
+    /// Whether anybody waits there.
+    pub(crate) fn has(&self, spot: &Spot) -> bool {
+        self.spots.contains_key(spot)
     }
 }

@@ -21,7 +21,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::control_plane::ControlPlane;
+use crate::apiserver::{ApiServer, Faults, RequestLog};
+use crate::control_plane::{ControlPlane, Options};
 
 /// How long a condition may take to come true before a test fails: generous, because machines are shared; no test
 /// waits this long unless it fails.
@@ -41,6 +42,35 @@ impl Cluster {
     /// Starts a control plane with an empty namespace.
     pub async fn start() -> Self {
         Cluster::on(ControlPlane::start().await).await
+    }
+
+    /// Starts one whose API server can be made to fail, and which keeps a log of requests.
+    pub async fn with_faults() -> Self {
+        Cluster::on(ControlPlane::start_with(Options { double_only: true, ..Options::default() }).await).await
+    }
+
+    /// The API server in this process.
+    ///
+    /// # Panics
+    /// When the control plane is a real one: see [`with_faults`](Cluster::with_faults).
+    pub fn double(&self) -> &ApiServer {
+        self.plane.double().expect("only the API server in this process can do that")
+    }
+
+    /// What can go wrong with it.
+    ///
+    /// # Panics
+    /// As [`double`](Cluster::double).
+    pub fn faults(&self) -> &Faults {
+        self.double().faults()
+    }
+
+    /// What was asked of it.
+    ///
+    /// # Panics
+    /// As [`double`](Cluster::double).
+    pub fn requests(&self) -> &RequestLog {
+        self.double().requests()
     }
 
     /// A namespace on a control plane that runs already.
@@ -102,7 +132,10 @@ impl Cluster {
     /// Merge-patches a Service's status subresource.
     pub async fn change_status(&self, name: &str, changes: Value) -> Service {
         let patch = Patch::Merge(changes);
-        self.services().patch_status(name, &PatchParams::default(), &patch).await.expect("the status is changed")
+        self.services()
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .expect("the status is changed")
     }
 
     /// Asks for a deletion; finalizers may keep the Service.
@@ -160,9 +193,10 @@ impl Cluster {
     /// Waits for an event on a Service whose reason is `reason`, and returns its message.
     pub async fn until_event(&self, name: &str, reason: &str) -> String {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        let stream = watcher(events, watcher::Config::default().fields(&format!("involvedObject.name={name}")))
-            .default_backoff()
-            .applied_objects();
+        let stream =
+            watcher(events, watcher::Config::default().fields(&format!("involvedObject.name={name}")))
+                .default_backoff()
+                .applied_objects();
         let mut stream = std::pin::pin!(stream);
         let found = timeout(DEADLINE, async {
             while let Ok(Some(event)) = stream.try_next().await {
@@ -250,14 +284,14 @@ impl Running {
 ///
 /// # Panics
 /// When it has not come true by the [`DEADLINE`]; the message shows the object as last seen.
-pub async fn until<K>(
-    api: Api<K>,
-    name: &str,
-    what: &str,
-    is_so: impl Fn(Option<&K>) -> bool,
-) -> Option<K>
+pub async fn until<K>(api: Api<K>, name: &str, what: &str, is_so: impl Fn(Option<&K>) -> bool) -> Option<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
     let mut seen: Option<K> = None;
     let watching = async {

@@ -1,6 +1,8 @@
 //! Leadership of the program: acquire, work, and what to do when it is lost.
 
-use controller::leader::{LeaderConfig, Leadership};
+use std::sync::{Arc, OnceLock};
+
+use controller::leader::{Fence, LeaderConfig, Leadership};
 use controller::{Metrics, ServiceController};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,9 @@ pub async fn run(
     metrics: &Metrics,
     stop: CancellationToken,
 ) -> Result<(), CliError> {
+    let fence: Arc<OnceLock<Fence>> = Arc::default();
+    let asked = fence.clone();
+    let controller = controller.fenced_by(move || asked.get().is_some_and(Fence::is_leader));
     let (elected, won) = oneshot::channel();
     let work_stop = stop.child_token();
     let leading = async {
@@ -60,6 +65,8 @@ pub async fn run(
     };
     tracing::info!("leading");
     metrics.lead(true);
+    // Set once: this process acquires once.
+    let _ = fence.set(held.fence());
     let _ = elected.send(());
     let lost = held.lost();
     let ended = tokio::select! {

@@ -10,6 +10,11 @@ const RETRY_PERIOD: &str = "--leader-elect-retry-period";
 const RESOURCE_NAME: &str = "--leader-elect-resource-name";
 const RESOURCE_NAMESPACE: &str = "--leader-elect-resource-namespace";
 
+/// A configuration that contradicts itself: every mistake, each by the name of its flag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidConfig(pub Mistakes);
+
 /// Which Lease to contend for, as whom, and how patiently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderConfig {
@@ -56,7 +61,7 @@ impl LeaderConfig {
     ///
     /// # Errors
     /// Every mistake at once, each by the name of its flag.
-    pub fn validate(&self) -> Result<(), Mistakes> {
+    pub fn validate(&self) -> Result<(), InvalidConfig> {
         let durations = [
             (LEASE_DURATION, self.lease_duration),
             (RENEW_DEADLINE, self.renew_deadline),
@@ -96,7 +101,7 @@ impl LeaderConfig {
                 mistakes.push(Mistake::new(flag, "", "is empty"));
             }
         }
-        Mistakes::new(mistakes).map_or(Ok(()), Err)
+        Mistakes::new(mistakes).map_or(Ok(()), |mistakes| Err(InvalidConfig(mistakes)))
     }
 
     /// The Lease as an operator would name it.
@@ -174,7 +179,7 @@ mod tests {
                 ),
             ),
         ] {
-            let said = config.validate().err().map(|mistakes| mistakes.to_string());
+            let said = config.validate().err().map(|invalid| invalid.to_string());
             assert_eq!(said.as_deref(), expected, "of {config:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! The calls an election makes, and nothing else of the API server.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -31,11 +32,24 @@ pub enum LeaseError {
     #[error("the task that renews the Lease is gone")]
     Aborted,
     /// The credentials do not allow the call.
-    #[error("{0}; the role needs get, create and update on leases in the Lease's namespace")]
+    #[error("{}; the role needs get, create and update on leases in the Lease's namespace", in_words(.0))]
     Denied(#[source] kube::Error),
     /// Any other failure.
-    #[error(transparent)]
-    Api(kube::Error),
+    #[error("{}", in_words(.0))]
+    Api(#[source] kube::Error),
+}
+
+/// One line: the server's message where it answered, else the error with its innermost cause, which is the one
+/// that says something ("connection refused").
+fn in_words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    match causes.last() {
+        Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
+        _ => error.to_string(),
+    }
 }
 
 impl From<kube::Error> for LeaseError {
@@ -44,6 +58,31 @@ impl From<kube::Error> for LeaseError {
             kube::Error::Api(status) if status.code == 409 => LeaseError::Conflict,
             kube::Error::Api(status) if status.is_forbidden() => LeaseError::Denied(error),
             _ => LeaseError::Api(error),
+        }
+    }
+}
+
+/// What the others should be able to read about a term.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Turn {
+    Began,
+    Ended,
+}
+
+impl Turn {
+    /// In client-go's words, for who searches for them.
+    fn note(self, identity: &str) -> String {
+        match self {
+            Turn::Began => format!("{identity} became leader"),
+            Turn::Ended => format!("{identity} stopped leading"),
+        }
+    }
+
+    /// Has to differ: events with the same action and reason are folded into one, which keeps its first note.
+    fn action(self) -> &'static str {
+        match self {
+            Turn::Began => "Lead",
+            Turn::Ended => "StopLeading",
         }
     }
 }
@@ -57,12 +96,13 @@ pub(super) trait LeaseApi: Send + Sync + 'static {
     /// Conflicts if the Lease has another resourceVersion than `lease`.
     fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
     /// Records an event on the Lease.
-    fn announce<'a>(&'a self, lease: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>>;
+    fn announce<'a>(&'a self, lease: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>>;
 }
 
 /// The Lease of a real cluster.
 pub(super) struct KubeLease {
     name: String,
+    identity: String,
     leases: Api<Lease>,
     events: Recorder,
 }
@@ -75,6 +115,7 @@ impl KubeLease {
             Reporter { controller: config.lease_name.clone(), instance: Some(instance.to_owned()) };
         KubeLease {
             name: config.lease_name.clone(),
+            identity: config.identity.clone(),
             leases: Api::namespaced(client.clone(), &config.namespace),
             events: Recorder::new(client, reporter),
         }
@@ -94,14 +135,57 @@ impl LeaseApi for KubeLease {
         async { Ok(self.leases.replace(&self.name, &PostParams::default(), lease).await?) }.boxed()
     }
 
-    fn announce<'a>(&'a self, lease: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>> {
+    fn announce<'a>(&'a self, lease: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>> {
         let event = Event {
             type_: EventType::Normal,
             reason: "LeaderElection".into(),
-            note: Some(note),
-            action: "LeaderElection".into(),
+            note: Some(turn.note(&self.identity)),
+            action: turn.action().into(),
             secondary: None,
         };
         async move { Ok(self.events.publish(&event, &lease.object_ref(&())).await?) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answer(code: u16, reason: &str) -> LeaseError {
+        let status = Status::failure("leases \"ccm\" is what it is", reason).with_code(code);
+        kube::Error::Api(status.boxed()).into()
+    }
+
+    #[test]
+    fn errors_are_one_clear_line() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        for (error, said) in [
+            (answer(409, "Conflict"), "somebody else wrote the Lease first"),
+            (answer(409, "AlreadyExists"), "somebody else wrote the Lease first"),
+            (
+                answer(403, "Forbidden"),
+                "leases \"ccm\" is what it is; the role needs get, create and update on leases in the Lease's \
+                 namespace",
+            ),
+            (answer(500, "InternalError"), "leases \"ccm\" is what it is"),
+            (kube::Error::ReadEvents(refused).into(), "Error reading events stream: connection refused"),
+            (LeaseError::Timeout(Duration::from_secs(5)), "no answer within 5s"),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unreachable_server_is_said_to_be_so() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        let lease = KubeLease::new(client, &LeaderConfig::new("kube-system", "ccm", "a"));
+        let said = lease.get().await.unwrap_err().to_string();
+        assert!(said.contains("onnection refused") && !said.contains('\n'), "{said}");
     }
 }

@@ -57,37 +57,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::Mistakes;
-use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
+mod calls;
 mod clock;
 mod config;
 mod fence;
 mod lease_api;
 mod record;
+mod renewer;
 #[cfg(test)]
 mod tests;
 
-pub use config::LeaderConfig;
+pub use config::{InvalidConfig, LeaderConfig};
 pub use fence::Fence;
 pub use lease_api::LeaseError;
 
+use calls::{Calls, Contest, Won};
 use clock::Moment;
-use lease_api::{KubeLease, LeaseApi};
-use record::{Action, Elector};
+use lease_api::{KubeLease, LeaseApi, Turn};
+use record::Elector;
+use renewer::Renewer;
 
 /// How much longer than the lease a leader may be without renewal before it counts as unhealthy. By then it
 /// should have exited long ago.
 const UNHEALTHY_AFTER_LEASE: Duration = Duration::from_secs(20);
-
-/// How long a release waits for its event to be recorded, after the Lease itself was given back.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A candidate in the election for one Lease.
 pub struct Leadership {
@@ -103,7 +102,7 @@ impl Leadership {
     ///
     /// # Errors
     /// Every mistake in `config`, by the name of its flag.
-    pub fn new(client: Client, config: LeaderConfig) -> Result<Self, Mistakes> {
+    pub fn new(client: Client, config: LeaderConfig) -> Result<Self, InvalidConfig> {
         config.validate()?;
         let api = Arc::new(KubeLease::new(client, &config));
         Ok(Leadership::over(api, config))
@@ -130,21 +129,27 @@ impl Leadership {
     pub async fn acquire(&self) -> Held {
         let mut elector = Arc::clone(&self.elector).lock_owned().await;
         let config = &self.calls.config;
-        let mut told = None;
+        let mut told = String::new();
         loop {
-            let start = Instant::now();
-            let contest = self.calls.contend(&mut elector, start + config.renew_deadline).await;
-            let pause = config.retry_period.mul_f64(1.0 + 1.2 * fastrand::f64());
-            let (obstacle, next) = match contest {
+            let deadline = Instant::now() + config.renew_deadline;
+            let contest = self.calls.contend(&mut elector, deadline).await;
+            let mut next = Instant::now() + config.retry_period.mul_f64(1.0 + 1.2 * fastrand::f64());
+            let failed = contest.is_err();
+            let obstacle = match contest {
                 Ok(Contest::Won(won)) => return self.begin_term(won, elector),
                 Ok(Contest::HeldBy { holder, until }) => {
-                    (format!("held by {holder}"), until.min(Instant::now() + pause))
+                    next = next.min(until);
+                    format!("{holder} leads")
                 }
-                Err(error) => (error.to_string(), Instant::now() + pause),
+                Err(error) => format!("cannot take the Lease: {error}"),
             };
-            if told.as_ref() != Some(&obstacle) {
-                info!(lease = %config.lease(), "waiting for leadership: {obstacle}");
-                told = Some(obstacle);
+            if obstacle != told {
+                if failed {
+                    warn!(lease = %config.lease(), "waiting for leadership: {obstacle}");
+                } else {
+                    info!(lease = %config.lease(), "waiting for leadership: {obstacle}");
+                }
+                told = obstacle;
             }
             sleep_until(next).await;
         }
@@ -169,7 +174,7 @@ impl Leadership {
             started: won.started,
             renewed: self.renewed.clone(),
         };
-        renewer.calls.announce_aside(&renewer.lease, "became leader");
+        renewer.calls.announce_aside(&renewer.lease, Turn::Began);
         let task = tokio::spawn(renewer.run(stop.clone(), term.lost.clone()));
         Held {
             fence: Fence::new(self.renewed.subscribe(), term.lost.clone(), self.calls.config.renew_deadline),
@@ -194,8 +199,8 @@ pub struct Held {
 
 impl Held {
     /// Cancelled when leadership ends, for whatever reason. Hand it (or children of it) to everything that acts.
-    pub fn lost(&self) -> CancellationToken {
-        self.term.lost.clone()
+    pub fn lost(&self) -> &CancellationToken {
+        &self.term.lost
     }
 
     /// The check to make right before an act; see [`Fence`].
@@ -235,180 +240,5 @@ impl Drop for Term {
     fn drop(&mut self) {
         self.lost.cancel();
         self.renewed.send_replace(None);
-    }
-}
-
-/// Keeps one term alive.
-struct Renewer {
-    calls: Calls,
-    elector: OwnedMutexGuard<Elector>,
-    /// As the server answered our last successful write.
-    lease: Box<Lease>,
-    /// When that write began.
-    started: Moment,
-    renewed: watch::Sender<Option<Moment>>,
-}
-
-impl Renewer {
-    /// Renews until told to stop or until leadership is lost, and hands itself back for the release.
-    async fn run(mut self, stop: CancellationToken, lost: CancellationToken) -> Self {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            reason = self.renew_while_possible() => {
-                lost.cancel();
-                error!(lease = %self.calls.config.lease(), "lost leadership: {reason}");
-                self.calls.announce_aside(&self.lease, "stopped leading");
-            }
-        }
-        self
-    }
-
-    /// Returns why it is no longer possible.
-    async fn renew_while_possible(&mut self) -> String {
-        let mut attempted = self.started.instant;
-        let mut failure = None;
-        loop {
-            let deadline = self.deadline();
-            sleep_until((attempted + self.calls.config.retry_period).min(deadline)).await;
-            attempted = Instant::now();
-            // Here first after a pause of the whole process: no call is made for a term that is over.
-            if attempted >= deadline {
-                return failure.unwrap_or_else(|| "the process did not run for too long".to_owned());
-            }
-            match self.renew(deadline).await {
-                Ok(Contest::Won(won)) => {
-                    attempted = won.started.instant;
-                    self.accept(won);
-                    failure = None;
-                }
-                Ok(Contest::HeldBy { holder, .. }) => return format!("{holder} holds the Lease"),
-                Err(error) => {
-                    warn!(lease = %self.calls.config.lease(), "cannot renew the Lease: {error}");
-                    failure = Some(format!("cannot renew the Lease: {error}"));
-                }
-            }
-        }
-    }
-
-    async fn renew(&mut self, deadline: Instant) -> Result<Contest, LeaseError> {
-        let started = Moment::now();
-        let renewal = self.elector.renewal(&self.lease, started.wall);
-        match self.calls.call(deadline, self.calls.api.replace(&renewal)).await {
-            Ok(lease) => Ok(Contest::Won(Won { lease: Box::new(lease), started })),
-            Err(error) => {
-                debug!(lease = %self.calls.config.lease(), "renewal from memory failed, reading the Lease: {error}");
-                self.calls.contend(&mut self.elector, deadline).await
-            }
-        }
-    }
-
-    fn accept(&mut self, won: Won) {
-        self.lease = won.lease;
-        self.started = won.started;
-        // Not after the term's end, which may come from another thread.
-        self.renewed.send_if_modified(|renewed| {
-            let leads = renewed.is_some();
-            *renewed = renewed.map(|_| won.started);
-            leads
-        });
-    }
-
-    fn deadline(&self) -> Instant {
-        self.started.instant + self.calls.config.renew_deadline
-    }
-
-    async fn resign(self) -> Result<(), LeaseError> {
-        if self.calls.config.release_on_exit {
-            self.give_back().await?;
-            info!(lease = %self.calls.config.lease(), "released leadership");
-        }
-        let farewell = self.calls.announce(&self.lease, "stopped leading");
-        if timeout(FAREWELL, farewell).await.is_err() {
-            debug!(lease = %self.calls.config.lease(), "no time to record the event");
-        }
-        Ok(())
-    }
-
-    async fn give_back(&self) -> Result<(), LeaseError> {
-        let deadline = self.deadline();
-        let released = self.elector.release(&self.lease, Moment::now().wall);
-        let Err(error) = self.calls.call(deadline, self.calls.api.replace(&released)).await else {
-            return Ok(());
-        };
-        // What is in memory is behind if a renewal was under way, or if its reply was lost.
-        debug!(lease = %self.calls.config.lease(), "release from memory failed, reading the Lease: {error}");
-        match self.calls.call(deadline, self.calls.api.get()).await? {
-            Some(lease) if self.elector.is_ours(&lease) => {
-                let released = self.elector.release(&lease, Moment::now().wall);
-                self.calls.call(deadline, self.calls.api.replace(&released)).await.map(drop)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// How an attempt to hold the Lease ended.
-enum Contest {
-    Won(Won),
-    HeldBy { holder: String, until: Instant },
-}
-
-/// A write that made or kept us the holder.
-struct Won {
-    lease: Box<Lease>,
-    /// When the write began.
-    started: Moment,
-}
-
-/// Makes the calls, each within its time.
-#[derive(Clone)]
-struct Calls {
-    api: Arc<dyn LeaseApi>,
-    config: Arc<LeaderConfig>,
-}
-
-impl Calls {
-    /// Reads the Lease and writes it if the rules allow.
-    async fn contend(&self, elector: &mut Elector, deadline: Instant) -> Result<Contest, LeaseError> {
-        let lease = self.call(deadline, self.api.get()).await?;
-        let started = Moment::now();
-        let lease = match elector.step(lease.as_ref(), started) {
-            Action::Wait { holder, until } => return Ok(Contest::HeldBy { holder, until }),
-            Action::Create(lease) => self.call(deadline, self.api.create(&lease)).await?,
-            Action::Update(lease) => self.call(deadline, self.api.replace(&lease)).await?,
-        };
-        Ok(Contest::Won(Won { lease: Box::new(lease), started }))
-    }
-
-    /// Makes one call, unless `deadline` has passed; gives up on it at `deadline` or after the request timeout.
-    async fn call<T>(
-        &self,
-        deadline: Instant,
-        call: impl Future<Output = Result<T, LeaseError>>,
-    ) -> Result<T, LeaseError> {
-        let now = Instant::now();
-        if now >= deadline {
-            return Err(LeaseError::TooLate);
-        }
-        let until = deadline.min(now + self.config.request_timeout());
-        timeout_at(until, call).await.unwrap_or(Err(LeaseError::Timeout(until - now)))
-    }
-
-    /// Records an event without anybody waiting for it.
-    fn announce_aside(&self, lease: &Lease, what: &'static str) {
-        let (calls, lease) = (self.clone(), lease.clone());
-        tokio::spawn(async move {
-            if timeout(calls.config.request_timeout(), calls.announce(&lease, what)).await.is_err() {
-                debug!(lease = %calls.config.lease(), "no time to record the event");
-            }
-        });
-    }
-
-    async fn announce(&self, lease: &Lease, what: &str) {
-        let note = format!("{} {what}", self.config.identity);
-        if let Err(error) = self.api.announce(lease, note).await {
-            debug!(lease = %self.config.lease(), "cannot record an event: {error}");
-        }
     }
 }

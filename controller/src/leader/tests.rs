@@ -5,7 +5,7 @@ use std::sync::Mutex as StdMutex;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k8s_openapi::api::coordination::v1::LeaseSpec;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use tokio::time::{advance, sleep, timeout};
 
 use super::*;
@@ -83,6 +83,7 @@ enum Fault {
 /// One process's way to the store.
 struct Line {
     store: Arc<Store>,
+    identity: &'static str,
     /// For the next calls, one each.
     script: StdMutex<VecDeque<Fault>>,
     /// For all calls that the script does not cover.
@@ -91,9 +92,10 @@ struct Line {
 }
 
 impl Line {
-    fn to(store: &Arc<Store>) -> Arc<Line> {
+    fn to(store: &Arc<Store>, identity: &'static str) -> Arc<Line> {
         Arc::new(Line {
             store: Arc::clone(store),
+            identity,
             script: StdMutex::default(),
             otherwise: StdMutex::new(Fault::None),
             calls: StdMutex::default(),
@@ -163,9 +165,9 @@ impl LeaseApi for Line {
         .boxed()
     }
 
-    fn announce<'a>(&'a self, _: &'a Lease, note: String) -> BoxFuture<'a, Result<(), LeaseError>> {
-        async {
-            self.store.0.lock().unwrap().events.push(note);
+    fn announce<'a>(&'a self, _: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>> {
+        async move {
+            self.store.0.lock().unwrap().events.push(format!("{} {turn:?}", self.identity));
             Ok(())
         }
         .boxed()
@@ -175,8 +177,8 @@ impl LeaseApi for Line {
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A candidate with the default times: lease 15 s, deadline 10 s, retry 2 s, request timeout 5 s.
-fn candidate(store: &Arc<Store>, identity: &str) -> (Leadership, Arc<Line>) {
-    let line = Line::to(store);
+fn candidate(store: &Arc<Store>, identity: &'static str) -> (Leadership, Arc<Line>) {
+    let line = Line::to(store, identity);
     (Leadership::over(line.clone(), LeaderConfig::new("kube-system", "ccm", identity)), line)
 }
 
@@ -199,7 +201,7 @@ async fn the_first_candidate_creates_the_lease_and_renews_it_from_memory() {
     pass(Duration::from_millis(6_100)).await;
     assert_eq!(line.calls(), ["PUT"; 3]);
     assert!(held.is_leader());
-    assert_eq!(store.events(), ["a became leader"]);
+    assert_eq!(store.events(), ["a Began"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +235,7 @@ async fn a_leader_that_cannot_renew_stops_at_the_deadline_before_anyone_can_take
     line.calls();
 
     let fence = held.fence();
-    let lost = held.lost();
+    let lost = held.lost().clone();
     lost.cancelled().await;
     assert_eq!(renewed.elapsed(), 10 * SECOND);
     assert!(!fence.is_leader());
@@ -244,7 +246,7 @@ async fn a_leader_that_cannot_renew_stops_at_the_deadline_before_anyone_can_take
     pass(60 * SECOND).await;
     assert_eq!(line.calls(), [""; 0], "what is lost stays lost");
     assert!(!held.is_leader());
-    assert_eq!(store.events(), ["a became leader", "a stopped leading"]);
+    assert_eq!(store.events(), ["a Began", "a Ended"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +269,7 @@ async fn a_slow_api_server_is_no_reason_to_lose_leadership() {
     line.always(Fault::Slow(4 * SECOND));
     let held = leadership.acquire().await;
     assert_eq!(line.calls(), ["GET", "POST"]);
-    let watch = timeout(120 * SECOND, held.lost().cancelled_owned()).await;
+    let watch = timeout(120 * SECOND, held.lost().cancelled()).await;
     assert!(watch.is_err() && held.is_leader());
     assert_eq!(line.calls(), ["PUT"; 30]);
 }
@@ -419,7 +421,7 @@ async fn a_released_lease_is_taken_at_the_next_look() {
     let (first, _) = candidate(&store, "a");
     let (second, _) = candidate(&store, "b");
     let held = first.acquire().await;
-    let (fence, lost) = (held.fence(), held.lost());
+    let (fence, lost) = (held.fence(), held.lost().clone());
     let waiting = second.acquire();
     tokio::pin!(waiting);
     assert!(timeout(30 * SECOND, &mut waiting).await.is_err());
@@ -433,7 +435,7 @@ async fn a_released_lease_is_taken_at_the_next_look() {
     assert!(taken.is_leader());
     assert_eq!(store.transitions(), 1);
     pass(Duration::ZERO).await;
-    assert_eq!(store.events(), ["a became leader", "a stopped leading", "b became leader"]);
+    assert_eq!(store.events(), ["a Began", "a Ended", "b Began"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -465,7 +467,7 @@ async fn a_release_that_cannot_be_written_ends_in_time_and_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_kept_on_exit_where_so_configured() {
     let store = Arc::default();
-    let line = Line::to(&store);
+    let line = Line::to(&store, "a");
     let config = LeaderConfig { release_on_exit: false, ..LeaderConfig::new("kube-system", "ccm", "a") };
     Leadership::over(line.clone(), config).acquire().await.release().await.unwrap();
     assert_eq!(line.calls(), ["GET", "POST"]);
@@ -477,7 +479,7 @@ async fn dropping_leadership_ends_it_here_and_leaves_the_lease_to_expire() {
     let store = Arc::default();
     let (leadership, line) = candidate(&store, "a");
     let held = leadership.acquire().await;
-    let (fence, lost) = (held.fence(), held.lost());
+    let (fence, lost) = (held.fence(), held.lost().clone());
     line.calls();
     drop(held);
     assert!(!fence.is_leader() && lost.is_cancelled());
@@ -550,7 +552,7 @@ async fn serve(leadership: Leadership, fences: Arc<StdMutex<Vec<(String, Fence)>
         let held = leadership.acquire().await;
         let identity = leadership.calls.config.identity.clone();
         fences.lock().unwrap().push((identity, held.fence()));
-        let lost = held.lost();
+        let lost = held.lost().clone();
         match timeout(fastrand::u32(1..60) * SECOND, lost.cancelled()).await {
             Err(_) if fastrand::bool() => drop(held.release().await),
             _ => drop(held),

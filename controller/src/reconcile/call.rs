@@ -23,6 +23,9 @@ pub(crate) async fn call<T>(
     operation: Operation,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
+    if !context.fence.holds() {
+        return Err(Error::transient("this process does not lead any more"));
+    }
     let deadline = context.config.deadline;
     let began = Instant::now();
     let result = timeout(deadline, work).await.unwrap_or_else(|_| {

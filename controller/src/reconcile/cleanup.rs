@@ -23,7 +23,15 @@ impl Turn {
             if !self.delete_all(&holders).await? {
                 return Ok(false);
             }
-            self.unmark(&holders, next).await?;
+            if self.tracked.deleting {
+                context.released(self.memory.id.clone());
+            }
+            if let Err(stop) = self.unmark(&holders, next).await {
+                if matches!(stop, Stop::Vanished) {
+                    self.memory = Memory::new(self.memory.id.clone(), &context);
+                }
+                return Err(stop);
+            }
         } else {
             // The address may be another's as soon as it is released: take it off this Service first.
             self.unmark(&holders, next).await?;

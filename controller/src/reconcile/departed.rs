@@ -42,3 +42,69 @@ pub(super) async fn release(key: &ServiceKey, context: &Arc<Context>) -> Option<
     context.put_departed(key, remaining);
     again
 }
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::testing::{MemoryCloud, Method, a_service};
+    use cloud_provider::{CloudLoadBalancer, ServiceId};
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::Config;
+    use crate::context::{Fence, Memory};
+    use crate::events::Events;
+
+    fn context(cloud: &MemoryCloud) -> Arc<Context> {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![cloud.provider()];
+        let (events, _) = Events::new(client.clone(), "test".into());
+        let context = Context::new(
+            client,
+            Config::default(),
+            &providers,
+            watch::channel(None).1,
+            events,
+            Arc::default(),
+            Fence::new(|| true),
+            mpsc::unbounded_channel().0,
+            mpsc::unbounded_channel().0,
+        );
+        context.activate();
+        Arc::new(context)
+    }
+
+    fn served(id: &ServiceId, context: &Context) -> Memory {
+        let mut memory = Memory::new(id.clone(), context);
+        memory.last.provider = Some(0);
+        memory
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_a_service_goes_with_it() {
+        let cloud = MemoryCloud::new();
+        let context = context(&cloud);
+        let id = a_service().build().id;
+        context.put_memory(served(&id, &context));
+        context.departed_id(id.clone());
+
+        assert_eq!(release(&id.key, &context).await, None);
+
+        assert_eq!(cloud.count_about(Method::Delete, &id.key), 1);
+        assert!(context.take_memory(&id.key).is_none());
+        assert!(context.take_departed(&id.key).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_a_living_namesake_stays() {
+        let cloud = MemoryCloud::new();
+        let context = context(&cloud);
+        let living = a_service().uid("living").build().id;
+        context.put_memory(served(&living, &context));
+        context.departed_id(a_service().uid("departed").build().id);
+
+        assert_eq!(release(&living.key, &context).await, None);
+
+        assert_eq!(context.take_memory(&living.key).map(|memory| memory.id), Some(living));
+    }
+}

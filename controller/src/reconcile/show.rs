@@ -70,6 +70,9 @@ impl Turn {
         if patch.is_empty() {
             return Ok(());
         }
+        if !self.context.fence.holds() {
+            return Err(Stop::WriteFailed);
+        }
         let id = &self.memory.id;
         match self.context.patch_status(&id.key, patch.body(&id.uid)).await {
             Ok(service) => {
@@ -79,7 +82,8 @@ impl Turn {
                 self.memory.written = Some(written);
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Err(Stop::Vanished),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(Stop::Vanished),
+            // A conflict may mean that a namesake has taken its place: the next turn sees who it is.
             Err(error) => {
                 tracing::warn!(service = %id, %error, "the Service's status could not be written");
                 Err(Stop::WriteFailed)

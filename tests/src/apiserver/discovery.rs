@@ -1,8 +1,5 @@
 //! What the server tells about what it serves.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use super::kinds::Resource;
@@ -134,29 +131,16 @@ fn insert_names(map: &mut Map<String, Value>, resource: &Resource) {
 
 /// `/api` and `/apis` in one document with all their resources.
 pub(crate) fn aggregated(state: &State, core: bool, api: &str) -> Value {
-    let mut by_group: BTreeMap<usize, (String, Vec<(String, Vec<&Arc<Resource>>)>)> = BTreeMap::new();
-    let mut order: Vec<String> = Vec::new();
-    for resource in state.resources().filter(|r| r.group.is_empty() == core) {
-        let place = order.iter().position(|g| *g == resource.group).unwrap_or_else(|| {
-            order.push(resource.group.clone());
-            order.len() - 1
-        });
-        let (_, versions) = by_group.entry(place).or_insert_with(|| (resource.group.clone(), Vec::new()));
-        match versions.iter_mut().find(|(version, _)| *version == resource.version) {
-            Some((_, all)) => all.push(resource),
-            None => versions.push((resource.version.clone(), vec![resource])),
-        }
-    }
-    let items: Vec<Value> = by_group
-        .into_values()
+    let groups = if core { vec![(String::new(), vec!["v1".to_owned()])] } else { groups(state) };
+    let version = |group: &str, version: String| {
+        let all = state.resources().filter(|r| r.group == group && r.version == version);
+        let resources: Vec<Value> = all.map(|resource| aggregated_resource(resource)).collect();
+        json!({"version": version, "freshness": "Current", "resources": resources})
+    };
+    let items: Vec<Value> = groups
+        .into_iter()
         .map(|(group, versions)| {
-            let versions: Vec<Value> = versions
-                .into_iter()
-                .map(|(version, all)| {
-                    let resources: Vec<Value> = all.into_iter().map(|r| aggregated_resource(r)).collect();
-                    json!({"version": version, "freshness": "Current", "resources": resources})
-                })
-                .collect();
+            let versions: Vec<Value> = versions.into_iter().map(|v| version(&group, v)).collect();
             json!({"metadata": {"name": group, "creationTimestamp": null}, "versions": versions})
         })
         .collect();

@@ -3,9 +3,9 @@
 //! It answers as a real kube-apiserver answers, as far as the suites and kubectl can see; what is known to
 //! differ is listed in the crate's README. The way of a request:
 //!
-//! [`server`] takes connections, [`route`] finds out who asks and for what, [`state`] with [`write`],
-//! [`delete`] and [`list`] does it on the objects in [`store`], by the rules that [`kinds`] has for each kind,
-//! and [`watch`] tells those who want to know.
+//! `server` takes connections, `route` finds out who asks and for what, `state` with `write`,
+//! `delete` and `list` does it on the objects in `store`, by the rules that `kinds` has for each kind,
+//! and `watch` tells those who want to know.
 
 mod auth;
 mod decode;

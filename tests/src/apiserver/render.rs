@@ -50,7 +50,7 @@ impl Shape {
 
 /// The object as the API version of the request shows it.
 pub(crate) fn shown(resource: &Resource, stored: &Value) -> Value {
-    if let Some(converted) = resource.strategy.from_storage(stored) {
+    if let Some(converted) = resource.strategy.show_stored(stored) {
         return converted;
     }
     let mut value = stored.clone();

@@ -145,7 +145,7 @@ impl State {
             return self.apply(resource, patch, force, write);
         }
         let live = live.ok_or_else(|| ApiError::not_found(resource.name(), &write.name))?;
-        let mut new = strategy.from_storage(&live.value).unwrap_or_else(|| live.value.clone());
+        let mut new = strategy.show_stored(&live.value).unwrap_or_else(|| live.value.clone());
         if new["apiVersion"] != resource.api_version().as_str() {
             new["apiVersion"] = resource.api_version().into();
         }

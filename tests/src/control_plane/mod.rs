@@ -127,6 +127,11 @@ impl ControlPlane {
 
     /// A kubeconfig for kubectl and for programs that are run from a test, with all rights.
     pub fn kubeconfig_yaml(&self) -> String {
+        self.kubeconfig_yaml_as(ADMIN_TOKEN)
+    }
+
+    /// The same with the rights of a token.
+    pub fn kubeconfig_yaml_as(&self, token: &str) -> String {
         // kubectl leaves the token out of plain HTTP.
         let server = self.url().replacen("http://", "https://", 1);
         format!(
@@ -135,9 +140,9 @@ impl ControlPlane {
              clusters:\n\
              - name: test\n  cluster:\n    server: {server}\n    insecure-skip-tls-verify: true\n\
              users:\n\
-             - name: admin\n  user:\n    token: {ADMIN_TOKEN}\n\
+             - name: user\n  user:\n    token: {token}\n\
              contexts:\n\
-             - name: test\n  context:\n    cluster: test\n    user: admin\n    namespace: default\n\
+             - name: test\n  context:\n    cluster: test\n    user: user\n    namespace: default\n\
              current-context: test\n"
         )
     }

@@ -33,7 +33,9 @@ async fn show(sandbox: &Sandbox) -> Result<(), SandboxError> {
 
     headline("Every Service gets an address, or is told why not");
     until(&services, "every Service is served or refused", |all| {
-        all.iter().all(|s| condition(s, PROVIDER).is_some_and(|(_, reason, _)| reason == "Ensured" || s.name_any() == "typo"))
+        all.iter().all(|s| {
+            condition(s, PROVIDER).is_some_and(|(_, reason, _)| reason == "Ensured" || s.name_any() == "typo")
+        })
     })
     .await?;
     println!("{}", indented(&table::services(&list(&services).await?)));
@@ -53,8 +55,10 @@ async fn show(sandbox: &Sandbox) -> Result<(), SandboxError> {
     });
     let another = serde_json::from_value(another).map_err(kube::Error::SerdeError)?;
     println!("  {} applied", manifests::apply(client, &another).await?);
-    until(&services, "another is served", |all| all.iter().any(|s| s.name_any() == "another" && !addresses(s).is_empty()))
-        .await?;
+    until(&services, "another is served", |all| {
+        all.iter().any(|s| s.name_any() == "another" && !addresses(s).is_empty())
+    })
+    .await?;
     let all = list(&services).await?;
     println!("{}", indented(&table::services(&all)));
     let reused = all.iter().find(|s| s.name_any() == "another").map(addresses).unwrap_or_default();

@@ -101,7 +101,10 @@ impl Sandbox {
         self.plane.write_kubeconfig(kubeconfig).map_err(file)?;
         let examples = self.examples.display();
         let kubectl = format!("kubectl --kubeconfig {}", kubeconfig.display());
-        println!("The control plane answers at {}, and the controller is at work. In another terminal:", self.plane.url());
+        println!(
+            "The control plane answers at {}, and the controller is at work. In another terminal:",
+            self.plane.url()
+        );
         println!();
         for line in [
             format!("apply -f {examples}"),

@@ -3,6 +3,7 @@
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
 use serde_json::json;
+use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer};
 
 #[tokio::test]
@@ -182,16 +183,19 @@ async fn a_provider_that_holds_nothing_needs_no_finalizer_and_is_told_of_the_del
 
 #[tokio::test]
 async fn a_deletion_that_a_broken_watch_hid_is_found() {
-    let cluster = Cluster::start().await;
+    let cluster = Cluster::with_faults().await;
     let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
-    let Some(double) = cluster.plane.double() else { return running.stop().await };
 
-    double.faults().cut_network();
-    double.delete_behind_every_watch("services", &cluster.namespace, "web");
-    double.faults().restore_network();
+    // No watch gets through until the deletion is history, and then history is forgotten.
+    let watches = Matching::any().verb("watch").resource("services");
+    cluster.faults().fail(watches, Failure::Unavailable, usize::MAX);
+    cluster.faults().close_watches();
+    cluster.delete("web").await;
+    cluster.double().forget_history();
+    cluster.faults().clear();
 
     eventually("the provider has let go", || cloud.is_empty()).await;
     running.stop().await;
@@ -266,5 +270,32 @@ async fn an_orphan_is_only_reported_by_default_and_live_services_are_never_swept
     eventually("it was swept a few times", || cloud.count(Method::List) > swept + 3).await;
 
     assert_eq!(cloud.load_balancers().len(), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_release_of_a_departed_service_is_retried_even_when_every_watch_starts_over() {
+    let cluster = Cluster::with_faults().await;
+    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    cloud.fail(Calls::of(Method::Delete), Point::Before, ErrorClass::Transient);
+    cluster.delete("web").await;
+    eventually("the release has failed", || cloud.count(Method::Delete) >= 1).await;
+
+    let lists =
+        |cluster: &Cluster| cluster.requests().count(|r| r.verb == "list" && r.resource == "services");
+    let before = lists(&cluster);
+    let watches = Matching::any().verb("watch").resource("services");
+    cluster.faults().fail(watches, Failure::Unavailable, usize::MAX);
+    cluster.faults().close_watches();
+    cluster.create("other").await;
+    cluster.double().forget_history();
+    cluster.faults().clear();
+    eventually("the Services are listed anew", || lists(&cluster) > before).await;
+    cloud.heal();
+
+    eventually("it is released", || cloud.load_balancer_of(&cluster.key("web")).is_none()).await;
     running.stop().await;
 }

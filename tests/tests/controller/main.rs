@@ -8,5 +8,6 @@ mod failures;
 mod lifecycle;
 mod nodes;
 mod ownership;
+mod promises;
 mod restarts;
 mod user_mistakes;

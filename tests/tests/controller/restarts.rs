@@ -126,18 +126,17 @@ async fn a_stop_lets_calls_in_flight_finish() {
 #[tokio::test]
 async fn a_service_costs_two_writes_where_the_provider_holds_resources_and_one_where_not() {
     for (holds_resources, writes) in [(true, 2), (false, 1)] {
-        let cluster = Cluster::start().await;
-        let Some(double) = cluster.plane.double() else { return };
+        let cluster = Cluster::with_faults().await;
         let cloud = MemoryCloud::with(Settings { holds_resources, uses_nodes: false, ..Settings::default() });
         let running = cluster.run(cloud.provider());
-        double.requests().clear();
+        cluster.requests().clear();
 
         cluster.create("web").await;
         cluster.until_published("web").await;
         cluster.until_event("web", "EnsuredLoadBalancer").await;
         running.stop().await;
 
-        let log = double.requests().snapshot();
+        let log = cluster.requests().snapshot();
         let patches = log.iter().filter(|r| r.verb == "patch" && r.resource == "services").count();
         let events = log.iter().filter(|r| r.verb == "create" && r.resource == "events").count();
         assert_eq!((patches, events), (writes, 1), "holds_resources: {holds_resources}");
@@ -146,19 +145,18 @@ async fn a_service_costs_two_writes_where_the_provider_holds_resources_and_one_w
 
 #[tokio::test]
 async fn weakness_21_a_deletion_costs_one_write() {
-    let cluster = Cluster::start().await;
-    let Some(double) = cluster.plane.double() else { return };
+    let cluster = Cluster::with_faults().await;
     let cloud = MemoryCloud::new();
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
-    double.requests().clear();
+    cluster.requests().clear();
 
     cluster.delete("web").await;
     cluster.until_gone("web").await;
     running.stop().await;
 
-    let log = double.requests().snapshot();
+    let log = cluster.requests().snapshot();
     let patches = log.iter().filter(|r| r.verb == "patch" && r.resource == "services").count();
     assert_eq!(patches, 1);
 }

@@ -45,7 +45,7 @@ async fn a_mistake_in_a_service_that_serves_changes_nothing_but_the_condition() 
     assert_eq!(addresses(&service), shown);
     assert_eq!(cloud.load_balancer_of(&cluster.key("web")), Some(before));
     let firewall = cloud.firewalls().into_values().next().expect("it is still guarded");
-    assert!(matches!(firewall.sources, SourceRanges::Only(_)), "it was opened wider");
+    assert!(matches!(firewall.lets_through, SourceRanges::Only(_)), "it was opened wider");
 
     // It still follows the nodes, as it was when it had no mistake.
     cluster.add_node("n2").await;

@@ -173,7 +173,7 @@ fn follow<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
         }
         let mut end = rest.find(['.', '[']).unwrap_or(rest.len());
         // A dot after a backslash belongs to the key.
-        while end > 0 && rest[..end].ends_with('\\') {
+        while end < rest.len() && rest[..end].ends_with('\\') {
             end = rest[end + 1..].find(['.', '[']).map_or(rest.len(), |next| end + 1 + next);
         }
         here = here.get(rest[..end].replace("\\.", "."))?;

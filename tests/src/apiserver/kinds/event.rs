@@ -105,7 +105,7 @@ impl Strategy for Events {
         sent
     }
 
-    fn from_storage(&self, stored: &Value) -> Option<Value> {
+    fn show_stored(&self, stored: &Value) -> Option<Value> {
         let mut shown = stored.clone();
         let map = as_map(&mut shown);
         for (to, from) in RENAMED {

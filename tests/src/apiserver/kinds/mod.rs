@@ -43,7 +43,7 @@ pub(crate) trait Strategy: Send + Sync {
     }
 
     /// The object as this API version shows it; `None` where that is the stored form.
-    fn from_storage(&self, _stored: &Value) -> Option<Value> {
+    fn show_stored(&self, _stored: &Value) -> Option<Value> {
         None
     }
 

@@ -111,7 +111,8 @@ fn check(value: &Value, schema: &Value, path: &str, errors: &mut Vec<FieldError>
         }
     } else if let Some(wanted) = schema["type"].as_str().filter(|w| !w.is_empty()) {
         let fits = wanted == found || (wanted == "number" && found == "integer");
-        if !fits && !(found == "null" && flag(schema, "nullable")) {
+        let is_null = found == "null" && flag(schema, "nullable");
+        if !fits && !is_null {
             errors.push(FieldError::type_invalid(path, found, wanted, path));
             return;
         }

@@ -52,10 +52,10 @@ pub(crate) fn apply(
 
     let place = entries.iter().position(|entry| entry.is_of(manager, true));
     let mut dropped = place.map(|i| entries[i].fields.clone()).unwrap_or_default();
-    dropped.subtract(&wanted);
+    dropped.subtract_with_holders(&wanted);
     for (i, entry) in entries.iter().enumerate() {
         if Some(i) != place {
-            dropped.subtract(&entry.fields);
+            dropped.subtract_with_holders(&entry.fields);
         }
     }
     dropped.remove_from(&mut merged, rules);

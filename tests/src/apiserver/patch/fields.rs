@@ -85,6 +85,17 @@ impl FieldSet {
         self.children.retain(|_, set| !set.is_empty());
     }
 
+    /// Takes out the fields of `other`, and those that hold some of them: who has a port has the list of ports.
+    pub(crate) fn subtract_with_holders(&mut self, other: &Self) {
+        self.member &= other.is_empty();
+        for (key, set) in &other.children {
+            if let Some(mine) = self.children.get_mut(key) {
+                mine.subtract_with_holders(set);
+            }
+        }
+        self.children.retain(|_, set| !set.is_empty());
+    }
+
     pub(crate) fn intersection(&self, other: &Self) -> Self {
         let both = self.children.iter().filter_map(|(key, set)| {
             let shared = set.intersection(other.children.get(key)?);

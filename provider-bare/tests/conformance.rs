@@ -1,0 +1,58 @@
+//! The contract of a provider, clause by clause.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use cloud_provider::CloudLoadBalancer;
+use cloud_provider::testing::Harness;
+use cloud_provider::testing::conformance::conformance;
+use provider_bare::crd::IPAddressPoolSpec;
+use provider_bare::pool::Definition;
+use provider_bare::{BareConfig, BareProvider, PoolSource};
+
+/// A pool, and whoever hands out its addresses at the time. Nothing is held outside, so what the last process
+/// lists is all there is.
+struct Bare {
+    pools: Vec<Definition>,
+    last: Mutex<Option<Arc<BareProvider>>>,
+}
+
+impl Bare {
+    fn new(addresses: &[&str]) -> Self {
+        let pool = Definition {
+            namespace: "metallb-system".into(),
+            name: "conformance".into(),
+            created: None,
+            spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),
+        };
+        Bare { pools: vec![pool], last: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Harness for Bare {
+    async fn start(&self) -> Arc<dyn CloudLoadBalancer> {
+        let config = BareConfig { pools: PoolSource::Static(self.pools.clone()), ..BareConfig::default() };
+        let provider = Arc::new(BareProvider::new(config, None).expect("no client is needed"));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(provider.clone());
+        provider
+    }
+
+    async fn leftovers(&self) -> Vec<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(provider) = last else { return Vec::new() };
+        let owned = provider.list().await.expect("memory can always be listed");
+        owned.into_iter().map(|owned| format!("{} of {}", owned.resource, owned.service)).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_contract_is_kept() {
+    conformance(&Bare::new(&["192.168.10.0/24"])).await;
+}
+
+/// With just enough for the clauses that have two Services, so that nothing may leak.
+#[tokio::test]
+async fn the_contract_is_kept_by_a_pool_that_is_nearly_empty() {
+    conformance(&Bare::new(&["192.168.10.0/30"])).await;
+}

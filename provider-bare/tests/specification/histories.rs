@@ -1,0 +1,489 @@
+//! Random histories of Services and pools. Whatever happens in whatever order, the invariants hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use cloud_provider::testing::a_service_named;
+use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView, TrafficPolicy};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use provider_bare::BareConfig;
+use provider_bare::crd::ServiceAllocation;
+use provider_bare::plan::RemovedAddress;
+use provider_bare::pool::{Definition, Pool};
+use provider_bare::pools::Pools;
+
+use crate::support::{Cluster, PoolWords, V4, V6, pool};
+
+/// What a Service asks for; small numbers pick from short lists, so that Services get into each other's way.
+#[derive(Clone)]
+struct Wish {
+    families: u8,
+    namespace: bool,
+    key: bool,
+    port: bool,
+    local: bool,
+    asks: u8,
+}
+
+/// Short, so that a history can be read at a glance.
+impl fmt::Debug for Wish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Wish { families, namespace, key, port, local, asks } = self;
+        write!(f, "families {families} namespace {namespace} key {key} port {port} local {local} asks {asks}")
+    }
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    (0..6u8, any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2), 0..12u8).prop_map(
+        |(families, namespace, key, port, local, asks)| Wish { families, namespace, key, port, local, asks },
+    )
+}
+
+impl Wish {
+    fn service(&self, slot: usize, generation: usize) -> ServiceView {
+        let namespace = if self.namespace { "a" } else { "b" };
+        let builder = a_service_named(namespace, &format!("s{slot}"))
+            .uid(&format!("{slot}-{generation}"))
+            .created(i64::try_from(generation % 3).unwrap())
+            .ports([if self.port { 80 } else { 443 }]);
+        let builder = match self.families {
+            0 | 1 => builder.families(V4),
+            2 => builder.families(V6),
+            3 => builder.families(V4).family_policy(FamilyPolicy::PreferDualStack),
+            4 => builder.dual_stack().family_policy(FamilyPolicy::PreferDualStack),
+            _ => builder.dual_stack(),
+        };
+        let builder = if self.key { builder.annotation("metallb.io/allow-shared-ip", "k") } else { builder };
+        let builder = if self.local { builder.local_traffic() } else { builder };
+        match self.asks {
+            0 => builder.annotation("metallb.io/loadBalancerIPs", "10.0.0.1"),
+            1 => builder.annotation("metallb.io/loadBalancerIPs", "10.0.0.4,fc00::1"),
+            2 => builder.annotation("metallb.io/loadBalancerIPs", "garbage"),
+            3 => builder.annotation("metallb.io/address-pool", "p1"),
+            4 => builder.annotation("metallb.io/address-pool", "p2"),
+            _ => builder,
+        }
+        .build()
+    }
+}
+
+/// What pools there are: which version of each of three.
+#[derive(Clone, Copy, Debug)]
+struct Versions(u8, u8, u8);
+
+fn pools() -> impl Strategy<Value = Versions> {
+    (0..6u8, 0..6u8, 0..5u8).prop_map(|(first, second, third)| Versions(first, second, third))
+}
+
+impl Versions {
+    fn definitions(self) -> Vec<Definition> {
+        let first = match self.0 {
+            0 => None,
+            1 => Some(pool("p1", &["10.0.0.0/31"])),
+            2 => Some(pool("p1", &["10.0.0.0/30"])),
+            3 => Some(pool("p1", &["10.0.0.2-10.0.0.3", "fc00::/127"])),
+            4 => Some(pool("p1", &["10.0.0.0/30"]).without_buggy()),
+            _ => Some(pool("p1", &["10.0.0.3-10.0.0.0"])),
+        };
+        let second = match self.1 {
+            0 => None,
+            1 => Some(pool("p2", &["10.0.0.4/31", "fc00::2/127"])),
+            2 => Some(pool("p2", &["10.0.0.4/31"]).for_namespace("a", 1)),
+            3 => Some(pool("p2", &["10.0.0.4/30"]).by_request_only()),
+            4 => Some(pool("p2", &["10.0.0.3-10.0.0.5"])),
+            _ => Some(pool("p2", &["fc00::/126"])),
+        };
+        let third = match self.2 {
+            0 | 1 => None,
+            2 => Some(pool("p3", &["10.0.0.6/32"])),
+            3 => Some(pool("p3", &["10.0.0.6/32", "fc00::8/128"]).for_namespace("b", 2)),
+            _ => Some(pool("p3", &["10.0.0.6/32"]).allocation(ServiceAllocation {
+                service_selectors: Some(vec![
+                    k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector {
+                        match_labels: Some([("app".to_owned(), "s1".to_owned())].into()),
+                        ..Default::default()
+                    },
+                ]),
+                ..Default::default()
+            })),
+        };
+        first.into_iter().chain(second).chain(third).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// A Service is made, or changes what it asks for.
+    Apply(usize, Wish),
+    /// A Service goes.
+    Delete(usize),
+    /// A Service goes and comes again under its name.
+    Recreate(usize, Wish),
+    /// Pools change.
+    Pools(Versions),
+    /// The next so many writes to statuses fail.
+    LoseWrites(usize),
+    /// Somebody clears a status.
+    Clear(usize),
+    /// The controller does some of its work, in an order of its own.
+    Work(Vec<usize>),
+    /// The controller does all of its work.
+    Settle,
+    /// A new process.
+    Restart,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let slot = 0..5usize;
+    prop_oneof![
+        5 => (slot.clone(), wish()).prop_map(|(slot, wish)| Event::Apply(slot, wish)),
+        2 => slot.clone().prop_map(Event::Delete),
+        1 => (slot.clone(), wish()).prop_map(|(slot, wish)| Event::Recreate(slot, wish)),
+        2 => pools().prop_map(Event::Pools),
+        1 => (1..3usize).prop_map(Event::LoseWrites),
+        1 => slot.clone().prop_map(Event::Clear),
+        3 => vec(slot, 1..4).prop_map(Event::Work),
+        2 => Just(Event::Settle),
+        3 => Just(Event::Restart),
+    ]
+}
+
+/// A cluster, and what the invariants need to know of its past.
+struct History {
+    cluster: Cluster,
+    keeps_removed: bool,
+    slots: BTreeMap<usize, ServiceKey>,
+    generation: usize,
+    lose: usize,
+    /// Services that changed since the controller last saw to them.
+    stale: BTreeSet<ServiceKey>,
+}
+
+impl History {
+    fn new(removed_address: RemovedAddress, pools: Vec<Definition>) -> Self {
+        let config = BareConfig { removed_address, ..BareConfig::default() };
+        History {
+            cluster: Cluster::with(config, pools),
+            keeps_removed: removed_address == RemovedAddress::Keep,
+            slots: BTreeMap::new(),
+            generation: 0,
+            lose: 0,
+            stale: BTreeSet::new(),
+        }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Apply(slot, wish) => {
+                let generation = match self.slots.get(slot).and_then(|key| self.cluster.services.get(key)) {
+                    Some(before) => before.id.uid.split('-').nth(1).unwrap().parse().unwrap(),
+                    None => self.next_generation(),
+                };
+                let service = wish.service(*slot, generation);
+                if self.slots.get(slot).is_some_and(|key| *key != service.id.key) {
+                    // A namespace cannot change: it is another Service.
+                    self.delete(*slot);
+                }
+                self.put(*slot, service);
+            }
+            Event::Delete(slot) => self.delete(*slot),
+            Event::Recreate(slot, wish) => {
+                self.delete(*slot);
+                let generation = self.next_generation();
+                self.put(*slot, wish.service(*slot, generation));
+            }
+            Event::Pools(pools) => {
+                self.cluster.set_pools(pools.definitions());
+            }
+            Event::LoseWrites(count) => self.lose = *count,
+            Event::Clear(slot) => {
+                if let Some(service) = self.slots.get(slot).and_then(|key| self.cluster.services.get_mut(key))
+                {
+                    service.published.clear();
+                    self.stale.insert(service.id.key.clone());
+                }
+            }
+            Event::Work(slots) => {
+                for key in slots.iter().filter_map(|slot| self.slots.get(slot)).cloned().collect::<Vec<_>>() {
+                    self.reconcile(&key);
+                }
+            }
+            Event::Settle => self.settle(),
+            Event::Restart => {
+                // A new process finds what a user's change made double, and it may be the other's turn to move.
+                let doubled: Vec<ServiceKey> =
+                    self.doubled().flat_map(|(a, b, _)| [a.id.key.clone(), b.id.key.clone()]).collect();
+                self.stale.extend(doubled);
+                self.cluster.restart();
+            }
+        }
+    }
+
+    fn next_generation(&mut self) -> usize {
+        self.generation += 1;
+        self.generation
+    }
+
+    fn put(&mut self, slot: usize, service: ServiceView) {
+        let key = self.cluster.put(service);
+        self.stale.insert(key.clone());
+        self.slots.insert(slot, key);
+    }
+
+    fn delete(&mut self, slot: usize) {
+        if let Some(key) = self.slots.remove(&slot) {
+            self.cluster.delete_key(&key);
+            self.stale.remove(&key);
+        }
+    }
+
+    fn reconcile(&mut self, key: &ServiceKey) {
+        if self.lose > 0 {
+            self.lose -= 1;
+            let _ = self.cluster.ensure(key);
+            return;
+        }
+        let _ = self.cluster.reconcile(key);
+        self.stale.remove(key);
+    }
+
+    fn settle(&mut self) {
+        self.lose = 0;
+        self.cluster.settle();
+        self.stale.clear();
+    }
+
+    fn services(&self) -> impl Iterator<Item = &ServiceView> {
+        self.cluster.services.values()
+    }
+
+    /// No address is shown by two that do not share, unless a change of one of them is still to be looked at.
+    fn no_address_is_doubled(&self) {
+        for (a, b, ip) in self.doubled() {
+            let stale = self.stale.contains(&a.id.key) || self.stale.contains(&b.id.key);
+            // Who asks for what cannot be keeps what it had, even if it would not get it again.
+            let kept = is_mistaken(a) || is_mistaken(b);
+            assert!(stale || kept, "{} and {} both show {ip}", a.id, b.id);
+        }
+    }
+
+    /// Pairs of Services that show the same address and do not share.
+    fn doubled(&self) -> impl Iterator<Item = (&ServiceView, &ServiceView, IpAddr)> {
+        let pairs = self.services().flat_map(|a| self.services().map(move |b| (a, b)));
+        pairs.filter(|(a, b)| a.id < b.id && !may_share(a, b)).filter_map(|(a, b)| {
+            let both = a.published_ips().find(|ip| b.published_ips().any(|other| other == *ip))?;
+            Some((a, b, both))
+        })
+    }
+
+    /// Only when all is at rest.
+    fn nobody_waits_in_vain(&self) {
+        let world = Oracle::new(self);
+        for service in self.services() {
+            world.check_not_in_vain(service);
+        }
+    }
+
+    /// Only when all is at rest.
+    fn counters_agree_with_a_recount(&self) {
+        let statuses = self.cluster.provider.pool_statuses();
+        let shown: BTreeSet<IpAddr> = self.services().flat_map(ServiceView::published_ips).collect();
+        for pool in self.cluster.provider.pools().iter() {
+            let used = |family: IpFamily| {
+                let used = shown.iter().filter(|ip| IpFamily::of(**ip) == family);
+                used.filter(|ip| pool.ranges.iter().any(|range| range.contains(**ip))).count()
+            };
+            let status = statuses[&pool.name];
+            let counted = (used(IpFamily::V4).try_into().unwrap(), used(IpFamily::V6).try_into().unwrap());
+            assert_eq!((status.assigned_ipv4, status.assigned_ipv6), counted, "pool {}", pool.name);
+        }
+    }
+}
+
+fn may_share(a: &ServiceView, b: &ServiceView) -> bool {
+    let key = |s: &ServiceView| s.annotations.get("metallb.io/allow-shared-ip").cloned();
+    let backend = |s: &ServiceView| (s.traffic_policy == TrafficPolicy::Local).then(|| s.selector.clone());
+    key(a).is_some()
+        && key(a) == key(b)
+        && a.id.key.namespace == b.id.key.namespace
+        && backend(a) == backend(b)
+        && a.ports[0].port != b.ports[0].port
+}
+
+/// The same rules, told once more in the plainest way: every address of every pool is looked at.
+struct Oracle<'a> {
+    history: &'a History,
+    pools: Pools,
+}
+
+impl<'a> Oracle<'a> {
+    fn new(history: &'a History) -> Self {
+        Oracle { history, pools: history.cluster.provider.pools() }
+    }
+
+    fn provider_of(&self, service: &ServiceView, ip: IpAddr) -> Option<&Pool> {
+        let pool = self.pools.iter().find(|pool| pool.ranges.iter().any(|range| range.contains(ip)))?;
+        let buggy = matches!(ip, IpAddr::V4(ip) if [0, 255].contains(&ip.octets()[3]));
+        let serves = pool.allocation.as_ref().is_none_or(|allocation| {
+            allocation.allows_namespace(&service.id.key.namespace, None)
+                && allocation.allows_service(&service.labels)
+        });
+        (serves && !(buggy && pool.avoid_buggy)).then_some(pool)
+    }
+
+    fn in_the_way(&self, service: &ServiceView, ip: IpAddr) -> bool {
+        let others = self.history.services().filter(|other| other.id != service.id);
+        let mut showing = others.filter(|other| other.published_ips().any(|shown| shown == ip));
+        // Who asks for what cannot be goes on sharing as before.
+        let has = service.published_ips().any(|shown| shown == ip);
+        showing.any(|other| !may_share(service, other) && !(has && is_mistaken(other)))
+    }
+
+    /// Whether what a Service shows is what it may show, as far as pools and others are concerned.
+    fn is_right(&self, service: &ServiceView, ip: IpAddr) -> bool {
+        let asked = service.annotations.get("metallb.io/loadBalancerIPs");
+        let pool = service.annotations.get("metallb.io/address-pool");
+        self.provider_of(service, ip).is_some_and(|owner| pool.is_none_or(|name| *name == owner.name))
+            && asked.is_none_or(|asked| asked.split(',').any(|text| text.parse() == Ok(ip)))
+            && families(service).contains(&IpFamily::of(ip))
+            && !self.in_the_way(service, ip)
+    }
+
+    fn candidates(&self, service: &ServiceView, family: IpFamily) -> bool {
+        let shown: Vec<&Pool> =
+            service.published_ips().filter_map(|ip| self.provider_of(service, ip)).collect();
+        let by_pool = service.annotations.contains_key("metallb.io/address-pool");
+        self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
+            let owner = self.provider_of(service, ip);
+            owner.is_some_and(|pool| by_pool || pool.auto_assign || shown.contains(&pool))
+                && self.is_right(service, ip)
+        })
+    }
+
+    fn all_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = (0..8).map(|last| IpAddr::from([10, 0, 0, last]));
+        v4.chain((0..9).map(|last| IpAddr::from([0xfc00, 0, 0, 0, 0, 0, 0, last])))
+    }
+
+    fn check_not_in_vain(&self, service: &ServiceView) {
+        if let Some(asked) = service.annotations.get("metallb.io/loadBalancerIPs") {
+            let Some(asked) = addresses(asked) else { return };
+            let could = !is_mistaken(service) && asked.iter().all(|ip| self.is_right(service, *ip));
+            let has = asked.iter().all(|ip| service.published_ips().any(|shown| shown == *ip));
+            assert!(has || !could, "{} asks for {asked:?} in vain", service.id);
+            return;
+        }
+        let lacking: Vec<IpFamily> = families(service)
+            .into_iter()
+            .filter(|family| {
+                !service.published_ips().any(|ip| IpFamily::of(ip) == *family && self.is_right(service, ip))
+            })
+            .collect();
+        // With a pool that cannot be read, or if the operator wants it so, what no pool provides is kept as it is.
+        let keeps = |family: &IpFamily| service.published_ips().any(|ip| IpFamily::of(ip) == *family);
+        let broken = self.pools.broken().next().is_some() || self.history.keeps_removed;
+        let lacking: Vec<IpFamily> =
+            lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
+        let all = service.family_policy == FamilyPolicy::RequireDualStack
+            || service.annotations.contains_key("metallb.io/address-pool");
+        let has = |family: &IpFamily| self.candidates(service, *family);
+        let in_vain =
+            if all { !lacking.is_empty() && lacking.iter().all(has) } else { lacking.iter().any(has) };
+        assert!(!in_vain, "{} lacks {lacking:?} in vain", service.id);
+    }
+}
+
+fn addresses(written: &str) -> Option<Vec<IpAddr>> {
+    written.split(',').map(|text| text.parse().ok()).collect()
+}
+
+/// Whether it asks for what no address can be, whatever the pools.
+fn is_mistaken(service: &ServiceView) -> bool {
+    let Some(asked) = service.annotations.get("metallb.io/loadBalancerIPs") else { return false };
+    let Some(asked) = addresses(asked) else { return true };
+    let named: BTreeSet<IpFamily> = asked.iter().map(|ip| IpFamily::of(*ip)).collect();
+    let wanted = families(service);
+    let prefers = service.family_policy == FamilyPolicy::PreferDualStack;
+    !named.is_subset(&wanted) || (named.len() < wanted.len() && !prefers)
+}
+
+fn families(service: &ServiceView) -> BTreeSet<IpFamily> {
+    service.cluster_families().into_iter().collect()
+}
+
+/// What every Service shows that it may go on showing.
+fn rightly_shown(history: &History) -> Vec<(ServiceKey, IpAddr)> {
+    let oracle = Oracle::new(history);
+    let shown = history.services().flat_map(|s| s.published_ips().map(move |ip| (s, ip)));
+    shown.filter(|(s, ip)| oracle.is_right(s, *ip)).map(|(s, ip)| (s.id.key.clone(), ip)).collect()
+}
+
+fn still_shown(history: &History, before: Vec<(ServiceKey, IpAddr)>) {
+    for (key, ip) in before {
+        let service = &history.cluster.services[&key];
+        assert!(service.published_ips().any(|shown| shown == ip), "{key} lost {ip}");
+    }
+}
+
+fn run(removed: RemovedAddress, pools: Versions, events: Vec<Event>) {
+    let mut history = History::new(removed, pools.definitions());
+    for event in &events {
+        history.happen(event);
+        history.no_address_is_doubled();
+        if matches!(event, Event::Settle) {
+            history.nobody_waits_in_vain();
+            history.counters_agree_with_a_recount();
+        }
+    }
+    // Whatever is shown and may be shown survives: a restart, and all that is still to be done. (May be shown by
+    // the pools as the new process finds them: it has no last good version of those with mistakes.)
+    history.cluster.restart();
+    let before = rightly_shown(&history);
+    history.settle();
+    still_shown(&history, before);
+    history.no_address_is_doubled();
+    history.nobody_waits_in_vain();
+    history.counters_agree_with_a_recount();
+    // And at rest, a restart changes nothing at all.
+    let at_rest = history.cluster.services.clone();
+    history.cluster.restart();
+    history.settle();
+    assert_eq!(history.cluster.services, at_rest, "a restart at rest changed something");
+}
+
+fn policy() -> impl Strategy<Value = RemovedAddress> {
+    prop_oneof![
+        2 => Just(RemovedAddress::Move),
+        1 => Just(RemovedAddress::Keep),
+        1 => Just(RemovedAddress::Release),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn short_histories_keep_the_invariants(pools in pools(), events in vec(event(), 1..10)) {
+        run(RemovedAddress::Move, pools, events);
+    }
+
+    #[test]
+    fn whatever_becomes_of_removed_addresses_short_histories_keep_the_invariants(
+        policy in policy(),
+        pools in pools(),
+        events in vec(event(), 1..10),
+    ) {
+        run(policy, pools, events);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_histories_keep_the_invariants(policy in policy(), pools in pools(), events in vec(event(), 1..80)) {
+        run(policy, pools, events);
+    }
+}

@@ -1,0 +1,11 @@
+//! What the provider promises, one sentence per test.
+
+mod assignment;
+mod bad_input;
+mod histories;
+mod pools;
+mod rules;
+mod samples;
+mod services;
+mod support;
+mod waiting;

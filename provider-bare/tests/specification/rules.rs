@@ -1,0 +1,567 @@
+//! The rules that keep a published address where it is: start, restart, order, lost writes, pools that change.
+
+use cloud_provider::testing::{ServiceBuilder, a_service_named, nodes, request};
+use cloud_provider::{ClassRule, CloudLoadBalancer, Error, FamilyPolicy, NoteKind, Outcome, ServiceKey};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use provider_bare::crd::ServiceAllocation;
+use provider_bare::plan::RemovedAddress;
+use provider_bare::{BareConfig, BareProvider, PoolSource};
+
+use crate::support::{BOTH, Cluster, PoolWords, entry, notes, now, pool, service};
+
+const IPS: &str = "metallb.io/loadBalancerIPs";
+const SHARE: &str = "metallb.io/allow-shared-ip";
+
+fn prefer(name: &str) -> ServiceBuilder {
+    service(name).families(BOTH).family_policy(FamilyPolicy::PreferDualStack)
+}
+
+/// Rule 1.
+#[test]
+fn with_invalid_or_absent_pools_at_the_start_nothing_changes() {
+    for pools in [vec![], vec![pool("p", &["1.2.3.9-1.2.3.0"])]] {
+        let mut cluster = Cluster::new(pools);
+        cluster.put(service("s1").published_ips(["1.2.3.4"]));
+        cluster.put(service("s2").published([cloud_provider::Ingress::hostname("by.somebody.else")]));
+        cluster.restart();
+        let before = cluster.services.clone();
+        cluster.settle();
+        assert_eq!(cluster.services, before);
+        // And what is published is known to be taken when a pool comes.
+        cluster.set_pools([pool("p", &["1.2.3.4/31"])]);
+        cluster.follow_wakeups();
+        assert_eq!((cluster.ips("s1"), cluster.ips("s2")), (vec!["1.2.3.4".into()], vec!["1.2.3.5".into()]));
+    }
+}
+
+/// Rule 2, and the cascade of moves that a rebuild in one phase leads to.
+#[test]
+fn after_a_restart_every_published_address_is_taken_before_anybody_gets_one() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.0/29"])]);
+    for i in 0..4 {
+        cluster.serve(service(&format!("s{i}")));
+    }
+    // While nobody looks, the pool loses its first address, and a new, older Service comes.
+    cluster.put(service("new").created(1));
+    cluster.set_pools([pool("p", &["1.2.3.1-1.2.3.7"])]);
+    cluster.restart();
+    cluster.settle();
+    let given: Vec<String> = (0..4).flat_map(|i| cluster.ips(&format!("s{i}"))).collect();
+    assert_eq!(given, ["1.2.3.4", "1.2.3.1", "1.2.3.2", "1.2.3.3"], "only the one that must moves");
+    assert_eq!(cluster.ips("new"), ["1.2.3.5"], "who must move comes before who has nothing");
+}
+
+/// Rule 2: additional families are no reason to take what is somebody's.
+#[test]
+fn a_second_family_is_not_taken_from_a_service_that_has_it() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31", "1000::4/128"])]);
+    cluster.put(prefer("a").created(1).published_ips(["1.2.3.4"]));
+    cluster.put(service("b").created(2).families(crate::support::V6).published_ips(["1000::4"]));
+    cluster.restart();
+    cluster.settle();
+    assert_eq!((cluster.ips("a"), cluster.ips("b")), (vec!["1.2.3.4".into()], vec!["1000::4".into()]));
+}
+
+/// Rule 2: the order in which those are served who need something.
+#[test]
+fn after_a_restart_explicit_requests_come_first_then_the_evicted_then_families_then_age() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4-1.2.3.7", "1000::4/127"])]);
+    cluster.put(service("explicit").created(9).annotation(IPS, "1.2.3.4"));
+    cluster.put(service("evicted").created(8).published_ips(["9.9.9.9"]));
+    cluster.put(prefer("additional").created(7).published_ips(["1.2.3.7"]));
+    cluster.put(service("young").created(2));
+    cluster.put(service("old").created(1).families(crate::support::V6));
+    cluster.restart();
+    cluster.settle();
+    let ips = |name: &str| cluster.ips(name).join(",");
+    assert_eq!(ips("explicit"), "1.2.3.4");
+    assert_eq!(ips("evicted"), "1.2.3.5");
+    assert_eq!(ips("additional"), "1.2.3.7,1000::4");
+    assert_eq!(ips("young"), "1.2.3.6");
+    assert_eq!(ips("old"), "1000::5");
+}
+
+/// Rule 2.
+#[test]
+fn of_two_with_the_same_address_the_one_that_asks_for_it_keeps_it_else_the_oldest() {
+    let table = [(None, "old"), (Some("young"), "young"), (Some("old"), "old")];
+    for (asking, keeps) in table {
+        let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+        for (name, created) in [("young", 2), ("old", 1)] {
+            let builder = service(name).created(created).published_ips(["1.2.3.4"]);
+            let asks = asking == Some(name);
+            cluster.put(if asks { builder.annotation(IPS, "1.2.3.4") } else { builder });
+        }
+        cluster.restart();
+        let loser = if keeps == "old" { "young" } else { "old" };
+        let outcome = cluster.reconcile(&ServiceKey::new("default", loser));
+        assert_eq!(notes(&outcome)[0].reason, "IPAllocated", "the loser is told");
+        cluster.settle();
+        assert_eq!(
+            (cluster.ips(keeps), cluster.ips(loser)),
+            (vec!["1.2.3.4".into()], vec!["1.2.3.5".into()])
+        );
+    }
+}
+
+#[test]
+fn of_two_with_the_same_address_the_loser_loses_it_even_if_there_is_no_other() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/32"])]);
+    cluster.put(service("old").created(1).published_ips(["1.2.3.4"]));
+    cluster.put(service("young").created(2).published_ips(["1.2.3.4"]));
+    cluster.restart();
+    cluster.settle();
+    assert_eq!((cluster.ips("old"), cluster.ips("young")), (vec!["1.2.3.4".to_owned()], vec![]));
+}
+
+#[test]
+fn of_two_that_both_ask_for_one_address_the_loser_is_cleared_and_told_why() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    for (name, created) in [("old", 1), ("young", 2)] {
+        cluster.put(service(name).created(created).annotation(IPS, "1.2.3.4").published_ips(["1.2.3.4"]));
+    }
+    cluster.restart();
+    let outcome = cluster.reconcile(&ServiceKey::new("default", "young"));
+    let Ok(Outcome::Pending(pending)) = outcome else { panic!("{outcome:?}") };
+    assert!(pending.notes.iter().any(|note| note.kind == NoteKind::Warning), "{pending:?}");
+    assert!(pending.why.contains("in use by default/old"), "{}", pending.why);
+    assert_eq!((cluster.ips("old"), cluster.ips("young")), (vec!["1.2.3.4".to_owned()], vec![]));
+}
+
+/// Rule 3.
+#[test]
+fn an_address_in_any_status_is_given_to_nobody_else() {
+    let ours = ClassRule::Unset;
+    let config = || BareConfig { class: ours.clone(), ..BareConfig::default() };
+    let mut cluster = Cluster::with(config(), [pool("p", &["1.2.3.4/30"])]);
+    cluster.put(service("theirs").class("somebody.else/lb").published_ips(["1.2.3.4"]));
+    cluster.put(service("mistaken").annotation(IPS, "garbage").published_ips(["1.2.3.5"]));
+    cluster.put(
+        service("unreadable").mistake(cloud_provider::Mistake::new("f", "v", "p")).published_ips(["1.2.3.6"]),
+    );
+    cluster.restart();
+    assert_eq!(cluster.serve(service("new")), ["1.2.3.7"]);
+    // Until the Service is gone: also the one that is not ours.
+    cluster.wait(service("newer"));
+    cluster.delete("theirs");
+    assert_eq!(cluster.ips("newer"), ["1.2.3.4"]);
+}
+
+/// Rule 4.
+#[test]
+fn memory_knows_better_than_an_older_status() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/30"])]);
+    cluster.serve(service("first"));
+    let key = cluster.put(service("s"));
+    let answer = cluster.ensure(&key).unwrap();
+    // The write is on its way; a lower address becomes free; the cache still shows the Service without any.
+    cluster.delete("first");
+    assert_eq!(cluster.ensure(&key).unwrap(), answer);
+}
+
+/// Rule 4.
+#[test]
+fn a_status_that_somebody_cleared_gets_the_same_address_again() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/30"])]);
+    cluster.serve(service("first"));
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.5"]);
+    cluster.delete("first");
+    let key = ServiceKey::new("default", "s");
+    cluster.services.get_mut(&key).unwrap().published.clear();
+    cluster.reconcile(&key).unwrap();
+    assert_eq!(cluster.ips("s"), ["1.2.3.5"]);
+}
+
+/// Rule 4.
+#[test]
+fn a_write_that_fails_keeps_the_reservation() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    let key = cluster.put(service("s"));
+    let lost = cluster.ensure(&key).unwrap();
+    assert_eq!(cluster.serve(service("other")), ["1.2.3.5"]);
+    assert_eq!(cluster.ensure(&key).unwrap(), lost);
+}
+
+/// Rule 4: whose new address could not be written is still reached at the old one.
+#[test]
+fn an_address_that_a_status_may_still_show_is_given_to_nobody() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    cluster.serve(service("s").annotation(IPS, "1.2.3.4"));
+    let key = cluster.put(service("s").annotation(IPS, "1.2.3.5"));
+    let _lost = cluster.ensure(&key);
+    let message = cluster.refuse(service("t").annotation(IPS, "1.2.3.4"));
+    assert!(message.contains("still shown in the status of default/s"), "{message}");
+    cluster.reconcile(&key).unwrap();
+    cluster.settle();
+    assert_eq!((cluster.ips("s"), cluster.ips("t")), (vec!["1.2.3.5".into()], vec!["1.2.3.4".into()]));
+}
+
+/// Rule 5.
+#[test]
+fn a_namesake_inherits_nothing() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/30"])]);
+    cluster.serve(service("first"));
+    cluster.serve(service("s").uid("one"));
+    cluster.delete("first");
+    cluster.services.remove(&ServiceKey::new("default", "s"));
+    assert_eq!(cluster.serve(service("s").uid("two")), ["1.2.3.4"], "the other's is still the other's");
+    now(cluster.provider.delete(&cloud_provider::ServiceId::new("default", "s", "one"))).unwrap();
+    assert_eq!(cluster.counters("p").assigned_ipv4, 1);
+}
+
+/// Rule 5.
+#[test]
+fn a_class_that_is_not_ours_does_not_hide_what_we_hold() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/32"])]);
+    cluster.serve(service("s"));
+    cluster.wait(service("t"));
+    let key = cluster.put(service("s").class("somebody.else/lb"));
+    let view = &cluster.services[&key];
+    assert!(!cluster.provider.claims(view));
+    assert_eq!(now(cluster.provider.list()).unwrap().len(), 1);
+    now(cluster.provider.delete(&view.id.clone())).unwrap();
+    cluster.follow_wakeups();
+    assert_eq!(cluster.ips("t"), ["1.2.3.4"]);
+}
+
+/// Rule 6.
+#[test]
+fn zero_pools_never_wipe_a_status() {
+    for removed_address in [RemovedAddress::Move, RemovedAddress::Keep, RemovedAddress::Release] {
+        let config = BareConfig { removed_address, ..BareConfig::default() };
+        let mut cluster = Cluster::with(config, [pool("p", &["1.2.3.4/31", "1000::4/127"])]);
+        cluster.serve(service("s"));
+        cluster.serve(service("t").dual_stack());
+        let before = cluster.services.clone();
+        cluster.set_pools([]);
+        cluster.settle();
+        assert_eq!(cluster.services, before);
+        cluster.restart();
+        cluster.settle();
+        assert_eq!(cluster.services, before);
+        let pending = cluster.wait(service("s"));
+        assert_eq!(pending.reason, "NoAddressPools");
+        assert!(pending.why.contains("1.2.3.4 stays published"), "{}", pending.why);
+    }
+}
+
+/// Rule 6.
+#[test]
+fn a_vanished_pool_moves_keeps_or_releases_as_the_operator_chose() {
+    let (old, new) = (pool("old", &["1.2.3.4/31"]), pool("new", &["5.6.7.8/32"]));
+    let cluster = |removed_address| {
+        let config = BareConfig { removed_address, ..BareConfig::default() };
+        let mut cluster = Cluster::with(config, [old.clone()]);
+        cluster.serve(service("s").created(1));
+        cluster.serve(service("t").created(2));
+        cluster.set_pools([new.clone()]);
+        cluster.follow_wakeups();
+        cluster
+    };
+    let mut moved = cluster(RemovedAddress::Move);
+    assert_eq!(moved.ips("s"), ["5.6.7.8"]);
+    assert_eq!(moved.ips("t"), ["1.2.3.5"], "there is no replacement, so what is published stays");
+    let pending = moved.wait(service("t").created(2));
+    assert!(pending.why.contains("1.2.3.5 is to be replaced"), "{}", pending.why);
+    assert!(pending.why.contains("1.2.3.5 stays published"), "{}", pending.why);
+    moved.delete("s");
+    assert_eq!(moved.ips("t"), ["5.6.7.8"]);
+
+    let mut kept = cluster(RemovedAddress::Keep);
+    assert_eq!((kept.ips("s"), kept.ips("t")), (vec!["1.2.3.4".into()], vec!["1.2.3.5".into()]));
+    let told = notes(&kept.apply(service("s").created(1)));
+    assert_eq!((told[0].kind, told[0].reason.as_str()), (NoteKind::Warning, "AddressKept"));
+    assert!(told[0].message.contains("1.2.3.4 stays published"), "{}", told[0].message);
+
+    let released = cluster(RemovedAddress::Release);
+    assert_eq!((released.ips("s"), released.ips("t")), (vec!["5.6.7.8".to_owned()], vec![]));
+}
+
+#[test]
+fn a_pool_that_is_no_longer_for_a_service_is_as_good_as_gone() {
+    let mut cluster =
+        Cluster::new([pool("a", &["1.2.3.4/32"]).for_namespace("default", 1), pool("b", &["5.6.7.8/32"])]);
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
+    cluster.set_pools([pool("a", &["1.2.3.4/32"]).for_namespace("other", 1), pool("b", &["5.6.7.8/32"])]);
+    cluster.follow_wakeups();
+    assert_eq!(cluster.ips("s"), ["5.6.7.8"]);
+}
+
+/// Rule 7.
+#[test]
+fn the_new_address_is_had_before_the_old_one_is_lost() {
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/32"]), pool("b", &["5.6.7.8/32"])]);
+    cluster.serve(service("s"));
+    cluster.serve(service("t"));
+    let pending = cluster.wait(service("s").annotation("metallb.io/address-pool", "b"));
+    assert_eq!(pending.publish, None);
+    assert!(pending.why.contains("1.2.3.4 stays published"), "{}", pending.why);
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    cluster.delete("t");
+    assert_eq!(cluster.ips("s"), ["5.6.7.8"]);
+    cluster.settle();
+    // Asking for an address that somebody has is no different.
+    cluster.serve(service("u").annotation(IPS, "1.2.3.4"));
+    cluster.refuse(service("s").annotation(IPS, "1.2.3.4"));
+    assert_eq!(cluster.ips("s"), ["5.6.7.8"]);
+    cluster.delete("u");
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+}
+
+#[test]
+fn a_family_more_or_less_does_not_move_the_other() {
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])]);
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
+    assert_eq!(cluster.serve(service("s").dual_stack()), ["1.2.3.4", "1000::4"]);
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
+}
+
+#[test]
+fn both_or_nothing_takes_nothing_while_one_is_lacking_and_keeps_what_it_has() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31", "1000::4/128"])]);
+    cluster.serve(service("six").families(crate::support::V6));
+    cluster.serve(service("s"));
+    let pending = cluster.wait(service("s").dual_stack());
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    assert!(pending.why.contains("no free IPv6 address in p (all 1 in use)"), "{}", pending.why);
+    cluster.wait(service("t").dual_stack());
+    assert_eq!(cluster.counters("p").available_ipv4, 1, "who cannot have both takes none");
+    cluster.delete("six");
+    assert_eq!(cluster.ips("s"), ["1.2.3.4", "1000::4"]);
+}
+
+/// Rule 8.
+#[test]
+fn only_those_are_woken_whom_a_freed_address_helps() {
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/32"]), pool("b", &["1000::4/128"])]);
+    cluster.serve(service("holder"));
+    cluster.serve(service("other").families(crate::support::V6));
+    cluster.wait(service("w1").created(1));
+    cluster.wait(service("w2").created(2));
+    cluster.wait(service("w6").created(0).families(crate::support::V6));
+    cluster.refuse(service("wx").created(0).annotation(IPS, "1000::4").families(crate::support::V6));
+    cluster.delete_key(&ServiceKey::new("default", "holder"));
+    assert_eq!(cluster.woken(), ["w1"]);
+}
+
+#[test]
+fn a_change_of_pools_wakes_only_those_it_concerns() {
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/32"])]);
+    cluster.serve(service("holder"));
+    for i in 0..5 {
+        cluster.wait(service(&format!("w{i}")).created(i));
+    }
+    cluster.set_pools([pool("a", &["1.2.3.4/31"])]);
+    assert_eq!(cluster.woken(), ["w0"]);
+}
+
+#[test]
+fn one_bad_pool_does_not_stop_the_rest() {
+    let mut cluster = Cluster::new([
+        pool("bad", &["1.2.3.9-1.2.3.1"]),
+        pool("good", &["1.2.3.4/31"]),
+        pool("overlaps", &["1.2.3.5/32"]),
+    ]);
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
+    let mistakes = cluster.set_pools([pool("bad", &["nonsense"]), pool("good", &["1.2.3.4/30"])]);
+    assert_eq!(mistakes.len(), 1);
+    cluster.serve(service("t"));
+    cluster.serve(service("u"));
+}
+
+#[test]
+fn while_a_pool_cannot_be_read_nobody_is_evicted() {
+    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["5.6.7.8/31"])]);
+    cluster.serve(service("s"));
+    // A new process that finds the pool broken has no last good version of it.
+    cluster.set_pools([pool("a", &["1.2.3.4-"]), pool("b", &["5.6.7.8/31"])]);
+    cluster.restart();
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    let told = notes(&cluster.apply(service("s")));
+    assert!(told[0].message.contains("not readable: a"), "{}", told[0].message);
+    assert_eq!(cluster.serve(service("t")), ["5.6.7.8"], "others are served");
+    cluster.set_pools([pool("a", &["1.2.3.4/31"]), pool("b", &["5.6.7.8/31"])]);
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+}
+
+#[test]
+fn a_mistyped_annotation_does_not_drop_a_live_address() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    cluster.serve(service("s"));
+    let message = cluster.refuse(service("s").annotation(IPS, "1.2.3.400"));
+    assert!(message.contains("1.2.3.4 stays published"), "{message}");
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    cluster.restart();
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    assert_eq!(cluster.serve(service("t")), ["1.2.3.5"]);
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
+}
+
+#[test]
+fn prefer_dual_stack_does_not_flap() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/30", "1000::4/126"])]);
+    let single = || service("s").family_policy(FamilyPolicy::PreferDualStack);
+    assert_eq!(cluster.serve(single()), ["1.2.3.4"]);
+    for _ in 0..5 {
+        assert_eq!(cluster.serve(single()), ["1.2.3.4"]);
+    }
+    cluster.restart();
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    // With two cluster IPs it takes two, and holds on to them.
+    for _ in 0..3 {
+        assert_eq!(cluster.serve(prefer("t")), ["1.2.3.5", "1000::4"]);
+    }
+}
+
+#[test]
+fn prefer_dual_stack_gets_its_second_family_when_there_is_one() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31", "1000::4/128"])]);
+    cluster.serve(service("six").families(crate::support::V6));
+    let outcome = cluster.apply(prefer("s"));
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    assert!(notes(&outcome).iter().any(|note| note.reason == "SingleFamily"));
+    cluster.delete("six");
+    assert_eq!(cluster.ips("s"), ["1.2.3.4", "1000::4"]);
+}
+
+#[test]
+fn a_selector_that_matches_nothing_denies() {
+    let selecting = |label: &str| LabelSelector {
+        match_labels: Some([("team".to_owned(), label.to_owned())].into()),
+        ..Default::default()
+    };
+    let namespaces = pool("n", &["1.2.3.4/32"]).allocation(ServiceAllocation {
+        namespace_selectors: Some(vec![selecting("red")]),
+        ..Default::default()
+    });
+    let services = pool("s", &["1.2.3.5/32"]).allocation(ServiceAllocation {
+        service_selectors: Some(vec![selecting("red")]),
+        ..Default::default()
+    });
+    let mut cluster = Cluster::new([namespaces, services]);
+    cluster.label_namespace("default", "team", "blue");
+    assert_eq!(cluster.wait(service("s")).reason, "NoAddressPool");
+    for ip in ["1.2.3.4", "1.2.3.5"] {
+        let message = cluster.refuse(service("s").annotation(IPS, ip));
+        assert!(message.contains("not for this Service"), "{message}");
+    }
+    let message = cluster.refuse(service("s").annotation("metallb.io/address-pool", "n"));
+    assert!(message.contains("not for this Service"), "{message}");
+    // A namespace that nothing is known of is not selected either.
+    cluster.refuse(a_service_named("unknown", "s").annotation(IPS, "1.2.3.4"));
+    cluster.label_namespace("default", "team", "red");
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
+}
+
+#[test]
+fn an_allocation_without_conditions_is_for_everybody() {
+    let empty = pool("a", &["1.2.3.4/32"]).allocation(ServiceAllocation::default());
+    let ranked = pool("b", &["1.2.3.5/32"])
+        .allocation(ServiceAllocation { priority: Some(5), ..ServiceAllocation::default() });
+    let mut cluster = Cluster::new([empty, ranked]);
+    assert_eq!(cluster.serve(service("s")), ["1.2.3.5"]);
+    assert_eq!(cluster.serve(service("t")), ["1.2.3.4"]);
+}
+
+#[test]
+fn labels_of_a_namespace_open_and_close_pools() {
+    let selector =
+        LabelSelector { match_labels: Some([("team".into(), "red".into())].into()), ..Default::default() };
+    let red = pool("red", &["1.2.3.4/32"])
+        .allocation(ServiceAllocation { namespace_selectors: Some(vec![selector]), ..Default::default() });
+    let mut cluster = Cluster::new([red, pool("z", &["5.6.7.8/32"]).by_request_only()]);
+    cluster.wait(service("s"));
+    cluster.label_namespace("default", "team", "red");
+    cluster.follow_wakeups();
+    assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
+    cluster.label_namespace("other", "team", "red");
+    assert_eq!(cluster.woken(), [""; 0]);
+}
+
+#[test]
+fn a_sharing_key_cannot_be_joined_from_another_namespace_unless_the_operator_allows_it() {
+    for share_across_namespaces in [false, true] {
+        let config = BareConfig { share_across_namespaces, ..BareConfig::default() };
+        let mut cluster = Cluster::with(config, [pool("p", &["1.2.3.4/31"])]);
+        cluster.serve(service("s").annotation(SHARE, "k").ports([80]));
+        let guest = |name: &str| a_service_named("elsewhere", name).annotation(SHARE, "k").ports([443]);
+        let asked = cluster.apply(guest("asks").annotation(IPS, "1.2.3.4"));
+        assert_eq!(asked.is_ok(), share_across_namespaces);
+        if let Err(Error::Invalid(mistakes)) = asked {
+            assert!(mistakes.to_string().contains("within one namespace only"), "{mistakes}");
+        }
+        let unasked = guest("unasked").ports([8443]);
+        let expected = if share_across_namespaces { "1.2.3.4" } else { "1.2.3.5" };
+        assert_eq!(cluster.serve(unasked), [expected]);
+    }
+}
+
+#[test]
+fn the_order_in_which_services_are_seen_after_a_restart_does_not_matter() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/30", "1000::4/127"])]);
+    for (i, name) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
+        let created = i64::try_from(i).unwrap();
+        let builder = match i {
+            0 => service(name).published_ips(["1.2.3.6"]),
+            1 => prefer(name),
+            2 => service(name).annotation(IPS, "1.2.3.4"),
+            3 => service(name).published_ips(["1.2.3.6"]),
+            _ => service(name).annotation(SHARE, "k").ports([u16::try_from(i).unwrap()]),
+        };
+        cluster.put(builder.created(created));
+    }
+    let before = cluster.services.clone();
+    let keys: Vec<ServiceKey> = before.keys().cloned().collect();
+    let mut end = None;
+    for rotation in 0..keys.len() {
+        cluster.services.clone_from(&before);
+        cluster.restart();
+        for i in 0..keys.len() {
+            let _ = cluster.reconcile(&keys[(i * 5 + rotation) % keys.len()]);
+        }
+        cluster.follow_wakeups();
+        let now = cluster.services.clone();
+        assert_eq!(*end.get_or_insert_with(|| now.clone()), now, "rotation {rotation}");
+    }
+}
+
+#[test]
+fn a_plan_shows_steps_before_and_nothing_after() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    let plan = |cluster: &Cluster, key: &ServiceKey| {
+        now(cluster.provider.plan(&request(&cluster.services[key], &nodes(1)))).unwrap().to_string()
+    };
+    let key = cluster.put(service("s"));
+    assert_eq!(plan(&cluster, &key), "+ address 1.2.3.4: from pool p");
+    cluster.reconcile(&key).unwrap();
+    assert_eq!(plan(&cluster, &key), "nothing to do");
+    cluster.put(service("s").annotation(IPS, "1.2.3.5"));
+    let steps = plan(&cluster, &key);
+    assert!(steps.starts_with("+ address 1.2.3.5: from pool p\n- address 1.2.3.4: "), "{steps}");
+    assert_eq!(cluster.counters("p").assigned_ipv4, 1, "a plan changes nothing");
+}
+
+#[test]
+fn list_and_get_tell_what_is_held() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31", "1000::4/127"])]);
+    cluster.serve(service("s").dual_stack());
+    let owned: Vec<(String, String)> =
+        now(cluster.provider.list()).unwrap().into_iter().map(|o| (o.service.key.name, o.resource)).collect();
+    assert_eq!(owned, [("s".into(), "1.2.3.4".into()), ("s".into(), "1000::4".into())]);
+    let view = cluster.services[&ServiceKey::new("default", "s")].clone();
+    let published = now(cluster.provider.get(&view)).unwrap().unwrap();
+    assert_eq!(published.ingress, [entry("1.2.3.4"), entry("1000::4")]);
+    cluster.delete("s");
+    assert_eq!(now(cluster.provider.get(&view)).unwrap(), None);
+    assert_eq!(now(cluster.provider.list()).unwrap(), []);
+}
+
+#[test]
+fn pools_from_the_cluster_need_a_client() {
+    let config = BareConfig { pools: PoolSource::Cluster { namespace: None }, ..BareConfig::default() };
+    assert!(BareProvider::new(config, None).is_err());
+}

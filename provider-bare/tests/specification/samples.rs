@@ -1,0 +1,186 @@
+//! MetalLB's own manifests, and its definition of the resource.
+
+use std::path::{Path, PathBuf};
+
+use provider_bare::crd;
+use provider_bare::file::{self, Manifests};
+use provider_bare::pools::Pools;
+use serde_json::Value;
+
+use crate::support::{Cluster, service};
+
+/// MetalLB's files lie beside the workspace where somebody put them there.
+fn metallb(what: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/metallb").join(what);
+    if !path.exists() {
+        eprintln!("passed over: there is no {}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn metallbs_sample_manifests_load_as_they_are() {
+    let Some(folder) = metallb("samples") else { return };
+    let mut pools = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Manifests { pools: definitions, passed_over } = file::read(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(definitions.len(), text.matches("kind: IPAddressPool").count(), "{}", path.display());
+        let (in_force, mistakes) = Pools::parse(&definitions);
+        assert_eq!(mistakes, [], "{}", path.display());
+        assert_eq!(in_force.iter().count(), definitions.len());
+        pools += definitions.len();
+        assert_eq!(
+            passed_over.len(),
+            text.matches("\nkind:").count() + usize::from(text.starts_with("kind:")) - definitions.len()
+        );
+    }
+    assert!(pools >= 6, "{pools} pools");
+}
+
+const SAMPLE: &str = "
+# A comment before everything.
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata:
+  name: first
+  namespace: metallb-system
+spec:
+  addresses:
+  - 192.168.10.0/24
+  - 192.168.9.1-192.168.9.5
+  - fc00:f853:0ccd:e799::/124
+---
+apiVersion: metallb.io/v1beta1
+kind: L2Advertisement
+metadata:
+  name: passed-over
+---
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: second}
+spec:
+  addresses: [192.168.20.0/24]
+  avoidBuggyIPs: true
+  serviceAllocation:
+    priority: 50
+    namespaces: [namespace-a]
+    serviceSelectors:
+    - matchExpressions:
+      - {key: app, operator: In, values: [bar]}
+---
+  this: is
+ no: yaml
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: metallb.io/v1beta1
+  kind: IPAddressPool
+  metadata: {name: third}
+  spec: {addresses: [192.168.30.0/24], autoAssign: false}
+";
+
+#[test]
+fn a_file_of_manifests_is_read_and_what_is_wrong_in_it_stops_nobody_else() {
+    let Manifests { pools, passed_over } = file::parse(SAMPLE);
+    let (in_force, mistakes) = Pools::parse(&pools);
+    assert_eq!(in_force.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["first", "second", "third"]);
+    assert_eq!(mistakes.len(), 1);
+    assert!(mistakes[0].to_string().contains("is no YAML"), "{}", mistakes[0]);
+    assert_eq!(passed_over.len(), 1);
+    assert!(
+        passed_over[0].contains("L2Advertisement") && passed_over[0].contains("passed-over"),
+        "{passed_over:?}"
+    );
+    let second = in_force.get("second").unwrap();
+    assert!(second.avoid_buggy && second.auto_assign);
+    assert!(!in_force.get("third").unwrap().auto_assign);
+}
+
+#[test]
+fn a_file_is_read_at_the_start_and_again_on_demand() {
+    let folder = std::env::temp_dir().join(format!("provider-bare-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("pools.yaml");
+    let write = |addresses: &str| {
+        let text = format!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: p}}\nspec: {{addresses: [{addresses}]}}\n"
+        );
+        std::fs::write(&path, text).unwrap();
+    };
+    write("1.2.3.4/32");
+    let config = provider_bare::BareConfig {
+        pools: provider_bare::PoolSource::File(path.clone()),
+        ..provider_bare::BareConfig::default()
+    };
+    let provider = provider_bare::BareProvider::new(config, None).unwrap();
+    crate::support::now(cloud_provider::CloudLoadBalancer::resume(&provider, &[])).unwrap();
+    assert_eq!(provider.pool_statuses()["p"].available_ipv4, 1);
+    write("1.2.3.4/31");
+    assert_eq!(provider.reload().unwrap(), []);
+    assert_eq!(provider.pool_statuses()["p"].available_ipv4, 2);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(provider.reload().is_err());
+    assert_eq!(provider.pool_statuses()["p"].available_ipv4, 2, "what is in force stays");
+}
+
+/// Field names and types of a schema; what is only words is left out.
+fn shape(schema: &Value) -> Value {
+    let mut shape = serde_json::Map::new();
+    for key in ["type", "default", "required", "x-kubernetes-list-type"] {
+        if let Some(value) = schema.get(key) {
+            shape.insert(key.into(), value.clone());
+        }
+    }
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let fields = properties.iter().map(|(name, schema)| (name.clone(), self::shape(schema)));
+        shape.insert("properties".into(), Value::Object(fields.collect()));
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(schema) = schema.get(key) {
+            shape.insert(key.into(), self::shape(schema));
+        }
+    }
+    Value::Object(shape)
+}
+
+#[test]
+fn the_definition_of_the_resource_is_metallbs() {
+    let ours: Value = serde_saphyr::from_str(&crd::manifest().unwrap()).unwrap();
+    assert_eq!(ours["metadata"]["name"], "ipaddresspools.metallb.io");
+    let Some(path) = metallb("crds/metallb.io_ipaddresspools.yaml") else { return };
+    let theirs: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(ours["spec"]["group"], theirs["spec"]["group"]);
+    assert_eq!(ours["spec"]["scope"], theirs["spec"]["scope"]);
+    for name in ["kind", "plural", "singular"] {
+        assert_eq!(ours["spec"]["names"][name], theirs["spec"]["names"][name]);
+    }
+    let (our_version, their_version) = (&ours["spec"]["versions"][0], &theirs["spec"]["versions"][0]);
+    for field in ["name", "served", "storage", "subresources"] {
+        assert_eq!(our_version[field], their_version[field], "{field}");
+    }
+    let columns = |version: &Value| {
+        let columns = version["additionalPrinterColumns"].as_array().unwrap().clone();
+        columns
+            .iter()
+            .map(|c| (c["name"].clone(), c["jsonPath"].clone(), c["type"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(columns(our_version), columns(their_version));
+    let properties = |version: &Value| version["schema"]["openAPIV3Schema"]["properties"].clone();
+    for part in ["spec", "status"] {
+        let (ours, theirs) = (shape(&properties(our_version)[part]), shape(&properties(their_version)[part]));
+        assert_eq!(ours, theirs, "{part}");
+    }
+}
+
+#[test]
+fn a_sample_serves() {
+    let Manifests { pools, .. } = file::parse(SAMPLE);
+    let mut cluster = Cluster::new(pools);
+    assert_eq!(cluster.serve(service("s").dual_stack()), ["192.168.10.0", "fc00:f853:ccd:e799::"]);
+}

@@ -1,0 +1,126 @@
+//! What happens when pools come, change, break and go.
+
+use kube::api::DeleteParams;
+use serde_json::json;
+use tests::cluster::{addresses, condition, until};
+
+use crate::Metal;
+
+#[tokio::test]
+async fn a_pool_that_comes_later_serves_those_who_waited() {
+    let metal = Metal::start().await;
+    let running = metal.run();
+    metal.cluster.create("web").await;
+    metal.cluster.until("web", "to be told that there is no pool", |s| condition(s, "bare").is_some()).await;
+
+    metal.pool("office", &["192.0.2.10-192.0.2.19"]).await;
+
+    assert_eq!(metal.cluster.until_published("web").await, ["192.0.2.10"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn no_pool_at_all_never_wipes_a_status() {
+    let metal = Metal::start().await;
+    metal.cluster.create("web").await;
+    let shown = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "203.0.113.9" }] } } });
+    metal.cluster.change_status("web", shown).await;
+
+    let running = metal.run();
+    metal.cluster.until("web", "to be looked at", |s| condition(s, "bare").is_some()).await;
+
+    assert_eq!(addresses(&metal.cluster.service("web").await), ["203.0.113.9"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_shrinks_moves_only_those_it_no_longer_holds() {
+    let metal = Metal::start().await;
+    metal.pool("office", &["192.0.2.10-192.0.2.11", "192.0.2.20-192.0.2.29"]).await;
+    let running = metal.run();
+    for name in ["a", "b", "c"] {
+        metal.cluster.create(name).await;
+        metal.cluster.until_published(name).await;
+    }
+
+    metal.change_pool("office", json!({ "addresses": ["192.0.2.11/32", "192.0.2.20-192.0.2.29"] })).await;
+
+    metal.cluster.until("a", "to move", |s| addresses(s) == ["192.0.2.21"]).await;
+    assert_eq!(addresses(&metal.cluster.service("b").await), ["192.0.2.11"]);
+    assert_eq!(addresses(&metal.cluster.service("c").await), ["192.0.2.20"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_goes_moves_its_services_to_another_or_lets_them_keep_what_they_have() {
+    let metal = Metal::start().await;
+    metal.pool("old", &["192.0.2.10-192.0.2.19"]).await;
+    let running = metal.run();
+    metal.cluster.create("web").await;
+    metal.cluster.until_published("web").await;
+
+    metal.pools().delete("old", &DeleteParams::default()).await.unwrap();
+    metal.cluster.until("web", "to be told", |s| condition(s, "bare").is_some_and(|c| !c.2.is_empty())).await;
+    assert_eq!(addresses(&metal.cluster.service("web").await), ["192.0.2.10"]);
+
+    metal.pool("new", &["198.51.100.0/28"]).await;
+    metal.cluster.until("web", "to move", |s| addresses(s) == ["198.51.100.0"]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn broken_pools_are_told_on_the_pool_and_stop_nobody_else() {
+    let metal = Metal::start().await;
+    metal.pool("good", &["192.0.2.10-192.0.2.19"]).await;
+    let running = metal.run();
+    let table = [
+        ("inverted", vec!["192.0.2.30-192.0.2.20"], "192.0.2.30-192.0.2.20"),
+        ("overlapping", vec!["192.0.2.0/24"], "good"),
+        ("no-address", vec!["somewhere"], "somewhere"),
+        ("bare-address", vec!["192.0.2.40"], "192.0.2.40/32"),
+        ("mixed", vec!["192.0.2.50-2001:db8::1"], "2001:db8::1"),
+        ("empty", vec![], "addresses"),
+    ];
+    for (name, wrong, part) in table {
+        metal.pool(name, &wrong).await;
+        let told = metal.until_pool_event(name).await;
+        assert!(told.contains(part), "{name}: {part:?} is missing in {told:?}");
+    }
+    metal.cluster.create("web").await;
+    assert_eq!(metal.cluster.until_published("web").await, ["192.0.2.10"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_good_version_of_a_pool_that_breaks_stays_in_force() {
+    let metal = Metal::start().await;
+    metal.pool("office", &["192.0.2.10-192.0.2.19"]).await;
+    let running = metal.run();
+    metal.cluster.create("before").await;
+    metal.cluster.until_published("before").await;
+
+    metal.change_pool("office", json!({ "addresses": ["192.0.2.19-192.0.2.10"] })).await;
+    metal.until_pool_event("office").await;
+    metal.cluster.create("after").await;
+
+    assert_eq!(metal.cluster.until_published("after").await, ["192.0.2.11"]);
+    assert_eq!(addresses(&metal.cluster.service("before").await), ["192.0.2.10"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_pools_status_counts_what_is_assigned_and_what_is_left() {
+    let metal = Metal::start().await;
+    metal.pool("office", &["192.0.2.10-192.0.2.19"]).await;
+    let running = metal.run();
+    for (created, assigned) in [("a", 1), ("b", 2)] {
+        metal.cluster.create(created).await;
+        metal.cluster.until_published(created).await;
+        until(metal.pools(), "office", "to count it", |pool| {
+            let status = pool.and_then(|pool| pool.status.as_ref());
+            status.is_some_and(|s| (s.assigned_ipv4, s.available_ipv4) == (assigned, 10 - assigned))
+        })
+        .await;
+    }
+    running.stop().await;
+}
