@@ -61,7 +61,8 @@ pub enum ErrorKind {
 pub mod local_code {
     /// No reply in time, or the connection broke: the request may have taken effect.
     pub const NO_REPLY: &str = "NoReply";
-    /// The request never left: it could not be built or no credentials were found.
+    /// The request could not be built, or no credentials were found for it. Nearly always nothing was sent;
+    /// failures of the connection that nobody knows how to name are counted here too.
     pub const NOT_SENT: &str = "NotSent";
     /// AWS's reply could not be understood.
     pub const BAD_REPLY: &str = "BadReply";

@@ -77,7 +77,8 @@ pub trait Ec2: Send + Sync {
     /// `RulesPerSecurityGroupLimitExceeded`, `InvalidParameterValue`.
     async fn authorize_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()>;
 
-    /// Removes inbound rules, all or none; descriptions do not matter.
+    /// Removes inbound rules, all or none. AWS goes by traffic and source; emulators compare descriptions as
+    /// well, so rules are best given as they were described.
     ///
     /// # Errors
     /// `InvalidGroup.NotFound`, `InvalidPermission.NotFound` (one of them is not there).

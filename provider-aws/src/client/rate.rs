@@ -116,23 +116,36 @@ impl Around for Pacing {
 
 /// Takes a token, which may be one still to come; one that is given up on while waiting goes back.
 async fn wait_for_turn(bucket: &Mutex<Bucket>) {
-    struct Reserved<'a>(Option<&'a Mutex<Bucket>>);
+    struct Reserved<'a> {
+        bucket: &'a Mutex<Bucket>,
+        used: bool,
+        /// Reservations from before a pause are void.
+        pauses: u64,
+    }
     impl Drop for Reserved<'_> {
         fn drop(&mut self) {
-            if let Some(bucket) = self.0 {
-                lock(bucket).tokens += 1.0;
+            let mut bucket = lock(self.bucket);
+            if !self.used && bucket.pauses == self.pauses {
+                bucket.tokens += 1.0;
             }
         }
     }
 
-    let mut turn = lock(bucket).take(Instant::now());
-    let mut reserved = Reserved(Some(bucket));
-    // A pause that began while this caller waited holds it back as well.
+    let (mut turn, pauses) = {
+        let mut bucket = lock(bucket);
+        (bucket.take(Instant::now()), bucket.pauses)
+    };
+    let mut reserved = Reserved { bucket, used: false, pauses };
     while turn > Instant::now() {
         sleep_until(turn).await;
-        turn = turn.max(lock(bucket).paused_until);
+        let mut bucket = lock(bucket);
+        if bucket.pauses != reserved.pauses {
+            // Everyone who waited lines up again, or all would go together when the pause ends.
+            turn = bucket.take(Instant::now());
+            reserved.pauses = bucket.pauses;
+        }
     }
-    reserved.0 = None;
+    reserved.used = true;
 }
 
 fn lock(bucket: &Mutex<Bucket>) -> std::sync::MutexGuard<'_, Bucket> {
@@ -147,6 +160,8 @@ struct Bucket {
     counted_at: Instant,
     paused_until: Instant,
     next_pause: Duration,
+    /// How many pauses there have been.
+    pauses: u64,
 }
 
 impl Bucket {
@@ -157,6 +172,7 @@ impl Bucket {
             counted_at: now,
             paused_until: now,
             next_pause: FIRST_PAUSE,
+            pauses: 0,
         }
     }
 
@@ -184,10 +200,10 @@ impl Bucket {
             // Requests sent together are refused together: that is one refusal, not many.
             return;
         }
-        self.refill(now);
         self.paused_until = now + error.retry_after.unwrap_or(self.next_pause);
         self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
         self.counted_at = self.paused_until;
-        self.tokens = self.tokens.min(0.0);
+        self.tokens = 0.0;
+        self.pauses += 1;
     }
 }

@@ -14,7 +14,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -33,7 +33,8 @@ pub struct Tagged<T> {
     pub tags: Arc<Tags>,
 }
 
-/// The network load balancers and target groups of the account in this region, with their tags.
+/// The network load balancers and target groups of the account in this region, or of the VPC the snapshot
+/// is [limited to](super::Aws::limit_to_vpc), with their tags.
 ///
 /// `TargetGroup::load_balancer_arns` and `LoadBalancer::state` are as AWS told them last; they are not kept
 /// up with changes of listeners or with time.
@@ -79,6 +80,8 @@ pub(super) trait Source: Send + Sync {
 /// Keeps the snapshot.
 #[derive(Default)]
 pub(super) struct Snapshots {
+    /// The only VPC of interest, once it is known.
+    vpc: OnceLock<String>,
     known: Mutex<Known>,
     /// Held while lists or tags are read, so that they are read once.
     reading: tokio::sync::Mutex<()>,
@@ -122,6 +125,15 @@ impl Snapshots {
         self.read_tags(source, keep_tags).await
     }
 
+    /// Leaves out what is not in this VPC from the next reading on. The first VPC stays.
+    pub(super) fn limit_to_vpc(&self, vpc_id: &str) {
+        self.vpc.get_or_init(|| vpc_id.to_owned());
+    }
+
+    fn is_of_interest(&self, vpc_id: &str) -> bool {
+        self.vpc.get().is_none_or(|vpc| vpc == vpc_id)
+    }
+
     /// All that is known.
     pub(super) fn all(&self) -> Snapshot {
         self.matching(|_| true)
@@ -138,6 +150,14 @@ impl Snapshots {
 
     /// Takes note of a change or of fresh knowledge.
     pub(super) fn patch(&self, patch: Patch) {
+        let vpc_id = match &patch {
+            Patch::LoadBalancer(lb) => Some(&lb.vpc_id),
+            Patch::TargetGroup(tg) => Some(&tg.vpc_id),
+            _ => None,
+        };
+        if vpc_id.is_some_and(|vpc_id| !self.is_of_interest(vpc_id)) {
+            return;
+        }
         let mut known = self.known();
         if let Some(since) = &mut known.since {
             since.push(patch.clone());
@@ -160,9 +180,12 @@ impl Snapshots {
         let mut known = self.known();
         let since = known.since.take();
         let (load_balancers, target_groups) = lists?;
-        let network = load_balancers.into_iter().filter(|lb| lb.kind == LoadBalancerKind::Network);
+        let network = load_balancers
+            .into_iter()
+            .filter(|lb| lb.kind == LoadBalancerKind::Network && self.is_of_interest(&lb.vpc_id));
         replace(&mut known.load_balancers, network.map(|lb| (lb.arn.clone(), lb)));
-        replace(&mut known.target_groups, target_groups.into_iter().map(|tg| (tg.arn.clone(), tg)));
+        let target_groups = target_groups.into_iter().filter(|tg| self.is_of_interest(&tg.vpc_id));
+        replace(&mut known.target_groups, target_groups.map(|tg| (tg.arn.clone(), tg)));
         known.listed = since.is_some().then_some(began);
         for patch in since.into_iter().flatten() {
             known.apply(patch, began);

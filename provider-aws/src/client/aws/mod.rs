@@ -31,7 +31,7 @@ use super::{
 /// | all others | asked anew each time |
 ///
 /// # Guarantees
-/// - A read that begins after a write of this process has ended, well or not, sees what the write did.
+/// - A read that begins after a write of this process has ended, well or not, is not answered from before it.
 /// - A caller that gives up, or fails, does not make another one fail.
 ///
 /// Cheap to clone; clones share everything. Needs a tokio runtime.

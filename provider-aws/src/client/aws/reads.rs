@@ -62,6 +62,13 @@ impl Aws {
         Ok(found)
     }
 
+    /// Leaves resources outside this VPC out of the snapshot from its next reading on: they are never ours, and
+    /// reading the tags of other people's is what a snapshot of a large account would cost most. The VPC
+    /// that was given first stays.
+    pub fn limit_to_vpc(&self, vpc_id: &str) {
+        self.inner.snapshots.limit_to_vpc(vpc_id);
+    }
+
     /// All network load balancers and target groups with their tags, known to be so not longer than `max_age`
     /// ago (tags: [`SharingOptions::keep_tags`](super::SharingOptions)). Zero asks AWS for the lists anew.
     ///

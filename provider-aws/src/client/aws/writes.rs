@@ -10,7 +10,7 @@ use super::{
     },
     Aws, Inner,
 };
-use crate::error::ErrorKind;
+use crate::error::{ApiError, ErrorKind, local_code};
 
 /// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
 struct Unsettled<'a> {
@@ -28,10 +28,15 @@ impl<'a> Unsettled<'a> {
                     inner.snapshots.patch(patch);
                 }
             }
-            Err(error) if matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown) => {}
+            Err(error) if is_uncertain(error) => {}
             Err(_) => self.inner = None,
         }
     }
+}
+
+/// Whether the write may have had its effect.
+fn is_uncertain(error: &ApiError) -> bool {
+    matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown) || error.is(local_code::NOT_SENT)
 }
 
 impl Drop for Unsettled<'_> {
@@ -272,7 +277,7 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()> {
-        let unsettled = Unsettled { tags_of: arns, ..self.unsettled() };
+        let unsettled = Unsettled { inner: Some(&self.inner), tags_of: arns };
         let result = self.inner.elbv2.add_tags(arns, tags).await;
         unsettled.settle(&result, |()| Some(Patch::AddTags(arns.to_vec(), tags.clone())));
         result
@@ -284,7 +289,7 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()> {
-        let unsettled = Unsettled { tags_of: arns, ..self.unsettled() };
+        let unsettled = Unsettled { inner: Some(&self.inner), tags_of: arns };
         let result = self.inner.elbv2.remove_tags(arns, keys).await;
         unsettled.settle(&result, |()| Some(Patch::RemoveTags(arns.to_vec(), keys.to_vec())));
         result

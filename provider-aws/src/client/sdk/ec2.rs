@@ -130,14 +130,11 @@ impl Ec2 for Sdk {
     }
 
     async fn revoke_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
-        // Sent without descriptions, which AWS would compare.
-        let permission =
-            |rule: &IngressRule| data::permission(&IngressRule { description: None, ..rule.clone() });
         let request = self
             .ec2
             .revoke_security_group_ingress()
             .group_id(id)
-            .set_ip_permissions(Some(rules.iter().map(permission).collect()));
+            .set_ip_permissions(Some(rules.iter().map(data::permission).collect()));
         send(Call::RevokeSecurityGroupIngress, request.send()).await.map(drop)
     }
 

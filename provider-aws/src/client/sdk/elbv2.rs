@@ -15,6 +15,7 @@ use super::{
     Sdk, elbv2_data as data,
     failure::{bad_reply, send},
 };
+use crate::error::ErrorKind;
 
 /// The attributes of a reply, whose three kinds have no type in common.
 macro_rules! attributes_told {
@@ -45,6 +46,12 @@ fn page_size() -> i32 {
 
 fn next(marker: Option<String>) -> Option<String> {
     marker.filter(|marker| !marker.is_empty())
+}
+
+/// AWS's reference names a "not found" error for these deletes, its guide calls them idempotent, and emulators
+/// do either.
+fn absent_is_gone(result: Result<()>) -> Result<()> {
+    result.or_else(|error| if error.kind == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 #[async_trait]
@@ -87,7 +94,7 @@ impl Elbv2 for Sdk {
 
     async fn delete_load_balancer(&self, arn: &str) -> Result<()> {
         let request = self.elbv2.delete_load_balancer().load_balancer_arn(arn);
-        send(Call::DeleteLoadBalancer, request.send()).await.map(drop)
+        absent_is_gone(send(Call::DeleteLoadBalancer, request.send()).await.map(drop))
     }
 
     async fn set_subnets(&self, request: &SetSubnets) -> Result<Vec<ZoneMapping>> {
@@ -222,7 +229,7 @@ impl Elbv2 for Sdk {
 
     async fn delete_target_group(&self, arn: &str) -> Result<()> {
         let request = self.elbv2.delete_target_group().target_group_arn(arn);
-        send(Call::DeleteTargetGroup, request.send()).await.map(drop)
+        absent_is_gone(send(Call::DeleteTargetGroup, request.send()).await.map(drop))
     }
 
     async fn describe_target_group_attributes(&self, arn: &str) -> Result<Attributes> {

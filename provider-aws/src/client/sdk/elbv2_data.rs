@@ -174,18 +174,22 @@ pub(super) fn target_health(health: sdk::TargetHealthDescription) -> Option<Targ
 }
 
 pub(super) fn listener(listener: sdk::Listener) -> Option<Listener> {
+    let protocol = word::<Protocol>(listener.protocol.as_ref().map(sdk::ProtocolEnum::as_str))?;
+    // Emulators tell a security policy of listeners that cannot have one.
+    let has_tls = matches!(protocol, Protocol::Tls | Protocol::Https);
     let alpn = listener.alpn_policy.unwrap_or_default();
     Some(Listener {
         port: number(listener.port)?,
-        protocol: word::<Protocol>(listener.protocol.as_ref().map(sdk::ProtocolEnum::as_str))?,
+        protocol,
         default_certificate: listener
             .certificates
             .unwrap_or_default()
             .into_iter()
             .find(|certificate| certificate.is_default != Some(false))
-            .and_then(|certificate| certificate.certificate_arn),
-        ssl_policy: listener.ssl_policy.filter(|policy| !policy.is_empty()),
-        alpn_policy: word::<AlpnPolicy>(alpn.first().map(String::as_str)),
+            .and_then(|certificate| certificate.certificate_arn)
+            .filter(|_| has_tls),
+        ssl_policy: listener.ssl_policy.filter(|policy| has_tls && !policy.is_empty()),
+        alpn_policy: word::<AlpnPolicy>(alpn.first().map(String::as_str)).filter(|_| has_tls),
         forward: forward(listener.default_actions.unwrap_or_default().into_iter().next()?)?,
         arn: listener.listener_arn?,
         load_balancer_arn: listener.load_balancer_arn?,
@@ -248,4 +252,63 @@ pub(super) fn tags(tags: &Tags) -> Option<Vec<sdk::Tag>> {
 
 pub(super) fn tags_told(tags: Vec<sdk::Tag>) -> Tags {
     tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(arn: &str, weight: u16) -> WeightedTargetGroup {
+        WeightedTargetGroup { arn: arn.to_owned(), weight }
+    }
+
+    #[test]
+    fn a_forward_comes_back_from_its_action() {
+        let sticky = Forward { sticky: true, ..Forward::to("a") };
+        for wanted in [Forward::to("a"), Forward::weighted(vec![share("b", 1), share("a", 999)]), sticky] {
+            assert_eq!(forward(action(&wanted)), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn the_weight_of_an_only_target_group_means_nothing() {
+        let tuple = sdk::TargetGroupTuple::builder().target_group_arn("a").weight(5).build();
+        let config = sdk::ForwardActionConfig::builder().target_groups(tuple).build();
+        let action = sdk::Action::builder().r#type(sdk::ActionTypeEnum::Forward).forward_config(config);
+
+        assert_eq!(forward(action.build()), Some(Forward::to("a")));
+    }
+
+    #[test]
+    fn a_gateway_load_balancer_is_left_out() {
+        let gateway = sdk::LoadBalancer::builder()
+            .load_balancer_arn("arn")
+            .load_balancer_name("theirs")
+            .r#type(sdk::LoadBalancerTypeEnum::Gateway);
+
+        assert_eq!(load_balancer(gateway.build()), None);
+    }
+
+    #[test]
+    fn a_target_group_of_a_function_is_left_out() {
+        let lambda = sdk::TargetGroup::builder()
+            .target_group_arn("arn")
+            .target_group_name("theirs")
+            .target_type(sdk::TargetTypeEnum::Lambda);
+
+        assert_eq!(target_group(lambda.build()), None);
+    }
+
+    #[test]
+    fn the_policy_of_a_listener_without_tls_is_left_out() {
+        let tcp = sdk::Listener::builder()
+            .listener_arn("l")
+            .load_balancer_arn("lb")
+            .port(80)
+            .protocol(sdk::ProtocolEnum::Tcp)
+            .ssl_policy("ELBSecurityPolicy-2016-08")
+            .default_actions(action(&Forward::to("a")));
+
+        assert_eq!(listener(tcp.build()).unwrap().ssl_policy, None);
+    }
 }
