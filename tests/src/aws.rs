@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_ec2::types::{Filter, InstanceType, ResourceType, Tag, TagSpecification};
+use aws_sdk_elasticloadbalancingv2::error::ProvideErrorMetadata;
 use aws_sdk_elasticloadbalancingv2::types as elbv2;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use provider_aws::client::Sdk;
@@ -308,8 +309,10 @@ impl Network {
         let pages = elbv2.describe_load_balancers().into_paginator().items().send();
         let mut found = Vec::new();
         for balancer in pages.try_collect().await.expect("the load balancers") {
-            if balancer.vpc_id() == Some(&self.vpc) {
-                found.push(LoadBalancer::read(elbv2, balancer).await);
+            if balancer.vpc_id() == Some(&self.vpc)
+                && let Some(balancer) = LoadBalancer::read(elbv2, balancer).await
+            {
+                found.push(balancer);
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -322,6 +325,30 @@ impl Network {
         let mut found = pages.try_collect().await.expect("the target groups");
         found.retain(|group| group.vpc_id() == Some(&self.vpc));
         found
+    }
+
+    /// An attribute of a load balancer.
+    ///
+    /// # Panics
+    /// When the endpoint does not answer, or there is no such load balancer.
+    pub async fn attribute(&self, arn: &str, key: &str) -> Option<String> {
+        let described = self.endpoint.elbv2.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
+        let described = described.expect("its attributes");
+        let found = described.attributes().iter().find(|attribute| attribute.key() == Some(key))?;
+        found.value().map(str::to_owned)
+    }
+
+    /// The IPv4 ranges from which security groups let traffic in, sorted, each once.
+    ///
+    /// # Panics
+    /// When the endpoint does not answer.
+    pub async fn sources(&self, groups: &[String]) -> Vec<String> {
+        let all = self.security_groups().await;
+        let these = all.iter().filter(|group| group.group_id().is_some_and(|id| groups.iter().any(|g| g == id)));
+        let rules = these.flat_map(|group| group.ip_permissions()).flat_map(|rule| rule.ip_ranges());
+        let mut ranges = sorted(rules.filter_map(|range| range.cidr_ip().map(str::to_owned)));
+        ranges.dedup();
+        ranges
     }
 
     /// The security groups in this network, those that were seeded among them.
@@ -383,16 +410,20 @@ pub struct LoadBalancer {
 }
 
 impl LoadBalancer {
-    async fn read(elbv2: &aws_sdk_elasticloadbalancingv2::Client, shown: elbv2::LoadBalancer) -> Self {
+    /// None when something of it was deleted while it was read.
+    async fn read(
+        elbv2: &aws_sdk_elasticloadbalancingv2::Client,
+        shown: elbv2::LoadBalancer,
+    ) -> Option<Self> {
         let arn = shown.load_balancer_arn().unwrap_or_default().to_owned();
         let pages = elbv2.describe_listeners().load_balancer_arn(&arn).into_paginator().items().send();
-        let mut listeners = pages.try_collect().await.expect("its listeners");
+        let mut listeners = still_there(pages.try_collect().await)?;
         listeners.sort_by_key(elbv2::Listener::port);
         let pages = elbv2.describe_target_groups().load_balancer_arn(&arn).into_paginator().items().send();
         let mut target_groups = Vec::new();
-        for group in pages.try_collect().await.expect("its target groups") {
+        for group in still_there(pages.try_collect().await)? {
             let health = elbv2.describe_target_health().set_target_group_arn(group.target_group_arn.clone());
-            let health = health.send().await.expect("its targets");
+            let health = still_there(health.send().await)?;
             let targets = health.target_health_descriptions().iter().filter_map(|health| health.target());
             let mut targets: Vec<(String, i32)> =
                 targets.map(|t| (t.id().unwrap_or_default().to_owned(), t.port().unwrap_or_default())).collect();
@@ -400,11 +431,11 @@ impl LoadBalancer {
             target_groups.push((group, targets));
         }
         target_groups.sort_by_key(|(group, _)| group.port());
-        let described = elbv2.describe_tags().resource_arns(&arn).send().await.expect("its tags");
+        let described = still_there(elbv2.describe_tags().resource_arns(&arn).send().await)?;
         let tags = described.tag_descriptions().iter().flat_map(|described| described.tags());
         let tags = tags.map(|tag| (tag.key().unwrap_or_default().into(), tag.value().unwrap_or_default().into()));
         let subnets = shown.availability_zones().iter().filter_map(|zone| zone.subnet_id());
-        LoadBalancer {
+        Some(LoadBalancer {
             name: shown.load_balancer_name().unwrap_or_default().to_owned(),
             host_name: shown.dns_name().unwrap_or_default().to_owned(),
             scheme: shown.scheme().map(|scheme| scheme.as_str().to_owned()).unwrap_or_default(),
@@ -414,7 +445,7 @@ impl LoadBalancer {
             arn,
             listeners,
             target_groups,
-        }
+        })
     }
 
     /// Its listeners as `PROTOCOL:PORT`, by port.
@@ -433,6 +464,15 @@ impl LoadBalancer {
         });
         let first = all.next()?;
         all.all(|other| other == first).then_some(first)
+    }
+}
+
+/// What a request about a resource brought; none when the resource does not exist any more.
+fn still_there<T, E: ProvideErrorMetadata + std::fmt::Debug>(result: Result<T, E>) -> Option<T> {
+    match result {
+        Ok(found) => Some(found),
+        Err(error) if error.code().is_some_and(|code| code.ends_with("NotFound")) => None,
+        Err(error) => panic!("the endpoint failed: {error:?}"),
     }
 }
 
