@@ -63,7 +63,9 @@ pub fn listener_attributes(wanted: &Attributes, found: &Attributes) -> Attribute
 /// ELBv2 API reference, *LoadBalancerAttribute* and *TargetGroupAttribute*: the defaults for NLBs.
 fn default_attribute(key: &str) -> Option<&'static str> {
     Some(match key {
-        "deletion_protection.enabled" | "load_balancing.cross_zone.enabled" | "access_logs.s3.enabled" => "false",
+        "deletion_protection.enabled" | "load_balancing.cross_zone.enabled" | "access_logs.s3.enabled" => {
+            "false"
+        }
         "access_logs.s3.bucket" | "access_logs.s3.prefix" => "",
         "dns_record.client_routing_policy" => "any_availability_zone",
         "deregistration_delay.timeout_seconds" => "300",
@@ -135,7 +137,11 @@ pub fn listener(wanted: &model::Listener, found: &AwsListener, target_group: Opt
     if let Some(tls) = &wanted.tls {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let alpn = found.alpn_policy.unwrap_or(AlpnPolicy::None);
-        changes.push(change("Certificate", text(&found.default_certificate), tls.default_certificate.clone()));
+        changes.push(change(
+            "Certificate",
+            text(&found.default_certificate),
+            tls.default_certificate.clone(),
+        ));
         changes.push(change("SslPolicy", text(&found.ssl_policy), tls.policy.clone()));
         changes.push(change("AlpnPolicy", alpn, tls.alpn));
     }
@@ -150,10 +156,8 @@ pub fn listener(wanted: &model::Listener, found: &AwsListener, target_group: Opt
 pub fn forward(wanted: &model::Listener, target_group: &str) -> Forward {
     let Some(weighted) = &wanted.weighted else { return Forward::to(target_group) };
     let own = WeightedTargetGroup { arn: target_group.to_owned(), weight: weighted.own_weight };
-    let others = weighted
-        .others
-        .iter()
-        .map(|(arn, weight)| WeightedTargetGroup { arn: arn.clone(), weight: *weight });
+    let others =
+        weighted.others.iter().map(|(arn, weight)| WeightedTargetGroup { arn: arn.clone(), weight: *weight });
     let mut forward = Forward::weighted(others.chain([own]).collect());
     forward.sticky = weighted.sticky;
     // One target group alone has no share to speak of; AWS shows it without a weight.

@@ -8,7 +8,7 @@ use crate::options::annotation::key;
 
 /// Why a step could not be carried out.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// AWS refused.
     Api(ApiError),
     /// The name is somebody else's.
@@ -29,7 +29,7 @@ impl From<ApiError> for Failure {
 impl Failure {
     /// What the controller is told. A refusal that an annotation of the Service explains is a mistake in it;
     /// without one it is nobody's mistake here and may pass.
-    pub fn for_service(self, service: &ServiceView) -> Error {
+    pub(crate) fn for_service(self, service: &ServiceView) -> Error {
         match self {
             Failure::NameTaken { kind, name } => name_taken(service, kind, &name),
             Failure::Api(error) => match blamed(&error, service) {
@@ -41,7 +41,7 @@ impl Failure {
 }
 
 /// The class of a failure that no annotation explains.
-pub fn general(error: ApiError) -> Error {
+pub(crate) fn general(error: ApiError) -> Error {
     let message = error.to_string();
     match error.kind {
         ErrorKind::Throttled => Error::Throttled { message, retry_after: error.retry_after },
@@ -83,9 +83,10 @@ fn blamed(error: &ApiError, service: &ServiceView) -> Option<Mistake> {
         ("SSLPolicyNotFound", _) => has(key::SSL_POLICY),
         ("ALPNPolicyNotFound", _) => has(key::ALPN_POLICY),
         ("InvalidPrefixListId.NotFound" | "InvalidPrefixListID.NotFound", _) => has(key::PREFIX_LISTS),
-        ("TargetGroupNotFound" | "TargetGroupAssociationLimit", Call::CreateListener | Call::ModifyListener) => {
-            starts_with(key::ACTIONS)
-        }
+        (
+            "TargetGroupNotFound" | "TargetGroupAssociationLimit",
+            Call::CreateListener | Call::ModifyListener,
+        ) => starts_with(key::ACTIONS),
         (_, Call::ModifyLoadBalancerAttributes) if invalid => has(key::ATTRIBUTES),
         (_, Call::ModifyTargetGroupAttributes) if invalid => {
             starts_with(key::TARGET_GROUP_ATTRIBUTES).or_else(|| has(key::PROXY_PROTOCOL))

@@ -6,17 +6,23 @@
 
 #![deny(missing_docs)]
 
+mod apply;
 pub mod client;
 mod config;
 pub mod desired;
 pub mod drift;
 pub mod error;
+mod failure;
+mod memory;
 pub mod model;
 pub mod naming;
 pub mod observe;
 pub mod options;
 pub mod plan;
+mod provider;
+mod site;
 pub mod subnets;
 pub mod targets;
 
 pub use config::AwsConfig;
+pub use provider::AwsProvider;

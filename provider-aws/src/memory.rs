@@ -50,7 +50,13 @@ impl Memory {
     }
 
     /// The targets of a target group are these.
-    pub(crate) fn set_targets(&self, uid: &str, period: Duration, target_group: &str, targets: BTreeSet<Target>) {
+    pub(crate) fn set_targets(
+        &self,
+        uid: &str,
+        period: Duration,
+        target_group: &str,
+        targets: BTreeSet<Target>,
+    ) {
         self.service(uid, period, |remembered| {
             remembered.targets.insert(target_group.to_owned(), targets);
         });

@@ -18,7 +18,8 @@ use crate::client::{
 use crate::config::AwsConfig;
 use crate::model::Desired;
 use crate::naming::{
-    self, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, SET_ATTRIBUTES_TAG, STACK_TAG, UID_TAG,
+    self, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, SET_ATTRIBUTES_TAG, STACK_TAG,
+    UID_TAG,
 };
 
 /// What exists for one Service, by the shared view alone.
@@ -110,10 +111,8 @@ impl Observer<'_> {
     /// # Errors
     /// When the view cannot be renewed.
     pub async fn find(&self, service: &ServiceId, max_age: Duration) -> Result<Found> {
-        let conditions = [
-            TagFilter::equals(CLUSTER_TAG, &self.config.cluster),
-            TagFilter::equals(UID_TAG, &service.uid),
-        ];
+        let conditions =
+            [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)];
         Ok(Found::of(self.aws.tagged(&conditions, max_age).await?))
     }
 
@@ -255,7 +254,8 @@ impl Observer<'_> {
         if ids.is_empty() {
             return Ok(Arc::default());
         }
-        let query = SecurityGroupQuery { ids: ids.iter().cloned().collect(), ..SecurityGroupQuery::default() };
+        let query =
+            SecurityGroupQuery { ids: ids.iter().cloned().collect(), ..SecurityGroupQuery::default() };
         self.aws.security_groups(&query).await
     }
 

@@ -85,6 +85,22 @@ fn find_named(named: &[SubnetRef], subnets: &[Subnet]) -> Result<Vec<Subnet>, Mi
     }
 }
 
+/// Whether any subnet is tagged for load balancers of this scheme, so that routes need not be looked at.
+pub fn is_any_tagged(scheme: Scheme, subnets: &[Subnet]) -> bool {
+    subnets.iter().any(|subnet| is_tagged(role_tag(scheme), subnet))
+}
+
+fn role_tag(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Internal => "kubernetes.io/role/internal-elb",
+        Scheme::InternetFacing => "kubernetes.io/role/elb",
+    }
+}
+
+fn is_tagged(role: &str, subnet: &Subnet) -> bool {
+    subnet.tags.get(role).is_some_and(|value| value == "1" || value.is_empty())
+}
+
 /// Why subnets were left out, for the message when none is left.
 #[derive(Default)]
 struct LeftOut {
@@ -98,12 +114,8 @@ fn discover(
     subnets: &[Subnet],
     route_tables: &[RouteTable],
 ) -> Result<Vec<Subnet>, Mistakes> {
-    let role = match criteria.scheme {
-        Scheme::Internal => "kubernetes.io/role/internal-elb",
-        Scheme::InternetFacing => "kubernetes.io/role/elb",
-    };
-    let is_tagged = |s: &&Subnet| s.tags.get(role).is_some_and(|value| value == "1" || value.is_empty());
-    let mut candidates: Vec<&Subnet> = subnets.iter().filter(is_tagged).collect();
+    let role = role_tag(criteria.scheme);
+    let mut candidates: Vec<&Subnet> = subnets.iter().filter(|s| is_tagged(role, s)).collect();
     if candidates.is_empty() {
         let wants_public = criteria.scheme == Scheme::InternetFacing;
         candidates = subnets.iter().filter(|s| is_public(s, route_tables) == wants_public).collect();

@@ -12,7 +12,10 @@ use crate::model;
 use crate::naming::{self, CLUSTER_TAG, NODES_SOURCE_ROLE, ROLE_TAG, UID_TAG};
 
 impl Applier<'_> {
-    pub(super) async fn create_frontend_group(&mut self, wanted: &model::FrontendGroup) -> Result<(), Failure> {
+    pub(super) async fn create_frontend_group(
+        &mut self,
+        wanted: &model::FrontendGroup,
+    ) -> Result<(), Failure> {
         let request = CreateSecurityGroup {
             name: wanted.name.clone(),
             description: naming::FRONTEND_DESCRIPTION.to_owned(),
@@ -36,7 +39,8 @@ impl Applier<'_> {
         };
         let cluster = &self.config.cluster;
         let is_ours = |tags: &Tags| {
-            tags.get(CLUSTER_TAG) == Some(cluster) && tags.get(ROLE_TAG).is_some_and(|r| r == NODES_SOURCE_ROLE)
+            tags.get(CLUSTER_TAG) == Some(cluster)
+                && tags.get(ROLE_TAG).is_some_and(|r| r == NODES_SOURCE_ROLE)
         };
         self.known.nodes_source = Some(self.create_group(request, is_ours).await?);
         Ok(())
@@ -138,13 +142,16 @@ impl Applier<'_> {
         // What this process opened is known; what an earlier one did has to be looked for.
         let query = match opened.is_empty() {
             false => SecurityGroupQuery { ids: opened, ..SecurityGroupQuery::default() },
-            true => SecurityGroupQuery { vpc_id: Some(source.vpc_id.clone()), ..SecurityGroupQuery::default() },
+            true => {
+                SecurityGroupQuery { vpc_id: Some(source.vpc_id.clone()), ..SecurityGroupQuery::default() }
+            }
         };
         self.close_nodes(source, &query).await?;
         match self.aws.delete_security_group(&source.id).await {
             Err(error) if error.kind == ErrorKind::InUse => {
                 let vpc_id = Some(source.vpc_id.clone());
-                self.close_nodes(source, &SecurityGroupQuery { vpc_id, ..SecurityGroupQuery::default() }).await?;
+                self.close_nodes(source, &SecurityGroupQuery { vpc_id, ..SecurityGroupQuery::default() })
+                    .await?;
                 self.delete_group(&source.id).await
             }
             Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),

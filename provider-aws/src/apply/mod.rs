@@ -164,8 +164,11 @@ impl Applier<'_> {
             What::SetSecurityGroups { groups, enforce_private_link_inbound } => {
                 let Some(security_groups) = self.group_ids(groups) else { return Ok(Applied::Stale) };
                 let enforce_private_link_inbound = *enforce_private_link_inbound;
-                let request =
-                    SetSecurityGroups { load_balancer_arn: arn, security_groups, enforce_private_link_inbound };
+                let request = SetSecurityGroups {
+                    load_balancer_arn: arn,
+                    security_groups,
+                    enforce_private_link_inbound,
+                };
                 self.aws.set_security_groups(&request).await?;
             }
             What::SetIpAddressType(to) => self.aws.set_ip_address_type(&arn, *to).await?,

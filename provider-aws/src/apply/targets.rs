@@ -34,7 +34,8 @@ impl Applier<'_> {
         if !refused.is_empty() {
             self.aws.forget_instances(refused.iter().map(|(id, _)| id.as_str()));
             self.refused_targets = true;
-            let listed: Vec<String> = refused.iter().take(5).map(|(id, why)| format!("{id}: {why}")).collect();
+            let listed: Vec<String> =
+                refused.iter().take(5).map(|(id, why)| format!("{id}: {why}")).collect();
             let message = format!("AWS refuses {} targets: {}", refused.len(), listed.join("; "));
             let reason = "TargetsRefused".to_owned();
             self.notes.push(Note { kind: NoteKind::Warning, reason, message });

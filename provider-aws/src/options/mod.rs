@@ -65,6 +65,12 @@ pub fn parse(service: &ServiceView, config: &AwsConfig) -> Result<Parsed, Mistak
     }
 }
 
+/// The labels a node must have, for Services whose other annotations may hold mistakes. Labels that do not parse
+/// count as none: the nodes are then those that a Service without the annotation has.
+pub fn node_labels(service: &ServiceView) -> BTreeMap<String, String> {
+    Reader::new(service).map(key::NODE_LABELS)
+}
+
 /// Features of peers that do not exist here: said so, never passed over in silence.
 fn refuse_what_is_not_supported(reader: &mut Reader<'_>, service: &ServiceView) {
     if service.class.is_none() && reader.text(key::TYPE) == Some("nlb-ip") {

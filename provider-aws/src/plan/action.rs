@@ -41,34 +41,92 @@ pub enum GroupRef {
 pub enum What {
     CreateFrontendGroup(model::FrontendGroup),
     CreateNodesSource(model::NodeOpening),
-    AuthorizeIngress { group: GroupRef, rules: Vec<IngressRule> },
+    AuthorizeIngress {
+        group: GroupRef,
+        rules: Vec<IngressRule>,
+    },
     /// Lets the members of the nodes' source group into a security group of the nodes.
-    OpenNodes { node_group: String, traffic: BTreeSet<crate::client::Traffic> },
-    RevokeIngress { group: GroupRef, rules: Vec<IngressRule> },
-    TagGroup { group: GroupRef, add: Tags },
-    DeleteGroup { id: String },
+    OpenNodes {
+        node_group: String,
+        traffic: BTreeSet<crate::client::Traffic>,
+    },
+    RevokeIngress {
+        group: GroupRef,
+        rules: Vec<IngressRule>,
+    },
+    TagGroup {
+        group: GroupRef,
+        add: Tags,
+    },
+    DeleteGroup {
+        id: String,
+    },
     CreateTargetGroup(model::TargetGroup),
-    ModifyTargetGroup { target_group: String, health_check: HealthCheck },
-    ModifyTargetGroupAttributes { target_group: String, attributes: Attributes },
-    RegisterTargets { target_group: String, targets: Vec<Target> },
-    DeregisterTargets { target_group: String, targets: Vec<Target> },
-    DeleteTargetGroup { arn: String },
-    CreateLoadBalancer { load_balancer: model::LoadBalancer, groups: BTreeSet<GroupRef> },
-    SetSubnets { subnets: Vec<SubnetMapping>, ipv6_source_nat: Option<bool> },
-    SetSecurityGroups { groups: BTreeSet<GroupRef>, enforce_private_link_inbound: Option<bool> },
+    ModifyTargetGroup {
+        target_group: String,
+        health_check: HealthCheck,
+    },
+    ModifyTargetGroupAttributes {
+        target_group: String,
+        attributes: Attributes,
+    },
+    RegisterTargets {
+        target_group: String,
+        targets: Vec<Target>,
+    },
+    DeregisterTargets {
+        target_group: String,
+        targets: Vec<Target>,
+    },
+    DeleteTargetGroup {
+        arn: String,
+    },
+    CreateLoadBalancer {
+        load_balancer: model::LoadBalancer,
+        groups: BTreeSet<GroupRef>,
+    },
+    SetSubnets {
+        subnets: Vec<SubnetMapping>,
+        ipv6_source_nat: Option<bool>,
+    },
+    SetSecurityGroups {
+        groups: BTreeSet<GroupRef>,
+        enforce_private_link_inbound: Option<bool>,
+    },
     SetIpAddressType(IpAddressType),
     ModifyLoadBalancerAttributes(Attributes),
     ModifyCapacityReservation(CapacityChange),
-    DeleteLoadBalancer { arn: String },
+    DeleteLoadBalancer {
+        arn: String,
+    },
     CreateListener(model::Listener),
     ModifyListener(model::Listener),
-    ModifyListenerAttributes { port: u16, attributes: Attributes },
-    AddListenerCertificates { port: u16, certificates: Vec<String> },
-    RemoveListenerCertificates { port: u16, certificates: Vec<String> },
-    DeleteListener { arn: String, port: u16 },
-    Tag { arns: Vec<String>, add: Tags, remove: Vec<String> },
+    ModifyListenerAttributes {
+        port: u16,
+        attributes: Attributes,
+    },
+    AddListenerCertificates {
+        port: u16,
+        certificates: Vec<String>,
+    },
+    RemoveListenerCertificates {
+        port: u16,
+        certificates: Vec<String>,
+    },
+    DeleteListener {
+        arn: String,
+        port: u16,
+    },
+    Tag {
+        arns: Vec<String>,
+        add: Tags,
+        remove: Vec<String>,
+    },
     /// Notes on the load balancer what was applied; none takes the note off before something changes.
-    Record { applied: Option<String>, instances: Option<String> },
+    Record {
+        applied: Option<String>,
+        instances: Option<String>,
+    },
 }
 
 /// What names and ports of a plan mean at AWS, as far as it exists; steps add to it as they are carried out.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Action, GroupRef, Planner, What};
 use crate::client::{IngressRule, RuleSource, SecurityGroup, Traffic};
 use crate::drift;
+use crate::model::NodeOpening;
 use crate::naming::UID_TAG;
 use crate::observe::ObservedLoadBalancer;
 
@@ -31,8 +32,12 @@ impl Planner<'_> {
             }
             return;
         };
-        let missing: Vec<IngressRule> =
-            wanted.rules.iter().filter(|rule| !found.ingress.iter().any(|r| r.same_rule(rule))).cloned().collect();
+        let missing: Vec<IngressRule> = wanted
+            .rules
+            .iter()
+            .filter(|rule| !found.ingress.iter().any(|r| r.same_rule(rule)))
+            .cloned()
+            .collect();
         let drift = drift::tags(&wanted.tags, &found.tags);
         if !drift.add.is_empty() {
             self.push(What::TagGroup { group: GroupRef::Frontend, add: drift.add }, "tags differ");
@@ -49,20 +54,8 @@ impl Planner<'_> {
         if self.observed.nodes_source.is_none() {
             self.push(What::CreateNodesSource(wanted.clone()), "no Service of this cluster had it yet");
         }
-        for group in &self.observed.node_groups {
-            let missing: BTreeSet<Traffic> =
-                wanted.traffic.iter().filter(|traffic| !self.lets_in(group, traffic)).cloned().collect();
-            if !missing.is_empty() {
-                let what = What::OpenNodes { node_group: group.id.clone(), traffic: missing };
-                self.push(what, "the nodes must let the load balancer in");
-            }
-        }
-    }
-
-    fn lets_in(&self, group: &SecurityGroup, wanted: &Traffic) -> bool {
-        let Some(source) = &self.known.nodes_source else { return false };
-        let from_us = |rule: &&IngressRule| rule.source == RuleSource::Group(source.clone());
-        group.ingress.iter().filter(from_us).any(|rule| covers(&rule.traffic, wanted))
+        let source = self.known.nodes_source.as_deref();
+        self.actions.extend(open_nodes(wanted, source, &self.observed.node_groups));
     }
 
     pub(super) fn set_groups(&mut self, keeper: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
@@ -73,7 +66,9 @@ impl Planner<'_> {
         let ids: Option<BTreeSet<String>> = groups.iter().map(|group| self.known.group(group)).collect();
         let enforce = self.desired.groups.private_link_rules;
         let enforces = keeper.resource.enforce_private_link_inbound;
-        if ids.as_ref() == Some(&keeper.resource.security_groups) && (enforce.is_none() || enforce == enforces) {
+        if ids.as_ref() == Some(&keeper.resource.security_groups)
+            && (enforce.is_none() || enforce == enforces)
+        {
             return;
         }
         let change = cloud_provider::Change {
@@ -88,8 +83,12 @@ impl Planner<'_> {
     /// Takes rules out that let in what may no longer connect.
     pub(super) fn revoke(&mut self) {
         let (Some(wanted), Some(found)) = (&self.desired.groups.frontend, self.frontend()) else { return };
-        let extra: Vec<IngressRule> =
-            found.ingress.iter().filter(|rule| !wanted.rules.iter().any(|w| w.same_rule(rule))).cloned().collect();
+        let extra: Vec<IngressRule> = found
+            .ingress
+            .iter()
+            .filter(|rule| !wanted.rules.iter().any(|w| w.same_rule(rule)))
+            .cloned()
+            .collect();
         if !extra.is_empty() {
             let what = What::RevokeIngress { group: GroupRef::Frontend, rules: extra };
             self.push(what, "these may no longer connect");
@@ -124,8 +123,33 @@ impl super::Known {
     }
 }
 
+/// The steps that open these groups of nodes to members of the source group, where they are not open yet.
+pub(crate) fn open_nodes(
+    wanted: &NodeOpening,
+    source: Option<&str>,
+    node_groups: &[SecurityGroup],
+) -> Vec<Action> {
+    let lets_in = |group: &SecurityGroup, traffic: &Traffic| {
+        let from_us = |rule: &&IngressRule| match &rule.source {
+            RuleSource::Group(id) => Some(id.as_str()) == source,
+            _ => false,
+        };
+        group.ingress.iter().filter(from_us).any(|rule| covers(&rule.traffic, traffic))
+    };
+    let mut actions = Vec::new();
+    for group in node_groups {
+        let missing: BTreeSet<Traffic> =
+            wanted.traffic.iter().filter(|traffic| !lets_in(group, traffic)).cloned().collect();
+        if !missing.is_empty() {
+            let what = What::OpenNodes { node_group: group.id.clone(), traffic: missing };
+            actions.push(Action::new(what, "the nodes must let the load balancers in"));
+        }
+    }
+    actions
+}
+
 /// Whether a rule for `rule` lets `wanted` in.
-pub(crate) fn covers(rule: &Traffic, wanted: &Traffic) -> bool {
+fn covers(rule: &Traffic, wanted: &Traffic) -> bool {
     match (rule, wanted) {
         (Traffic::All, _) => true,
         (Traffic::Tcp { from, to }, Traffic::Tcp { from: first, to: last })

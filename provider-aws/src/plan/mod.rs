@@ -27,6 +27,7 @@ use crate::naming::{APPLIED_TAG, TARGETS_TAG};
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
 
 pub use self::action::{Action, GroupRef, Known, What};
+pub(crate) use self::groups::open_nodes;
 
 /// What has to happen, and what has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,8 @@ impl<'a> Planner<'a> {
                 && lb.resource.state != LoadBalancerState::Failed
         };
         let keeper = observed.load_balancers.iter().find(stays);
-        let is_keeper = |lb: &&ObservedLoadBalancer| keeper.is_some_and(|k| k.resource.arn == lb.resource.arn);
+        let is_keeper =
+            |lb: &&ObservedLoadBalancer| keeper.is_some_and(|k| k.resource.arn == lb.resource.arn);
         let others = observed.load_balancers.iter().filter(|lb| !is_keeper(lb)).collect();
         let (matched, leftover) = target_groups::match_up(desired, observed, keeper);
         let mut known = Known {
@@ -156,12 +158,18 @@ impl<'a> Planner<'a> {
         let groups = self.group_refs();
         match self.keeper {
             None => {
+                let enforce = self.desired.groups.private_link_rules.filter(|_| !groups.is_empty());
+                let set_groups =
+                    What::SetSecurityGroups { groups: groups.clone(), enforce_private_link_inbound: enforce };
                 let what = What::CreateLoadBalancer { load_balancer: wanted.clone(), groups };
                 let reason = match self.others.is_empty() {
                     true => "it does not exist",
                     false => "the one that exists cannot be changed into it",
                 };
                 self.push(what, reason);
+                if enforce.is_some() {
+                    self.push(set_groups, "rules for PrivateLink cannot be set when it is made");
+                }
                 if !wanted.attributes.is_empty() {
                     let what = What::ModifyLoadBalancerAttributes(wanted.attributes.clone());
                     self.push(what, "the Service asks for them");
@@ -238,7 +246,8 @@ impl<'a> Planner<'a> {
     fn retire(&mut self) {
         let serves = self.keeper.is_some_and(|keeper| {
             let name = keeper.resource.dns_name.to_lowercase();
-            keeper.resource.state != LoadBalancerState::Provisioning && self.observed.published.contains(&name)
+            keeper.resource.state != LoadBalancerState::Provisioning
+                && self.observed.published.contains(&name)
         });
         for lb in self.others.clone() {
             if serves || lb.resource.state == LoadBalancerState::Failed {

@@ -64,8 +64,10 @@ impl Planner<'_> {
                     self.push(What::CreateTargetGroup(wanted.clone()), "it does not exist");
                     if !wanted.attributes.is_empty() {
                         let attributes = wanted.attributes.clone();
-                        let what =
-                            What::ModifyTargetGroupAttributes { target_group: wanted.name.clone(), attributes };
+                        let what = What::ModifyTargetGroupAttributes {
+                            target_group: wanted.name.clone(),
+                            attributes,
+                        };
                         self.push(what, "the Service asks for them");
                     }
                 }
@@ -134,11 +136,18 @@ impl Planner<'_> {
                 continue;
             }
             let served = self.keeper.is_some_and(forwards)
-                || found.resource.load_balancer_arns.iter().any(|lb| self.known.load_balancer.as_ref() == Some(lb));
+                || found
+                    .resource
+                    .load_balancer_arns
+                    .iter()
+                    .any(|lb| self.known.load_balancer.as_ref() == Some(lb));
             let present: Vec<Target> = present_targets(found).into_iter().collect();
             if served && !present.is_empty() {
                 let what = What::DeregisterTargets { target_group: arn.clone(), targets: present };
-                self.push(what, "another target group has taken its place; connections are given time to end");
+                self.push(
+                    what,
+                    "another target group has taken its place; connections are given time to end",
+                );
                 self.known.target_groups.insert(arn.clone(), arn.clone());
                 self.waits.insert(Wait::Draining);
             } else if served && found.targets.iter().any(|target| target.state.is_leaving()) {

@@ -1,1 +1,100 @@
+//! Which nodes become targets, by table.
 
+use cloud_provider::testing::a_node;
+
+use super::*;
+
+fn instance(id: &str, change: impl FnOnce(&mut Instance)) -> (String, Arc<Instance>) {
+    let mut instance = Instance {
+        id: id.to_owned(),
+        state: InstanceState::Running,
+        instance_type: "m7g.large".to_owned(),
+        zone: "us-east-1a".to_owned(),
+        vpc_id: Some("vpc-1".to_owned()),
+        subnet_id: Some("subnet-1".to_owned()),
+        private_ipv4: None,
+        ipv6: None,
+        security_groups: vec!["sg-1".to_owned()],
+        tags: Default::default(),
+    };
+    change(&mut instance);
+    (id.to_owned(), Arc::new(instance))
+}
+
+#[test]
+fn an_instance_id_is_the_end_of_an_aws_provider_id() {
+    let table = [
+        ("aws:///us-east-1a/i-0abc", Some("i-0abc")),
+        ("aws://i-0abc", Some("i-0abc")),
+        ("aws:///us-east-1a/i-", None),
+        ("aws:///us-east-1a/fargate-1", None),
+        ("gce://p/z/i-0abc", None),
+        ("eks-hybrid:///us-east-1/c/mi-0abc", None),
+        ("", None),
+    ];
+    for (provider_id, id) in table {
+        assert_eq!(instance_id(provider_id), id, "{provider_id:?}");
+    }
+}
+
+#[test]
+fn an_odd_node_is_left_out_and_told_while_the_others_serve() {
+    let nodes = NodeSet::of([
+        a_node("good").provider_id("aws:///a/i-1").build(),
+        a_node("young").provider_id("").build(),
+        a_node("foreign").provider_id("gce://p/z/x").build(),
+        a_node("gone").provider_id("aws:///a/i-2").build(),
+        a_node("stopped").provider_id("aws:///a/i-3").build(),
+        a_node("elsewhere").provider_id("aws:///a/i-4").build(),
+        a_node("old").provider_id("aws:///a/i-5").build(),
+    ]);
+    let instances = BTreeMap::from([
+        instance("i-1", |_| {}),
+        instance("i-3", |i| i.state = InstanceState::Stopped),
+        instance("i-4", |i| i.vpc_id = Some("vpc-2".to_owned())),
+        instance("i-5", |i| i.instance_type = "m3.large".to_owned()),
+    ]);
+    let chosen = choose(candidates(&nodes, &BTreeMap::new()), &instances, "vpc-1");
+    assert_eq!(chosen.instances, Some(BTreeSet::from(["i-1".to_owned()])));
+    let why = [
+        ("elsewhere", "i-4 is in vpc-2, not in vpc-1"),
+        ("foreign", "its provider ID \"gce://p/z/x\" is no EC2 instance"),
+        ("gone", "EC2 does not know i-2"),
+        ("old", "i-5 is of type m3.large, which cannot be a target"),
+        ("stopped", "i-3 is stopped"),
+        ("young", "it has no provider ID yet"),
+    ];
+    assert_eq!(chosen.refused.iter().map(|(n, w)| (n.as_str(), w.as_str())).collect::<Vec<_>>(), why);
+    assert!(chosen.note().is_some_and(|note| note.message.contains("and 1 more")));
+}
+
+#[test]
+fn nodes_of_which_none_can_be_used_leave_targets_alone_and_no_nodes_do_not() {
+    let odd = NodeSet::of([a_node("young").provider_id("").build()]);
+    let none = BTreeMap::new();
+    assert_eq!(choose(candidates(&odd, &none), &BTreeMap::new(), "vpc-1").instances, None);
+    let empty = NodeSet::default();
+    assert_eq!(choose(candidates(&empty, &none), &BTreeMap::new(), "vpc-1").instances, Some(BTreeSet::new()));
+}
+
+#[test]
+fn labels_choose_nodes_by_all_of_them() {
+    let nodes = NodeSet::of([
+        a_node("one").provider_id("aws:///a/i-1").label("pool", "edge").label("arch", "arm").build(),
+        a_node("two").provider_id("aws:///a/i-2").label("pool", "edge").build(),
+    ]);
+    let labels = BTreeMap::from([("pool".into(), "edge".into()), ("arch".into(), "arm".into())]);
+    assert_eq!(candidates(&nodes, &labels).instances.into_keys().collect::<Vec<_>>(), ["i-1"]);
+}
+
+#[test]
+fn the_nodes_group_is_the_tagged_one_else_the_lowest() {
+    let groups = |ids: &[&str]| {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        instance("i-1", |i| i.security_groups = ids).1
+    };
+    let chosen = |ids: &[&str]| node_groups([groups(ids)], |id| id == "sg-2").into_iter().next();
+    assert_eq!(chosen(&["sg-1", "sg-2", "sg-3"]).as_deref(), Some("sg-2"));
+    assert_eq!(chosen(&["sg-1", "sg-3"]).as_deref(), Some("sg-1"));
+    assert_eq!(chosen(&[]), None);
+}

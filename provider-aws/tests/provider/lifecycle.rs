@@ -1,0 +1,225 @@
+//! From a new Service to nothing left.
+
+use std::time::Duration;
+
+use cloud_provider::testing::request;
+use cloud_provider::{CloudLoadBalancer, NodeSet, Outcome, Protocol};
+use provider_aws::client::fake::{Lag, Lags};
+use provider_aws::client::{Call, Ec2, Elbv2, Scheme, SecurityGroupQuery, Target};
+
+use crate::fixture::{PREFIX, a_cluster, a_cluster_with, nodes_of, web};
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_created_changed_scaled_and_deleted_and_nothing_is_left() {
+    let cluster = a_cluster(3).await;
+    let mut service = web("web").ports([80, 443]).build();
+    let published = cluster.ready(&mut service).await;
+    let lb = cluster.load_balancer().await;
+    assert_eq!(published.ingress[0].hostname.as_deref(), Some(lb.dns_name.to_lowercase().as_str()));
+    assert_eq!(lb.scheme, Scheme::Internal, "internal unless asked otherwise");
+    assert_eq!(lb.zones.len(), 3, "one subnet a zone");
+    assert_eq!(lb.security_groups.len(), 2, "who may connect, and the source in the rules on the nodes");
+    assert_eq!(cluster.targets().await.len(), 6, "three nodes behind each of two ports");
+
+    let mut changed = web("web").ports([80, 8443]).source_ranges(["10.0.0.0/8"]).build();
+    changed.published.clone_from(&service.published);
+    cluster.ready(&mut changed).await;
+    let listeners = cluster.aws.describe_listeners(&lb.arn, None).await.unwrap().items;
+    assert_eq!(listeners.iter().map(|l| l.port).collect::<Vec<_>>(), [80, 8443]);
+
+    let two = nodes_of(&cluster.instances[..2]);
+    cluster.provider.update_nodes(&request(&changed, &two)).await.unwrap();
+    assert_eq!(cluster.targets().await.len(), 4);
+
+    cluster.deleted(&changed).await;
+    assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_as_it_should_be_is_not_written() {
+    let cluster = a_cluster(3).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let (_, requests) = cluster.requests(cluster.ready(&mut service)).await;
+    assert!(requests.iter().all(|call| !call.is_write()), "{requests:?}");
+    let plan = cluster.provider.plan(&cluster.request(&service)).await.unwrap();
+    assert!(plan.is_empty(), "{plan}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_host_name_is_published_while_aws_still_makes_the_load_balancer() {
+    let cluster = a_cluster(1).await;
+    cluster.aws.set_lags(Lags { provisioning: Lag::For(Duration::from_secs(180)), ..Lags::default() });
+    let service = web("web").build();
+    let Outcome::Pending(pending) = cluster.ensure(&service).await.unwrap() else { panic!("not pending") };
+    assert_eq!(pending.reason, "Provisioning");
+    assert!(pending.publish.is_some_and(|published| published.ingress[0].hostname.is_some()));
+    tokio::time::advance(Duration::from_secs(181)).await;
+    assert!(matches!(cluster.ensure(&service).await.unwrap(), Outcome::Ready(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tcp_and_udp_of_one_port_share_a_listener() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("dns").protocol_ports([(Protocol::Tcp, 53), (Protocol::Udp, 53)]).build();
+    cluster.ready(&mut service).await;
+    let lb = cluster.load_balancer().await;
+    let listeners = cluster.aws.describe_listeners(&lb.arn, None).await.unwrap().items;
+    assert_eq!(listeners.len(), 1);
+    assert_eq!(listeners[0].protocol.as_str(), "TCP_UDP");
+    cluster.deleted(&service).await;
+    assert!(cluster.aws.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_ports_carry_their_certificates_and_give_them_up_again() {
+    let cluster = a_cluster(2).await;
+    let [first, second, third] = [(); 3].map(|()| cluster.aws.seed_certificate());
+    let cert = format!("{PREFIX}ssl-cert");
+    let tls = |certs: &[&String]| {
+        let list: Vec<&str> = certs.iter().map(|c| c.as_str()).collect();
+        web("tls")
+            .ports([443, 80])
+            .annotation(&cert, &list.join(","))
+            .annotation(&format!("{PREFIX}ssl-ports"), "443")
+            .annotation(&format!("{PREFIX}alpn-policy"), "HTTP2Preferred")
+            .build()
+    };
+    let mut service = tls(&[&first, &second]);
+    cluster.ready(&mut service).await;
+    let lb = cluster.load_balancer().await;
+    let listeners = cluster.aws.describe_listeners(&lb.arn, None).await.unwrap().items;
+    let listener = listeners.iter().find(|l| l.port == 443).unwrap();
+    assert_eq!(listener.protocol.as_str(), "TLS");
+    assert_eq!(listeners.iter().find(|l| l.port == 80).unwrap().protocol.as_str(), "TCP");
+
+    let mut service = tls(&[&second, &third]);
+    cluster.ready(&mut service).await;
+    let page = cluster.aws.describe_listener_certificates(&listener.arn, None).await.unwrap();
+    let default: Vec<&String> = page.items.iter().filter(|c| c.is_default).map(|c| &c.arn).collect();
+    assert_eq!(default, [&second]);
+    assert!(page.items.iter().any(|c| c.arn == third && !c.is_default));
+    assert!(!page.items.iter().any(|c| c.arn == first));
+    cluster.deleted(&service).await;
+    assert!(cluster.aws.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_traffic_is_checked_on_the_health_check_node_port() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("local").local_traffic().build();
+    cluster.ready(&mut service).await;
+    let groups = cluster.aws.describe_target_groups(&provider_aws::client::Select::All, None).await.unwrap();
+    let check = &groups.items[0].health_check;
+    assert_eq!((check.protocol.as_str(), check.port.to_string().as_str()), ("HTTP", "32000"));
+    assert_eq!(check.path.as_deref(), Some("/healthz"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_join_and_leave_without_another_write() {
+    let cluster = a_cluster(3).await;
+    let mut service = web("web").build();
+    let two = nodes_of(&cluster.instances[..2]);
+    cluster.ready_on(&mut service, &two).await;
+    let all = cluster.request(&service);
+    let (result, requests) = cluster.requests(cluster.provider.update_nodes(&all)).await;
+    result.unwrap();
+    assert_eq!(requests.iter().filter(|c| c.is_write()).collect::<Vec<_>>(), [&Call::RegisterTargets]);
+    let one = request(&service, &nodes_of(&cluster.instances[..1]));
+    let (result, requests) = cluster.requests(cluster.provider.update_nodes(&one)).await;
+    result.unwrap();
+    assert_eq!(requests.iter().filter(|c| c.is_write()).collect::<Vec<_>>(), [&Call::DeregisterTargets]);
+    assert_eq!(cluster.targets().await, [Target::new(&cluster.instances[0], 30080)]);
+    let (result, requests) = cluster.requests(cluster.provider.update_nodes(&one)).await;
+    result.unwrap();
+    assert!(requests.is_empty(), "{requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn update_nodes_makes_nothing() {
+    let cluster = a_cluster(3).await;
+    let service = web("web").build();
+    cluster.provider.update_nodes(&cluster.request(&service)).await.unwrap();
+    assert!(cluster.aws.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_node_at_all_is_a_load_balancer_without_targets() {
+    let cluster = a_cluster(0).await;
+    let mut service = web("web").build();
+    cluster.ready_on(&mut service, &NodeSet::default()).await;
+    assert!(cluster.targets().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_vpc_is_learned_from_the_nodes() {
+    let cluster = a_cluster_with(1, |config| config.vpc_id = None).await;
+    let mut service = web("web").build();
+    let pending = cluster.provider.ensure(&request(&service, &NodeSet::default())).await.unwrap();
+    assert!(matches!(pending, Outcome::Pending(pending) if pending.reason == "NoVpc"));
+    cluster.ready(&mut service).await;
+    assert_eq!(cluster.load_balancer().await.vpc_id, cluster.vpc.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_services_share_the_rules_on_the_nodes_and_the_last_takes_them_along() {
+    let cluster = a_cluster(2).await;
+    let (mut one, mut two) = (web("one").build(), web("two").build());
+    cluster.ready(&mut one).await;
+    cluster.ready(&mut two).await;
+    let query = SecurityGroupQuery { ids: vec![cluster.vpc.node_group.clone()], ..Default::default() };
+    let rules = || async {
+        cluster.aws.describe_security_groups(&query, None).await.unwrap().items.remove(0).ingress
+    };
+    assert_eq!(rules().await.len(), 1, "one rule for any number of Services");
+    cluster.deleted(&one).await;
+    assert_eq!(rules().await.len(), 1);
+    cluster.deleted(&two).await;
+    assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_waits_for_network_interfaces_a_while_and_then_comes_back() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    cluster.aws.set_lags(Lags { network_interfaces: Lag::For(Duration::from_secs(10)), ..Lags::default() });
+    cluster.provider.delete(&service.id).await.expect("ten seconds are waited for");
+    assert!(cluster.aws.is_empty());
+
+    cluster.ready(&mut service).await;
+    cluster.aws.set_lags(Lags { network_interfaces: Lag::For(Duration::from_secs(300)), ..Lags::default() });
+    let error = cluster.provider.delete(&service.id).await.expect_err("five minutes are not");
+    assert_eq!(error.class(), cloud_provider::ErrorClass::Transient);
+    tokio::time::advance(Duration::from_secs(300)).await;
+    cluster.provider.delete(&service.id).await.unwrap();
+    assert!(cluster.aws.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_protection_keeps_everything_and_says_so() {
+    let cluster = a_cluster(2).await;
+    let attributes = format!("{PREFIX}attributes");
+    let mut service = web("web").annotation(&attributes, "deletion_protection.enabled=true").build();
+    cluster.ready(&mut service).await;
+    let before = cluster.aws.remaining();
+    let error = cluster.provider.delete(&service.id).await.expect_err("it is protected");
+    assert!(error.to_string().contains("deletion protection"), "{error}");
+    assert_eq!(cluster.aws.remaining(), before, "nothing was deleted");
+
+    let mut unprotected = web("web").build();
+    unprotected.published.clone_from(&service.published);
+    cluster.ready(&mut unprotected).await;
+    cluster.deleted(&unprotected).await;
+    assert!(cluster.aws.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_owned_is_listed_with_its_service() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let owned = cluster.provider.list().await.unwrap();
+    assert_eq!(owned.len(), 3, "load balancer, target group, security group: {owned:#?}");
+    assert!(owned.iter().all(|owned| owned.service == service.id));
+}

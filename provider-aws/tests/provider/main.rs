@@ -1,0 +1,10 @@
+//! The provider end to end on the strict in-memory AWS, through the contract's trait alone.
+
+mod bad_input;
+mod change;
+mod conformance;
+mod cost;
+mod faults;
+mod fixture;
+mod iam;
+mod lifecycle;
