@@ -126,7 +126,8 @@ impl Started {
     fn new() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../localstack/up");
         // A port of its own, so that suites can run side by side.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let mut up = Command::new(&script)
             .arg("--until-eof")
             .env("LOCALSTACK_PORT", port.to_string())
@@ -202,7 +203,8 @@ impl Network {
         for (number, zone) in (0..ZONES).zip(zones) {
             let public = network.subnet(zone, &format!("10.0.{number}.0/24"), "elb", Some(gateway)).await;
             network.public.push(public);
-            let private = network.subnet(zone, &format!("10.0.{}.0/24", 100 + number), "internal-elb", None).await;
+            let private =
+                network.subnet(zone, &format!("10.0.{}.0/24", 100 + number), "internal-elb", None).await;
             network.private.push(private);
         }
         network
@@ -248,7 +250,9 @@ impl Network {
     pub async fn launch(&self, number: usize) -> String {
         let ec2 = &self.endpoint.ec2;
         let subnet = &self.private[number % self.private.len()];
-        let images = ec2.describe_images().owners("amazon").send().await.expect("the images");
+        // One kind of image: emulators know more than a thousand, and take seconds to list them.
+        let kind = Filter::builder().name("name").values("amzn2-ami-hvm*").build();
+        let images = ec2.describe_images().owners("amazon").filters(kind).send().await.expect("the images");
         let image = images.images().first().and_then(|image| image.image_id()).expect("an image");
         let made = ec2
             .run_instances()
@@ -332,7 +336,8 @@ impl Network {
     /// # Panics
     /// When the endpoint does not answer, or there is no such load balancer.
     pub async fn attribute(&self, arn: &str, key: &str) -> Option<String> {
-        let described = self.endpoint.elbv2.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
+        let described =
+            self.endpoint.elbv2.describe_load_balancer_attributes().load_balancer_arn(arn).send().await;
         let described = described.expect("its attributes");
         let found = described.attributes().iter().find(|attribute| attribute.key() == Some(key))?;
         found.value().map(str::to_owned)
@@ -344,7 +349,8 @@ impl Network {
     /// When the endpoint does not answer.
     pub async fn sources(&self, groups: &[String]) -> Vec<String> {
         let all = self.security_groups().await;
-        let these = all.iter().filter(|group| group.group_id().is_some_and(|id| groups.iter().any(|g| g == id)));
+        let these =
+            all.iter().filter(|group| group.group_id().is_some_and(|id| groups.iter().any(|g| g == id)));
         let rules = these.flat_map(|group| group.ip_permissions()).flat_map(|rule| rule.ip_ranges());
         let mut ranges = sorted(rules.filter_map(|range| range.cidr_ip().map(str::to_owned)));
         ranges.dedup();
@@ -357,7 +363,8 @@ impl Network {
     /// When the endpoint does not answer.
     pub async fn security_groups(&self) -> Vec<aws_sdk_ec2::types::SecurityGroup> {
         let here = Filter::builder().name("vpc-id").values(&self.vpc).build();
-        let pages = self.endpoint.ec2.describe_security_groups().filters(here).into_paginator().items().send();
+        let pages =
+            self.endpoint.ec2.describe_security_groups().filters(here).into_paginator().items().send();
         pages.try_collect().await.expect("the security groups")
     }
 }
@@ -425,15 +432,17 @@ impl LoadBalancer {
             let health = elbv2.describe_target_health().set_target_group_arn(group.target_group_arn.clone());
             let health = still_there(health.send().await)?;
             let targets = health.target_health_descriptions().iter().filter_map(|health| health.target());
-            let mut targets: Vec<(String, i32)> =
-                targets.map(|t| (t.id().unwrap_or_default().to_owned(), t.port().unwrap_or_default())).collect();
+            let mut targets: Vec<(String, i32)> = targets
+                .map(|t| (t.id().unwrap_or_default().to_owned(), t.port().unwrap_or_default()))
+                .collect();
             targets.sort();
             target_groups.push((group, targets));
         }
         target_groups.sort_by_key(|(group, _)| group.port());
         let described = still_there(elbv2.describe_tags().resource_arns(&arn).send().await)?;
         let tags = described.tag_descriptions().iter().flat_map(|described| described.tags());
-        let tags = tags.map(|tag| (tag.key().unwrap_or_default().into(), tag.value().unwrap_or_default().into()));
+        let tags =
+            tags.map(|tag| (tag.key().unwrap_or_default().into(), tag.value().unwrap_or_default().into()));
         let subnets = shown.availability_zones().iter().filter_map(|zone| zone.subnet_id());
         Some(LoadBalancer {
             name: shown.load_balancer_name().unwrap_or_default().to_owned(),
@@ -459,9 +468,10 @@ impl LoadBalancer {
 
     /// The instances that every one of its target groups has; none if they differ.
     pub fn instances(&self) -> Option<Vec<String>> {
-        let mut all = self.target_groups.iter().map(|(_, targets)| {
-            targets.iter().map(|(instance, _)| instance.clone()).collect::<Vec<_>>()
-        });
+        let mut all = self
+            .target_groups
+            .iter()
+            .map(|(_, targets)| targets.iter().map(|(instance, _)| instance.clone()).collect::<Vec<_>>());
         let first = all.next()?;
         all.all(|other| other == first).then_some(first)
     }

@@ -170,7 +170,8 @@ fn tag(text: &str) -> Result<(String, String), String> {
 /// Reads `FIRST-LAST`.
 #[cfg(feature = "aws")]
 fn port_range(text: &str) -> Result<PortRange, String> {
-    let parsed = text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    let parsed =
+        text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
     match parsed {
         Some(range) if *range.start() > 0 && !range.is_empty() => Ok(range),
         _ => Err(format!("{text:?} is not a range of ports; write it as 30000-32767")),

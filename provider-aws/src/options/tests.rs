@@ -41,7 +41,8 @@ fn refused(table: &[(&[(&str, &str)], &str, &str)]) {
     for (annotations, at_fault, allowed) in table {
         let found = mistakes(with(annotations));
         let mistake = found.iter().find(|mistake| mistake.contains(&lb(at_fault)));
-        let mistake = mistake.unwrap_or_else(|| panic!("{annotations:?}: {at_fault} is not blamed in {found:?}"));
+        let mistake =
+            mistake.unwrap_or_else(|| panic!("{annotations:?}: {at_fault} is not blamed in {found:?}"));
         assert!(mistake.contains(allowed), "{annotations:?}: {mistake}");
         assert!(mistake.contains("; allowed: "), "{annotations:?}: {mistake}");
         assert!(mistake.contains("; until then no load balancer is made"), "{annotations:?}: {mistake}");
@@ -170,13 +171,21 @@ fn load_balancer_annotations_refuse_nonsense() {
             "source-nat-ipv6-prefixes",
             "/80",
         ),
-        (&[("minimum-load-balancer-capacity", "Units=5")], "minimum-load-balancer-capacity", "CapacityUnits=N"),
+        (
+            &[("minimum-load-balancer-capacity", "Units=5")],
+            "minimum-load-balancer-capacity",
+            "CapacityUnits=N",
+        ),
         (&[("attributes", "dns_record.client_routing_policy=x")], "attributes", "any_availability_zone"),
         (&[("attributes", "deletion_protection.enabled=on")], "attributes", "true, false"),
         (&[("attributes", "access_logs.s3.enabled=true")], "attributes", "bucket"),
         (&[("attributes", "oops")], "attributes", "key=value"),
         (&[("additional-resource-tags", "aws:x=1")], "additional-resource-tags", "other keys"),
-        (&[("additional-resource-tags", "elbv2.k8s.aws/cluster=x")], "additional-resource-tags", "other keys"),
+        (
+            &[("additional-resource-tags", "elbv2.k8s.aws/cluster=x")],
+            "additional-resource-tags",
+            "other keys",
+        ),
     ]);
 }
 
@@ -235,7 +244,11 @@ fn listener_annotations_refuse_nonsense() {
         (&[("ssl-cert", CERT), ("alpn-policy", "h2")], "alpn-policy", "HTTP2Preferred"),
         (&[("ssl-negotiation-policy", "")], "ssl-negotiation-policy", "name of an ELB security policy"),
         (&[("enable-tcp-udp-listener", "maybe")], "enable-tcp-udp-listener", "true, false"),
-        (&[("listener-attributes.TCP-81", "tcp.idle_timeout.seconds=60")], "listener-attributes.TCP-81", "TCP-80"),
+        (
+            &[("listener-attributes.TCP-81", "tcp.idle_timeout.seconds=60")],
+            "listener-attributes.TCP-81",
+            "TCP-80",
+        ),
     ]);
 }
 
@@ -253,7 +266,8 @@ fn what_does_not_exist_here_yet_is_said_to_be_unsupported() {
         assert!(found[0].contains(&lb(suffix)) && found[0].contains("is not yet supported"), "{found:?}");
     }
     let action = format!("{PREFIX}actions.TCP-80");
-    let json = r#"{"type":"forward","forwardConfig":{"targetGroups":[{"serviceName":"other","servicePort":80}]}}"#;
+    let json =
+        r#"{"type":"forward","forwardConfig":{"targetGroups":[{"serviceName":"other","servicePort":80}]}}"#;
     assert!(mistakes(a_service().annotation(&action, json))[0].contains("is not yet supported"));
 }
 
@@ -265,7 +279,9 @@ fn traffic_is_shared_by_weight_with_other_target_groups() {
     let spec = read(a_service().annotation(&action, json));
     let weighted = spec.listeners[0].weighted.as_ref().expect("weighted");
     assert_eq!((weighted.own_weight, weighted.others["arn:other"], weighted.sticky), (8, 2, true));
-    for wrong in ["", "{}", r#"{"type":"forward"}"#, r#"{"type":"redirect","forwardConfig":{"targetGroups":[]}}"#] {
+    for wrong in
+        ["", "{}", r#"{"type":"forward"}"#, r#"{"type":"redirect","forwardConfig":{"targetGroups":[]}}"#]
+    {
         assert_eq!(mistakes(a_service().annotation(&action, wrong)).len(), 1, "{wrong}");
     }
 }
@@ -298,7 +314,10 @@ fn health_checks_follow_the_traffic_policy_and_the_annotations() {
     let check = |spec: Spec| spec.listeners[0].target_group.health_check.clone();
     let local = check(read(a_service().local_traffic()));
     assert_eq!((local.protocol, local.port), (HealthCheckProtocol::Http, HealthCheckPort::Number(32000)));
-    assert_eq!((local.path.as_deref(), local.timeout_seconds, local.healthy_threshold), (Some("/healthz"), 6, 2));
+    assert_eq!(
+        (local.path.as_deref(), local.timeout_seconds, local.healthy_threshold),
+        (Some("/healthz"), 6, 2)
+    );
     let chosen = check(read(with(&[
         ("healthcheck-protocol", "HTTPS"),
         ("healthcheck-port", "8443"),
@@ -326,9 +345,13 @@ fn target_group_attributes_of_a_port_count_before_those_of_all() {
         &[("target-group-attributes", "deregistration_delay.timeout_seconds=30,stickiness.enabled=true")],
     );
     let spec = read(service.annotation(&own, "deregistration_delay.timeout_seconds=60,stickiness.enabled="));
-    let delay = |i: usize| spec.listeners[i].target_group.attributes["deregistration_delay.timeout_seconds"].clone();
+    let delay =
+        |i: usize| spec.listeners[i].target_group.attributes["deregistration_delay.timeout_seconds"].clone();
     assert_eq!((delay(0), delay(1)), ("30".to_owned(), "60".to_owned()));
-    assert_eq!(spec.listeners[1].target_group.attributes["stickiness.enabled"], "true", "empty keeps the base");
+    assert_eq!(
+        spec.listeners[1].target_group.attributes["stickiness.enabled"], "true",
+        "empty keeps the base"
+    );
 }
 
 #[test]
@@ -361,7 +384,11 @@ fn target_group_annotations_refuse_nonsense() {
         (&[("healthcheck-success-codes", "ok")], "healthcheck-success-codes", "200 to 599"),
         (&[("proxy-protocol", "80")], "proxy-protocol", "*"),
         (&[("proxy-protocol-per-target-group", "81")], "proxy-protocol-per-target-group", "port numbers"),
-        (&[("target-group-attributes", "preserve_client_ip.enabled=no")], "target-group-attributes", "true, false"),
+        (
+            &[("target-group-attributes", "preserve_client_ip.enabled=no")],
+            "target-group-attributes",
+            "true, false",
+        ),
         (
             &[("target-group-attributes", "deregistration_delay.timeout_seconds=9999")],
             "target-group-attributes",
@@ -406,17 +433,17 @@ fn security_group_annotations_refuse_nonsense() {
         (&[("security-groups", "a,b,c,d,e,f")], "security-groups", "up to 5"),
         (&[("security-groups", "sg-1"), ("disable-nlb-sg", "true")], "security-groups", "one of the two"),
         (&[("security-group-prefix-lists", "10.0.0.0/8")], "security-group-prefix-lists", "pl-"),
-        (&[("manage-backend-security-group-rules", "on")], "manage-backend-security-group-rules", "true, false"),
+        (
+            &[("manage-backend-security-group-rules", "on")],
+            "manage-backend-security-group-rules",
+            "true, false",
+        ),
         (
             &[("inbound-sg-rules-on-private-link-traffic", "true")],
             "inbound-sg-rules-on-private-link-traffic",
             "on, off",
         ),
-        (
-            &[("enable-icmp-for-path-mtu-discovery", "true")],
-            "enable-icmp-for-path-mtu-discovery",
-            "on, off",
-        ),
+        (&[("enable-icmp-for-path-mtu-discovery", "true")], "enable-icmp-for-path-mtu-discovery", "on, off"),
         (&[("extra-security-groups", "sg-1")], "extra-security-groups", "security-groups"),
     ]);
     let v6 = a_service().source_ranges(["fd00::/8"]);

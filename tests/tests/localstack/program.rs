@@ -82,7 +82,8 @@ async fn kubectl(world: &World, kubeconfig: &std::path::Path, arguments: &[&str]
         .expect("kubectl runs; install it with: apt-get install --yes kubernetes-client");
     child.stdin.take().expect("its input").write_all(input.as_bytes()).await.expect("it reads");
     let output = child.wait_with_output().await.expect("it ends");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
     said
 }

@@ -101,14 +101,21 @@ async fn a_load_balancer_is_made_read_back_and_removed() {
     assert_eq!(shown.instances(), Some(vec![instance_id(&node).to_owned()]));
     assert_eq!(shown.security_groups, [group.clone()]);
     let read = aws.tagged(&[TagFilter::equals("team", "green")], Duration::ZERO).await.unwrap();
-    let read: BTreeMap<&str, &str> =
-        read.load_balancers.iter().map(|(arn, tagged)| (arn.as_str(), tagged.resource.name.as_str())).collect();
+    let read: BTreeMap<&str, &str> = read
+        .load_balancers
+        .iter()
+        .map(|(arn, tagged)| (arn.as_str(), tagged.resource.name.as_str()))
+        .collect();
     assert_eq!(read, BTreeMap::from([(balancer.arn.as_str(), "front")]));
 
     aws.delete_listener(&listener.arn).await.unwrap();
     aws.delete_load_balancer(&balancer.arn).await.unwrap();
     aws.delete_target_group(&targets.arn).await.unwrap();
     aws.delete_security_group(&group).await.unwrap();
-    assert!(aws.load_balancers(&Select::Arns(vec![balancer.arn])).await.is_err_and(|error| error.kind == ErrorKind::NotFound));
+    assert!(
+        aws.load_balancers(&Select::Arns(vec![balancer.arn]))
+            .await
+            .is_err_and(|error| error.kind == ErrorKind::NotFound)
+    );
     assert_eq!(network.leftovers().await, NOTHING);
 }

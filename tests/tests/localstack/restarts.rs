@@ -33,7 +33,8 @@ async fn a_restart_makes_nothing_anew() {
 async fn a_process_that_dies_half_way_is_finished_by_the_next() {
     let world = World::with_nodes(["n1"]).await;
     let running = world.run();
-    let ports = json!([{ "name": "a", "port": 80 }, { "name": "b", "port": 81 }, { "name": "c", "port": 82 }]);
+    let ports =
+        json!([{ "name": "a", "port": 80 }, { "name": "b", "port": 81 }, { "name": "c", "port": 82 }]);
     world.create("web", json!({ "spec": { "ports": ports } })).await;
     world.until("begin", |_| true).await;
     running.crash().await;

@@ -145,7 +145,8 @@ async fn another_scheme_is_another_load_balancer() {
     let mut public: Vec<_> = world.network.public.iter().map(|subnet| subnet.id.clone()).collect();
     public.sort();
     assert_eq!(after.subnets, public);
-    let shown = world.cluster.until("web", "to show the new one", |s| addresses(s) == [after.host_name.clone()]);
+    let shown =
+        world.cluster.until("web", "to show the new one", |s| addresses(s) == [after.host_name.clone()]);
     shown.await;
     world.delete_all(["web"]).await;
     running.stop().await;

@@ -103,7 +103,10 @@ impl World {
                 }
             }
         };
-        assert!(timeout(DEADLINE, looking).await.is_ok(), "it did not come to {what}; at AWS there are {seen:#?}");
+        assert!(
+            timeout(DEADLINE, looking).await.is_ok(),
+            "it did not come to {what}; at AWS there are {seen:#?}"
+        );
         seen.remove(0)
     }
 
