@@ -106,19 +106,30 @@ pub struct Context {
     active: AtomicBool,
 }
 
+/// What a [`Context`] is made of.
+pub struct Parts {
+    /// The API server.
+    pub client: kube::Client,
+    /// How the controller behaves.
+    pub config: Config,
+    /// The settled nodes.
+    pub nodes: watch::Receiver<Option<Nodes>>,
+    /// Where events go.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Asked before every provider call and every write.
+    pub fence: Fence,
+    /// To the store.
+    pub commands: mpsc::UnboundedSender<Command>,
+    /// To the queue of turns.
+    pub queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
+}
+
 impl Context {
     /// A context in which nothing happened yet.
-    pub fn new(
-        client: kube::Client,
-        config: Config,
-        providers: &[Arc<dyn CloudLoadBalancer>],
-        nodes: watch::Receiver<Option<Nodes>>,
-        events: Events,
-        metrics: Arc<Metrics>,
-        fence: Fence,
-        commands: mpsc::UnboundedSender<Command>,
-        queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
-    ) -> Self {
+    pub fn new(parts: Parts, providers: &[Arc<dyn CloudLoadBalancer>]) -> Self {
+        let Parts { client, config, nodes, events, metrics, fence, commands, queue } = parts;
         let served = providers
             .iter()
             .map(|p| Served { provider: p.clone(), brake: Brake::new(config.retry) })

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::context::{Context, Fence};
+use crate::context::{Context, Fence, Parts};
 use crate::error::Error;
 use crate::events::Events;
 use crate::metrics::{Metrics, Operation};
@@ -103,17 +103,17 @@ impl ServiceController {
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
         tasks.spawn(nodes::follow(watched::<Node>(&client), providers.clone(), config.settle, settled));
-        let context = Arc::new(Context::new(
-            client.clone(),
+        let parts = Parts {
+            client: client.clone(),
             config,
-            &providers,
-            node_sets,
+            nodes: node_sets,
             events,
             metrics,
             fence,
             commands,
             queue,
-        ));
+        };
+        let context = Arc::new(Context::new(parts, &providers));
         let (reader, writer) = store();
         tasks.spawn(services::follow(watched::<Service>(&client), commanded, writer, context.clone()));
 
@@ -137,6 +137,8 @@ impl ServiceController {
                     tracing::debug!(service = %key, provider = context.providers[i].provider.name(), "woken");
                     context.wake_for_provider(key);
                 }
+                // A provider that has nothing to tell any more is no reason to stop.
+                std::future::pending::<()>().await;
             });
         }
         // From here on departures are noted, so that none is missed between resuming and the first turn.

@@ -9,26 +9,28 @@
 //! * An address that a status may still show is given to nobody else.
 //! * What a Service has, it keeps, until it asks for something else or its pool no longer provides it; and then it
 //!   gets the new address before it loses the old.
-//! * Nobody waits while an address it could use is free; among those who wait, the order is [`Rank`]'s, then the
+//! * Nobody waits while an address it could use is free; among those who wait, the order is [`Rank`](crate::waiting::Rank)'s, then the
 //!   oldest first.
 //! * A step costs the same whatever the size of the pools.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod notice;
+mod settle;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cloud_provider::{IpFamily, ServiceId, ServiceKey};
+use cloud_provider::{ServiceId, ServiceKey};
 
 use crate::counters::Counters;
 use crate::desired::{AddressRequest, Sharing};
 use crate::ledger::{Holder, Ledger};
-use crate::plan::{
-    Decision, Namespaces, RemovedAddress, Shortage, Standing, Verdict, World, decide, provides,
-};
+use crate::plan::{Namespaces, RemovedAddress, Standing, World, decide};
 use crate::pools::Pools;
 use crate::selector::Labels;
-use crate::waiting::{Place, Queue, Rank, Spot};
+use crate::verdict::Verdict;
+use crate::waiting::{Place, Queue, Spot};
 
 /// A Service as the cluster shows it.
 #[derive(Clone, Debug)]
@@ -119,7 +121,7 @@ impl Allocator {
     /// Rebuilds everything from what the cluster shows.
     ///
     /// First every shown address is taken, before anybody may ask for one; then those that need something are
-    /// served in the order of [`Rank`], oldest first. Where two Services that do not share show the same
+    /// served in the order of [`Rank`](crate::waiting::Rank), oldest first. Where two Services that do not share show the same
     /// address, the one that asks for that very address keeps it, else the oldest of those without mistakes.
     pub fn resume(&mut self, services: Vec<Seen>) {
         self.records.clear();
@@ -286,229 +288,4 @@ impl Allocator {
             .filter(|record| !matches!(record.interest, Interest::Avoid))
             .map(|record| (&record.holder.id, record.held()))
     }
-
-    /// Adds or updates a Service's record without deciding anything.
-    fn look_at(&mut self, seen: Seen) -> Arc<str> {
-        let uid = seen.id.uid.as_str();
-        let earlier = self.records.get(uid).map(|record| matches!(record.interest, Interest::Avoid));
-        if earlier == Some(true) {
-            // It was somebody else's until now: what it shows is taken over, if nobody is in the way.
-            self.remove(&seen.id.uid);
-        }
-        let known = earlier == Some(false);
-        let published = seen.published.clone();
-        let uid = self.note(seen);
-        if known {
-            self.confirm(&uid, &published);
-        } else {
-            published.iter().for_each(|ip| self.register(&uid, *ip));
-            if let Some(record) = self.records.get_mut(&uid) {
-                record.told.clone_from(&record.owned);
-            }
-        }
-        uid
-    }
-
-    fn note(&mut self, seen: Seen) -> Arc<str> {
-        let Seen { id, created, sharing, interest, .. } = seen;
-        if let Some((uid, _)) = self.records.get_key_value(id.uid.as_str()) {
-            let uid = uid.clone();
-            self.update(&uid, sharing, interest);
-            return uid;
-        }
-        let uid: Arc<str> = id.uid.as_str().into();
-        let holder = Arc::new(Holder { id, sharing });
-        let record = Record {
-            entered: holder.clone(),
-            holder,
-            created,
-            interest,
-            owned: Vec::new(),
-            shown: Vec::new(),
-            told: Vec::new(),
-            verdict: Verdict::Served,
-            waiting: None,
-        };
-        self.records.insert(uid.clone(), record);
-        uid
-    }
-
-    fn update(&mut self, uid: &str, sharing: Sharing, interest: Interest) {
-        let Some(record) = self.records.get_mut(uid) else { return };
-        record.interest = interest;
-        if record.holder.sharing == sharing {
-            return;
-        }
-        let protect = matches!(record.interest, Interest::Protect);
-        let in_the_way = |ip: &IpAddr| self.ledger.owner_in_the_way(*ip, uid, &sharing).is_some();
-        if protect && record.owned.iter().any(in_the_way) {
-            // What it has stays, and so does what others share it by.
-            return;
-        }
-        record.holder = Arc::new(Holder { id: record.holder.id.clone(), sharing });
-        if protect {
-            // Nothing is decided for it, so this is the place to let its ports and key of now be known.
-            for ip in &record.owned {
-                self.ledger.leave(&self.pools, *ip, uid);
-                self.ledger.own(&self.pools, *ip, &record.holder);
-            }
-            record.entered = record.holder.clone();
-        }
-    }
-
-    /// Takes an address that a status shows: for that Service, or out of everybody's reach.
-    fn register(&mut self, uid: &str, ip: IpAddr) {
-        let Some(record) = self.records.get_mut(uid) else { return };
-        if record.owned.contains(&ip) || record.shown.contains(&ip) {
-            return;
-        }
-        let ours = !matches!(record.interest, Interest::Avoid);
-        if ours && self.ledger.owner_in_the_way(ip, uid, &record.holder.sharing).is_none() {
-            self.ledger.own(&self.pools, ip, &record.holder);
-            record.owned.push(ip);
-        } else {
-            self.ledger.show(&self.pools, ip, &record.holder);
-            record.shown.push(ip);
-        }
-    }
-
-    /// A status that shows what we last answered shows nothing else any more.
-    fn confirm(&mut self, uid: &str, published: &[IpAddr]) {
-        let Some(record) = self.records.get_mut(uid) else { return };
-        if record.shown.is_empty() || matches!(record.interest, Interest::Avoid) {
-            return;
-        }
-        let as_set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
-        if as_set(published) == as_set(&record.told) && as_set(&record.told) == as_set(&record.owned) {
-            for ip in mem::take(&mut record.shown) {
-                self.ledger.leave(&self.pools, ip, uid);
-            }
-        }
-    }
-
-    /// Decides for one Service again and carries it out. Says whether anything about it changed.
-    fn settle(&mut self, uid: &str) -> bool {
-        let Some(record) = self.records.get(uid) else { return false };
-        let Interest::Serve(request) = &record.interest else {
-            self.wait(uid, None);
-            return false;
-        };
-        let standing = Standing { owned: &record.owned, shown: &record.shown };
-        let decision = decide(self.world(), standing, request);
-        self.carry_out(uid, decision)
-    }
-
-    fn carry_out(&mut self, uid: &str, decision: Decision) -> bool {
-        let Decision { hold, verdict, rank, spots } = decision;
-        let Some(record) = self.records.get_mut(uid) else { return false };
-        let anew = !Arc::ptr_eq(&record.entered, &record.holder);
-        for ip in record.owned.iter().filter(|ip| anew || !hold.contains(ip)) {
-            self.ledger.leave(&self.pools, *ip, uid);
-        }
-        for ip in record.shown.extract_if(.., |ip| hold.contains(ip)) {
-            self.ledger.leave(&self.pools, ip, uid);
-        }
-        for ip in hold.iter().filter(|ip| anew || !record.owned.contains(ip)) {
-            self.ledger.own(&self.pools, *ip, &record.holder);
-        }
-        record.entered = record.holder.clone();
-        for ip in record.owned.iter().filter(|ip| !hold.contains(ip) && record.told.contains(ip)) {
-            self.ledger.show(&self.pools, *ip, &record.holder);
-            record.shown.push(*ip);
-        }
-        let changed = record.owned != hold || kind(&record.verdict) != kind(&verdict);
-        record.owned = hold;
-        record.verdict = verdict;
-        let place = Place { rank, created: record.created, id: Arc::new(record.holder.id.clone()) };
-        self.wait(uid, (!spots.is_empty()).then_some((place, spots)));
-        changed
-    }
-
-    fn wait(&mut self, uid: &str, waiting: Option<(Place, Vec<Spot>)>) {
-        let Some(record) = self.records.get_mut(uid) else { return };
-        if record.waiting == waiting {
-            return;
-        }
-        if let Some((place, spots)) = &record.waiting {
-            self.queue.leave(place, spots);
-        }
-        if let Some((place, spots)) = &waiting {
-            self.queue.join(place, spots);
-        }
-        record.waiting = waiting;
-    }
-
-    /// Decides for everybody again, in order.
-    fn settle_all(&mut self) {
-        // Positions of pools in the queue may be out of date.
-        self.queue = Queue::default();
-        self.records.values_mut().for_each(|record| record.waiting = None);
-        let mut order: Vec<(Rank, i64, ServiceId, Arc<str>)> = self
-            .records
-            .iter()
-            .map(|(uid, record)| (self.rank(record), record.created, record.holder.id.clone(), uid.clone()))
-            .collect();
-        order.sort();
-        for (_, _, id, uid) in order {
-            if self.settle(&uid) {
-                self.woken.insert(id.key);
-            }
-        }
-        self.serve_waiting();
-    }
-
-    /// Which place a Service has in the order, before it is decided for.
-    fn rank(&self, record: &Record) -> Rank {
-        let Interest::Serve(request) = &record.interest else { return Rank::Pending };
-        let removed = |ip: &IpAddr| !provides(self.world(), request, *ip);
-        if request.addresses.is_some() {
-            Rank::Explicit
-        } else if !record.shown.is_empty() || record.owned.iter().any(removed) {
-            Rank::Evicted
-        } else if !record.owned.is_empty() {
-            Rank::Additional
-        } else {
-            Rank::Pending
-        }
-    }
-
-    /// Gives what became free, or fit to be joined, to those who wait for it: all of it together, so that who comes
-    /// first in the queue is first whatever it needs.
-    fn serve_waiting(&mut self) {
-        let mut spots: HashSet<Spot> = HashSet::new();
-        let mut last: Option<Place> = None;
-        loop {
-            while let Some(ip) = self.ledger.next_changed() {
-                spots.extend(self.spots_of(ip).into_iter().filter(|spot| self.queue.has(spot)));
-                // It may help one who was passed over.
-                last = None;
-            }
-            spots.retain(|spot| match spot {
-                Spot::Pool(pool, family) => self.ledger.has_free(*pool, *family),
-                Spot::Address(_) | Spot::Key(_) => true,
-            });
-            let Some(place) = self.queue.next(&spots, last.as_ref()).cloned() else { return };
-            if self.settle(&place.id.uid) {
-                self.woken.insert(place.id.key.clone());
-            }
-            last = Some(place);
-        }
-    }
-
-    /// Whom an address can help, as it is now.
-    fn spots_of(&self, ip: IpAddr) -> Vec<Spot> {
-        let mut spots = vec![Spot::Address(ip)];
-        spots.extend(self.pools.site(ip).map(|site| Spot::Pool(site.pool, IpFamily::of(ip))));
-        spots.extend(self.ledger.key_of(ip).map(Spot::Key));
-        spots
-    }
-}
-
-/// What of a verdict is worth waking a Service for.
-fn kind(verdict: &Verdict) -> (mem::Discriminant<Verdict>, Option<mem::Discriminant<Shortage>>) {
-    let shortage = match verdict {
-        Verdict::Waiting(shortage) => Some(mem::discriminant(shortage)),
-        _ => None,
-    };
-    (mem::discriminant(verdict), shortage)
 }

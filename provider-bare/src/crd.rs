@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
     namespaced,
     status = "IPAddressPoolStatus",
     derive = "PartialEq",
-    printcolumn(json_path = ".spec.autoAssign", name = "Auto Assign", type_ = "boolean"),
-    printcolumn(json_path = ".spec.avoidBuggyIPs", name = "Avoid Buggy IPs", type_ = "boolean"),
-    printcolumn(json_path = ".spec.addresses", name = "Addresses", type_ = "string")
+    printcolumn = r#"{"name": "Auto Assign", "type": "boolean", "jsonPath": ".spec.autoAssign"}"#,
+    printcolumn = r#"{"name": "Avoid Buggy IPs", "type": "boolean", "jsonPath": ".spec.avoidBuggyIPs"}"#,
+    printcolumn = r#"{"name": "Addresses", "type": "string", "jsonPath": ".spec.addresses"}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IPAddressPoolSpec {

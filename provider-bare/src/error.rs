@@ -61,8 +61,8 @@ impl WatchProblem {
     pub(crate) fn into_error(self, resource: &str) -> Error {
         match self {
             WatchProblem::NoSuchKind => Error::transient(format!(
-                "the cluster does not know {resource}; install the CustomResourceDefinition: the program prints it, \
-                 and MetalLB's own serves as well"
+                "the cluster does not know {resource}; install the CustomResourceDefinition, with \
+                 `cloud-lb-controller crds | kubectl apply -f -` or as part of MetalLB"
             )),
             WatchProblem::Denied(message) => {
                 Error::Denied { message: format!("list and watch {resource}: {message}") }

@@ -1,8 +1,73 @@
-//! provider-bare
+//! Addresses for Kubernetes Services of type `LoadBalancer` on bare metal, from MetalLB's own address pools.
+//!
+//! Pools are MetalLB's [`IPAddressPool`](crd::IPAddressPool) resources, wishes are MetalLB's
+//! [annotations](options), and what is published is what MetalLB's speaker announces. There is no other store: the
+//! status of a Service is the record of its address, and a new process reads it all from there.
+//!
+//! # The data's way
+//!
+//! ```text
+//! Service ──observe──▶ Seen ──┐
+//!   (options, desired)        │
+//! IPAddressPools ──▶ Pools ───┼─▶ Allocator ──plan──▶ decision ──▶ State ──report──▶ Outcome
+//! Namespaces ─────────────────┘       │
+//!                                     └─▶ wake-ups: who has what it waited for
+//! ```
+//!
+//! | step | where | what |
+//! |---|---|---|
+//! | read a Service | [`options`], [`desired`], [`observe`](mod@observe) | typed; all mistakes reported together |
+//! | read the pools | [`crd`], [`file`](mod@file), [`pool`], [`pools`] | each judged by itself; the last good version stays in force |
+//! | decide | [`plan`] | a pure function of the request, what the Service has, and what is free |
+//! | keep account | [`allocator`], [`ledger`], [`waiting`], [`counters`] | who has what, who waits, what is left |
+//! | IO | `watch`, `apply` | pools and namespaces come in; counters and events on pools go out |
+//!
+//! # What is promised
+//!
+//! * What is published stays, through restarts, changes of leader, lost writes and any order of events, until the
+//!   user asks for something else or the pool no longer provides it. Zero pools, or pools that cannot be read,
+//!   take nothing from anybody.
+//! * An address that any status shows is given to nobody else, ours or not.
+//! * A mistake, in a Service or in a pool, harms nobody else and loses nothing.
+//! * Whoever waits for an address gets it when one is freed, in a [fixed order](waiting::Rank), oldest first.
+//! * An allocation costs the same in a /24 and in a /64.
+//!
+//! # Where it differs from MetalLB on purpose
+//!
+//! * Two families may come from two pools, if no pool has both. A Service that prefers two families may ask for one
+//!   address.
+//! * The first published family is the Service's primary one; what is published already keeps its order.
+//! * A sharing key is joined within one namespace only, unless the operator allows more; and it is joined before a
+//!   free address is taken.
+//! * Pools are asked by priority, then by name, never at random. A condition of a pool that matches nothing denies.
+//! * A request that cannot be met leaves the Service what it has.
+//!
+//! # Use
+//!
+//! ```
+//! use cloud_provider::CloudLoadBalancer;
+//! use provider_bare::{BareConfig, BareProvider, PoolSource, file};
+//!
+//! let manifests = file::parse(
+//!     "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, spec: {addresses: [192.168.10.0/24]}}",
+//! );
+//! let config = BareConfig { pools: PoolSource::Static(manifests.pools), ..BareConfig::default() };
+//! let provider = BareProvider::new(config, None)?;
+//! assert_eq!(provider.name(), "bare");
+//! assert_eq!(provider.pool_statuses()["lan"].available_ipv4, 256);
+//! # Ok::<(), provider_bare::error::SourceError>(())
+//! ```
+//!
+//! # Permissions
+//!
+//! With pools from the cluster: `list` and `watch` on `ipaddresspools.metallb.io` and on `namespaces`, `patch` on
+//! `ipaddresspools/status` if counters are written, `create` on `events`.
 #![deny(missing_docs)]
 
 pub mod allocator;
 mod apply;
+#[cfg(test)]
+mod cost;
 pub mod counters;
 pub mod crd;
 pub mod desired;
@@ -20,6 +85,7 @@ pub mod range;
 mod report;
 pub mod selector;
 mod shared;
+pub mod verdict;
 pub mod waiting;
 mod watch;
 

@@ -11,6 +11,7 @@ use crate::options::Asked;
 use crate::pool::Pool;
 use crate::pools::Pools;
 use crate::selector::Labels;
+use crate::verdict::{Shortage, Verdict};
 use crate::waiting::{Rank, Spot};
 
 /// What happens to a published address that its pool no longer provides: the pool is gone, was shrunk, or is no
@@ -56,49 +57,6 @@ pub(crate) struct Decision {
     pub(crate) rank: Rank,
     /// What could help it; empty if it waits for nothing, or for other pools.
     pub(crate) spots: Vec<Spot>,
-}
-
-/// How a Service stands.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// It has what it asks for.
-    Served,
-    /// It is served in one family, and gets the other as soon as there is an address.
-    Partly {
-        /// The family it lacks.
-        missing: IpFamily,
-    },
-    /// It keeps addresses that its pools do not provide: as configured, or because some pool cannot be read.
-    Kept {
-        /// Those addresses.
-        addresses: Vec<IpAddr>,
-        /// Pools that cannot be read; empty if it is by configuration.
-        unreadable: Vec<String>,
-    },
-    /// It waits for others.
-    Waiting(Shortage),
-    /// It asks for what cannot be.
-    Refused(Vec<Mistake>),
-}
-
-/// What is in short supply.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Shortage {
-    /// There is no pool at all.
-    NoPools,
-    /// A pool that it needs, or any pool, cannot be read.
-    Unreadable(Vec<String>),
-    /// No pool assigns to this Service unasked.
-    NoPoolForIt(Vec<String>),
-    /// All addresses of these pools are in use.
-    Exhausted {
-        /// What was not to be had, and where it was looked for: pool and number of addresses.
-        families: Vec<(IpFamily, Vec<(String, u128)>)>,
-        /// Published addresses that wait to be replaced.
-        replacing: Vec<IpAddr>,
-    },
-    /// The requested addresses are in the hands of others: who, and why they cannot be shared.
-    InUse(Vec<Mistake>),
 }
 
 /// How an address a Service has fits what it asks for.

@@ -22,11 +22,12 @@ use crate::error::SourceError;
 use crate::file;
 use crate::observe::{Claim, Observed, observe};
 use crate::options;
-use crate::plan::{Namespaces, RemovedAddress, Verdict};
+use crate::plan::{Namespaces, RemovedAddress};
 use crate::pool::Definition;
 use crate::pools::{PoolMistakes, Pools};
 use crate::report::Report;
 use crate::shared::Shared;
+use crate::verdict::Verdict;
 use crate::watch::{self, Progress};
 
 /// Where the address pools come from.

@@ -5,3 +5,7 @@ pub mod aws;
 pub mod cluster;
 pub mod control_plane;
 pub mod sandbox;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

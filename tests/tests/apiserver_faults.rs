@@ -276,6 +276,17 @@ async fn a_dual_stack_service_gets_an_address_of_each_family() {
     assert_eq!(less["spec"]["clusterIPs"], json!([one["spec"]["clusterIP"]]));
 }
 
+#[tokio::test]
+async fn a_dropped_plane_leaves_its_port_to_the_next() {
+    let s = start().await;
+    let address = double(&s).address();
+    drop(s);
+    eventually("nobody listens", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+    let options = Options { double_only: true, port: Some(address.port()), ..Options::default() };
+    let next = Session::start_with(options).await;
+    assert_eq!(double(&next).address(), address);
+}
+
 /// Asks until it is so, or fails in time.
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;

@@ -1,6 +1,7 @@
 //! The sandbox as its user runs it.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tests::cluster::eventually;
@@ -21,6 +22,47 @@ fn the_demonstration_ends_well_and_shows_a_reused_address() {
     assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
     assert!(shown.contains("192.0.2.10 went from web to another."), "{shown}");
     assert!(shown.contains("typo is Invalid: metadata.annotations[metallb.io/loadBalancerIPs]"), "{shown}");
+}
+
+/// Runs kubectl; what it prints.
+fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
+    let program = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".into());
+    let output = Command::new(program)
+        .current_dir(WORKSPACE)
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(arguments)
+        .output()
+        .expect("kubectl is there; if not: apt-get install kubernetes-client");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    shown
+}
+
+#[tokio::test]
+async fn the_lines_it_says_to_try_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let mut child =
+        sandbox().arg("--kubeconfig").arg(&kubeconfig).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.starts_with("Ctrl-C")));
+
+    assert!(kubectl(&kubeconfig, &["apply", "-f", "deploy/examples"]).contains("service/web created"));
+    let address = "jsonpath={.status.loadBalancer.ingress[0].ip}=192.0.2.10";
+    kubectl(&kubeconfig, &["wait", "svc/web", "--for", address, "--timeout=20s"]);
+    assert!(kubectl(&kubeconfig, &["get", "svc", "web"]).contains("192.0.2.10"));
+    eventually("the mistake is described", || {
+        kubectl(&kubeconfig, &["describe", "svc", "typo"]).contains("SyncLoadBalancerFailed")
+    })
+    .await;
+    assert!(
+        kubectl(&kubeconfig, &["get", "ipaddresspools", "-n", "metallb-system"]).contains("198.51.100.0/28")
+    );
+    assert!(kubectl(&kubeconfig, &["delete", "svc", "web"]).contains("deleted"));
+
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]

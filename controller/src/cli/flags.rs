@@ -109,7 +109,7 @@ pub struct ElectionFlags {
 #[command(next_help_heading = "Provider aws")]
 pub struct AwsFlags {
     /// The cluster's name, by which its load balancers are recognised; it must never change while there are any
-    #[arg(long, env = "CLUSTER_NAME", value_name = "NAME")]
+    #[arg(long, env = "CLUSTER_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub cluster_name: Option<String>,
 
     /// Serve Services of this class; empty: those without a class; with a trailing comma: both

@@ -1,6 +1,7 @@
 //! Leadership of the program: acquire, work, and what to do when it is lost.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use controller::leader::{Fence, LeaderConfig, Leadership};
 use controller::{Metrics, ServiceController};
@@ -36,7 +37,7 @@ pub fn election(
 ///
 /// The caches fill while it waits. When `stop` comes, the work ends first and the Lease is released then, so that
 /// the next leader starts at once and never beside us. When leadership is lost, no call starts any more, those
-/// in flight may end, and the error tells the process to start over.
+/// in flight may end within `grace`, and the error tells the process to start over.
 ///
 /// # Errors
 /// When the flags are wrong, the controller cannot run, or leadership was lost.
@@ -44,6 +45,7 @@ pub async fn run(
     controller: ServiceController,
     leadership: &Leadership,
     metrics: &Metrics,
+    grace: Duration,
     stop: CancellationToken,
 ) -> Result<(), CliError> {
     let fence: Arc<OnceLock<Fence>> = Arc::default();
@@ -78,7 +80,10 @@ pub async fn run(
         }
         () = lost.cancelled() => {
             work_stop.cancel();
-            work.await.map_err(CliError::Controller)?;
+            // Nobody else can lead before the Lease has run out: until then calls in flight may end.
+            if let Ok(ended) = tokio::time::timeout(grace, &mut work).await {
+                ended.map_err(CliError::Controller)?;
+            }
             Err(CliError::LostLeadership)
         }
     };

@@ -7,6 +7,23 @@ use cloud_provider::CloudLoadBalancer;
 use super::error::CliError;
 use super::flags::{ProviderName, RunFlags};
 
+/// Whether the flags name a provider, and give it what it cannot do without.
+///
+/// # Errors
+/// When they do not; the message names the flag.
+pub fn check(flags: &RunFlags) -> Result<(), CliError> {
+    if flags.service.cloud_provider.is_empty() {
+        let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
+        return Err(CliError::Usage(message.into()));
+    }
+    #[cfg(feature = "aws")]
+    if flags.service.cloud_provider.contains(&ProviderName::Aws) && flags.aws.cluster_name.is_none() {
+        let message = "--cluster-name is missing: provider aws recognises its load balancers by it";
+        return Err(CliError::Usage(message.into()));
+    }
+    Ok(())
+}
+
 /// The providers the flags name, in order.
 ///
 /// # Errors
@@ -15,10 +32,7 @@ pub async fn from_flags(
     flags: &RunFlags,
     client: &kube::Client,
 ) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
-    if flags.service.cloud_provider.is_empty() {
-        let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
-        return Err(CliError::Usage(message.into()));
-    }
+    check(flags)?;
     let mut providers = Vec::new();
     for name in &flags.service.cloud_provider {
         providers.push(match name {
@@ -36,10 +50,6 @@ async fn aws(flags: &super::flags::AwsFlags) -> Result<Arc<dyn CloudLoadBalancer
     use provider_aws::client::{Aws, RateLimited, Rates, Sdk, SdkOptions, SharingOptions};
     use provider_aws::{AwsConfig, AwsProvider};
 
-    let Some(cluster) = flags.cluster_name.clone().filter(|name| !name.is_empty()) else {
-        let message = "--cluster-name is missing: provider aws recognises its load balancers by it";
-        return Err(CliError::Usage(message.into()));
-    };
     let mut config = AwsConfig {
         vpc_id: flags.aws_vpc_id.clone(),
         class: flags.aws_class.clone(),
@@ -49,7 +59,7 @@ async fn aws(flags: &super::flags::AwsFlags) -> Result<Arc<dyn CloudLoadBalancer
         manage_backend_rules: flags.aws_manage_backend_rules,
         node_ports: flags.aws_node_ports.clone(),
         adopt: flags.aws_adopt,
-        ..AwsConfig::new(cluster)
+        ..AwsConfig::new(flags.cluster_name.clone().unwrap_or_default())
     };
     if let Some(policy) = &flags.aws_default_ssl_policy {
         config.default_ssl_policy.clone_from(policy);

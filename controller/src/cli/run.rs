@@ -18,6 +18,7 @@ use super::{connection, leading, providers, signals};
 /// # Errors
 /// See [`CliError`].
 pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
+    providers::check(&flags)?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
     let client = connection::client(&flags.cluster).await?;
@@ -57,7 +58,11 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     }
     controller = controller.metrics(metrics.clone());
     match leadership {
-        Some(leadership) => leading::run(controller, &leadership, &metrics, stop).await,
+        Some(leadership) => {
+            let election = &flags.election;
+            let grace = election.leader_elect_lease_duration - election.leader_elect_renew_deadline;
+            leading::run(controller, &leadership, &metrics, grace, stop).await
+        }
         None => {
             metrics.lead(true);
             controller.run(stop).await.map_err(CliError::Controller)

@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
     use crate::Config;
-    use crate::context::{Fence, Memory};
+    use crate::context::{Fence, Memory, Parts};
     use crate::events::Events;
 
     fn context(cloud: &MemoryCloud) -> Arc<Context> {
@@ -59,17 +59,17 @@ mod tests {
         let client = kube::Client::try_from(config).unwrap();
         let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![cloud.provider()];
         let (events, _) = Events::new(client.clone(), "test".into());
-        let context = Context::new(
+        let parts = Parts {
             client,
-            Config::default(),
-            &providers,
-            watch::channel(None).1,
+            config: Config::default(),
+            nodes: watch::channel(None).1,
             events,
-            Arc::default(),
-            Fence::new(|| true),
-            mpsc::unbounded_channel().0,
-            mpsc::unbounded_channel().0,
-        );
+            metrics: Arc::default(),
+            fence: Fence::new(|| true),
+            commands: mpsc::unbounded_channel().0,
+            queue: mpsc::unbounded_channel().0,
+        };
+        let context = Context::new(parts, &providers);
         context.activate();
         Arc::new(context)
     }

@@ -336,9 +336,9 @@ impl<'a> Oracle<'a> {
     fn in_the_way(&self, service: &ServiceView, ip: IpAddr) -> bool {
         let others = self.history.services().filter(|other| other.id != service.id);
         let mut showing = others.filter(|other| other.published_ips().any(|shown| shown == ip));
-        // Who asks for what cannot be goes on sharing as before.
+        // Who asks for what cannot be goes on sharing as before, whatever it says now.
         let has = service.published_ips().any(|shown| shown == ip);
-        showing.any(|other| !may_share(service, other) && !(has && is_mistaken(other)))
+        showing.any(|other| if is_mistaken(other) { !has } else { !may_share(service, other) })
     }
 
     /// Whether what a Service shows is what it may show, as far as pools and others are concerned.
@@ -382,7 +382,10 @@ impl<'a> Oracle<'a> {
             })
             .collect();
         // With a pool that cannot be read, or if the operator wants it so, what no pool provides is kept as it is.
-        let keeps = |family: &IpFamily| service.published_ips().any(|ip| IpFamily::of(ip) == *family);
+        let keeps = |family: &IpFamily| {
+            let mut shown = service.published_ips().filter(|ip| IpFamily::of(*ip) == *family);
+            shown.any(|ip| self.provider_of(service, ip).is_none())
+        };
         let broken = self.pools.broken().next().is_some() || self.history.keeps_removed;
         let lacking: Vec<IpFamily> =
             lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();

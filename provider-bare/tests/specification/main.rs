@@ -4,6 +4,7 @@ mod assignment;
 mod bad_input;
 mod histories;
 mod pools;
+mod promises;
 mod rules;
 mod samples;
 mod services;

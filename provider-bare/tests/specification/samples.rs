@@ -128,10 +128,11 @@ fn a_file_is_read_at_the_start_and_again_on_demand() {
     assert_eq!(provider.pool_statuses()["p"].available_ipv4, 2, "what is in force stays");
 }
 
-/// Field names and types of a schema; what is only words is left out.
+/// Field names and types of a schema; what is only words is left out, and so is that lists are atomic, which they
+/// are unless something else is said.
 fn shape(schema: &Value) -> Value {
     let mut shape = serde_json::Map::new();
-    for key in ["type", "default", "required", "x-kubernetes-list-type"] {
+    for key in ["type", "default", "required"] {
         if let Some(value) = schema.get(key) {
             shape.insert(key.into(), value.clone());
         }

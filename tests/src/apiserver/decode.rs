@@ -33,7 +33,38 @@ pub(crate) fn parse(body: &[u8], is_yaml: bool) -> Result<Value> {
 }
 
 /// Checks the kind of a body, its types and its fields.
-pub(crate) fn decode(resource: &Resource, mut sent: Value) -> Result<Decoded> {
+pub(crate) fn decode(resource: &Resource, sent: Value) -> Result<Decoded> {
+    decode_with(resource, sent, |_, _| {})
+}
+
+/// As [`decode`], for what an applier wants: the typed form writes out fields that were not sent, and those
+/// are not wanted.
+pub(crate) fn decode_config(resource: &Resource, sent: Value) -> Result<Decoded> {
+    decode_with(resource, sent, keep_sent)
+}
+
+/// Drops from the typed form what was not sent.
+fn keep_sent(sent: &Value, typed: &mut Value) {
+    match (sent, typed) {
+        (Value::Object(sent), Value::Object(typed)) => {
+            typed.retain(|key, value| match sent.get(key) {
+                Some(sent) => {
+                    keep_sent(sent, value);
+                    true
+                }
+                None => false,
+            });
+        }
+        (Value::Array(sent), Value::Array(typed)) => {
+            for (sent, typed) in sent.iter().zip(typed) {
+                keep_sent(sent, typed);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn decode_with(resource: &Resource, mut sent: Value, narrow: fn(&Value, &mut Value)) -> Result<Decoded> {
     let api_version = resource.api_version();
     if !sent.is_object() {
         return Err(ApiError::bad_request("the object provided is unrecognized: an object is expected"));
@@ -62,6 +93,7 @@ pub(crate) fn decode(resource: &Resource, mut sent: Value) -> Result<Decoded> {
     })?;
     let mut unknown = Vec::new();
     find_unknown(&sent, &typed, "", &mut unknown);
+    narrow(&sent, &mut typed);
     object::tidy_metadata(&mut typed);
     Ok(Decoded { object: resource.strategy.to_storage(typed), unknown })
 }

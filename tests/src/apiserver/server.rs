@@ -109,6 +109,19 @@ impl ApiServer {
         &self.tokens
     }
 
+    /// Changes a stored Service without any check, as if an older server, whose rules were laxer, had stored it.
+    ///
+    /// # Panics
+    /// When there is no such Service.
+    pub fn store_unchecked(&self, namespace: &str, name: &str, change: impl FnOnce(&mut serde_json::Value)) {
+        let mut state = lock(&self.state.0);
+        let resource = state.resource("", "v1", "services").expect("Services are served");
+        let stored = state.get(&resource, namespace, name).expect("the Service exists");
+        let mut object = stored.value.clone();
+        change(&mut object);
+        state.commit(&resource, &super::store::key(namespace, name), object);
+    }
+
     /// Forgets all changes so far, as a compaction does: watches and continue tokens from before are expired.
     pub fn forget_history(&self) {
         lock(&self.state.0).store.forget_history();

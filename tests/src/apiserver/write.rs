@@ -57,6 +57,13 @@ impl State {
         object::set_meta(&mut new, "creationTimestamp", object::timestamp());
         object::set_meta(&mut new, "uid", object::new_uid());
         strategy.default(&mut new);
+        // What the server adds from here on is nobody's.
+        if track {
+            let api_version = resource.api_version();
+            let manager = write.manager(&api_version);
+            let with_status = strategy.keeps_status_on_create() || !resource.has_status;
+            managed::track_create(&mut new, &manager, with_status, &|path| strategy.list_rule(path));
+        }
         strategy.prepare_create(&mut new);
         let mut errors = validate_metadata(&new);
         errors.extend(strategy.validate_create(&new));
@@ -68,13 +75,6 @@ impl State {
         if let Some(existing) = self.store.get(&resource.table, &key) {
             let terminating = object::is_terminating(&existing.value);
             return Err(ApiError::already_exists(resource.name(), &write.name, terminating));
-        }
-        if track {
-            let api_version = resource.api_version();
-            let manager = write.manager(&api_version);
-            managed::track_create(&mut new, &manager, strategy.keeps_status_on_create(), &|path| {
-                strategy.list_rule(path)
-            });
         }
         self.allocate(resource, &key, None, &mut new, write)?;
         warnings.extend(strategy.warnings(&new));
@@ -176,7 +176,7 @@ impl State {
         {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
-        let decoded = decode::decode(resource, patch.clone())?;
+        let decoded = decode::decode_config(resource, patch.clone())?;
         if !decoded.unknown.is_empty() && !resource.strategy.is_custom() {
             let field = format!(".{}", decoded.unknown[0]);
             return Err(ApiError::internal(format!(

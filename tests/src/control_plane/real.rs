@@ -91,6 +91,7 @@ impl RealControlPlane {
     async fn wait_until_ready(&mut self) -> io::Result<()> {
         let mut config = Config::new(self.url().parse().map_err(io::Error::other)?);
         config.accept_invalid_certs = true;
+        config.auth_info.token = Some(ADMIN_TOKEN.to_owned().into());
         let client = Client::try_from(config).map_err(io::Error::other)?;
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -70,3 +70,23 @@ async fn case_30_an_apply_to_the_status_drops_what_it_does_not_repeat() {
     assert_eq!(second["status"]["loadBalancer"], json!({}));
     assert_eq!(second["status"]["conditions"].as_array().map(Vec::len), Some(1));
 }
+
+/// Not in the reference list: kinds with required fields, and what admission adds to a new object.
+#[tokio::test]
+async fn what_was_not_sent_is_not_owned() {
+    let s = Session::start().await;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "b"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+    });
+    let all = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    s.post(all, &binding).await.is(201);
+    let mut label = binding.clone();
+    label.as_object_mut().expect("a map").remove("roleRef");
+    label["metadata"]["labels"] = json!({"a": "b"});
+    let labelled = s.patch(&format!("{all}/b?fieldManager=m"), APPLY, &label).await.is(200);
+    assert_eq!(labelled["roleRef"]["name"], "view");
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}});
+    let managed = s.post("/api/v1/nodes", &node).await.is(201)["metadata"]["managedFields"].to_string();
+    assert!(!managed.contains("f:taints"), "{managed}");
+}

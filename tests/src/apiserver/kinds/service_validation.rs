@@ -220,6 +220,8 @@ fn validate_policies(spec: &Value, kind: &str, errors: &mut Vec<FieldError>) {
     }
 }
 
+const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
 fn validate_balancer(service: &Value, kind: &str, errors: &mut Vec<FieldError>) {
     let spec = &service["spec"];
     let balancer = kind == "LoadBalancer";
@@ -234,6 +236,15 @@ fn validate_balancer(service: &Value, kind: &str, errors: &mut Vec<FieldError>) 
             let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
             errors.push(FieldError::invalid(format!("{field}[{i}]"), *range, detail));
         }
+    }
+    // Only where the field does not say it.
+    let annotation = service["metadata"]["annotations"][SOURCE_RANGES_ANNOTATION].as_str().map(str::trim);
+    if let Some(text) = annotation.filter(|text| balancer && ranges.is_empty() && !text.is_empty())
+        && text.split(',').any(|range| range.trim().parse::<IpNet>().is_err())
+    {
+        let field = format!("metadata.annotations[{SOURCE_RANGES_ANNOTATION}]");
+        let detail = "must be a comma separated list of CIDRs e.g. 192.168.0.0/16,10.0.0.0/8";
+        errors.push(FieldError::invalid(field, text, detail));
     }
     if let Some(class) = spec.get("loadBalancerClass") {
         let name = class.as_str().unwrap_or_default();
