@@ -56,6 +56,7 @@ impl AwsProvider {
     pub fn new(aws: Aws, config: AwsConfig) -> Self {
         let vpc = OnceLock::new();
         if let Some(id) = &config.vpc_id {
+            aws.limit_to_vpc(id);
             vpc.get_or_init(|| id.clone());
         }
         AwsProvider {

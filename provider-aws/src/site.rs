@@ -79,7 +79,10 @@ impl Surveyor<'_> {
         if self.vpc.get().is_none() {
             let learned = instances.values().find_map(|instance| instance.vpc_id.clone());
             match self.config.vpc_id.clone().or(learned) {
-                Some(vpc) => self.vpc.get_or_init(|| vpc),
+                Some(vpc) => {
+                    self.aws.limit_to_vpc(&vpc);
+                    self.vpc.get_or_init(|| vpc)
+                }
                 None => return Ok(None),
             };
         }

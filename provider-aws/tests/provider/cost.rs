@@ -1,1 +1,151 @@
+//! What it costs in requests to AWS, counted on the strict AWS and kept in the README as printed here.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use cloud_provider::testing::request;
+use cloud_provider::{CloudLoadBalancer, ServiceView};
+use provider_aws::client::Call;
+use provider_aws::client::fake::Quotas;
+
+use crate::fixture::{Cluster, a_cluster, nodes_of, web};
+
+const BEGIN: &str = "<!-- cost: begin -->\n";
+const END: &str = "<!-- cost: end -->";
+
+struct Row {
+    what: &'static str,
+    requests: Vec<Call>,
+    at_most: usize,
+    peers: &'static str,
+}
+
+async fn services(cluster: &Cluster, count: usize) -> Vec<ServiceView> {
+    cluster.aws.set_quotas(Quotas { load_balancers: 5000, ..Quotas::default() });
+    let mut services: Vec<ServiceView> = (0..count).map(|i| web(&format!("s{i}")).build()).collect();
+    for service in &mut services {
+        cluster.ready(service).await;
+    }
+    services
+}
+
+async fn create_and_delete() -> [Row; 2] {
+    let cluster = a_cluster(3).await;
+    // Another Service has been served, so that subnets and instances are known.
+    services(&cluster, 1).await;
+    let service = web("web").build();
+    let (outcome, create) = cluster.requests(cluster.ensure(&service)).await;
+    outcome.unwrap();
+    let (result, delete) = cluster.requests(cluster.provider.delete(&service.id)).await;
+    result.unwrap();
+    [
+        Row { what: "create: 1 port, 3 nodes, warm caches", requests: create, at_most: 10, peers: "24 / 17" },
+        Row { what: "delete", requests: delete, at_most: 6, peers: "10 or more / 10" },
+    ]
+}
+
+async fn resync(cluster: &Cluster, services: &[ServiceView]) -> Vec<Call> {
+    tokio::time::advance(cluster.config.snapshot_age * 2).await;
+    let all = async {
+        for service in services {
+            cluster.ensure(service).await.unwrap();
+        }
+    };
+    cluster.requests(all).await.1
+}
+
+async fn steady_one() -> Row {
+    let cluster = a_cluster(3).await;
+    let services = services(&cluster, 1).await;
+    resync(&cluster, &services).await;
+    let requests = resync(&cluster, &services).await;
+    Row { what: "steady resync of 1 Service", requests, at_most: 3, peers: "12 / 11" }
+}
+
+async fn node_joins() -> Row {
+    let cluster = a_cluster(3).await;
+    let services = services(&cluster, 100).await;
+    resync(&cluster, &services).await;
+    let mut ids = cluster.instances.clone();
+    ids.extend(cluster.aws.seed_nodes(&cluster.vpc, 1));
+    let nodes = nodes_of(&ids);
+    let all = async {
+        for service in &services {
+            cluster.provider.update_nodes(&request(service, &nodes)).await.unwrap();
+        }
+    };
+    let requests = cluster.requests(all).await.1;
+    Row { what: "one node joins, 100 Services of 1 port", requests, at_most: 101, peers: "300 to 400 / 1400" }
+}
+
+async fn thousand() -> [Row; 2] {
+    let mut cluster = a_cluster(3).await;
+    let services = services(&cluster, 1000).await;
+    resync(&cluster, &services).await;
+    let steady = resync(&cluster, &services).await;
+    let shared: Vec<Arc<ServiceView>> = services.iter().cloned().map(Arc::new).collect();
+    let before = cluster.aws.requests().len();
+    cluster.restart(&shared).await;
+    for service in &services {
+        cluster.ensure(service).await.unwrap();
+    }
+    let leader = cluster.aws.requests().split_off(before);
+    [
+        Row {
+            what: "steady resync of 1,000 Services",
+            requests: steady,
+            at_most: 150,
+            peers: "12000 / 11000",
+        },
+        Row {
+            what: "leader change with 1,000 Services",
+            requests: leader,
+            at_most: 150,
+            peers: "12000 and more",
+        },
+    ]
+}
+
+fn print(rows: &[Row]) -> String {
+    let mut table = String::from(
+        "| what | reads | writes | in all | target | peers (ALBC / CPA) |\n|---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let all = row.requests.len();
+        let writes = row.requests.iter().filter(|call| call.is_write()).count();
+        writeln!(
+            table,
+            "| {} | {} | {writes} | {all} | {} | {} |",
+            row.what,
+            all - writes,
+            row.at_most,
+            row.peers
+        )
+        .unwrap();
+    }
+    table
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_stay_within_their_targets_and_the_readme_says_how_many_they_are() {
+    let [create, delete] = create_and_delete().await;
+    let [steady, leader] = thousand().await;
+    let rows = [create, delete, steady_one().await, steady, leader, node_joins().await];
+    let table = print(&rows);
+    println!("{table}");
+    for row in &rows {
+        assert!(row.requests.len() <= row.at_most, "{}: {:?}", row.what, row.requests);
+    }
+    for row in rows.iter().filter(|row| row.what.contains("steady") || row.what.contains("leader")) {
+        assert!(row.requests.iter().all(|call| !call.is_write()), "{}", row.what);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let (head, rest) = readme.split_once(BEGIN).expect("a place for the table");
+    let (written, tail) = rest.split_once(END).expect("its end");
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
+    } else {
+        assert_eq!(written, table, "run this test with UPDATE_README=1");
+    }
+}

@@ -8,3 +8,4 @@ mod faults;
 mod fixture;
 mod iam;
 mod lifecycle;
+mod prefixes;
