@@ -1,6 +1,7 @@
 //! Fixtures, end-to-end suites, benches, and the sandbox. Nothing depends on this package.
 
 pub mod apiserver;
+pub mod aws;
 pub mod cluster;
 pub mod control_plane;
 pub mod sandbox;

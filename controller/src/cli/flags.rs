@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use cloud_provider::ClassRule;
+#[cfg(feature = "aws")]
+use provider_aws::{AwsConfig, client::Scheme};
 
 /// Everything `run` can be told.
 #[derive(Args, Clone, Debug)]
@@ -17,6 +19,9 @@ pub struct RunFlags {
     pub cluster: ClusterFlags,
     #[command(flatten)]
     pub election: ElectionFlags,
+    #[cfg(feature = "aws")]
+    #[command(flatten)]
+    pub aws: AwsFlags,
     #[cfg(feature = "bare")]
     #[command(flatten)]
     pub bare: BareFlags,
@@ -97,6 +102,82 @@ pub struct ElectionFlags {
     pub leader_elect_resource_namespace: String,
 }
 
+/// The AWS provider. Credentials, and the region where no flag names it, come from the environment, a profile, a web
+/// identity token or the instance metadata service, as in every AWS SDK.
+#[cfg(feature = "aws")]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Provider aws")]
+pub struct AwsFlags {
+    /// The cluster's name, by which its load balancers are recognised; it must never change while there are any
+    #[arg(long, env = "CLUSTER_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub cluster_name: Option<String>,
+
+    /// Serve Services of this class; empty: those without a class; with a trailing comma: both
+    #[arg(long, env = "AWS_CLASS", default_value = AwsConfig::CLASS, value_name = "CLASS")]
+    pub aws_class: ClassRule,
+
+    /// The region; without it, that of the environment, the profile or the instance
+    // No variable of its own: AWS_REGION is read by the SDK.
+    #[arg(long, value_name = "REGION")]
+    pub aws_region: Option<String>,
+
+    /// The VPC; without it, that of the nodes
+    #[arg(long, env = "AWS_VPC_ID", value_name = "ID")]
+    pub aws_vpc_id: Option<String>,
+
+    /// Where load balancers can be reached from whose Service does not say: internal or internet-facing
+    #[arg(long, env = "AWS_DEFAULT_SCHEME", default_value_t = Scheme::Internal, value_name = "SCHEME")]
+    pub aws_default_scheme: Scheme,
+
+    /// Take over load balancers that cloud-provider-aws or the AWS Load Balancer Controller made for the same Service
+    #[arg(long, env = "AWS_ADOPT")]
+    pub aws_adopt: bool,
+
+    /// Tags on everything that is made; several are separated by commas
+    #[arg(long, env = "AWS_DEFAULT_TAGS", value_delimiter = ',', value_name = "KEY=VALUE", value_parser = tag)]
+    pub aws_default_tags: Vec<(String, String)>,
+
+    /// Tag keys that somebody else manages; several are separated by commas
+    #[arg(long, env = "AWS_EXTERNALLY_MANAGED_TAGS", value_delimiter = ',', value_name = "KEY")]
+    pub aws_externally_managed_tags: Vec<String>,
+
+    /// The security policy of TLS listeners whose Service names none
+    #[arg(long, env = "AWS_DEFAULT_SSL_POLICY", value_name = "POLICY")]
+    pub aws_default_ssl_policy: Option<String>,
+
+    /// Open the nodes' security groups for the load balancers
+    #[arg(long, env = "AWS_MANAGE_BACKEND_RULES", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub aws_manage_backend_rules: bool,
+
+    /// The cluster's range of node ports: what is opened on the nodes
+    #[arg(long, env = "AWS_NODE_PORTS", default_value = "30000-32767", value_name = "FIRST-LAST", value_parser = port_range)]
+    pub aws_node_ports: PortRange,
+}
+
+/// A range of ports, both ends in it.
+#[cfg(feature = "aws")]
+pub type PortRange = std::ops::RangeInclusive<u16>;
+
+/// Reads `KEY=VALUE`; the value may be empty and may hold further `=`.
+#[cfg(feature = "aws")]
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not a tag; write it as team=web")),
+    }
+}
+
+/// Reads `FIRST-LAST`.
+#[cfg(feature = "aws")]
+fn port_range(text: &str) -> Result<PortRange, String> {
+    let parsed =
+        text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    match parsed {
+        Some(range) if *range.start() > 0 && !range.is_empty() => Ok(range),
+        _ => Err(format!("{text:?} is not a range of ports; write it as 30000-32767")),
+    }
+}
+
 /// The bare-metal provider.
 #[cfg(feature = "bare")]
 #[derive(Args, Clone, Debug)]
@@ -169,6 +250,9 @@ pub struct LogFlags {
 /// A provider by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProviderName {
+    /// Network Load Balancers of AWS
+    #[cfg(feature = "aws")]
+    Aws,
     /// Addresses from pools, as MetalLB has them
     #[cfg(feature = "bare")]
     Bare,
@@ -228,6 +312,27 @@ mod tests {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
         for wrong in ["", "15", "s", "1d", "-1s", "0s", "1.5s"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn a_tag_has_a_key() {
+        assert_eq!(tag("team=web"), Ok(("team".into(), "web".into())));
+        assert_eq!(tag("note=a=b"), Ok(("note".into(), "a=b".into())));
+        assert_eq!(tag("empty="), Ok(("empty".into(), String::new())));
+        for wrong in ["", "team", "=web"] {
+            assert!(tag(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn node_ports_are_a_range() {
+        assert_eq!(port_range("30000-32767"), Ok(30000..=32767));
+        assert_eq!(port_range("80-80"), Ok(80..=80));
+        for wrong in ["", "80", "90-80", "0-80", "1-65536", "a-b"] {
+            assert!(port_range(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tests::sandbox::{Sandbox, SandboxError};
+use tests::sandbox::{Backend, Sandbox, SandboxError};
 use tracing_subscriber::EnvFilter;
 
 /// A control plane, a controller and a provider in one process: nothing to install, nothing left behind.
@@ -15,13 +15,17 @@ struct Arguments {
     #[arg(long)]
     demo: bool,
 
+    /// Who makes load balancers
+    #[arg(long, default_value = "bare")]
+    provider: Backend,
+
     /// Where to write the kubeconfig while the sandbox stays up
     #[arg(long, default_value = "target/sandbox.kubeconfig")]
     kubeconfig: PathBuf,
 
-    /// The folder of example manifests
-    #[arg(long, default_value = "deploy/examples")]
-    examples: PathBuf,
+    /// The folder of example manifests; deploy/examples, or the provider's folder in it
+    #[arg(long)]
+    examples: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -38,7 +42,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), SandboxError> {
-    let sandbox = Sandbox::start(&arguments.examples).await?;
+    let examples = arguments.examples.as_deref().unwrap_or(arguments.provider.examples());
+    let sandbox = Sandbox::start(arguments.provider, examples).await?;
     if arguments.demo {
         return sandbox.demonstrate().await;
     }

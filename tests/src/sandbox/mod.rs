@@ -1,13 +1,16 @@
 //! The sandbox: a cluster without a cluster and a cloud without a cloud, to watch the controller work.
 
+mod aws;
 mod demo;
 pub mod manifests;
+mod plan_first;
 pub mod table;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, PostParams};
@@ -17,7 +20,9 @@ use thiserror::Error;
 
 use crate::cluster::Running;
 use crate::control_plane::{ControlPlane, Options};
+use aws::Account;
 use manifests::ManifestError;
+use plan_first::PlanFirst;
 
 /// Why the sandbox cannot go on.
 #[derive(Debug, Error)]
@@ -44,13 +49,41 @@ pub enum SandboxError {
     Unexpected(String),
 }
 
-/// A control plane with three nodes, MetalLB's resource definitions, and a controller at work.
+/// Who makes load balancers in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Addresses from pools
+    Bare,
+    /// Network Load Balancers, of an AWS in memory or at AWS_ENDPOINT_URL
+    Aws,
+}
+
+impl Backend {
+    /// The folder of manifests for its users.
+    pub fn examples(self) -> &'static Path {
+        Path::new(match self {
+            Backend::Bare => "deploy/examples",
+            Backend::Aws => "deploy/examples/aws",
+        })
+    }
+}
+
+/// A control plane with three nodes, what the provider works on, and a controller at work.
 pub struct Sandbox {
     plane: ControlPlane,
     client: kube::Client,
     running: Running,
+    platform: Platform,
+    /// The provider's name.
+    provider: &'static str,
     /// Where the example manifests are.
     examples: PathBuf,
+}
+
+/// What the provider works on, besides the cluster.
+enum Platform {
+    Bare,
+    Aws(Account),
 }
 
 impl Sandbox {
@@ -58,28 +91,28 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the control plane refuses what a cluster is made of.
-    pub async fn start(examples: &Path) -> Result<Self, SandboxError> {
+    pub async fn start(backend: Backend, examples: &Path) -> Result<Self, SandboxError> {
         let plane = ControlPlane::start_with(Options { dual_stack: true, ..Options::default() }).await;
         let client = plane.client();
-        let definitions =
-            provider_bare::crd::manifest().map_err(|error| SandboxError::Definitions(error.to_string()))?;
-        for object in manifests::parse(&definitions, "resource definitions")? {
-            manifests::apply(&client, &object).await?;
-        }
-        let nodes: Api<Node> = Api::all(client.clone());
-        for i in 1..=3 {
-            let node = json!({
-                "metadata": { "name": format!("node-{i}") },
-                "spec": { "providerID": format!("sandbox:///node-{i}") },
-            });
-            let node = serde_json::from_value(node).map_err(kube::Error::SerdeError)?;
-            nodes.create(&PostParams::default(), &node).await?;
-        }
-        let bare = BareProvider::new(BareConfig::default(), Some(client.clone()))
-            .map_err(|error| SandboxError::Unexpected(error.to_string()))?;
-        let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![Arc::new(bare)];
-        let running = Running::start(client.clone(), providers, controller::Config::default());
-        Ok(Sandbox { plane, client, running, examples: examples.to_owned() })
+        let (provider, platform) = match backend {
+            Backend::Bare => (bare(&client).await?, Platform::Bare),
+            Backend::Aws => {
+                let account = Account::open().await;
+                let provider: Arc<dyn CloudLoadBalancer> = Arc::new(PlanFirst(account.provider()));
+                (provider, Platform::Aws(account))
+            }
+        };
+        let provider_ids = match &platform {
+            Platform::Bare => (1..=3).map(|i| format!("sandbox:///node-{i}")).collect(),
+            Platform::Aws(account) => account.nodes.clone(),
+        };
+        add_nodes(&client, &provider_ids).await?;
+        let running = Running::start(client.clone(), vec![provider], controller::Config::default());
+        let provider = match backend {
+            Backend::Bare => "bare",
+            Backend::Aws => "aws",
+        };
+        Ok(Sandbox { plane, client, running, platform, provider, examples: examples.to_owned() })
     }
 
     /// Shows the whole job once, then stops.
@@ -92,10 +125,10 @@ impl Sandbox {
         shown
     }
 
-    /// Applies the pools, writes a kubeconfig, says what to try, and stays until `stop` resolves.
+    /// Writes a kubeconfig, says what to try, and stays until `stop` resolves.
     ///
     /// # Errors
-    /// When the pools or the kubeconfig cannot be written.
+    /// When the kubeconfig cannot be written.
     pub async fn stay(self, kubeconfig: &Path, stop: impl Future<Output = ()>) -> Result<(), SandboxError> {
         let file = |source| SandboxError::File { path: kubeconfig.to_owned(), source };
         self.plane.write_kubeconfig(kubeconfig).map_err(file)?;
@@ -106,15 +139,13 @@ impl Sandbox {
             self.plane.url()
         );
         println!();
-        for line in [
-            format!("apply -f {examples}"),
-            "get svc -w".into(),
-            "describe svc typo".into(),
-            "get ipaddresspools -n metallb-system".into(),
-            "delete svc web".into(),
-        ] {
-            println!("  {kubectl} {line}");
+        println!("  {kubectl} apply -f {examples}");
+        println!("  {kubectl} get svc -w");
+        println!("  {kubectl} describe svc typo");
+        if let Platform::Bare = self.platform {
+            println!("  {kubectl} get ipaddresspools -n metallb-system");
         }
+        println!("  {kubectl} delete svc web");
         println!();
         println!("Ctrl-C stops it all.");
         stop.await;
@@ -122,4 +153,30 @@ impl Sandbox {
         self.running.stop().await;
         std::fs::remove_file(kubeconfig).map_err(file)
     }
+}
+
+/// The bare-metal provider, and the resource definitions it needs.
+async fn bare(client: &kube::Client) -> Result<Arc<dyn CloudLoadBalancer>, SandboxError> {
+    let definitions =
+        provider_bare::crd::manifest().map_err(|error| SandboxError::Definitions(error.to_string()))?;
+    for object in manifests::parse(&definitions, "resource definitions")? {
+        manifests::apply(client, &object).await?;
+    }
+    let provider = BareProvider::new(BareConfig::default(), Some(client.clone()))
+        .map_err(|error| SandboxError::Unexpected(error.to_string()))?;
+    Ok(Arc::new(provider))
+}
+
+/// One node for each provider ID.
+async fn add_nodes(client: &kube::Client, provider_ids: &[String]) -> Result<(), SandboxError> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    for (number, provider_id) in (1..).zip(provider_ids) {
+        let node = json!({
+            "metadata": { "name": format!("node-{number}") },
+            "spec": { "providerID": provider_id },
+        });
+        let node = serde_json::from_value(node).map_err(kube::Error::SerdeError)?;
+        nodes.create(&PostParams::default(), &node).await?;
+    }
+    Ok(())
 }

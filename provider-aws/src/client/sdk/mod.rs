@@ -14,7 +14,9 @@ mod failure;
 
 use std::time::Duration;
 
-use aws_config::{AppName, BehaviorVersion, Region, imds, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    AppName, BehaviorVersion, Region, SdkConfig, imds, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
@@ -88,11 +90,19 @@ impl Sdk {
         if let Some(region) = &options.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        let config = loader.load().await;
+        Self::from_config(&loader.load().await)
+    }
+
+    /// Makes clients with a configuration of the caller's, who has chosen credentials, endpoint, retries and
+    /// timeouts.
+    ///
+    /// # Errors
+    /// [`SetupError::NoRegion`].
+    pub fn from_config(config: &SdkConfig) -> Result<Self, SetupError> {
         let region = config.region().ok_or(SetupError::NoRegion)?.to_string();
         Ok(Self {
-            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
-            ec2: aws_sdk_ec2::Client::new(&config),
+            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            ec2: aws_sdk_ec2::Client::new(config),
             region,
         })
     }

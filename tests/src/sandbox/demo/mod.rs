@@ -1,72 +1,60 @@
 //! The demonstration: every Service of the examples gets what it asks for, or is told why not.
 
+mod aws;
+mod bare;
+
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Event, Service};
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Sandbox, SandboxError, manifests, table};
-use crate::cluster::{DEADLINE, addresses, condition};
+use super::{Platform, Sandbox, SandboxError, manifests, table};
+use crate::cluster::{DEADLINE, condition};
 
-/// Who serves in the sandbox.
-const PROVIDER: &str = "bare";
+/// The Service with a mistake in it, among the examples of every provider.
+const TYPO: &str = "typo";
 
 pub(super) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
     let telling = tokio::spawn(tell_events(sandbox.client.clone()));
-    let shown = show(sandbox).await;
+    let shown = match &sandbox.platform {
+        Platform::Bare => bare::show(sandbox).await,
+        Platform::Aws(account) => aws::show(sandbox, account).await,
+    };
     telling.abort();
     shown
 }
 
-async fn show(sandbox: &Sandbox) -> Result<(), SandboxError> {
-    let client = &sandbox.client;
-    let services: Api<Service> = Api::namespaced(client.clone(), "default");
+/// Applies the examples, each as `prepared`.
+async fn apply_examples(
+    sandbox: &Sandbox,
+    prepared: impl Fn(&mut DynamicObject),
+) -> Result<(), SandboxError> {
     headline("Applying the examples");
     for file in manifests::files(&sandbox.examples)? {
-        for object in manifests::read(&file)? {
-            println!("  {} applied", manifests::apply(client, &object).await?);
+        for mut object in manifests::read(&file)? {
+            prepared(&mut object);
+            println!("  {} applied", manifests::apply(&sandbox.client, &object).await?);
         }
     }
+    Ok(())
+}
 
-    headline("Every Service gets an address, or is told why not");
-    until(&services, "every Service is served or refused", |all| {
+/// Waits until every Service is served, but for the one with the typo, which is told why not; then shows them all.
+async fn show_services(sandbox: &Sandbox, services: &Api<Service>) -> Result<(), SandboxError> {
+    let provider = sandbox.provider;
+    until(services, "every Service is served or refused", |all| {
         all.iter().all(|s| {
-            condition(s, PROVIDER).is_some_and(|(_, reason, _)| reason == "Ensured" || s.name_any() == "typo")
+            let reason = condition(s, provider).map(|(_, reason, _)| reason);
+            reason.is_some_and(|reason| reason == if s.name_any() == TYPO { "Invalid" } else { "Ensured" })
         })
     })
     .await?;
-    println!("{}", indented(&table::services(&list(&services).await?)));
-    let typo = services.get("typo").await?;
-    if let Some((_, reason, message)) = condition(&typo, PROVIDER) {
-        println!("\n  typo is {reason}: {message}");
+    println!("{}", indented(&table::services(&list(services).await?)));
+    if let Some((_, reason, message)) = condition(&services.get(TYPO).await?, provider) {
+        println!("\n  {TYPO} is {reason}: {message}");
     }
-
-    headline("Deleting web: its address is free again");
-    let freed = addresses(&services.get("web").await?);
-    services.delete("web", &DeleteParams::default()).await?;
-    until(&services, "web is gone", |all| all.iter().all(|s| s.name_any() != "web")).await?;
-    let another = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": { "name": "another", "namespace": "default" },
-        "spec": { "type": "LoadBalancer", "selector": { "app": "another" }, "ports": [{ "port": 80 }] },
-    });
-    let another = serde_json::from_value(another).map_err(kube::Error::SerdeError)?;
-    println!("  {} applied", manifests::apply(client, &another).await?);
-    until(&services, "another is served", |all| {
-        all.iter().any(|s| s.name_any() == "another" && !addresses(s).is_empty())
-    })
-    .await?;
-    let all = list(&services).await?;
-    println!("{}", indented(&table::services(&all)));
-    let reused = all.iter().find(|s| s.name_any() == "another").map(addresses).unwrap_or_default();
-    if reused != freed {
-        let message = format!("web gave back {freed:?}, and another Service got {reused:?}");
-        return Err(SandboxError::Unexpected(message));
-    }
-    println!("\n  {} went from web to another.", freed.join(", "));
     Ok(())
 }
 

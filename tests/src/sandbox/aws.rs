@@ -1,0 +1,93 @@
+//! AWS as the sandbox has it: the strict AWS in memory, or the endpoint that `AWS_ENDPOINT_URL` names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use provider_aws::client::fake::{FakeAws, Lag, Lags};
+use provider_aws::client::{Aws, SharingOptions};
+use provider_aws::{AwsConfig, AwsProvider};
+
+use crate::aws::{ENDPOINT_URL, Endpoint, Network};
+
+/// The cluster's name at AWS.
+const CLUSTER: &str = "sandbox";
+/// How many nodes the cluster has.
+const NODES: usize = 3;
+/// How long AWS takes to make a load balancer: seconds here, minutes there.
+const PROVISIONING: Duration = Duration::from_secs(1);
+/// Where an endpoint that is given is asked, unless `AWS_REGION` says otherwise.
+const REGION: &str = "us-east-1";
+
+/// An account with a network and instances.
+pub(super) struct Account {
+    place: Place,
+    /// The provider IDs of the instances.
+    pub(super) nodes: Vec<String>,
+    /// The ARN of a certificate.
+    pub(super) certificate: String,
+}
+
+enum Place {
+    Memory(FakeAws),
+    Endpoint(Box<Network>),
+}
+
+impl Account {
+    /// Opens one as the environment wants it.
+    pub(super) async fn open() -> Self {
+        match std::env::var(ENDPOINT_URL) {
+            Ok(url) if !url.is_empty() => Account::at(url).await,
+            _ => Account::in_memory(),
+        }
+    }
+
+    fn in_memory() -> Self {
+        let aws = FakeAws::new();
+        aws.set_lags(Lags { provisioning: Lag::For(PROVISIONING), ..Lags::default() });
+        let vpc = aws.seed_vpc(3);
+        let instances = aws.seed_nodes(&vpc, NODES);
+        let certificate = aws.seed_certificate();
+        let nodes = instances.iter().map(|id| format!("aws:///us-east-1a/{id}")).collect();
+        Account { place: Place::Memory(aws), nodes, certificate }
+    }
+
+    async fn at(url: String) -> Self {
+        let region = std::env::var("AWS_REGION").unwrap_or_else(|_| REGION.to_owned());
+        let network = Network::seed(&Endpoint::at(url, &region).await, CLUSTER).await;
+        let mut nodes = Vec::new();
+        for number in 0..NODES {
+            nodes.push(network.launch(number).await);
+        }
+        // Emulators take IAM's certificates on trust.
+        let certificate = "arn:aws:iam::123456789012:server-certificate/sandbox".to_owned();
+        Account { place: Place::Endpoint(Box::new(network)), nodes, certificate }
+    }
+
+    /// Where it is, for people.
+    pub(super) fn place(&self) -> String {
+        match &self.place {
+            Place::Memory(_) => "the strict AWS in memory".to_owned(),
+            Place::Endpoint(network) => {
+                format!("{} in region {}", network.endpoint.url, network.endpoint.region)
+            }
+        }
+    }
+
+    /// The provider on this account.
+    pub(super) fn provider(&self) -> Arc<AwsProvider> {
+        let aws = match &self.place {
+            Place::Memory(aws) => Aws::new(aws.clone(), SharingOptions::default()),
+            Place::Endpoint(network) => Aws::new(network.endpoint.sdk(), SharingOptions::default()),
+        };
+        let config = AwsConfig { provisioning_look: PROVISIONING, ..AwsConfig::new(CLUSTER) };
+        Arc::new(AwsProvider::new(aws, config))
+    }
+
+    /// What is there that was not before, a line each.
+    pub(super) async fn leftovers(&self) -> Vec<String> {
+        match &self.place {
+            Place::Memory(aws) => aws.remaining(),
+            Place::Endpoint(network) => network.leftovers().await,
+        }
+    }
+}

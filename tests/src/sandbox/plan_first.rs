@@ -1,0 +1,92 @@
+//! A provider that says what it is about to do.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cloud_provider::{
+    CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView, WakeupStream,
+};
+
+/// Prints the plan of each Service before it is applied; all else is the provider's behind it.
+pub(super) struct PlanFirst(pub(super) Arc<dyn CloudLoadBalancer>);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl CloudLoadBalancer for PlanFirst {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn claims(&self, service: &ServiceView) -> bool {
+        self.0.claims(service)
+    }
+
+    fn holds_resources(&self) -> bool {
+        self.0.holds_resources()
+    }
+
+    fn reads_annotation(&self, key: &str) -> bool {
+        self.0.reads_annotation(key)
+    }
+
+    fn reads_label(&self, key: &str) -> bool {
+        self.0.reads_label(key)
+    }
+
+    fn uses_nodes(&self) -> bool {
+        self.0.uses_nodes()
+    }
+
+    fn reads_node_label(&self, key: &str) -> bool {
+        self.0.reads_node_label(key)
+    }
+
+    fn published_annotations(&self) -> Vec<&str> {
+        self.0.published_annotations()
+    }
+
+    async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
+        self.0.resume(services).await
+    }
+
+    async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
+        self.0.get(service).await
+    }
+
+    async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
+        // A plan that cannot be made is no plan to print; `ensure` says why.
+        if let Ok(plan) = self.0.plan(request).await
+            && !plan.is_empty()
+        {
+            println!("{}", told(&request.service().id, &plan));
+        }
+        self.0.ensure(request).await
+    }
+
+    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
+        self.0.update_nodes(request).await
+    }
+
+    async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
+        self.0.delete(service).await
+    }
+
+    fn wakeups(&self) -> WakeupStream {
+        self.0.wakeups()
+    }
+
+    async fn plan(&self, request: &Request) -> Result<Plan, Error> {
+        self.0.plan(request).await
+    }
+
+    async fn list(&self) -> Result<Vec<Owned>, Error> {
+        self.0.list().await
+    }
+}
+
+/// One text, so that plans of Services that are served at the same time do not mix.
+fn told(service: &ServiceId, plan: &Plan) -> String {
+    let steps = plan.to_string();
+    let steps: Vec<String> = steps.lines().map(|line| format!("      {line}")).collect();
+    format!("  plan for {}:\n{}", service.key.name, steps.join("\n"))
+}
