@@ -7,5 +7,6 @@ mod nodes;
 mod program;
 mod requests;
 mod restarts;
+mod sandbox;
 mod services;
 mod world;
