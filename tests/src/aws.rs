@@ -1,7 +1,8 @@
 //! An AWS endpoint for tests: whose it is, what is there before, and what is left afterwards.
 //!
-//! Where `AWS_ENDPOINT_URL` names an endpoint, that one is used; otherwise `localstack/up` starts one for this
-//! process, which ends with it. Credentials are dummies and always given, so that no test can reach an account.
+//! Where `AWS_ENDPOINT_URL` names an endpoint, that one is used; otherwise `localstack/up` starts one for
+//! this process, which ends with it. Credentials are dummies and always given, so that no test can reach an
+//! account.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -21,7 +22,8 @@ use provider_aws::client::Sdk;
 /// The variable that names an endpoint which runs already.
 pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
 
-/// Regions that emulators know. Each test takes the next, so that tests do not see each other's load balancers.
+/// Regions that emulators know. Each test takes the next, so that tests do not see each other's load
+/// balancers.
 const REGIONS: [&str; 12] = [
     "us-east-1",
     "us-east-2",
