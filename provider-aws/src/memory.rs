@@ -17,7 +17,11 @@ pub(crate) struct Memory {
     at_work: Mutex<BTreeMap<String, usize>>,
     /// Load balancers whose note of registered instances is out of date, by the digest it should hold.
     notes_due: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    /// Security groups of nodes that were opened.
+    /// Security groups that this process made, by Service.
+    made_groups: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// Names of security groups that a request of this process may have made without telling.
+    doubted_groups: Mutex<BTreeSet<String>>,
+    /// Security groups of nodes that are open.
     opened: Mutex<BTreeSet<String>>,
 }
 
@@ -108,9 +112,35 @@ impl Memory {
         });
     }
 
+    /// This process made a security group for a Service.
+    pub(crate) fn made_group(&self, uid: &str, id: &str) {
+        lock(&self.made_groups).entry(uid.to_owned()).or_default().insert(id.to_owned());
+    }
+
+    /// A security group of this name is about to be made; until the outcome is known, there may be one.
+    pub(crate) fn doubt_group(&self, name: &str) {
+        lock(&self.doubted_groups).insert(name.to_owned());
+    }
+
+    /// It is known whether there is a security group of this name.
+    pub(crate) fn trust_group(&self, name: &str) {
+        lock(&self.doubted_groups).remove(name);
+    }
+
+    /// Whether there may be a security group of this name that nobody has seen.
+    pub(crate) fn is_group_doubted(&self, name: &str) -> bool {
+        lock(&self.doubted_groups).contains(name)
+    }
+
+    /// The security groups that this process made for a Service.
+    pub(crate) fn made_groups(&self, uid: &str) -> BTreeSet<String> {
+        lock(&self.made_groups).get(uid).cloned().unwrap_or_default()
+    }
+
     /// Forgets a Service.
     pub(crate) fn forget(&self, uid: &str) {
         lock(&self.services).remove(uid);
+        lock(&self.made_groups).remove(uid);
     }
 
     /// Marks a Service as being worked on until the guard goes.
@@ -124,12 +154,17 @@ impl Memory {
         !lock(&self.at_work).is_empty()
     }
 
-    /// A security group of nodes was opened.
+    /// A security group of nodes is open.
     pub(crate) fn opened(&self, node_group: &str) {
         lock(&self.opened).insert(node_group.to_owned());
     }
 
-    /// The security groups of nodes that this process opened; none is remembered afterwards.
+    /// Whether all these security groups of nodes are known to be open.
+    pub(crate) fn are_open(&self, node_groups: &BTreeSet<String>) -> bool {
+        node_groups.is_subset(&lock(&self.opened))
+    }
+
+    /// The security groups of nodes that are open; none is remembered afterwards.
     pub(crate) fn take_opened(&self) -> BTreeSet<String> {
         std::mem::take(&mut *lock(&self.opened))
     }

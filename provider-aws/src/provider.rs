@@ -163,8 +163,9 @@ impl AwsProvider {
         let mut max_age = self.config.snapshot_age;
         for _ in 0..LOOKS {
             let Some(prepared) = self.prepare(request, max_age).await? else { return Ok(no_vpc()) };
+            let prepared = self.freshen(&service.id, prepared).await?;
             if self.is_settled(&service.id, &prepared) && !self.memory.is_verification_due(uid, period) {
-                self.remember_targets(&service.id, &prepared, &prepared.found);
+                self.remember_targets(&service.id, &prepared);
                 self.write_notes().await?;
                 return self.outcome(service, prepared, BTreeSet::new(), false).await;
             }
@@ -209,6 +210,9 @@ impl AwsProvider {
             }
             self.memory.set_registered(&service.id.uid, period, prepared.desired.instances_digest());
         }
+        if prepared.desired.groups.nodes.is_some() {
+            prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
+        }
         self.memory.verified(&service.id.uid, period);
         Ok(Some(Done {
             waits: planned.waits,
@@ -218,10 +222,11 @@ impl AwsProvider {
     }
 
     /// What is settled holds the targets it should.
-    fn remember_targets(&self, service: &ServiceId, prepared: &Prepared, found: &Found) {
-        let Some(instances) = &prepared.desired.instances else { return };
+    fn remember_targets(&self, service: &ServiceId, prepared: &Prepared) {
+        let Prepared { found, desired, .. } = prepared;
+        let Some(instances) = &desired.instances else { return };
         let period = self.config.deep_verification;
-        for wanted in &prepared.desired.target_groups {
+        for wanted in &desired.target_groups {
             let resource = wanted.tags.get(RESOURCE_TAG);
             for (arn, tg) in &found.target_groups {
                 if tg.tags.get(RESOURCE_TAG) == resource {
@@ -230,7 +235,7 @@ impl AwsProvider {
                 }
             }
         }
-        let digest = prepared.desired.instances_digest();
+        let digest = desired.instances_digest();
         if let (Some(digest), Some((arn, lb))) = (&digest, found.load_balancers.first_key_value())
             && lb.tags.get(TARGETS_TAG) != Some(digest)
         {
@@ -277,7 +282,7 @@ impl AwsProvider {
             return Err(Error::transient("the load balancer is not to be seen yet"));
         };
         let replaces = waits.contains(&Wait::Replacement);
-        let lb = self.freshen(resource).await?;
+        let lb = resource.clone();
         let published = published(service, &lb);
         let pending = |reason: &str, why: String, publish: Option<Published>| {
             let after = Some(self.config.provisioning_look);
@@ -303,13 +308,24 @@ impl AwsProvider {
         Ok(Outcome::Ready(Ready { published, notes: prepared.notes }))
     }
 
-    /// A load balancer that is being made is asked for anew.
-    async fn freshen(&self, lb: &Arc<LoadBalancer>) -> Result<Arc<LoadBalancer>, Error> {
-        if lb.state != LoadBalancerState::Provisioning {
-            return Ok(lb.clone());
+    /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call
+    /// that makes it: that takes AWS minutes.
+    async fn freshen(&self, service: &ServiceId, mut prepared: Prepared) -> Result<Prepared, Error> {
+        let is_made =
+            |lb: &&FoundResource<LoadBalancer>| lb.resource.state == LoadBalancerState::Provisioning;
+        let arns: Vec<String> = prepared
+            .found
+            .load_balancers
+            .values()
+            .filter(is_made)
+            .map(|lb| lb.resource.arn.clone())
+            .collect();
+        if !arns.is_empty() {
+            self.aws.load_balancers(&Select::Arns(arns)).await.map_err(general)?;
+            prepared.found =
+                self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
         }
-        let fresh = self.aws.load_balancers(&Select::Arns(vec![lb.arn.clone()])).await.map_err(general)?;
-        Ok(fresh.into_iter().next().map_or_else(|| lb.clone(), Arc::new))
+        Ok(prepared)
     }
 
     /// Targets of one target group, after the nodes changed.
@@ -344,6 +360,9 @@ impl AwsProvider {
     /// Lets new nodes' security groups be reached, too.
     async fn open_new_nodes(&self, request: &Request, prepared: &Prepared) -> Result<(), Error> {
         let Some(wanted) = &prepared.desired.groups.nodes else { return Ok(()) };
+        if self.memory.are_open(&prepared.node_groups) {
+            return Ok(());
+        }
         let groups = self.observer().cluster_groups().await.map_err(general)?;
         let Some(source) = nodes_source(&self.config.cluster, &groups) else { return Ok(()) };
         let known = Known { nodes_source: Some(source.id.clone()), ..Known::default() };
@@ -352,6 +371,7 @@ impl AwsProvider {
         for action in plan::open_nodes(wanted, Some(&source.id), &node_groups) {
             applier.apply(&action).await.map_err(failed)?;
         }
+        prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
         Ok(())
     }
 
@@ -509,10 +529,16 @@ impl CloudLoadBalancer for AwsProvider {
         for arn in found.target_groups.keys() {
             applier.delete_target_group(arn).await.map_err(failed)?;
         }
-        let groups = self.observer().cluster_groups().await.map_err(general)?;
         let names = Names::new(&self.config.cluster, service);
+        let shared = naming::nodes_source_group(&self.config.cluster);
+        let groups = applier.all_groups(&[names.frontend_group(), shared]).await.map_err(failed)?;
+        let mut unseen = self.memory.made_groups(&service.uid);
         for group in groups.iter().filter(|group| names.owns(&group.tags)) {
+            unseen.remove(&group.id);
             applier.delete_group(&group.id).await.map_err(failed)?;
+        }
+        for id in unseen {
+            applier.delete_new_group(&id).await.map_err(failed)?;
         }
         self.memory.forget(&service.uid);
         self.release_nodes_source(service, &groups).await
@@ -523,6 +549,12 @@ impl CloudLoadBalancer for AwsProvider {
             return Ok(Plan::default());
         };
         let planned = self.compare(request.service(), &prepared).await?;
+        // A note that is overdue is no difference: what was registered since is known here.
+        let only_notes =
+            planned.actions.iter().all(|action| matches!(action.what, plan::What::Record { .. }));
+        if only_notes && self.is_settled(&request.service().id, &prepared) {
+            return Ok(Plan::default());
+        }
         Ok(Plan { steps: planned.actions.iter().map(plan::Action::step).collect() })
     }
 

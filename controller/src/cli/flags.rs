@@ -202,6 +202,14 @@ pub struct BareFlags {
     /// What happens to published addresses that no pool provides any more
     #[arg(long, env = "BARE_REMOVED_ADDRESSES", default_value = "move")]
     pub bare_removed_addresses: RemovedAddresses,
+
+    /// Keep the counters in the statuses of the cluster's pools
+    #[arg(long, env = "BARE_WRITE_POOL_STATUS", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub bare_write_pool_status: bool,
+
+    /// How long to wait at the start for the first list of pools before trying again
+    #[arg(long, env = "BARE_POOLS_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub bare_pools_timeout: Duration,
 }
 
 /// What is served over HTTP.

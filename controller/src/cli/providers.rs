@@ -91,7 +91,8 @@ fn bare(
             RemovedAddresses::Keep => RemovedAddress::Keep,
             RemovedAddresses::Release => RemovedAddress::Release,
         },
-        ..BareConfig::default()
+        write_pool_status: flags.bare_write_pool_status,
+        pools_deadline: flags.bare_pools_timeout,
     };
     let provider = BareProvider::new(config, Some(client)).map_err(|e| CliError::Usage(e.to_string()))?;
     Ok(Arc::new(provider))

@@ -1,6 +1,8 @@
 //! Security groups: made, opened, closed, deleted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Applier;
 use crate::client::{
@@ -10,6 +12,7 @@ use crate::error::ErrorKind;
 use crate::failure::Failure;
 use crate::model;
 use crate::naming::{self, CLUSTER_TAG, NODES_SOURCE_ROLE, ROLE_TAG, UID_TAG};
+use crate::observe::Observer;
 
 impl Applier<'_> {
     pub(super) async fn create_frontend_group(
@@ -24,7 +27,9 @@ impl Applier<'_> {
         };
         let uid = &self.service.uid;
         let is_ours = |tags: &Tags| tags.get(UID_TAG) == Some(uid);
-        self.known.frontend = Some(self.create_group(request, is_ours).await?);
+        let id = self.create_group(request, is_ours).await?;
+        self.memory.made_group(uid, &id);
+        self.known.frontend = Some(id);
         Ok(())
     }
 
@@ -52,15 +57,28 @@ impl Applier<'_> {
         request: CreateSecurityGroup,
         is_ours: impl Fn(&Tags) -> bool,
     ) -> Result<String, Failure> {
+        self.memory.doubt_group(&request.name);
         match self.aws.create_security_group(&request).await {
-            Ok(id) => Ok(id),
+            Ok(id) => {
+                self.memory.trust_group(&request.name);
+                Ok(id)
+            }
             Err(error) if error.kind == ErrorKind::Duplicate => {
                 let query = SecurityGroupQuery {
                     names: vec![request.name.clone()],
                     vpc_id: Some(request.vpc_id.clone()),
                     ..SecurityGroupQuery::default()
                 };
-                let found = self.aws.security_groups(&query).await?;
+                // The name is taken, so that there is one, though EC2 may not show it yet.
+                let mut patience = self.patience();
+                let found = loop {
+                    self.aws.forget_security_groups();
+                    let found = self.aws.security_groups(&query).await?;
+                    if !found.is_empty() {
+                        break found;
+                    }
+                    patience.wait_if(true, error.clone()).await?;
+                };
                 let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
                 let taken = || Failure::NameTaken { kind: "security group", name: request.name.clone() };
                 Ok(ours.ok_or_else(taken)?.id.clone())
@@ -132,6 +150,40 @@ impl Applier<'_> {
                 break;
             }
             patience.wait_if(error.kind == ErrorKind::InUse, error).await?;
+        }
+        Ok(())
+    }
+
+    /// The cluster's groups, those among them that a request of ours may have made without telling: the reply was
+    /// lost, and EC2 takes a moment to show a new group.
+    pub(crate) async fn all_groups(&self, names: &[String]) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
+        let observer = Observer { aws: self.aws, config: self.config };
+        let mut pause = Duration::from_millis(500);
+        loop {
+            self.aws.forget_security_groups();
+            let groups = observer.cluster_groups().await?;
+            let is_unseen = |name: &&String| {
+                self.memory.is_group_doubted(name) && !groups.iter().any(|group| group.name == **name)
+            };
+            if !names.iter().any(|name| is_unseen(&name)) || pause > self.config.deletion_wait {
+                names.iter().for_each(|name| self.memory.trust_group(name));
+                return Ok(groups);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Deletes a group that this process made and that no list shows: it may be too new to be shown.
+    pub(crate) async fn delete_new_group(&self, id: &str) -> Result<(), Failure> {
+        let mut patience = self.patience();
+        while let Err(error) = self.aws.delete_security_group(id).await {
+            let may_help = matches!(error.kind, ErrorKind::InUse | ErrorKind::NotFound);
+            let is_gone = error.kind == ErrorKind::NotFound;
+            match patience.wait_if(may_help, error).await {
+                Err(_) if is_gone => break,
+                result => result?,
+            }
         }
         Ok(())
     }

@@ -14,7 +14,8 @@ use cloud_provider::{Note, ServiceId};
 pub(crate) use self::patience::Patience;
 use crate::client::{
     ATTRIBUTES_PER_CALL, Attributes, Aws, CreateListener, CreateLoadBalancer, CreateTargetGroup,
-    ModifyListener, ModifyTargetGroup, Select, SetSecurityGroups, SetSubnets, Tags, TargetType,
+    ModifyListener, ModifyTargetGroup, SecurityGroupQuery, Select, SetSecurityGroups, SetSubnets, Tags,
+    TargetType,
 };
 use crate::config::AwsConfig;
 use crate::drift;
@@ -227,12 +228,22 @@ impl Applier<'_> {
                 Err(error) => {
                     let is_new = error.is("InvalidSecurityGroup") && has_groups;
                     patience.wait_if(is_new, error).await?;
+                    self.look_at_groups(&request.security_groups).await?;
                 }
             }
         };
         self.check_owner("load balancer", &wanted.name, [&made.arn]).await?;
         self.known.load_balancer = Some(made.arn);
         Ok(Applied::Done)
+    }
+
+    /// Asks EC2 whether it shows the groups by now.
+    async fn look_at_groups(&self, ids: &BTreeSet<String>) -> Result<(), Failure> {
+        self.aws.forget_security_groups();
+        let query =
+            SecurityGroupQuery { ids: ids.iter().cloned().collect(), ..SecurityGroupQuery::default() };
+        self.aws.security_groups(&query).await?;
+        Ok(())
     }
 
     /// AWS answers a create with what exists already under the name, if the settings are the same, and asks not

@@ -166,6 +166,7 @@ async fn a_load_balancer_of_cloud_provider_aws_is_taken_over_in_place_when_the_o
     let mut service = web("web").build();
     let hostname = by_cloud_provider(&cluster, &service).await.to_lowercase();
     service.published = vec![Ingress::hostname(&hostname)];
+    tokio::time::advance(cluster.config.snapshot_age * 2).await;
     let before = cluster.load_balancer().await.arn;
     let published = cluster.ready(&mut service).await;
     assert_eq!(published.ingress[0].hostname.as_deref(), Some(hostname.as_str()));

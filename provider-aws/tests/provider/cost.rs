@@ -31,8 +31,8 @@ async fn services(cluster: &Cluster, count: usize) -> Vec<ServiceView> {
 
 async fn create_and_delete() -> [Row; 2] {
     let cluster = a_cluster(3).await;
-    // Another Service has been served, so that subnets and instances are known.
-    services(&cluster, 1).await;
+    // Others have been served, so that subnets, instances and the nodes' groups are known.
+    services(&cluster, 2).await;
     let service = web("web").build();
     let (outcome, create) = cluster.requests(cluster.ensure(&service)).await;
     outcome.unwrap();

@@ -58,7 +58,7 @@ impl Cluster {
     /// Another process on the same account.
     pub(crate) async fn restart(&mut self, services: &[Arc<ServiceView>]) {
         self.provider = start(&self.aws, &self.config);
-        self.provider.resume(services).await.expect("resume");
+        while self.provider.resume(services).await.is_err() {}
     }
 
     pub(crate) fn nodes(&self) -> NodeSet {
@@ -124,19 +124,31 @@ impl Cluster {
     }
 
     pub(crate) async fn load_balancers(&self) -> Vec<LoadBalancer> {
-        self.aws.describe_load_balancers(&Select::All, None).await.expect("list").items
+        // A fault that is still to come may hit the test's own look.
+        loop {
+            if let Ok(page) = self.aws.describe_load_balancers(&Select::All, None).await {
+                return page.items;
+            }
+        }
     }
 
     /// The targets that are registered, of all target groups.
     pub(crate) async fn targets(&self) -> Vec<Target> {
-        let groups = self.aws.describe_target_groups(&Select::All, None).await.expect("list").items;
+        loop {
+            if let Ok(targets) = self.look_at_targets().await {
+                return targets;
+            }
+        }
+    }
+
+    async fn look_at_targets(&self) -> provider_aws::client::Result<Vec<Target>> {
         let mut targets = Vec::new();
-        for group in groups {
-            let health = self.aws.describe_target_health(&group.arn, &[]).await.expect("health");
+        for group in self.aws.describe_target_groups(&Select::All, None).await?.items {
+            let health = self.aws.describe_target_health(&group.arn, &[]).await?;
             targets.extend(health.into_iter().filter(|t| !t.state.is_leaving()).map(|t| t.target));
         }
         targets.sort();
-        targets
+        Ok(targets)
     }
 
     /// The requests that `act` makes.

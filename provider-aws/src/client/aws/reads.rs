@@ -225,6 +225,12 @@ impl Aws {
         Ok(found)
     }
 
+    /// Forgets what is kept of security groups: a group that was made a moment ago may have been missing from an
+    /// answer.
+    pub fn forget_security_groups(&self) {
+        self.inner.security_groups.forget_where(|_, _| true);
+    }
+
     /// Forgets what is kept of these instances, when AWS has answered as if it were out of date.
     pub fn forget_instances<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
         let mut kept = self.inner.instances.lock().unwrap_or_else(PoisonError::into_inner);
