@@ -10,8 +10,9 @@ use crate::client::{ARNS_PER_CALL, Target};
 use crate::naming;
 
 /// What is remembered, by Service UID.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
+    started: Instant,
     services: Mutex<HashMap<String, Remembered>>,
     /// Services whose load balancer is being worked on.
     at_work: Mutex<BTreeMap<String, usize>>,
@@ -35,7 +36,24 @@ struct Remembered {
     registered: Option<String>,
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Memory {
+            started: Instant::now(),
+            services: Mutex::default(),
+            at_work: Mutex::default(),
+            notes_due: Mutex::default(),
+            made_groups: Mutex::default(),
+            doubted_groups: Mutex::default(),
+            opened: Mutex::default(),
+        }
+    }
+}
+
 impl Memory {
+    /// How long a new security group may be hidden; seconds at AWS.
+    const EC2_SETTLES: Duration = Duration::from_secs(10);
+
     /// Whether everything about a Service should be read back. One that is new to this process has its first
     /// turn at a moment that follows from its UID, so that a new leader does not verify all at once.
     pub(crate) fn is_verification_due(&self, uid: &str, period: Duration) -> bool {
@@ -127,9 +145,10 @@ impl Memory {
         lock(&self.doubted_groups).remove(name);
     }
 
-    /// Whether there may be a security group of this name that nobody has seen.
+    /// Whether there may be a security group of this name that nobody has seen: this process asked for it and got
+    /// no answer, or is so young that the one before it may have.
     pub(crate) fn is_group_doubted(&self, name: &str) -> bool {
-        lock(&self.doubted_groups).contains(name)
+        self.started.elapsed() < Self::EC2_SETTLES || lock(&self.doubted_groups).contains(name)
     }
 
     /// The security groups that this process made for a Service.
