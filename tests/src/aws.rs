@@ -149,7 +149,7 @@ impl Started {
 /// What [`Network::leftovers`] should be when everything was removed.
 pub const NOTHING: [String; 0] = [];
 
-/// A VPC as a cluster's would be: public and private subnets in three zones, and a security group of the nodes.
+/// A VPC as a cluster's would be: public and private subnets in three zones, and a security group for nodes.
 #[derive(Debug)]
 pub struct Network {
     /// Where it is.
@@ -245,7 +245,7 @@ impl Network {
         Subnet { id, zone: zone.to_owned() }
     }
 
-    /// Starts an instance in the `number`th private subnet, counted round; returns the provider ID of its node.
+    /// Starts an instance in the `number`th private subnet, counted round; returns its node's provider ID.
     ///
     /// # Panics
     /// When the endpoint refuses it.
@@ -271,16 +271,16 @@ impl Network {
         format!("aws:///{}/{id}", subnet.zone)
     }
 
-    /// Ends the instance of a node.
+    /// Ends an instance.
     ///
     /// # Panics
     /// When the endpoint refuses it.
-    pub async fn terminate(&self, provider_id: &str) {
-        let ec2 = &self.endpoint.ec2;
-        ec2.terminate_instances().instance_ids(instance_id(provider_id)).send().await.expect("it is ended");
+    pub async fn terminate(&self, instance: &str) {
+        self.endpoint.ec2.terminate_instances().instance_ids(instance).send().await.expect("it is ended");
     }
 
-    /// What there is in this network that was not seeded, a line each: all that a controller made and did not remove.
+    /// What there is in this network that was not seeded, a line each: all that a controller made and did not
+    /// remove.
     ///
     /// # Panics
     /// When the endpoint does not answer.
