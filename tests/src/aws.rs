@@ -1,7 +1,8 @@
 //! An AWS endpoint for tests: whose it is, what is there before, and what is left afterwards.
 //!
-//! Where `AWS_ENDPOINT_URL` names an endpoint, that one is used; otherwise `localstack/up` starts one for this
-//! process, which ends with it. Credentials are dummies and always given, so that no test can reach an account.
+//! Where `AWS_ENDPOINT_URL` names an endpoint, that one is used; otherwise `localstack/up` starts one for
+//! this process, which ends with it. Credentials are dummies and always given, so that no test can reach an
+//! account.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -21,7 +22,8 @@ use provider_aws::client::Sdk;
 /// The variable that names an endpoint which runs already.
 pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
 
-/// Regions that emulators know. Each test takes the next, so that tests do not see each other's load balancers.
+/// Regions that emulators know. Each test takes the next, so that tests do not see each other's load
+/// balancers.
 const REGIONS: [&str; 12] = [
     "us-east-1",
     "us-east-2",
@@ -147,7 +149,7 @@ impl Started {
 /// What [`Network::leftovers`] should be when everything was removed.
 pub const NOTHING: [String; 0] = [];
 
-/// A VPC as a cluster's would be: public and private subnets in three zones, and a security group of the nodes.
+/// A VPC as a cluster's would be: public and private subnets in three zones, and a security group for nodes.
 #[derive(Debug)]
 pub struct Network {
     /// Where it is.
@@ -243,7 +245,7 @@ impl Network {
         Subnet { id, zone: zone.to_owned() }
     }
 
-    /// Starts an instance in the `number`th private subnet, counted round; returns the provider ID of its node.
+    /// Starts an instance in the `number`th private subnet, counted round; returns its node's provider ID.
     ///
     /// # Panics
     /// When the endpoint refuses it.
@@ -269,16 +271,16 @@ impl Network {
         format!("aws:///{}/{id}", subnet.zone)
     }
 
-    /// Ends the instance of a node.
+    /// Ends an instance.
     ///
     /// # Panics
     /// When the endpoint refuses it.
-    pub async fn terminate(&self, provider_id: &str) {
-        let ec2 = &self.endpoint.ec2;
-        ec2.terminate_instances().instance_ids(instance_id(provider_id)).send().await.expect("it is ended");
+    pub async fn terminate(&self, instance: &str) {
+        self.endpoint.ec2.terminate_instances().instance_ids(instance).send().await.expect("it is ended");
     }
 
-    /// What there is in this network that was not seeded, a line each: all that a controller made and did not remove.
+    /// What there is in this network that was not seeded, a line each: all that a controller made and did not
+    /// remove.
     ///
     /// # Panics
     /// When the endpoint does not answer.

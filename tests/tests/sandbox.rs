@@ -65,6 +65,26 @@ async fn the_lines_it_says_to_try_work() {
     child.wait().unwrap();
 }
 
+#[test]
+fn the_demonstration_on_aws_shows_plans_and_leaves_nothing() {
+    let mut demo = sandbox();
+    demo.args(["--demo", "--provider", "aws"]).env_remove("AWS_ENDPOINT_URL");
+    let output = demo.output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    for expected in [
+        "AWS is the strict AWS in memory.",
+        "plan for web:\n      + security group",
+        "+ listener TLS-443",
+        "+ listener TCP_UDP-53",
+        "\"internet-faced\" is not a known value; allowed: internal, internet-facing",
+        "web is deleted, and nothing of it is left at AWS.",
+        "Nothing is left at AWS.",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} in {shown}");
+    }
+}
+
 #[tokio::test]
 async fn it_stays_up_until_ctrl_c_and_takes_its_kubeconfig_with_it() {
     let folder = tempfile::tempdir().unwrap();

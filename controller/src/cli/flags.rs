@@ -102,8 +102,8 @@ pub struct ElectionFlags {
     pub leader_elect_resource_namespace: String,
 }
 
-/// The AWS provider. Credentials, and the region where no flag names it, come from the environment, a profile, a web
-/// identity token or the instance metadata service, as in every AWS SDK.
+/// The AWS provider. Credentials, and the region where no flag names it, come from the environment, a profile, a
+/// web identity token or the instance metadata service, as in every AWS SDK.
 #[cfg(feature = "aws")]
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider aws")]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tests::sandbox::{Backend, Sandbox, SandboxError};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// A control plane, a controller and a provider in one process: nothing to install, nothing left behind.
@@ -47,9 +48,10 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     if arguments.demo {
         return sandbox.demonstrate().await;
     }
+    // Before anybody is told of Ctrl-C, so that none comes too early.
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(SandboxError::Signals)?;
     let ctrl_c = async {
-        // Without a signal handler the only way to stop is to be killed; then there is nothing to wait for.
-        let _ = tokio::signal::ctrl_c().await;
+        interrupts.recv().await;
     };
     sandbox.stay(&arguments.kubeconfig, ctrl_c).await
 }

@@ -43,10 +43,11 @@ impl Account {
 
     fn in_memory() -> Self {
         let aws = FakeAws::new();
+        // The first thing that is made, so that its ARN is the one in the examples.
+        let certificate = aws.seed_certificate();
         aws.set_lags(Lags { provisioning: Lag::For(PROVISIONING), ..Lags::default() });
         let vpc = aws.seed_vpc(3);
         let instances = aws.seed_nodes(&vpc, NODES);
-        let certificate = aws.seed_certificate();
         let nodes = instances.iter().map(|id| format!("aws:///us-east-1a/{id}")).collect();
         Account { place: Place::Memory(aws), nodes, certificate }
     }

@@ -41,6 +41,9 @@ pub enum SandboxError {
         /// Why.
         source: io::Error,
     },
+    /// Signals cannot be handled.
+    #[error("signals cannot be handled: {0}")]
+    Signals(io::Error),
     /// The MetalLB resource definitions could not be written out.
     #[error("the resource definitions: {0}")]
     Definitions(String),
@@ -146,6 +149,10 @@ impl Sandbox {
             println!("  {kubectl} get ipaddresspools -n metallb-system");
         }
         println!("  {kubectl} delete svc web");
+        if let Platform::Aws(account) = &self.platform {
+            println!();
+            println!("AWS is {}. A certificate for TLS: {}", account.place(), account.certificate);
+        }
         println!();
         println!("Ctrl-C stops it all.");
         stop.await;

@@ -13,10 +13,11 @@ async fn a_node_that_joins_takes_traffic_and_one_that_leaves_does_not() {
     assert_eq!(world.serve("web").await.instances(), Some(vec![first.clone()]));
 
     let second = world.add_node("node2").await;
-    let mut both = vec![first, second.clone()];
+    let mut both = vec![first.clone(), second.clone()];
     both.sort();
     world.until("two targets", |b| b.instances().as_ref() == Some(&both)).await;
 
+    world.network.terminate(&first).await;
     world.remove_node("n1").await;
     world.until("one target", |b| b.instances().as_deref() == Some(std::slice::from_ref(&second))).await;
 

@@ -22,8 +22,8 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 ";
 
-/// Builds the program in the folder and the profile of this test, and says where it is. `cargo test` builds programs of
-/// the package under test only, and this one is another's.
+/// Builds the program in the folder and the profile of this test, and says where it is. `cargo test` builds
+/// programs of the package under test only, and this one is another's.
 async fn program() -> PathBuf {
     let test = env::current_exe().expect("this test is a file");
     let folder = test.parent().and_then(|deps| deps.parent()).expect("it is in deps/ of a profile's folder");

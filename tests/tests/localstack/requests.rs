@@ -30,7 +30,7 @@ async fn the_network_is_read_as_it_was_made() {
     let absent = "i-0123456789abcdef0".to_owned();
     let found = aws.instances(&BTreeSet::from([id.clone(), absent])).await.unwrap();
     assert_eq!(found.keys().collect::<Vec<_>>(), [&id], "an absent instance costs the others nothing");
-    assert_eq!(found[&id].security_groups, [network.node_group.clone()]);
+    assert_eq!(found[&id].security_groups, [network.node_group.as_str()]);
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_load_balancer_is_made_read_back_and_removed() {
     let shown = &network.load_balancers().await[0];
     assert_eq!(shown.ports(), ["TCP:80"]);
     assert_eq!(shown.instances(), Some(vec![instance_id(&node).to_owned()]));
-    assert_eq!(shown.security_groups, [group.clone()]);
+    assert_eq!(shown.security_groups, [group.as_str()]);
     let read = aws.tagged(&[TagFilter::equals("team", "green")], Duration::ZERO).await.unwrap();
     let read: BTreeMap<&str, &str> = read
         .load_balancers

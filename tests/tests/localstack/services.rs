@@ -31,7 +31,7 @@ async fn a_service_becomes_a_load_balancer_and_nothing_of_it_stays() {
     world.create("web", json!({ "spec": { "ports": ports } })).await;
     let balancer = world.served("web").await;
 
-    assert_eq!(addresses(&world.cluster.service("web").await), [balancer.host_name.clone()]);
+    assert_eq!(addresses(&world.cluster.service("web").await), [balancer.host_name.as_str()]);
     assert_eq!(balancer.scheme, "internal");
     let mut private: Vec<_> = world.network.private.iter().map(|subnet| subnet.id.clone()).collect();
     private.sort();
@@ -40,7 +40,8 @@ async fn a_service_becomes_a_load_balancer_and_nothing_of_it_stays() {
     assert_eq!(balancer.instances(), Some(instances));
     let mut wanted = node_ports(&world, "web").await;
     let mut registered = target_ports(&balancer);
-    (wanted.sort(), registered.sort());
+    wanted.sort();
+    registered.sort();
     assert_eq!(registered, wanted);
     assert_eq!(balancer.security_groups.len(), 2, "its own, and the one that the nodes let in");
     for (key, value) in [

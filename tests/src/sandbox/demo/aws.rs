@@ -46,7 +46,7 @@ pub(super) async fn show(sandbox: &Sandbox, account: &Account) -> Result<(), San
     Ok(())
 }
 
-/// The example names a certificate of its reader's; the account has another.
+/// The example names the certificate of the AWS in memory; an endpoint has another.
 fn give_certificate(object: &mut DynamicObject, certificate: &str) {
     if let Some(named) = object.annotations_mut().get_mut(CERTIFICATE) {
         certificate.clone_into(named);

@@ -41,7 +41,7 @@ async fn apply_examples(
     Ok(())
 }
 
-/// Waits until every Service is served, but for the one with the typo, which is told why not; then shows them all.
+/// Waits until every Service is served, but for the one with the typo, which is told why not; then shows them.
 async fn show_services(sandbox: &Sandbox, services: &Api<Service>) -> Result<(), SandboxError> {
     let provider = sandbox.provider;
     until(services, "every Service is served or refused", |all| {
