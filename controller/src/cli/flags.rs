@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use cloud_provider::ClassRule;
 
+use super::compatibility::CompatibilityFlags;
+
 /// Everything `run` can be told.
 #[derive(Args, Clone, Debug)]
 #[command(next_display_order = None)]
@@ -24,6 +26,8 @@ pub struct RunFlags {
     pub serving: ServingFlags,
     #[command(flatten)]
     pub log: LogFlags,
+    #[command(flatten)]
+    pub compatibility: CompatibilityFlags,
 }
 
 /// Who makes load balancers, and how the controller behaves.
