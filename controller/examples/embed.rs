@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let lease = LeaderConfig::new("kube-system", "wildcard-controller-manager", identity);
     let leadership = Leadership::new(client.clone(), lease)?;
     let held = leadership.acquire().await;
-    let (fence, lost, stop) = (held.fence(), held.lost(), CancellationToken::new());
+    let (fence, lost, stop) = (held.fence(), held.lost().clone(), CancellationToken::new());
     let controller =
         ServiceController::new(client).provider(Arc::new(Wildcard)).fenced_by(move || fence.is_leader());
     let ending = stop.clone();

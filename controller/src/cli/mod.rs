@@ -110,7 +110,12 @@ async fn with_logs(
     flags: &RunFlags,
     work: impl Future<Output = Result<u8, CliError>>,
 ) -> Result<u8, CliError> {
-    start_logging(flags)?;
+    let mut flags = flags.clone();
+    // The default is for the controller. A command prints its own result, and says by itself what failed.
+    if flags.log.log_level == "info" {
+        flags.log.log_level = "warn,kube_client=off".into();
+    }
+    start_logging(&flags)?;
     work.await
 }
 
@@ -138,7 +143,9 @@ fn one_line(error: &clap::Error) -> String {
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("cloud-lb-controller: {message}");
+    // Behind the first line of a YAML error comes a picture of the place, which a log would tear apart.
+    let said: Vec<&str> = message.lines().take_while(|line| !line.trim_start().starts_with("-->")).collect();
+    eprintln!("cloud-lb-controller: {}", said.join("; "));
     ExitCode::from(code)
 }
 

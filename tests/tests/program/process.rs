@@ -21,11 +21,11 @@ static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().expect("a path of this test");
     let folder = test.ancestors().nth(2).expect("deps has a parent").to_owned();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--workspace", "--bin", "cloud-lb-controller", "--example", "embed"]);
+    build.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller", "--example", "embed"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
-    let built = build.current_dir(WORKSPACE).stderr(Stdio::null()).status().expect("cargo runs");
+    let built = build.current_dir(WORKSPACE).status().expect("cargo runs");
     assert!(built.success(), "the programs do not build");
     folder
 });

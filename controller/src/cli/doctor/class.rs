@@ -9,8 +9,9 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt};
 
+use super::super::error::in_words;
 use super::super::flags::{ProviderName, RunFlags};
-use super::check::{Finding, in_words};
+use super::check::Finding;
 use super::lease::holder;
 
 const SUBJECT: &str = "class";

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::check::{Finding, in_words};
+use super::super::error::in_words;
+use super::check::Finding;
 
 const SUBJECT: &str = "api-server";
 
