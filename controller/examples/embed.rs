@@ -39,9 +39,6 @@ impl CloudLoadBalancer for Wildcard {
     fn holds_resources(&self) -> bool {
         false
     }
-    fn uses_nodes(&self) -> bool {
-        false
-    }
     async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
         Ok(())
     }
@@ -72,8 +69,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let client = kube::Client::try_default().await?;
     let identity = format!("wildcard-{}", std::process::id());
     let lease = LeaderConfig::new("kube-system", "wildcard-controller-manager", identity);
-    let leadership = Leadership::new(client.clone(), lease)?;
-    let held = leadership.acquire().await;
+    let held = Leadership::new(client.clone(), lease)?.acquire().await;
     let (fence, lost, stop) = (held.fence(), held.lost().clone(), CancellationToken::new());
     let controller =
         ServiceController::new(client).provider(Arc::new(Wildcard)).fenced_by(move || fence.is_leader());
