@@ -1,14 +1,32 @@
-//! Network Load Balancers for Kubernetes Services.
+//! Network Load Balancers for Kubernetes Services, with instances as targets.
 //!
-//! The crate stands on a narrow seam over AWS: [`client`] holds the plain data, one trait method for each
-//! AWS request, the implementation over the AWS SDK, and the wrappers that count, pace and share requests.
-//! Everything above the seam is independent of the SDK's types.
+//! # The data's way
+//!
+//! ```text
+//! ServiceView ──options──▶ Spec ──desired──▶ Desired ┐
+//!                           ▲ site                   ├─plan─▶ Planned ──apply──▶ AWS
+//!              AWS ──observe──▶ Found, Observed ─────┘
+//! ```
+//!
+//! Only `site`, [`observe`] and `apply` wait for AWS; everything else is plain functions over plain data, which
+//! prints as JSON. [`AwsProvider`] strings the stages together.
+//!
+//! # Setting it up
+//!
+//! Connect to AWS (the `client` module's `sdk`, or the strict in-memory AWS behind the feature `testing`), wrap it in
+//! [`client::Aws`], and give that to [`AwsProvider::new`] with an [`AwsConfig`].
+//!
+//! # The seam
+//!
+//! [`client`] holds the plain data, one trait method for each AWS request, the implementation over the AWS SDK,
+//! and the wrappers that count, pace and share requests. The SDK's types do not leave it.
 
 #![deny(missing_docs)]
 
 mod apply;
 pub mod client;
 mod config;
+mod converge;
 pub mod desired;
 pub mod drift;
 pub mod error;

@@ -6,27 +6,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    CloudLoadBalancer, Error, Ingress, Note, Outcome, Owned, Pending, Plan, PortStatus, Published, Ready,
-    Request, ServiceId, ServiceView,
+    CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, PortStatus, Published, Request, ServiceId,
+    ServiceView,
 };
 
-use crate::apply::{Applied, Applier};
-use crate::client::{Aws, LoadBalancer, LoadBalancerState, SecurityGroup, Select, TagFilter, Tags, Target};
+use crate::apply::Applier;
+use crate::client::{Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup};
 use crate::config::AwsConfig;
-use crate::desired;
-use crate::drift;
-use crate::failure::general;
+use crate::converge::Prepared;
+use crate::failure::{Failure, general};
 use crate::memory::Memory;
 use crate::model::{self, Desired};
-use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, TARGETS_TAG, UID_TAG};
-use crate::observe::{Found, FoundResource, Observer, nodes_source};
+use crate::naming::{self, CLUSTER_TAG, Names, RESOURCE_TAG, UID_TAG};
+use crate::observe::{FoundResource, Observer, nodes_source};
+use crate::options;
 use crate::options::annotation::{PREFIX, key};
-use crate::options::{self, Spec};
-use crate::plan::{self, Known, Planned, Wait};
-use crate::site::{Surveyed, Surveyor};
-
-/// How often one call looks again when the world was not as the plan saw it.
-const LOOKS: usize = 4;
+use crate::plan::{self, Known};
+use crate::site::Surveyor;
 
 /// Network Load Balancers, with instances as targets.
 ///
@@ -36,19 +32,11 @@ const LOOKS: usize = 4;
 ///   balancers and target groups, with what was last applied noted in a tag, tells.
 /// - Deletion protection is never taken off, and nothing without our tags is changed, but for what is adopted.
 pub struct AwsProvider {
-    aws: Aws,
-    config: AwsConfig,
-    memory: Memory,
-    vpc: OnceLock<String>,
-    shared_group: tokio::sync::Mutex<()>,
-}
-
-/// What is known before a plan is made.
-struct Prepared {
-    found: Found,
-    desired: Desired,
-    node_groups: BTreeSet<String>,
-    notes: Vec<Note>,
+    pub(crate) aws: Aws,
+    pub(crate) config: AwsConfig,
+    pub(crate) memory: Memory,
+    pub(crate) vpc: OnceLock<String>,
+    pub(crate) shared_group: tokio::sync::Mutex<()>,
 }
 
 impl AwsProvider {
@@ -68,15 +56,15 @@ impl AwsProvider {
         }
     }
 
-    fn observer(&self) -> Observer<'_> {
+    pub(crate) fn observer(&self) -> Observer<'_> {
         Observer { aws: &self.aws, config: &self.config }
     }
 
-    fn surveyor(&self) -> Surveyor<'_> {
+    pub(crate) fn surveyor(&self) -> Surveyor<'_> {
         Surveyor { aws: &self.aws, config: &self.config, vpc: &self.vpc }
     }
 
-    fn applier<'a>(&'a self, service: &'a ServiceId, known: Known) -> Applier<'a> {
+    pub(crate) fn applier<'a>(&'a self, service: &'a ServiceId, known: Known) -> Applier<'a> {
         Applier {
             aws: &self.aws,
             config: &self.config,
@@ -87,245 +75,6 @@ impl AwsProvider {
             notes: Vec::new(),
             refused_targets: false,
         }
-    }
-
-    /// From the Service to what should exist; none when the VPC cannot be told yet.
-    async fn prepare(&self, request: &Request, max_age: Duration) -> Result<Option<Prepared>, Error> {
-        let service = request.service();
-        let parsed = options::parse(service, &self.config)?;
-        let mut notes = parsed.notes;
-        let found = self.find(service, &parsed.spec, max_age).await?;
-        let surveyed = self.surveyor().survey(service, &parsed.spec, request.nodes(), &found).await?;
-        let Some(Surveyed { site, node_groups, notes: more }) = surveyed else { return Ok(None) };
-        notes.extend(more);
-        let desired = desired::build(&service.id, &parsed.spec, &self.config, site)?;
-        Ok(Some(Prepared { found, desired, node_groups, notes }))
-    }
-
-    /// What is this Service's, or is to be taken over.
-    async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Found, Error> {
-        let found = self.observer().find(&service.id, max_age).await.map_err(general)?;
-        if !self.config.adopt || !found.load_balancers.is_empty() || service.published.is_empty() {
-            return Ok(found);
-        }
-        let mut adopted = self.observer().find_adoptable(service, max_age).await.map_err(general)?;
-        // One of another scheme cannot become what is asked for, and is not ours to delete.
-        let wanted = spec.load_balancer.scheme;
-        adopted.load_balancers.retain(|_, lb| wanted.is_none_or(|scheme| scheme == lb.resource.scheme));
-        if adopted.load_balancers.is_empty() {
-            return Ok(found);
-        }
-        adopted.target_groups.extend(found.target_groups);
-        Ok(adopted)
-    }
-
-    /// Whether the shared view and the notes in it say that nothing is to be done.
-    fn is_settled(&self, service: &ServiceId, prepared: &Prepared) -> bool {
-        let Prepared { found, desired, .. } = prepared;
-        let Some((_, lb)) = found.load_balancers.first_key_value() else { return false };
-        let wanted = &desired.load_balancer;
-        let instances = desired.instances_digest();
-        let registered = self.memory.registered(&service.uid).or_else(|| lb.tags.get(TARGETS_TAG).cloned());
-        found.load_balancers.len() == 1
-            && found.target_groups.len() == desired.target_groups.len()
-            && lb.resource.name == wanted.name
-            && lb.resource.state != LoadBalancerState::Failed
-            && lb.tags.get(APPLIED_TAG) == Some(&desired.digest())
-            && (instances.is_none() || registered == instances)
-            && drift::tags(&wanted.tags, &lb.tags).is_empty()
-            && drift::subnets(wanted, &lb.resource).is_none()
-            && drift::ip_address_type(wanted, &lb.resource).is_none()
-            && desired.target_groups.iter().all(|wanted| {
-                let resource = wanted.tags.get(RESOURCE_TAG);
-                let found = found.target_groups.values().find(|tg| tg.tags.get(RESOURCE_TAG) == resource);
-                found.is_some_and(|found| {
-                    drift::health_check(&wanted.health_check, &found.resource.health_check).is_empty()
-                })
-            })
-    }
-
-    /// Reads what the shared view does not hold, and compares.
-    async fn compare(&self, service: &ServiceView, prepared: &Prepared) -> Result<Planned, Error> {
-        let found = prepared.found.clone();
-        let observed = self
-            .observer()
-            .observe(service, &prepared.desired, found, &prepared.node_groups)
-            .await
-            .map_err(general)?;
-        Ok(plan::plan(&prepared.desired, &observed))
-    }
-
-    /// Looks, plans and applies until nothing is stale.
-    async fn converge(&self, request: &Request) -> Result<Outcome, Error> {
-        let service = request.service();
-        let uid = &service.id.uid;
-        let period = self.config.deep_verification;
-        let mut max_age = self.config.snapshot_age;
-        for _ in 0..LOOKS {
-            let Some(prepared) = self.prepare(request, max_age).await? else { return Ok(no_vpc()) };
-            let prepared = self.freshen(&service.id, prepared).await?;
-            if self.is_settled(&service.id, &prepared) && !self.memory.is_verification_due(uid, period) {
-                self.remember_targets(&service.id, &prepared);
-                self.write_notes().await?;
-                return self.outcome(service, prepared, BTreeSet::new(), false).await;
-            }
-            let planned = self.compare(service, &prepared).await?;
-            match self.carry_out(service, &prepared, planned).await? {
-                Some(done) => return self.report(service, prepared, done).await,
-                None => max_age = Duration::ZERO,
-            }
-        }
-        Err(Error::transient("what exists at AWS changes faster than it can be looked at"))
-    }
-
-    /// Applies a plan; none when the world was not as the plan saw it.
-    async fn carry_out(
-        &self,
-        service: &ServiceView,
-        prepared: &Prepared,
-        planned: Planned,
-    ) -> Result<Option<Done>, Error> {
-        let mut applier = self.applier(&service.id, planned.known);
-        if !planned.actions.is_empty() {
-            self.memory.doubt_targets(&service.id.uid);
-        }
-        for action in &planned.actions {
-            tracing::debug!(service = %service.id, step = %action.step(), "applying");
-            match applier.apply(action).await {
-                Ok(Applied::Done) => {}
-                Ok(Applied::Stale) => return Ok(None),
-                Err(failure) => return Err(failure.for_service(service)),
-            }
-        }
-        let period = self.config.deep_verification;
-        if !applier.refused_targets && planned.waits.is_empty() {
-            for wanted in &prepared.desired.target_groups {
-                let (Some(arn), Some(instances)) =
-                    (applier.known.target_groups.get(&wanted.name), &prepared.desired.instances)
-                else {
-                    continue;
-                };
-                let targets = instances.iter().map(|id| Target::new(id, wanted.node_port)).collect();
-                self.memory.set_targets(&service.id.uid, period, arn, targets);
-            }
-            self.memory.set_registered(&service.id.uid, period, prepared.desired.instances_digest());
-        }
-        if prepared.desired.groups.nodes.is_some() {
-            prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
-        }
-        self.memory.verified(&service.id.uid, period);
-        Ok(Some(Done {
-            waits: planned.waits,
-            notes: applier.notes,
-            refused_targets: applier.refused_targets,
-        }))
-    }
-
-    /// What is settled holds the targets it should.
-    fn remember_targets(&self, service: &ServiceId, prepared: &Prepared) {
-        let Prepared { found, desired, .. } = prepared;
-        let Some(instances) = &desired.instances else { return };
-        let period = self.config.deep_verification;
-        for wanted in &desired.target_groups {
-            let resource = wanted.tags.get(RESOURCE_TAG);
-            for (arn, tg) in &found.target_groups {
-                if tg.tags.get(RESOURCE_TAG) == resource {
-                    let targets = instances.iter().map(|id| Target::new(id, wanted.node_port)).collect();
-                    self.memory.set_targets(&service.uid, period, arn, targets);
-                }
-            }
-        }
-        let digest = desired.instances_digest();
-        if let (Some(digest), Some((arn, lb))) = (&digest, found.load_balancers.first_key_value())
-            && lb.tags.get(TARGETS_TAG) != Some(digest)
-        {
-            self.memory.note_due(arn, digest);
-        }
-        self.memory.set_registered(&service.uid, period, digest);
-    }
-
-    /// Notes of registered instances, twenty load balancers a request, so that the next leader need not ask.
-    async fn write_notes(&self) -> Result<(), Error> {
-        let Some((digest, arns)) = self.memory.take_notes_due() else { return Ok(()) };
-        let tags = Tags::from([(TARGETS_TAG.to_owned(), digest)]);
-        match self.aws.add_tags(&arns, &tags).await {
-            // A load balancer that vanished spoils the request for the others; they get their note another time.
-            Err(error) if error.is("LoadBalancerNotFound") => Ok(()),
-            result => result.map_err(general),
-        }
-    }
-
-    async fn report(
-        &self,
-        service: &ServiceView,
-        mut prepared: Prepared,
-        done: Done,
-    ) -> Result<Outcome, Error> {
-        prepared.found =
-            self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
-        prepared.notes.extend(done.notes);
-        self.outcome(service, prepared, done.waits, done.refused_targets).await
-    }
-
-    /// What the controller is told. The host name is published at once: it never changes, and clients that resolve
-    /// it early only wait for DNS, as they would after the status (both peers publish while provisioning).
-    async fn outcome(
-        &self,
-        service: &ServiceView,
-        prepared: Prepared,
-        waits: BTreeSet<Wait>,
-        refused_targets: bool,
-    ) -> Result<Outcome, Error> {
-        let scheme = prepared.desired.load_balancer.scheme;
-        let serving = prepared.found.load_balancers.values().find(|lb| lb.resource.scheme == scheme);
-        let Some(FoundResource { resource, .. }) = serving else {
-            return Err(Error::transient("the load balancer is not to be seen yet"));
-        };
-        let replaces = waits.contains(&Wait::Replacement);
-        let lb = resource.clone();
-        let published = published(service, &lb);
-        let pending = |reason: &str, why: String, publish: Option<Published>| {
-            let after = Some(self.config.provisioning_look);
-            let notes = prepared.notes.clone();
-            Ok(Outcome::Pending(Pending { reason: reason.to_owned(), why, after, publish, notes }))
-        };
-        if lb.state == LoadBalancerState::Provisioning {
-            let why = format!("AWS is making the load balancer {}", lb.name);
-            return pending("Provisioning", why, Some(published).filter(|_| !replaces));
-        }
-        if replaces {
-            let why = format!("{} takes over; the old load balancer goes once clients are told", lb.name);
-            return pending("Replacing", why, Some(published));
-        }
-        if waits.contains(&Wait::Draining) {
-            let why = "connections to a target group that is going away are given time to end".to_owned();
-            return pending("Draining", why, Some(published));
-        }
-        if refused_targets {
-            let why = "AWS refused some of the nodes as targets; the others serve".to_owned();
-            return pending("TargetsRefused", why, Some(published));
-        }
-        Ok(Outcome::Ready(Ready { published, notes: prepared.notes }))
-    }
-
-    /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call
-    /// that makes it: that takes AWS minutes.
-    async fn freshen(&self, service: &ServiceId, mut prepared: Prepared) -> Result<Prepared, Error> {
-        let is_made =
-            |lb: &&FoundResource<LoadBalancer>| lb.resource.state == LoadBalancerState::Provisioning;
-        let arns: Vec<String> = prepared
-            .found
-            .load_balancers
-            .values()
-            .filter(is_made)
-            .map(|lb| lb.resource.arn.clone())
-            .collect();
-        if !arns.is_empty() {
-            self.aws.load_balancers(&Select::Arns(arns)).await.map_err(general)?;
-            prepared.found =
-                self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
-        }
-        Ok(prepared)
     }
 
     /// Targets of one target group, after the nodes changed.
@@ -388,34 +137,17 @@ impl AwsProvider {
     }
 }
 
-/// How a plan was carried out.
-struct Done {
-    waits: BTreeSet<Wait>,
-    notes: Vec<Note>,
-    refused_targets: bool,
-}
-
-fn failed(failure: crate::failure::Failure) -> Error {
+fn failed(failure: Failure) -> Error {
     match failure {
-        crate::failure::Failure::Api(error) => general(error),
-        crate::failure::Failure::NameTaken { kind, name } => {
+        Failure::Api(error) => general(error),
+        Failure::NameTaken { kind, name } => {
             Error::transient(format!("the {kind} {name} is somebody else's"))
         }
     }
 }
 
-fn no_vpc() -> Outcome {
-    Outcome::Pending(Pending {
-        reason: "NoVpc".to_owned(),
-        why: "no VPC is configured, and no node that EC2 knows tells it yet".to_owned(),
-        after: Some(Duration::from_secs(30)),
-        publish: None,
-        notes: Vec::new(),
-    })
-}
-
 /// The host name in lower case, as both peers publish it, with the ports it serves.
-fn published(service: &ServiceView, lb: &LoadBalancer) -> Published {
+pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer) -> Published {
     let ports = service
         .ports
         .iter()
@@ -582,7 +314,7 @@ impl CloudLoadBalancer for AwsProvider {
 }
 
 /// The node port that a target group of the Service should have its targets on.
-fn node_port(desired: &Desired, found: &FoundResource<crate::client::TargetGroup>) -> Option<u16> {
+fn node_port(desired: &Desired, found: &FoundResource<TargetGroup>) -> Option<u16> {
     let resource = found.tags.get(RESOURCE_TAG);
     let same = |wanted: &&model::TargetGroup| {
         wanted.tags.get(RESOURCE_TAG) == resource && wanted.protocol == found.resource.protocol

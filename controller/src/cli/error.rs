@@ -21,7 +21,7 @@ pub enum CliError {
     #[error("no API server to talk to: {0}; give --kubeconfig FILE, or run in a pod with a service account")]
     NoCluster(String),
     /// The API server refused something.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", in_words(source))]
     Api {
         /// What was being done.
         doing: String,
@@ -62,5 +62,17 @@ impl CliError {
             CliError::Usage(_) => USAGE,
             _ => CANNOT,
         }
+    }
+}
+
+/// The server's message where it answered, else the error with its innermost cause, which says most.
+pub fn in_words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    match causes.last() {
+        Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
+        _ => error.to_string(),
     }
 }

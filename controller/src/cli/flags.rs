@@ -9,6 +9,8 @@ use cloud_provider::ClassRule;
 #[cfg(feature = "aws")]
 use provider_aws::{AwsConfig, client::Scheme};
 
+use super::compatibility::CompatibilityFlags;
+
 /// Everything `run` can be told.
 #[derive(Args, Clone, Debug)]
 #[command(next_display_order = None)]
@@ -29,6 +31,8 @@ pub struct RunFlags {
     pub serving: ServingFlags,
     #[command(flatten)]
     pub log: LogFlags,
+    #[command(flatten)]
+    pub compatibility: CompatibilityFlags,
 }
 
 /// Who makes load balancers, and how the controller behaves.

@@ -1,9 +1,11 @@
 //! The command line: flags to configuration, configuration to parts, and exit codes.
 //!
-//! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan` or `orphans` found something; 64 the
+//! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan`, `doctor` or `orphans` found something; 64 the
 //! command line or a file is wrong; 130 told to stop a second time.
 
+mod compatibility;
 mod connection;
+mod doctor;
 mod error;
 mod file;
 mod flags;
@@ -47,6 +49,9 @@ enum Command {
     /// Show what would change, and why; never writes
     #[command(args_override_self = true)]
     Plan(Box<plan::PlanFlags>),
+    /// Check what usually goes wrong, and say how to mend it
+    #[command(args_override_self = true)]
+    Doctor(Box<doctor::DoctorFlags>),
     /// List, or delete, what belongs to this cluster and to no Service of it
     #[command(args_override_self = true)]
     Orphans(Box<orphans::OrphanFlags>),
@@ -66,6 +71,7 @@ pub async fn main() -> ExitCode {
     let result = match arguments.command {
         Some(Command::Run(flags)) => run(*flags).await,
         Some(Command::Plan(flags)) => with_logs(&flags.run.clone(), plan::run(*flags)).await,
+        Some(Command::Doctor(flags)) => with_logs(&flags.run.clone(), doctor::run(*flags)).await,
         Some(Command::Orphans(flags)) => with_logs(&flags.run.clone(), orphans::run(*flags)).await,
         #[cfg(feature = "bare")]
         Some(Command::Crds) => crds(),
@@ -87,9 +93,11 @@ fn parse() -> Result<Arguments, ExitCode> {
     let parsed = command.try_get_matches_from(arguments).and_then(|m| Arguments::from_arg_matches(&m));
     parsed.map_err(|error| {
         // Help and version are "errors" that go to standard output and are none.
-        let code = if error.use_stderr() { USAGE } else { DONE };
+        if error.use_stderr() {
+            return fail(&one_line(&error), USAGE);
+        }
         let _ = error.print();
-        ExitCode::from(code)
+        ExitCode::from(DONE)
     })
 }
 
@@ -102,12 +110,20 @@ async fn with_logs(
     flags: &RunFlags,
     work: impl Future<Output = Result<u8, CliError>>,
 ) -> Result<u8, CliError> {
-    start_logging(flags)?;
+    let mut flags = flags.clone();
+    // The default is for the controller. A command prints its own result, and says by itself what failed.
+    if flags.log.log_level == "info" {
+        flags.log.log_level = "warn,kube_client=off".into();
+    }
+    start_logging(&flags)?;
     work.await
 }
 
 fn start_logging(flags: &RunFlags) -> Result<logging::LogLevel, CliError> {
-    logging::start(&flags.log).map_err(|reason| CliError::Usage(format!("--log-level: {reason}")))
+    let level =
+        logging::start(&flags.log).map_err(|reason| CliError::Usage(format!("--log-level: {reason}")))?;
+    flags.compatibility.report();
+    Ok(level)
 }
 
 #[cfg(feature = "bare")]
@@ -117,8 +133,19 @@ fn crds() -> Result<u8, CliError> {
     Ok(DONE)
 }
 
+/// What is wrong and what would be right, without the usage that `--help` shows better.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<&str> =
+        lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
+    said.join("; ").trim_start_matches("error: ").to_owned() + "; see --help"
+}
+
 fn fail(message: &str, code: u8) -> ExitCode {
-    eprintln!("cloud-lb-controller: {message}");
+    // Behind the first line of a YAML error comes a picture of the place, which a log would tear apart.
+    let said: Vec<&str> = message.lines().take_while(|line| !line.trim_start().starts_with("-->")).collect();
+    eprintln!("cloud-lb-controller: {}", said.join("; "));
     ExitCode::from(code)
 }
 

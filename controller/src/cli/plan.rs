@@ -1,11 +1,14 @@
 //! `plan`: what would change, resource by resource, and why. Never writes.
 
 use std::io::{IsTerminal, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use cloud_provider::{CloudLoadBalancer, NodeSet, Plan, Request, ServiceKey, ServiceView, Verb};
+use cloud_provider::{
+    CloudLoadBalancer, FamilyPolicy, IpFamily, NodeSet, Plan, Request, ServiceKey, ServiceView, Verb,
+};
 use controller::{nodes, service};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{Api, ListParams};
@@ -143,12 +146,31 @@ fn from_file(file: &Path, existing: &[Arc<ServiceView>]) -> Result<Vec<Arc<Servi
                 port.node_port = same.and_then(|k| k.node_port);
             }
         }
+        if view.cluster_ips.is_empty() {
+            view.cluster_ips = yet_to_come(&mut view.families, view.family_policy);
+        }
         views.push(Arc::new(view));
     }
     if views.is_empty() {
         return Err(wrong("there is no Service in it".into()));
     }
     Ok(views)
+}
+
+/// The API server gives a Service its families and cluster IPs when it is created. Stand-ins until then: the
+/// families the manifest asks for, or else IPv4, which a default cluster gives.
+fn yet_to_come(families: &mut Vec<IpFamily>, policy: FamilyPolicy) -> Vec<IpAddr> {
+    if families.is_empty() {
+        families.push(IpFamily::V4);
+    }
+    if policy == FamilyPolicy::RequireDualStack && families.len() == 1 {
+        families.push(if families[0] == IpFamily::V4 { IpFamily::V6 } else { IpFamily::V4 });
+    }
+    let stand_in = |family: &IpFamily| match family {
+        IpFamily::V4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpFamily::V6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    families.iter().map(stand_in).collect()
 }
 
 fn as_json(planned: &Planned) -> serde_json::Value {

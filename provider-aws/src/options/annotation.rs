@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn pairs_are_read_as_the_aws_load_balancer_controller_reads_them() {
-        let table: [(&str, Result<&[(&str, &str)], ()>); 11] = [
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let table: [(&str, Result<Pairs<'_>, ()>); 11] = [
             ("", Ok(&[])),
             ("a=1", Ok(&[("a", "1")])),
             (" a = 1 , b = 2 ", Ok(&[("a", "1"), ("b", "2")])),

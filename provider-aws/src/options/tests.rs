@@ -11,6 +11,9 @@ use crate::client::{
 const CERT: &str = "arn:aws:acm:us-east-1:1:certificate/a";
 const CERT_TOO: &str = "arn:aws:acm:us-east-1:1:certificate/b";
 
+/// Suffixes with values.
+type Annotations<'a> = &'a [(&'a str, &'a str)];
+
 fn lb(suffix: &str) -> String {
     format!("{PREFIX}aws-load-balancer-{suffix}")
 }
@@ -37,7 +40,7 @@ fn mistakes(service: ServiceBuilder) -> Vec<String> {
 }
 
 /// Each of these annotations is one mistake that names key, value, what is allowed and what happens meanwhile.
-fn refused(table: &[(&[(&str, &str)], &str, &str)]) {
+fn refused(table: &[(Annotations<'_>, &str, &str)]) {
     for (annotations, at_fault, allowed) in table {
         let found = mistakes(with(annotations));
         let mistake = found.iter().find(|mistake| mistake.contains(&lb(at_fault)));

@@ -1,0 +1,98 @@
+//! `plan`, `orphans`, `crds`, `version`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tests::cluster::Cluster;
+
+use super::process::{Access, Program, command, finish, with_pool};
+
+const MANIFEST: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n\
+                        spec: {type: LoadBalancer, ports: [{port: 80}]}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_says_what_would_change_and_exits_2_and_0_once_it_has() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    cluster.create("web").await;
+    let name = format!("{}/web", cluster.namespace);
+    let plan = ["plan", &name, "--cloud-provider=bare"];
+
+    let said = access.output(&plan).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.output.starts_with(&format!("{name} (bare):\n")), "{said:?}");
+    assert!(said.output.contains("192.0.2.10"), "{said:?}");
+
+    let said = access.output(&["plan", &name, "--cloud-provider=bare", "-o", "json"]).await;
+    let json: Value = serde_json::from_str(&said.output).expect("JSON");
+    assert_eq!(json[0]["provider"], "bare");
+    assert_eq!(json[0]["steps"].as_array().map(Vec::len), Some(1), "{json:#}");
+
+    let _program = Program::start(&access, &[]);
+    cluster.until_published("web").await;
+
+    let said = access.output(&plan).await;
+    assert_eq!((said.code, said.output), (Some(0), format!("{name} (bare): nothing to do\n")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_reads_a_manifest_the_cluster_does_not_have_and_writes_nothing() {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let file = access.file("service.yaml", MANIFEST);
+    cluster.requests().clear();
+
+    let said = access.output(&["plan", "--cloud-provider=bare", "-f", file.to_str().unwrap()]).await;
+
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.output.contains("192.0.2.10"), "{said:?}");
+    assert_eq!(cluster.requests().count(|request| request.is_write()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orphans_of_a_provider_that_holds_nothing_are_none() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let said = Access::to(&cluster.plane).output(&["orphans", "--cloud-provider=bare"]).await;
+    assert_eq!((said.code, said.output.as_str()), (Some(0), "bare: holds nothing outside the cluster\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crds_go_through_kubectl_apply() {
+    let cluster = Cluster::start().await;
+    let access = Access::to(&cluster.plane);
+    let mut crds = command("cloud-lb-controller");
+    crds.arg("crds");
+    let definitions = finish(crds).await;
+    assert_eq!(definitions.code, Some(0));
+    let kubeconfig = access.kubeconfig();
+    let applied = tokio::task::spawn_blocking(move || {
+        let mut kubectl = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("kubectl runs; install it with: apt-get install --yes kubernetes-client");
+        let mut input = kubectl.stdin.take().expect("its input");
+        input.write_all(definitions.output.as_bytes()).expect("it reads");
+        drop(input);
+        kubectl.wait_with_output().expect("it ends")
+    });
+    let applied = applied.await.expect("no panic");
+    assert!(applied.status.success(), "{applied:?}");
+    let said = String::from_utf8_lossy(&applied.stdout);
+    assert!(said.contains("ipaddresspools.metallb.io created"), "{said}");
+}
+
+#[tokio::test]
+async fn version_is_the_packages() {
+    let mut version = command("cloud-lb-controller");
+    version.arg("version");
+    let said = finish(version).await;
+    assert_eq!(said.output, format!("cloud-lb-controller {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,10 @@
+//! The program as operators run it: a process, its flags, its output, its exit code.
+
+mod commands;
+mod doctor;
+mod embed;
+mod mistakes;
+mod operating;
+mod process;
+mod recorded;
+mod stopping;

@@ -1,0 +1,97 @@
+//! Bad input: one clear line, and the documented exit code.
+
+use tests::cluster::Cluster;
+use tests::control_plane::{ControlPlane, Options};
+
+use super::process::{Access, Program, Said, command, define, finish};
+
+/// The one line that it ended with.
+#[track_caller]
+fn line(said: &Said, code: i32) -> &str {
+    assert_eq!(said.code, Some(code), "{said:?}");
+    let lines: Vec<&str> = said.errors.lines().collect();
+    assert_eq!(lines.len(), 1, "{said:?}");
+    lines[0].strip_prefix("cloud-lb-controller: ").expect("the program's name in front")
+}
+
+#[tokio::test]
+async fn bad_flags_are_one_line_and_code_64() {
+    for (arguments, says) in [
+        (
+            &["--leader-elekt"][..],
+            "unexpected argument '--leader-elekt' found; tip: a similar argument exists: '--leader-elect'",
+        ),
+        (&["--verify-interval=soon"], "\"soon\" is not a duration; write it as 300ms, 15s, 5m or 1h30m"),
+        (&["--cloud-provider=tin"], "invalid value 'tin' for '--cloud-provider"),
+        (&["--leader-elect-resource-lock=endpoints"], "the only lock there is here is leases"),
+        (&["--http-address=everywhere"], "\"everywhere\" is not an address with a port"),
+        (&["--log-level=shout=loud"], "--log-level: \"shout=loud\" is no log filter"),
+        (&["run"], "--cloud-provider is missing"),
+        (&["--cloud-provider=bare", "--kubeconfig=/none"], "--kubeconfig /none: "),
+        (&["--master=https://elsewhere"], "unexpected argument '--master' found"),
+    ] {
+        let mut command = command("cloud-lb-controller");
+        command.args(arguments);
+        let said = finish(command).await;
+        assert!(line(&said, 64).contains(says), "{arguments:?}: {}", said.errors);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_file_of_flags_is_one_line_that_names_it_and_code_64() {
+    let access = Access::with("");
+    for (text, says) in [
+        ("leader-elekt: true\n", "unknown key \"leader-elekt\"; did you mean \"leader-elect\"?"),
+        ("- a list\n", "not a map of flags"),
+        ("verify-interval: soon\n", "\"soon\" is not a duration"),
+    ] {
+        let file = access.file("flags.yaml", text);
+        let mut command = command("cloud-lb-controller");
+        command.arg("--config").arg(&file);
+        let said = finish(command).await;
+        assert!(line(&said, 64).contains(says), "{text:?}: {}", said.errors);
+    }
+}
+
+/// A kubeconfig for a port that nobody listens on.
+fn nowhere() -> Access {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    Access::with(&format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    ))
+}
+
+#[tokio::test]
+async fn an_unreachable_api_server_is_said_to_be_so() {
+    let access = nowhere();
+    let said = access.output(&["plan", "--all", "--cloud-provider=bare"]).await;
+    assert!(line(&said, 1).starts_with("listing Services: "), "{said:?}");
+
+    let said = access.output(&["doctor", "--cloud-provider=bare"]).await;
+    assert_eq!(said.code, Some(2));
+    assert!(said.output.starts_with("fail  api-server     no answer: "), "{said:?}");
+    assert!(said.output.contains("onnection refused"), "{said:?}");
+
+    // It waits: a control plane that restarts is no reason for a crash loop.
+    let mut program = Program::start(&access, &[]);
+    program.until_it_says("waiting for leadership: cannot take the Lease: ").await;
+    program.until_it_says("onnection refused").await;
+    assert!(!program.has_ended());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_rights_are_said_to_be_so() {
+    let options = Options { double_only: true, ..Options::default() };
+    let cluster = Cluster::on(ControlPlane::start_with(options).await).await;
+    define(&cluster).await;
+    let access = Access::with(&cluster.plane.kubeconfig_yaml_as("weak"));
+
+    let said = access.output(&["plan", "--all", "--cloud-provider=bare"]).await;
+    assert!(line(&said, 1).contains("cannot list resource \"services\""), "{said:?}");
+
+    let program = Program::start(&access, &[]);
+    program.until_it_says("the role needs get, create and update on leases").await;
+}

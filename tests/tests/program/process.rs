@@ -1,0 +1,233 @@
+//! Starting the program, listening to it, and talking to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tests::cluster::{Cluster, eventually};
+use tests::control_plane::ControlPlane;
+use tests::sandbox::manifests;
+
+/// The workspace's folder.
+pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Where cargo puts programs. They belong to another package, so cargo builds them for this suite only if asked to;
+/// it does nothing when they are fresh.
+static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = std::env::current_exe().expect("a path of this test");
+    let folder = test.ancestors().nth(2).expect("deps has a parent").to_owned();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller", "--example", "embed"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let built = build.current_dir(WORKSPACE).status().expect("cargo runs");
+    assert!(built.success(), "the programs do not build");
+    folder
+});
+
+/// A command of the program, or of an example, that reads this environment from nobody.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(PROGRAMS.join(program));
+    command.env_clear().current_dir(WORKSPACE).stdin(Stdio::null());
+    command
+}
+
+/// A kubeconfig that leads to a control plane, for as long as this lives.
+pub struct Access {
+    folder: TempDir,
+}
+
+impl Access {
+    pub fn to(plane: &ControlPlane) -> Self {
+        Access::with(&plane.kubeconfig_yaml())
+    }
+
+    pub fn with(kubeconfig: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).expect("a kubeconfig");
+        Access { folder }
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// A file beside the kubeconfig.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// The program with these arguments and the kubeconfig.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command("cloud-lb-controller");
+        command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
+        command
+    }
+
+    /// What it says when it runs to its end.
+    pub async fn output(&self, arguments: &[&str]) -> Said {
+        finish(self.command(arguments)).await
+    }
+}
+
+/// What a program that ended has said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub output: String,
+    pub errors: String,
+}
+
+/// Runs to the end, off the test's own thread: the control plane may live there.
+pub async fn finish(mut command: Command) -> Said {
+    let run = tokio::task::spawn_blocking(move || command.output().expect("it runs"));
+    let Output { status, stdout, stderr } = run.await.expect("no panic");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Said { code: status.code(), output: text(stdout), errors: text(stderr) }
+}
+
+/// `run` at work.
+pub struct Program {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Program {
+    /// Starts it with bare-metal pools of the cluster and on a free port.
+    pub fn start(access: &Access, more: &[&str]) -> Self {
+        let mut command = access.command(&["run", "--cloud-provider=bare", "--http-address=127.0.0.1:0"]);
+        command.args(more);
+        Program::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let said: Arc<Mutex<Vec<String>>> = Arc::default();
+        let lines = BufReader::new(child.stderr.take().expect("its log"));
+        let heard = said.clone();
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                heard.lock().expect("no panic").push(line);
+            }
+        });
+        Program { child, said }
+    }
+
+    pub fn log(&self) -> String {
+        self.said.lock().expect("no panic").join("\n")
+    }
+
+    pub async fn until_it_says(&self, words: &str) {
+        eventually(&format!("it says {words:?}"), || self.log().contains(words)).await;
+    }
+
+    /// The address it serves health and metrics on.
+    pub async fn address(&self) -> String {
+        self.until_it_says("serving health").await;
+        let log = strip(&self.log());
+        let rest = log.split("address=").nth(1).expect("an address in the log");
+        rest.split_whitespace().next().expect("an address").to_owned()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// How it ended, once it has.
+    pub async fn end(&mut self) -> ExitStatus {
+        let mut ended = None;
+        eventually("it ends", || {
+            ended = self.child.try_wait().expect("a child");
+            ended.is_some()
+        })
+        .await;
+        ended.expect("an end")
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Fails if it has ended, which is just as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Without the colours of the log.
+fn strip(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
+}
+
+/// One request, off the test's own thread: status and body. None: nobody listens any more.
+pub async fn http(
+    address: &str,
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+) -> Option<(u16, String)> {
+    let address = address.to_owned();
+    let ask = move || {
+        let mut connection = TcpStream::connect(&address).ok()?;
+        connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let length = body.len();
+        write!(connection, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    };
+    tokio::task::spawn_blocking(ask).await.expect("no panic")
+}
+
+/// A cluster with the definitions and a pool of documentation addresses.
+pub async fn with_pool(cluster: &Cluster) {
+    define(cluster).await;
+    pool(cluster, "office", "192.0.2.10-192.0.2.19").await;
+}
+
+pub async fn define(cluster: &Cluster) {
+    apply(cluster, &provider_bare::crd::manifest().expect("a manifest")).await;
+}
+
+pub async fn pool(cluster: &Cluster, name: &str, addresses: &str) {
+    let namespace = &cluster.namespace;
+    apply(
+        cluster,
+        &format!(
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\n\
+             metadata: {{name: {name}, namespace: {namespace}}}\nspec: {{addresses: [{addresses}]}}\n"
+        ),
+    )
+    .await;
+}
+
+pub async fn apply(cluster: &Cluster, text: &str) {
+    for object in manifests::parse(text, "the test").expect("a manifest") {
+        manifests::apply(&cluster.client, &object).await.expect("it is applied");
+    }
+}
+
+/// Reads a file of the workspace.
+pub fn read(path: impl AsRef<Path>) -> String {
+    let path = Path::new(WORKSPACE).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

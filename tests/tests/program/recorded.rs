@@ -1,0 +1,80 @@
+//! What the program prints is kept in `docs/output`, so that the documentation shows what users see.
+//!
+//! `UPDATE_DOCS=1` writes the files again.
+
+use std::path::Path;
+
+use super::process::{Access, WORKSPACE, command, finish, read, with_pool};
+use serde_json::json;
+use tests::cluster::Cluster;
+
+/// Compares with the recorded text, or records it.
+#[track_caller]
+pub fn matches_the_docs(file: &str, shown: &str) {
+    let path = Path::new(WORKSPACE).join("docs/output").join(file);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, shown).expect("the file is written");
+    }
+    let recorded = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(shown, recorded, "docs/output/{file} is out of date; UPDATE_DOCS=1 records it again");
+}
+
+#[tokio::test]
+async fn the_help_is_as_documented() {
+    let mut help = command("cloud-lb-controller");
+    help.arg("--help");
+    let said = finish(help).await;
+    assert_eq!(said.code, Some(0));
+    let lines: Vec<&str> = said.output.lines().map(str::trim_end).collect();
+    matches_the_docs("help.txt", &(lines.join("\n") + "\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_is_as_documented() {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    cluster.create("web").await;
+    let wrong = json!({ "metadata": { "annotations": { "metallb.io/loadBalancerIPs": "198.51.100.700" } } });
+    cluster.create_with("typo", wrong).await;
+    let access = Access::to(&cluster.plane);
+    for (format, file) in [("text", "plan.txt"), ("json", "plan.json")] {
+        let said = access.output(&["plan", "--all", "--cloud-provider=bare", "-o", format]).await;
+        assert_eq!(said.code, Some(2));
+        matches_the_docs(file, &said.output.replace(&cluster.namespace, "default"));
+    }
+}
+
+/// The names in the metrics table of `docs/operate.md`.
+fn documented() -> Vec<String> {
+    let guide = read("docs/operate.md");
+    let table = guide.split_once("\n## Metrics").expect("a section Metrics").1;
+    let table = table.split("\n## ").next().expect("an end");
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    cells.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let metrics = controller::Metrics::default().encode();
+    let mut exist: Vec<String> = metrics
+        .lines()
+        .filter_map(|line| {
+            let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+            Some(if kind == "counter" { format!("{name}_total") } else { name.to_owned() })
+        })
+        .collect();
+    let mut named = documented();
+    exist.sort();
+    named.sort();
+    assert_eq!(named, exist);
+}
+
+#[test]
+fn every_alert_has_its_page_in_the_runbook() {
+    let guide = read("docs/operate.md");
+    let alerts = ["ProviderFailing", "Throttled", "QueueStuck", "NoLeader", "Orphans"];
+    for alert in alerts {
+        let heading = format!("\n### CloudLb{alert}\n");
+        assert!(guide.contains(&heading), "{heading:?}");
+    }
+}

@@ -1,0 +1,76 @@
+//! How it ends: asked, told twice, or without leadership.
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use tests::apiserver::Matching;
+use tests::cluster::{Cluster, eventually};
+
+use super::process::{Access, Program, http, with_pool};
+
+fn leases(cluster: &Cluster) -> Api<Lease> {
+    Api::namespaced(cluster.client.clone(), "kube-system")
+}
+
+async fn holder(cluster: &Cluster) -> String {
+    let lease = leases(cluster).get("cloud-lb-controller").await.expect("the Lease");
+    lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_makes_it_unready_first_then_releases_the_lease_and_ends_well() {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let mut program = Program::start(&access, &[]);
+    let address = program.address().await;
+    program.until_it_says("became leader").await;
+    assert_ne!(holder(&cluster).await, "");
+    // The release of the Lease takes its time, so that there is a while to look.
+    cluster.faults().delay(Matching::any().resource("leases"), std::time::Duration::from_secs(2));
+
+    program.signal("TERM");
+
+    program.until_it_says("stopping").await;
+    let (code, _) = http(&address, "GET", "/readyz", "").await.expect("it still answers");
+    assert_eq!(code, 503);
+    assert!(!program.has_ended());
+    cluster.faults().clear();
+    assert_eq!(program.end().await.code(), Some(0), "{}", program.log());
+    assert_eq!(holder(&cluster).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let mut program = Program::start(&access, &[]);
+    program.until_it_says("became leader").await;
+    cluster.faults().delay(Matching::any().resource("leases"), std::time::Duration::from_secs(60));
+    program.signal("TERM");
+    program.until_it_says("stopping").await;
+
+    program.signal("TERM");
+
+    assert_eq!(program.end().await.code(), Some(130), "{}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_leadership_ends_it_with_code_1() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let mut program = Program::start(&access, &[]);
+    program.until_it_says("became leader").await;
+
+    let usurped = json!({ "spec": { "holderIdentity": "somebody-else" } });
+    leases(&cluster)
+        .patch("cloud-lb-controller", &PatchParams::default(), &Patch::Merge(usurped))
+        .await
+        .expect("the Lease is taken");
+
+    assert_eq!(program.end().await.code(), Some(1));
+    eventually("its last line says why", || program.log().contains("leadership was lost")).await;
+    assert_eq!(holder(&cluster).await, "somebody-else");
+}
