@@ -3,12 +3,16 @@
 use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, DynamicObject};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::json;
 
 use super::super::aws::Account;
-use super::super::{Sandbox, SandboxError};
-use super::{apply_examples, headline, list, show_services, until};
+use super::super::{Sandbox, SandboxError, table};
+use super::{TYPO, apply_examples, headline, indented, list, reason, show_services, until};
 
+/// The annotations that hold the mistakes.
+const SCHEME: &str = "service.beta.kubernetes.io/aws-load-balancer-scheme";
+const HEALTH_INTERVAL: &str = "service.beta.kubernetes.io/aws-load-balancer-healthcheck-interval";
 /// The annotation that names certificates.
 const CERTIFICATE: &str = "service.beta.kubernetes.io/aws-load-balancer-ssl-cert";
 
@@ -19,6 +23,15 @@ pub(super) async fn show(sandbox: &Sandbox, account: &Account) -> Result<(), San
 
     headline("Every Service is planned, gets a load balancer, or is told why not");
     show_services(sandbox, &services).await?;
+
+    headline("Mending typo: it gets its load balancer");
+    let mended = json!({ "metadata": { "annotations": { SCHEME: "internal", HEALTH_INTERVAL: "10" } } });
+    services.patch(TYPO, &PatchParams::default(), &Patch::Merge(mended)).await?;
+    until(&services, "typo is served", |all| {
+        all.iter().any(|s| s.name_any() == TYPO && reason(s, sandbox.provider) == "Ensured")
+    })
+    .await?;
+    println!("{}", indented(&table::services(&list(&services).await?)));
 
     headline("Deleting web: what was made for it goes");
     let before = owned_by(account, "web").await?;

@@ -45,10 +45,7 @@ async fn apply_examples(
 async fn show_services(sandbox: &Sandbox, services: &Api<Service>) -> Result<(), SandboxError> {
     let provider = sandbox.provider;
     until(services, "every Service is served or refused", |all| {
-        all.iter().all(|s| {
-            let reason = condition(s, provider).map(|(_, reason, _)| reason);
-            reason.is_some_and(|reason| reason == if s.name_any() == TYPO { "Invalid" } else { "Ensured" })
-        })
+        all.iter().all(|s| reason(s, provider) == if s.name_any() == TYPO { "Invalid" } else { "Ensured" })
     })
     .await?;
     println!("{}", indented(&table::services(&list(services).await?)));
@@ -56,6 +53,11 @@ async fn show_services(sandbox: &Sandbox, services: &Api<Service>) -> Result<(),
         println!("\n  {TYPO} is {reason}: {message}");
     }
     Ok(())
+}
+
+/// The reason in a provider's condition; empty without one.
+fn reason(service: &Service, provider: &str) -> String {
+    condition(service, provider).map(|(_, reason, _)| reason).unwrap_or_default()
 }
 
 fn headline(text: &str) {
