@@ -1,6 +1,5 @@
 //! Does another controller claim the same Services?
 
-use clap::ValueEnum;
 use cloud_provider::ClassRule;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
@@ -30,14 +29,15 @@ struct Rival {
 
 /// The class rules of the chosen providers.
 pub fn ours(flags: &RunFlags) -> Vec<ClassRule> {
-    flags.service.cloud_provider.iter().filter_map(|name| rule(*name, flags)).collect()
+    flags.service.cloud_provider.iter().map(|name| rule(*name, flags)).collect()
 }
 
-fn rule(name: ProviderName, flags: &RunFlags) -> Option<ClassRule> {
-    match name.to_possible_value()?.get_name() {
+fn rule(name: ProviderName, flags: &RunFlags) -> ClassRule {
+    match name {
+        #[cfg(feature = "aws")]
+        ProviderName::Aws => flags.aws.aws_class.clone(),
         #[cfg(feature = "bare")]
-        "bare" => Some(flags.bare.bare_class.clone()),
-        _ => None,
+        ProviderName::Bare => flags.bare.bare_class.clone(),
     }
 }
 

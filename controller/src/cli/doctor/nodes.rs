@@ -1,13 +1,12 @@
 //! Can nodes take traffic?
 
-use clap::ValueEnum;
 use cloud_provider::NodeView;
 use controller::nodes::view;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 
-use super::super::flags::RunFlags;
+use super::super::flags::{ProviderName, RunFlags};
 use super::check::Finding;
 
 const SUBJECT: &str = "nodes";
@@ -26,8 +25,13 @@ pub enum ProviderIds {
 
 /// What the chosen providers need: all but `bare` know machines by the cloud's name for them.
 pub fn needed_by(flags: &RunFlags) -> ProviderIds {
-    let clouds = flags.service.cloud_provider.iter().filter_map(ValueEnum::to_possible_value);
-    match clouds.into_iter().any(|name| name.get_name() != "bare") {
+    let by_machine = |name: &ProviderName| match name {
+        #[cfg(feature = "aws")]
+        ProviderName::Aws => true,
+        #[cfg(feature = "bare")]
+        ProviderName::Bare => false,
+    };
+    match flags.service.cloud_provider.iter().any(by_machine) {
         true => ProviderIds::Needed,
         false => ProviderIds::Ignored,
     }
