@@ -9,7 +9,9 @@ use crate::world::World;
 
 /// Runs a command that needs the provider and little else, and says what it learned.
 async fn run(world: &World, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
-    let arguments = [&["orphans", "--cloud-provider=aws", "--log-level=info"], arguments].concat();
+    let arguments =
+        [&["orphans", "--cloud-provider=aws", "--log-level=warn,cloud_lb_controller=info"], arguments]
+            .concat();
     Access::to(world).run(&arguments, environment).await
 }
 
