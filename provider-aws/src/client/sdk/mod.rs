@@ -106,7 +106,9 @@ impl Sdk {
     /// # Errors
     /// [`SetupError::NoRegion`].
     pub fn from_config(config: &SdkConfig) -> Result<Self, SetupError> {
-        let region = config.region().ok_or(SetupError::NoRegion)?.to_string();
+        // A variable that is set to nothing is a region to the SDK, with which no request can be made.
+        let region = config.region().filter(|region| !region.as_ref().is_empty());
+        let region = region.ok_or(SetupError::NoRegion)?.to_string();
         Ok(Self {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
             ec2: aws_sdk_ec2::Client::new(config),

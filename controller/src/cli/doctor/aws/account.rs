@@ -48,20 +48,19 @@ fn judge(identity: Result<Identity, NoIdentity>, answer: Result<(), ApiError>) -
             ],
             accepted: true,
         },
-        ErrorKind::Denied => {
+        ErrorKind::Denied if !error.is(local_code::NOT_SENT) => {
             let says = format!("those from {identity} are not accepted: {}: {}", error.code, error.message);
             one(Finding::fail(SUBJECT, says, "renew or correct them"), false)
         }
         _ => {
             let mend = "check the network's way to AWS, the region and AWS_ENDPOINT_URL";
-            one(Finding::fail(SUBJECT, format!("AWS does not answer: {error}"), mend), false)
+            one(Finding::fail(SUBJECT, format!("AWS cannot be asked: {error}"), mend), false)
         }
     }
 }
 
 fn is_recognised(error: &ApiError) -> bool {
     ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"].iter().any(|code| error.is(code))
-        && !error.is(local_code::NOT_SENT)
 }
 
 #[cfg(test)]
@@ -107,7 +106,7 @@ mod tests {
             (
                 Err((local_code::NO_REPLY, "timed out")),
                 &[
-                    "fail  credentials    AWS does not answer: DescribeLoadBalancers: NoReply: timed out; check the \
+                    "fail  credentials    AWS cannot be asked: DescribeLoadBalancers: NoReply: timed out; check the \
                    network's way to AWS, the region and AWS_ENDPOINT_URL",
                 ],
                 false,

@@ -16,7 +16,7 @@ use super::check::Finding;
 pub async fn look(client: &kube::Client, flags: &AwsFlags) -> Vec<Finding> {
     let sdk = match setup::sdk(flags).await {
         Ok(sdk) => sdk,
-        Err(error) => return vec![Finding::fail("region", error, "give --aws-region, or set AWS_REGION")],
+        Err(error) => return vec![Finding::fail("region", error, "nothing else of AWS was checked")],
     };
     let mut findings = vec![Finding::ok("region", sdk.region())];
     let credentials = account::look(&sdk).await;

@@ -62,11 +62,14 @@ fn judge(nodes: &NodeSet, instances: &BTreeMap<String, Arc<Instance>>, vpc: &str
         _ => Finding::ok(SUBJECT, format!("{usable} of {all} nodes are instances in {vpc}")),
     }];
     const SHOWN: usize = 5;
-    let refused = chosen.refused.iter().take(SHOWN).map(|(node, why)| {
+    // Those without a provider ID are named by the check of nodes.
+    let is_nameless = |name: &str| nodes.iter().any(|node| node.name == name && node.provider_id.is_empty());
+    let refused: Vec<_> = chosen.refused.iter().filter(|(name, _)| !is_nameless(name)).collect();
+    let shown = refused.iter().take(SHOWN).map(|(node, why)| {
         Finding::warn(SUBJECT, format!("node {node} gets no traffic: {why}"), "the others are not affected")
     });
-    findings.extend(refused);
-    if let more @ 1.. = chosen.refused.len().saturating_sub(SHOWN) {
+    findings.extend(shown);
+    if let more @ 1.. = refused.len().saturating_sub(SHOWN) {
         findings.push(Finding::warn(
             SUBJECT,
             format!("{more} more nodes get no traffic"),
@@ -121,9 +124,15 @@ mod tests {
             (
                 &[("a", "aws:///z/i-1"), ("b", "")],
                 &[("i-1", "vpc-1")],
+                vec!["ok    targets        1 of 2 nodes are instances in vpc-1"],
+            ),
+            (
+                &[("a", "aws:///z/i-1"), ("b", "elsewhere://b")],
+                &[("i-1", "vpc-1")],
                 vec![
                     "ok    targets        1 of 2 nodes are instances in vpc-1",
-                    "warn  targets        node b gets no traffic: it has no provider ID yet; the others are not affected",
+                    "warn  targets        node b gets no traffic: its provider ID \"elsewhere://b\" is no EC2 instance; \
+                     the others are not affected",
                 ],
             ),
             (
@@ -149,7 +158,7 @@ mod tests {
 
     #[test]
     fn many_refused_nodes_are_five_lines_and_a_count() {
-        let ids: Vec<(String, &str)> = (0..7).map(|n| (format!("n{n}"), "")).collect();
+        let ids: Vec<(String, &str)> = (0..7).map(|n| (format!("n{n}"), "elsewhere://x")).collect();
         let ids: Vec<(&str, &str)> = ids.iter().map(|(name, id)| (name.as_str(), *id)).collect();
         let found = judge(&nodes(&ids), &BTreeMap::new(), "vpc-1");
         assert_eq!(found.len(), 1 + 5 + 1, "{found:?}");
