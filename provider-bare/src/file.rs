@@ -1,5 +1,6 @@
 //! Pools from a file of manifests, as one would give them to `kubectl apply`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -41,7 +42,13 @@ pub fn parse(text: &str) -> Manifests {
                 let mistake = Mistake::new(&name, first_line, format!("is no YAML: {error}"))
                     .allowing("one Kubernetes manifest");
                 let spec = Err(mistake);
-                manifests.pools.push(Definition { namespace: String::new(), name, created: None, spec });
+                manifests.pools.push(Definition {
+                    namespace: String::new(),
+                    name,
+                    created: None,
+                    annotations: BTreeMap::new(),
+                    spec,
+                });
             }
         }
     }

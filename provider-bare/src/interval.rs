@@ -25,7 +25,7 @@ impl FreeSet {
         FreeSet { family, avoid_buggy, free: BTreeMap::new() }
     }
 
-    /// Adds a whole entry of the pool's list.
+    /// Adds addresses of one entry of the pool's list.
     pub(crate) fn add(&mut self, entry: usize, range: &AddressRange) {
         let (first, last) = range.bounds();
         self.insert(entry, first, last);
@@ -56,9 +56,6 @@ impl FreeSet {
     /// Puts one address back, joined with its free neighbours.
     pub(crate) fn give_back(&mut self, entry: usize, number: u128) {
         steps::count();
-        if self.is_avoided(number) {
-            return;
-        }
         let (mut first, mut last) = (number, number);
         if let Some((&key, &end)) = self.free.range(..(entry, number)).next_back()
             && key.0 == entry

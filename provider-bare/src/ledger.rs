@@ -132,7 +132,9 @@ impl Ledger {
                     counters: Counters::of_capacity(pool),
                 };
                 for (entry, range) in pool.ranges.iter().enumerate() {
-                    space.free(range.family()).add(entry, range);
+                    for range in pool.withheld.for_everybody(*range) {
+                        space.free(range.family()).add(entry, &range);
+                    }
                 }
                 space
             })
@@ -184,9 +186,11 @@ impl Ledger {
         if gone {
             self.taken.remove(&ip);
             if let Some(site) = pools.site(ip) {
-                let space = &mut self.spaces[site.pool];
-                space.free(IpFamily::of(ip)).give_back(site.entry, number(ip));
-                space.counters.gave_back(ip, pools.at(site.pool).hands_out(ip));
+                let (space, pool) = (&mut self.spaces[site.pool], pools.at(site.pool));
+                if pool.hands_out_to_all(ip) {
+                    space.free(IpFamily::of(ip)).give_back(site.entry, number(ip));
+                }
+                space.counters.gave_back(ip, pool.hands_out(ip));
             }
         }
     }
@@ -216,15 +220,15 @@ impl Ledger {
         pools: &Pools,
         pool: usize,
         family: IpFamily,
-        uid: &str,
+        id: &ServiceId,
         sharing: &Sharing,
         shown: &[IpAddr],
     ) -> Option<IpAddr> {
         let fits = |ip: &IpAddr| {
             IpFamily::of(*ip) == family
                 && pools.site(*ip).is_some_and(|site| site.pool == pool)
-                && pools.at(pool).hands_out(*ip)
-                && self.blocker(*ip, uid, sharing).is_none()
+                && pools.at(pool).hands_out_to(*ip, &id.key)
+                && self.blocker(*ip, &id.uid, sharing).is_none()
         };
         if let Some(ip) = shown.iter().find(|ip| fits(ip)) {
             return Some(*ip);

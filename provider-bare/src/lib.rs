@@ -88,5 +88,6 @@ mod shared;
 pub mod verdict;
 pub mod waiting;
 mod watch;
+pub mod withheld;
 
 pub use provider::{BareConfig, BareProvider, PoolSource};
