@@ -10,6 +10,7 @@ use cloud_provider::{IpFamily, Protocol, ServiceId, ServiceKey};
 use crate::counters::Counters;
 use crate::desired::{Sharing, SharingKey};
 use crate::interval::FreeSet;
+pub use crate::interval::Reuse;
 use crate::pools::Pools;
 use crate::range::{address, number};
 
@@ -112,6 +113,7 @@ impl Space {
 /// the counters and the index of sharing keys follow from it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
+    reuse: Reuse,
     taken: BTreeMap<IpAddr, Taken>,
     spaces: Vec<Space>,
     by_key: HashMap<Arc<SharingKey>, BTreeSet<IpAddr>>,
@@ -120,6 +122,16 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// A ledger without pools and addresses.
+    pub(crate) fn new(reuse: Reuse) -> Self {
+        Ledger { reuse, ..Ledger::default() }
+    }
+
+    /// As new: nothing is taken, and there are no pools.
+    pub(crate) fn clear(&mut self) {
+        *self = Ledger::new(self.reuse);
+    }
+
     /// Fits the record to other pools. Nothing is given up: an address that no pool contains stays with whom it
     /// belongs to.
     pub(crate) fn fit(&mut self, pools: &Pools) {
@@ -127,8 +139,8 @@ impl Ledger {
             .iter()
             .map(|pool| {
                 let mut space = Space {
-                    v4: FreeSet::new(IpFamily::V4, pool.avoid_buggy),
-                    v6: FreeSet::new(IpFamily::V6, pool.avoid_buggy),
+                    v4: FreeSet::new(IpFamily::V4, pool.avoid_buggy, self.reuse),
+                    v6: FreeSet::new(IpFamily::V6, pool.avoid_buggy, self.reuse),
                     counters: Counters::of_capacity(pool),
                 };
                 for (entry, range) in pool.ranges.iter().enumerate() {

@@ -83,6 +83,7 @@ pub mod pools;
 mod provider;
 pub mod range;
 mod report;
+mod resting;
 pub mod selector;
 mod shared;
 pub mod verdict;

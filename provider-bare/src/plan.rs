@@ -44,6 +44,8 @@ pub(crate) struct World<'a> {
 pub(crate) struct Standing<'a> {
     /// What it owns, in publishing order.
     pub(crate) owned: &'a [IpAddr],
+    /// What of that anybody was told. The rest is set aside in memory alone, and is no loss.
+    pub(crate) told: &'a [IpAddr],
     /// What its status may show besides.
     pub(crate) shown: &'a [IpAddr],
 }
@@ -98,7 +100,7 @@ pub(crate) fn decide(world: World<'_>, standing: Standing<'_>, request: &Address
 
 /// Whether a pool provides this address to a Service: it contains it, hands it out, and is for the Service.
 pub(crate) fn provides(world: World<'_>, request: &AddressRequest, ip: IpAddr) -> bool {
-    Planner { world, standing: Standing { owned: &[], shown: &[] }, request }.provided(ip)
+    Planner { world, standing: Standing { owned: &[], told: &[], shown: &[] }, request }.provided(ip)
 }
 
 struct Planner<'a> {
@@ -127,8 +129,13 @@ impl Planner<'_> {
         owned.filter(move |ip| self.world.ledger.blocker(*ip, uid, sharing).is_none())
     }
 
+    /// What somebody may use already, and it may keep.
+    fn in_use(&self) -> impl Iterator<Item = IpAddr> {
+        self.lawful().filter(|ip| self.standing.told.contains(ip))
+    }
+
     fn as_it_is(&self, verdict: Verdict) -> Decision {
-        Decision { hold: self.lawful().collect(), verdict, rank: Rank::Pending, spots: Vec::new() }
+        Decision { hold: self.in_use().collect(), verdict, rank: Rank::Pending, spots: Vec::new() }
     }
 
     fn serves(&self, pool: &Pool) -> bool {
@@ -376,7 +383,7 @@ impl Planner<'_> {
             let slots_have =
                 |ip: &IpAddr| slots.iter().any(|slot| slot.had.is_some_and(|(had, _)| had == *ip));
             let released = |ip: &IpAddr| self.world.removed == RemovedAddress::Release && !self.provided(*ip);
-            let leftover = self.lawful().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
+            let leftover = self.in_use().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
             hold.extend(leftover.collect::<Vec<_>>());
         }
         let rank = match &verdict {

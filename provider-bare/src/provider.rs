@@ -20,6 +20,7 @@ use crate::apply::{ShownStatuses, keep_statuses};
 use crate::crd::IPAddressPoolStatus;
 use crate::error::SourceError;
 use crate::file;
+use crate::ledger::Reuse;
 use crate::observe::{Claim, Observed, observe};
 use crate::options;
 use crate::plan::{Namespaces, RemovedAddress};
@@ -56,6 +57,8 @@ pub struct BareConfig {
     pub share_across_namespaces: bool,
     /// What happens to published addresses that no pool provides any more.
     pub removed_address: RemovedAddress,
+    /// In which order addresses that were given back are used again.
+    pub reuse: Reuse,
     /// Whether counters are kept in the statuses of the cluster's pools.
     pub write_pool_status: bool,
     /// How long [`resume`](CloudLoadBalancer::resume) waits for the first list of pools.
@@ -70,6 +73,7 @@ impl Default for BareConfig {
             pools: PoolSource::Cluster { namespace: None },
             share_across_namespaces: false,
             removed_address: RemovedAddress::Move,
+            reuse: Reuse::Lowest,
             write_pool_status: true,
             pools_deadline: Duration::from_secs(30),
         }
@@ -102,7 +106,7 @@ impl BareProvider {
         if client.is_none() && matches!(config.pools, PoolSource::Cluster { .. }) {
             return Err(SourceError::NoClient);
         }
-        let shared = Arc::new(Shared::new(Allocator::new(config.removed_address)));
+        let shared = Arc::new(Shared::new(Allocator::new(config.removed_address).reusing(config.reuse)));
         let provider = BareProvider { config, client, shared, feed: Mutex::new(None) };
         if let PoolSource::Static(definitions) = &provider.config.pools {
             provider.use_pools(definitions);

@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
 use provider_bare::crd::ServiceAllocation;
+use provider_bare::ledger::Reuse;
 use provider_bare::plan::RemovedAddress;
 use provider_bare::pool::{Definition, Pool};
 use provider_bare::pools::Pools;
@@ -172,7 +173,9 @@ struct History {
 
 impl History {
     fn new(removed_address: RemovedAddress, pools: Vec<Definition>) -> Self {
-        let config = BareConfig { removed_address, ..BareConfig::default() };
+        // Whatever the order in which addresses are used again, nothing else may differ.
+        let reuse = if pools.len() % 2 == 0 { Reuse::Lowest } else { Reuse::LongestFree };
+        let config = BareConfig { removed_address, reuse, ..BareConfig::default() };
         History {
             cluster: Cluster::with(config, pools),
             keeps_removed: removed_address == RemovedAddress::Keep,
@@ -363,8 +366,9 @@ impl<'a> Oracle<'a> {
     }
 
     fn candidates(&self, service: &ServiceView, family: IpFamily) -> bool {
-        let shown: Vec<&Pool> =
-            service.published_ips().filter_map(|ip| self.provider_of(service, ip)).collect();
+        // The second family may come from the pool of the first.
+        let right = service.published_ips().filter(|ip| self.is_right(service, *ip));
+        let shown: Vec<&Pool> = right.filter_map(|ip| self.provider_of(service, ip)).collect();
         let by_pool = service.annotations.contains_key("metallb.io/address-pool");
         self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
             let owner = self.provider_of(service, ip);

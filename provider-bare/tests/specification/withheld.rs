@@ -2,6 +2,7 @@
 
 use cloud_provider::ServiceKey;
 use provider_bare::BareConfig;
+use provider_bare::ledger::Reuse;
 use provider_bare::plan::RemovedAddress;
 
 use crate::support::{Cluster, PoolWords, V6, pool, service};
@@ -62,6 +63,31 @@ fn what_one_pool_excludes_another_cannot_have() {
         .set_pools([pool("a", &["10.0.0.0/29"]).excluding("10.0.0.4/30"), pool("b", &["10.0.0.4/30"])]);
     assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     assert!(mistakes[0].to_string().contains("overlaps"), "{}", mistakes[0]);
+}
+
+#[test]
+fn an_address_that_was_given_back_rests_while_there_are_others() {
+    let config = BareConfig { reuse: Reuse::LongestFree, ..BareConfig::default() };
+    let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/30"])]);
+    for (name, address) in [("a", "10.0.0.0"), ("b", "10.0.0.1"), ("c", "10.0.0.2")] {
+        assert_eq!(cluster.serve(service(name)), [address]);
+    }
+    cluster.delete("b");
+    cluster.delete("a");
+    assert_eq!(cluster.serve(service("d")), ["10.0.0.3"], "what was never used comes first");
+    assert_eq!(cluster.serve(service("e")), ["10.0.0.1"], "then what has been free longest");
+    assert_eq!(cluster.serve(service("f")), ["10.0.0.0"]);
+}
+
+#[test]
+fn an_address_that_rests_can_be_asked_for() {
+    let config = BareConfig { reuse: Reuse::LongestFree, ..BareConfig::default() };
+    let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/31"])]);
+    cluster.serve(service("a"));
+    cluster.delete("a");
+    assert_eq!(cluster.serve(service("b").annotation(IPS, "10.0.0.0")), ["10.0.0.0"]);
+    assert_eq!(cluster.serve(service("c")), ["10.0.0.1"]);
+    cluster.wait(service("d"));
 }
 
 #[test]
