@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::crd::{IPAddressPool, IPAddressPoolSpec, ServiceAllocation};
-use crate::range::{AddressRange, is_buggy};
+use crate::range::{AddressRange, RangeError, is_buggy};
 use crate::selector::{Labels, Selector};
 use crate::withheld::{self, Withheld};
 
@@ -213,9 +213,13 @@ fn ranges(entries: &[String], mistakes: &mut Vec<Mistake>) -> Vec<AddressRange> 
     for (i, entry) in entries.iter().enumerate() {
         match entry.parse() {
             Ok(range) => ranges.push(range),
-            Err(error) => mistakes.push(
-                Mistake::new(format!("spec.addresses[{i}]"), entry, format!("{error}")).allowing(SYNTAX),
-            ),
+            Err(error) => {
+                let problem = match &error {
+                    RangeError::NotAnAddress(text) if text == entry => "is not an IP address".to_owned(),
+                    _ => error.to_string(),
+                };
+                mistakes.push(Mistake::new(format!("spec.addresses[{i}]"), entry, problem).allowing(SYNTAX));
+            }
         }
     }
     ranges
