@@ -191,7 +191,7 @@ pub struct BareFlags {
     #[arg(long, env = "BARE_CLASS", default_value = "", value_name = "CLASS")]
     pub bare_class: ClassRule,
 
-    /// Read the address pools from this file instead of the cluster
+    /// Read the address pools from this file instead of the cluster, and again when it changes
     #[arg(long, env = "BARE_POOLS_FILE", value_name = "FILE")]
     pub bare_pools_file: Option<PathBuf>,
 
