@@ -4,9 +4,11 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
+use tempfile::TempDir;
 use tests::aws::{LoadBalancer, NOTHING};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 
 use crate::world::World;
 
@@ -24,7 +26,12 @@ spec:
 
 /// Builds the program in the folder and the profile of this test, and says where it is. `cargo test` builds
 /// programs of the package under test only, and this one is another's.
-async fn program() -> PathBuf {
+async fn program() -> &'static PathBuf {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT.get_or_init(build).await
+}
+
+async fn build() -> PathBuf {
     let test = env::current_exe().expect("this test is a file");
     let folder = test.parent().and_then(|deps| deps.parent()).expect("it is in deps/ of a profile's folder");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -46,24 +53,58 @@ async fn program() -> PathBuf {
     folder.join("cloud-lb-controller")
 }
 
+/// A kubeconfig for the cluster of a world, for as long as this lives.
+pub struct Access<'a> {
+    world: &'a World,
+    folder: TempDir,
+}
+
+/// What a program that ended has said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub output: String,
+    pub errors: String,
+}
+
+impl<'a> Access<'a> {
+    pub fn to(world: &'a World) -> Self {
+        let access = Access { world, folder: tempfile::tempdir().expect("a folder") };
+        world.cluster.plane.write_kubeconfig(&access.kubeconfig()).expect("the kubeconfig is written");
+        access
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// The program with these arguments, at this world's cluster and endpoint.
+    async fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program().await);
+        command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
+        command.envs(self.world.network.endpoint.environment()).kill_on_drop(true);
+        command
+    }
+
+    /// What it says when it runs to its end, with these variables besides.
+    pub async fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+        let mut command = self.command(arguments).await;
+        let output = command.envs(environment.iter().copied()).output().await.expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Said { code: output.status.code(), output: text(output.stdout), errors: text(output.stderr) }
+    }
+}
+
 /// The program at work on a world.
 struct Program {
     child: Child,
 }
 
 impl Program {
-    async fn start(world: &World, kubeconfig: &std::path::Path) -> Self {
-        let child = Command::new(program().await)
-            .args(["--cloud-provider=aws", "--http-address="])
-            .arg(format!("--cluster-name={}", world.name))
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .envs(world.network.endpoint.environment())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program starts");
-        Program { child }
+    async fn start(access: &Access<'_>) -> Self {
+        let name = format!("--cluster-name={}", access.world.name);
+        let mut command = access.command(&["--cloud-provider=aws", "--http-address=", &name]).await;
+        Program { child: command.stderr(Stdio::piped()).spawn().expect("the program starts") }
     }
 
     /// Asks it to stop, and returns what it said.
@@ -100,10 +141,9 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let world = World::start().await;
     let mut instances = vec![world.add_node("n1").await, world.add_node("node2").await];
     instances.sort();
-    let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = folder.path().join("kubeconfig");
-    world.cluster.plane.write_kubeconfig(&kubeconfig).expect("the kubeconfig is written");
-    let program = Program::start(&world, &kubeconfig).await;
+    let access = Access::to(&world);
+    let kubeconfig = access.kubeconfig();
+    let program = Program::start(&access).await;
 
     kubectl(&world, &kubeconfig, &["apply", "-f", "-"], MANIFEST).await;
     let balancer: LoadBalancer = world.served("web").await;
