@@ -259,13 +259,14 @@ fn workload(columns: fn() -> Vec<Column>, plain: Plain) -> Plain {
 pub(super) fn pod_disruption_budgets() -> Arc<dyn Strategy> {
     let columns = || {
         let limit = |field: &'static str| {
-            Column::text(if field == "minAvailable" { "Min Available" } else { "Max Unavailable" }, move |o| {
-                match &o["spec"][field] {
+            Column::text(
+                if field == "minAvailable" { "Min Available" } else { "Max Unavailable" },
+                move |o| match &o["spec"][field] {
                     Value::Null => "N/A".to_owned(),
                     Value::String(share) => share.clone(),
                     count => count.to_string(),
-                }
-            })
+                },
+            )
         };
         vec![limit("minAvailable"), limit("maxUnavailable"), Column::age()]
     };
