@@ -1,10 +1,9 @@
 //! The program, as its users run it: flags, a kubeconfig, the environment of the AWS SDK, and kubectl.
 
-use std::env;
-use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use tests::aws::{LoadBalancer, NOTHING};
+use tests::programs;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
@@ -22,30 +21,6 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 ";
 
-/// Builds the program in the folder and the profile of this test, and says where it is. `cargo test` builds
-/// programs of the package under test only, and this one is another's.
-async fn program() -> PathBuf {
-    let test = env::current_exe().expect("this test is a file");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("it is in deps/ of a profile's folder");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The whole workspace, or its dependencies would be built once more with fewer features.
-    cargo.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller"]);
-    cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-    cargo.arg("--target-dir").arg(folder.parent().expect("it is in the target folder"));
-    // What cargo tells this test about its own package would be taken for a change by build scripts that read it.
-    for (name, _) in env::vars_os() {
-        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-        if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
-            cargo.env_remove(name);
-        }
-    }
-    if folder.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().await.expect("cargo runs").success(), "the program is built");
-    folder.join("cloud-lb-controller")
-}
-
 /// The program at work on a world.
 struct Program {
     child: Child,
@@ -53,7 +28,8 @@ struct Program {
 
 impl Program {
     async fn start(world: &World, kubeconfig: &std::path::Path) -> Self {
-        let child = Command::new(program().await)
+        let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
+        let child = Command::new(built.join("cloud-lb-controller"))
             .args(["--cloud-provider=aws", "--http-address="])
             .arg(format!("--cluster-name={}", world.name))
             .arg("--kubeconfig")
