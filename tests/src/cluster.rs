@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::apiserver::{ApiServer, Faults, RequestLog};
+use crate::apiserver::{ADMIN_TOKEN, ApiServer, Faults, Request, RequestLog};
 use crate::control_plane::{ControlPlane, Options};
 use crate::rights::{self, Rights};
 
@@ -240,13 +240,25 @@ impl Cluster {
 
     /// A client of the user `controller` with these rights; of a real control plane, an administrator's.
     pub fn client_with(&self, rights: Rights) -> kube::Client {
-        match self.plane.double() {
-            Some(double) => {
-                double.tokens().add(CONTROLLER, CONTROLLER, rights.access());
-                self.plane.client_as(CONTROLLER)
-            }
-            None => self.plane.client(),
-        }
+        self.plane.client_as(self.token_with(rights))
+    }
+
+    /// The same as a kubeconfig.
+    pub fn kubeconfig_with(&self, rights: Rights) -> String {
+        self.plane.kubeconfig_yaml_as(self.token_with(rights))
+    }
+
+    fn token_with(&self, rights: Rights) -> &'static str {
+        let Some(double) = self.plane.double() else { return ADMIN_TOKEN };
+        double.tokens().add(CONTROLLER, CONTROLLER, rights.access());
+        CONTROLLER
+    }
+
+    /// What the user `controller` has asked of the API server so far; of a real one, nothing is known.
+    pub fn asked_by_the_controller(&self) -> Vec<Request> {
+        let mut requests = self.plane.double().map(|double| double.requests().snapshot()).unwrap_or_default();
+        requests.retain(|request| request.user == CONTROLLER);
+        requests
     }
 }
 

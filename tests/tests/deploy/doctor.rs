@@ -1,6 +1,6 @@
 //! What `doctor` asks for is what the roles give.
 
-use tests::cluster::{CONTROLLER, Cluster};
+use tests::cluster::Cluster;
 use tests::rights::{Rights, refused};
 
 use super::process::{Access, with_pool};
@@ -20,12 +20,10 @@ async fn visit(values: &[&str]) -> Visit {
     cluster.add_node("node-1").await;
     let objects = chart(values);
     let rights = Rights::granted(&objects);
-    drop(cluster.client_with(rights.clone()));
-    let access = Access::with(&cluster.plane.kubeconfig_yaml_as(CONTROLLER));
+    let access = Access::with(&cluster.kubeconfig_with(rights.clone()));
     let config = access.file("config.yaml", &configuration(&objects));
     let said = access.output(&["doctor", "--config", config.to_str().expect("text")]).await;
-    let mut asked = cluster.requests().snapshot();
-    asked.retain(|request| request.user == CONTROLLER);
+    let asked = cluster.asked_by_the_controller();
     Visit { said: said.output, unused: rights.unused(&asked), refused: refused(&asked).len(), rights }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::apiserver::Request;
-use tests::cluster::{CONTROLLER, Cluster, addresses, condition, until};
+use tests::cluster::{Cluster, addresses, condition, eventually, until};
 use tests::rights::{INSTALLED_AS, Rights, refused};
 
 use super::process::{Access, Program, apply, define, pool};
@@ -25,9 +25,7 @@ impl Installed {
         define(&cluster).await;
         let objects = chart(values);
         let rights = Rights::granted(&objects);
-        // Who is behind the token, and what he may do.
-        drop(cluster.client_with(rights.clone()));
-        let access = Access::with(&cluster.plane.kubeconfig_yaml_as(CONTROLLER));
+        let access = Access::with(&cluster.kubeconfig_with(rights.clone()));
         Installed { cluster, access, rights, config: configuration(&objects) }
     }
 
@@ -36,13 +34,6 @@ impl Installed {
         let config = self.access.file("config.yaml", &self.config);
         let config = format!("--config={}", config.display());
         Program::spawn(self.access.command(&["run", "--http-address=127.0.0.1:0", &config]))
-    }
-
-    /// What the program has asked of the API server so far.
-    fn asked(&self) -> Vec<Request> {
-        let mut requests = self.cluster.requests().snapshot();
-        requests.retain(|request| request.user == CONTROLLER);
-        requests
     }
 
     /// Waits until the pool says how many of its addresses are in use.
@@ -86,7 +77,7 @@ async fn the_whole_job_takes_every_right_and_no_other() {
     }
     let recounted =
         |request: &Request| (request.verb.as_str(), request.resource.as_str()) == ("patch", "events");
-    tests::cluster::eventually("the event is counted up", || cluster.requests().count(recounted) > 0).await;
+    eventually("the event is counted up", || cluster.requests().count(recounted) > 0).await;
     cluster.delete("typo").await;
     cluster.until_gone("typo").await;
 
@@ -112,7 +103,7 @@ async fn the_whole_job_takes_every_right_and_no_other() {
     third.signal("TERM");
     assert!(third.end().await.success());
 
-    let asked = installed.asked();
+    let asked = cluster.asked_by_the_controller();
     assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
     assert_eq!(installed.rights.unused(&asked), Vec::<String>::new(), "rights that nobody uses");
 }
@@ -139,11 +130,11 @@ spec: {addresses: [192.0.2.10-192.0.2.19]}
     let counted = |request: &Request| {
         (request.resource.as_str(), request.subresource.as_str()) == ("ipaddresspools", "status")
     };
-    tests::cluster::eventually("the pool is counted", || cluster.requests().count(counted) > 0).await;
+    eventually("the pool is counted", || cluster.requests().count(counted) > 0).await;
     replica.signal("TERM");
     assert!(replica.end().await.success());
 
-    let asked = installed.asked();
+    let asked = cluster.asked_by_the_controller();
     assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
     let about_pools = |lines: Vec<String>| {
         lines.into_iter().filter(|line| line.contains("ipaddresspools")).collect::<Vec<_>>()

@@ -4,6 +4,7 @@ use std::process::{Output, Stdio};
 
 use tests::aws::{LoadBalancer, NOTHING};
 use tests::programs;
+use tests::rights::{Rights, refused};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
@@ -21,6 +22,9 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 ";
 
+/// Where the Lease is.
+const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
+
 /// The program at work on a world.
 struct Program {
     child: Child,
@@ -30,7 +34,9 @@ impl Program {
     async fn start(world: &World, kubeconfig: &std::path::Path) -> Self {
         let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
         let child = Command::new(built.join("cloud-lb-controller"))
-            .args(["--cloud-provider=aws", "--http-address="])
+            .arg("--http-address=")
+            .arg("--config")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml"))
             .arg(format!("--cluster-name={}", world.name))
             .arg("--kubeconfig")
             .arg(kubeconfig)
@@ -79,7 +85,12 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let kubeconfig = folder.path().join("kubeconfig");
     world.cluster.plane.write_kubeconfig(&kubeconfig).expect("the kubeconfig is written");
-    let program = Program::start(&world, &kubeconfig).await;
+    kubectl(&world, &kubeconfig, &["apply", "-f", "-"], NAMESPACE).await;
+    // The program's own way to the cluster: with the rights that it is installed with.
+    let rights = Rights::of_the_base();
+    let restricted = folder.path().join("restricted");
+    std::fs::write(&restricted, world.cluster.kubeconfig_with(rights.clone())).expect("it is written");
+    let program = Program::start(&world, &restricted).await;
 
     kubectl(&world, &kubeconfig, &["apply", "-f", "-"], MANIFEST).await;
     let balancer: LoadBalancer = world.served("web").await;
@@ -88,9 +99,19 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let shown = kubectl(&world, &kubeconfig, &["get", "service", "web"], "").await;
     assert!(shown.contains(&balancer.host_name), "{shown}");
 
+    let moved = r#"{"spec": {"ports": [{"port": 80, "targetPort": 9090}]}}"#;
+    kubectl(&world, &kubeconfig, &["patch", "service", "web", "--patch", moved], "").await;
+    world.until_event_is_counted_up("web").await;
+
     kubectl(&world, &kubeconfig, &["delete", "service", "web", "--timeout=60s"], "").await;
     assert_eq!(world.network.leftovers().await, NOTHING);
 
     let output = program.stop().await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let asked = world.cluster.asked_by_the_controller();
+    assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
+    if !world.cluster.plane.is_real() {
+        assert_eq!(rights.unused(&asked), Vec::<String>::new(), "rights that nobody uses");
+    }
 }
