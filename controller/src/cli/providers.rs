@@ -75,7 +75,8 @@ fn bare(
     flags: &super::flags::BareFlags,
     client: kube::Client,
 ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
-    use super::flags::RemovedAddresses;
+    use super::flags::{AddressReuse, RemovedAddresses};
+    use provider_bare::ledger::Reuse;
     use provider_bare::plan::RemovedAddress;
     use provider_bare::{BareConfig, BareProvider, PoolSource};
 
@@ -90,6 +91,10 @@ fn bare(
             RemovedAddresses::Move => RemovedAddress::Move,
             RemovedAddresses::Keep => RemovedAddress::Keep,
             RemovedAddresses::Release => RemovedAddress::Release,
+        },
+        reuse: match flags.bare_reuse {
+            AddressReuse::Lowest => Reuse::Lowest,
+            AddressReuse::LongestFree => Reuse::LongestFree,
         },
         write_pool_status: flags.bare_write_pool_status,
         pools_deadline: flags.bare_pools_timeout,
