@@ -5,6 +5,8 @@ pub mod aws;
 pub mod cluster;
 pub mod control_plane;
 pub mod metadata;
+pub mod programs;
+pub mod rights;
 pub mod sandbox;
 
 #[cfg(doctest)]
