@@ -123,6 +123,8 @@ pub fn decide(seen: &Seen, last: &Last, now: Instant) -> Step {
 
 fn serve(seen: &Seen, last: &Last, now: Instant) -> Step {
     let nodes_changed = last.done.is_some_and(|done| done.nodes != seen.nodes);
+    // What was tried since the last success may be done in part, and the Service says that it failed.
+    let undone = last.attempt.is_some_and(|a| a.operation == Operation::Ensure && a.inputs != seen.inputs);
     if let Some(attempt) = last.attempt {
         let same = attempt.inputs == seen.inputs
             && (attempt.operation == Operation::Ensure || attempt.nodes == seen.nodes);
@@ -148,7 +150,7 @@ fn serve(seen: &Seen, last: &Last, now: Instant) -> Step {
         None if last.attempt.is_none() => Step::Ensure(Why::First),
         _ if last.woken => Step::Ensure(Why::Woken),
         None => Step::Ensure(Why::Changed),
-        Some(done) if done.inputs != seen.inputs => Step::Ensure(Why::Changed),
+        Some(done) if done.inputs != seen.inputs || undone => Step::Ensure(Why::Changed),
         Some(_) if nodes_changed => Step::UpdateNodes,
         Some(done) if done.verify.is_some_and(|verify| verify <= now) => Step::Ensure(Why::Verify),
         Some(done) => Step::Rest(done.verify),
@@ -235,6 +237,15 @@ mod tests {
                 "or at once when the Service changes",
                 Seen { inputs: 2, ..claimed() },
                 Last { attempt: attempted(Operation::Ensure, Some(soon)), ..Last::default() },
+                Step::Ensure(Why::Changed),
+            ),
+            (
+                "a change that failed and is taken back is ensured as it was",
+                claimed(),
+                Last {
+                    attempt: Some(Attempt { operation: Operation::Ensure, inputs: 2, nodes: 1, again: None }),
+                    ..served()
+                },
                 Step::Ensure(Why::Changed),
             ),
             (

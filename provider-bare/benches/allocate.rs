@@ -24,6 +24,7 @@ fn allocator(range: &str, family: IpFamily, filled: usize) -> Allocator {
         namespace: String::new(),
         name: "p".to_owned(),
         created: None,
+        annotations: Default::default(),
         spec: Ok(IPAddressPoolSpec::of([range])),
     };
     let mut allocator = Allocator::new(RemovedAddress::Move);

@@ -25,7 +25,7 @@ use cloud_provider::{ServiceId, ServiceKey};
 
 use crate::counters::Counters;
 use crate::desired::{AddressRequest, Sharing};
-use crate::ledger::{Holder, Ledger};
+use crate::ledger::{Holder, Ledger, Reuse};
 use crate::plan::{Namespaces, RemovedAddress, Standing, World, decide};
 use crate::pools::Pools;
 use crate::selector::Labels;
@@ -113,6 +113,11 @@ impl Allocator {
         Allocator { removed, ..Allocator::default() }
     }
 
+    /// Uses addresses again in this order.
+    pub fn reusing(self, reuse: Reuse) -> Self {
+        Allocator { ledger: Ledger::new(reuse), ..self }
+    }
+
     /// The pools in force.
     pub fn pools(&self) -> &Pools {
         &self.pools
@@ -126,7 +131,7 @@ impl Allocator {
     pub fn resume(&mut self, services: Vec<Seen>) {
         self.records.clear();
         self.queue = Queue::default();
-        self.ledger = Ledger::default();
+        self.ledger.clear();
         self.ledger.fit(&self.pools);
         let mut services = services;
         services.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
@@ -192,7 +197,8 @@ impl Allocator {
         };
         let (addresses, verdict) = match &seen.interest {
             Interest::Serve(request) => {
-                let decision = decide(self.world(), Standing { owned: &owned, shown: &outdated }, request);
+                let decision =
+                    decide(self.world(), Standing { owned: &owned, told: &told, shown: &outdated }, request);
                 (decision.hold, decision.verdict)
             }
             Interest::Protect | Interest::Avoid => (owned, Verdict::Served),

@@ -21,6 +21,7 @@ fn allocator(pools: &[(&str, &[&str])]) -> Allocator {
             namespace: String::new(),
             name: (*name).to_owned(),
             created: None,
+            annotations: Default::default(),
             spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),
         })
         .collect();

@@ -5,9 +5,22 @@ use std::collections::BTreeMap;
 use cloud_provider::IpFamily;
 
 use crate::range::{AddressRange, address, is_buggy};
+use crate::resting::Resting;
+
+/// In which order addresses that were given back are used again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reuse {
+    /// The lowest free address first, whether or not it was used before.
+    #[default]
+    Lowest,
+    /// First what was never used, then what has been free longest: what still points to an address that was given
+    /// back, such as a DNS record or a firewall rule, does not at once lead to somebody else. What was used is known
+    /// in memory only, and forgotten when the process or a pool changes.
+    LongestFree,
+}
 
 /// Free addresses of one pool and family, in the order they are handed out: by entry of the pool's list, then
-/// ascending.
+/// ascending; those that rest come last.
 ///
 /// Both ends of every interval are addresses that may be handed out, so that the first free address is the first
 /// interval's start and never has to be searched for.
@@ -17,15 +30,18 @@ pub(crate) struct FreeSet {
     avoid_buggy: bool,
     /// (entry, first) to last.
     free: BTreeMap<(usize, u128), u128>,
+    /// Where addresses that are given back wait for their next use; none: among the others.
+    resting: Option<Resting>,
 }
 
 impl FreeSet {
     /// A set without any address.
-    pub(crate) fn new(family: IpFamily, avoid_buggy: bool) -> Self {
-        FreeSet { family, avoid_buggy, free: BTreeMap::new() }
+    pub(crate) fn new(family: IpFamily, avoid_buggy: bool, reuse: Reuse) -> Self {
+        let resting = (reuse == Reuse::LongestFree).then(Resting::default);
+        FreeSet { family, avoid_buggy, free: BTreeMap::new(), resting }
     }
 
-    /// Adds a whole entry of the pool's list.
+    /// Adds addresses of one entry of the pool's list.
     pub(crate) fn add(&mut self, entry: usize, range: &AddressRange) {
         let (first, last) = range.bounds();
         self.insert(entry, first, last);
@@ -34,12 +50,16 @@ impl FreeSet {
     /// The address to hand out next.
     pub(crate) fn first(&self) -> Option<u128> {
         steps::count();
-        self.free.first_key_value().map(|((_, first), _)| *first)
+        let rested = || self.resting.as_ref()?.longest().map(|(_, number)| number);
+        self.free.first_key_value().map(|((_, first), _)| *first).or_else(rested)
     }
 
     /// Takes one address out. Nothing happens if it is not free.
     pub(crate) fn take(&mut self, entry: usize, number: u128) {
         steps::count();
+        if self.resting.as_mut().is_some_and(|resting| resting.remove((entry, number))) {
+            return;
+        }
         let Some((&key, &last)) = self.free.range(..=(entry, number)).next_back() else { return };
         if key.0 != entry || last < number {
             return;
@@ -53,12 +73,20 @@ impl FreeSet {
         }
     }
 
-    /// Puts one address back, joined with its free neighbours.
+    /// Puts one address back.
     pub(crate) fn give_back(&mut self, entry: usize, number: u128) {
         steps::count();
-        if self.is_avoided(number) {
-            return;
+        let rested = match &mut self.resting {
+            Some(resting) => resting.push((entry, number)),
+            None => Some((entry, number)),
+        };
+        if let Some((entry, number)) = rested {
+            self.join(entry, number);
         }
+    }
+
+    /// Makes an address one of those that were never used, joined with its free neighbours.
+    fn join(&mut self, entry: usize, number: u128) {
         let (mut first, mut last) = (number, number);
         if let Some((&key, &end)) = self.free.range(..(entry, number)).next_back()
             && key.0 == entry
@@ -121,7 +149,7 @@ mod tests {
     use super::*;
 
     fn set(entries: &[&str], avoid_buggy: bool) -> FreeSet {
-        let mut set = FreeSet::new(IpFamily::V4, avoid_buggy);
+        let mut set = FreeSet::new(IpFamily::V4, avoid_buggy, Reuse::Lowest);
         for (entry, text) in entries.iter().enumerate() {
             set.add(entry, &text.parse().unwrap());
         }

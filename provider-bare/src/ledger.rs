@@ -10,6 +10,7 @@ use cloud_provider::{IpFamily, Protocol, ServiceId, ServiceKey};
 use crate::counters::Counters;
 use crate::desired::{Sharing, SharingKey};
 use crate::interval::FreeSet;
+pub use crate::interval::Reuse;
 use crate::pools::Pools;
 use crate::range::{address, number};
 
@@ -112,6 +113,7 @@ impl Space {
 /// the counters and the index of sharing keys follow from it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
+    reuse: Reuse,
     taken: BTreeMap<IpAddr, Taken>,
     spaces: Vec<Space>,
     by_key: HashMap<Arc<SharingKey>, BTreeSet<IpAddr>>,
@@ -120,6 +122,16 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// A ledger without pools and addresses.
+    pub(crate) fn new(reuse: Reuse) -> Self {
+        Ledger { reuse, ..Ledger::default() }
+    }
+
+    /// As new: nothing is taken, and there are no pools.
+    pub(crate) fn clear(&mut self) {
+        *self = Ledger::new(self.reuse);
+    }
+
     /// Fits the record to other pools. Nothing is given up: an address that no pool contains stays with whom it
     /// belongs to.
     pub(crate) fn fit(&mut self, pools: &Pools) {
@@ -127,12 +139,14 @@ impl Ledger {
             .iter()
             .map(|pool| {
                 let mut space = Space {
-                    v4: FreeSet::new(IpFamily::V4, pool.avoid_buggy),
-                    v6: FreeSet::new(IpFamily::V6, pool.avoid_buggy),
+                    v4: FreeSet::new(IpFamily::V4, pool.avoid_buggy, self.reuse),
+                    v6: FreeSet::new(IpFamily::V6, pool.avoid_buggy, self.reuse),
                     counters: Counters::of_capacity(pool),
                 };
                 for (entry, range) in pool.ranges.iter().enumerate() {
-                    space.free(range.family()).add(entry, range);
+                    for range in pool.withheld.for_everybody(*range) {
+                        space.free(range.family()).add(entry, &range);
+                    }
                 }
                 space
             })
@@ -184,9 +198,11 @@ impl Ledger {
         if gone {
             self.taken.remove(&ip);
             if let Some(site) = pools.site(ip) {
-                let space = &mut self.spaces[site.pool];
-                space.free(IpFamily::of(ip)).give_back(site.entry, number(ip));
-                space.counters.gave_back(ip, pools.at(site.pool).hands_out(ip));
+                let (space, pool) = (&mut self.spaces[site.pool], pools.at(site.pool));
+                if pool.hands_out_to_all(ip) {
+                    space.free(IpFamily::of(ip)).give_back(site.entry, number(ip));
+                }
+                space.counters.gave_back(ip, pool.hands_out(ip));
             }
         }
     }
@@ -216,15 +232,15 @@ impl Ledger {
         pools: &Pools,
         pool: usize,
         family: IpFamily,
-        uid: &str,
+        id: &ServiceId,
         sharing: &Sharing,
         shown: &[IpAddr],
     ) -> Option<IpAddr> {
         let fits = |ip: &IpAddr| {
             IpFamily::of(*ip) == family
                 && pools.site(*ip).is_some_and(|site| site.pool == pool)
-                && pools.at(pool).hands_out(*ip)
-                && self.blocker(*ip, uid, sharing).is_none()
+                && pools.at(pool).hands_out_to(*ip, &id.key)
+                && self.blocker(*ip, &id.uid, sharing).is_none()
         };
         if let Some(ip) = shown.iter().find(|ip| fits(ip)) {
             return Some(*ip);

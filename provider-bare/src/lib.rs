@@ -83,10 +83,12 @@ pub mod pools;
 mod provider;
 pub mod range;
 mod report;
+mod resting;
 pub mod selector;
 mod shared;
 pub mod verdict;
 pub mod waiting;
 mod watch;
+pub mod withheld;
 
 pub use provider::{BareConfig, BareProvider, PoolSource};

@@ -135,7 +135,11 @@ fn addresses(asked: Asked<String>, most: usize) -> Result<Asked<Vec<IpAddr>>, Mi
     let mut list: Vec<IpAddr> = Vec::new();
     for part in asked.value.split(',').map(str::trim) {
         let Ok(ip) = part.parse::<IpAddr>() else {
-            return Err(asked.mistake(format!("has {part:?}, which is not an IP address")).allowing(allowed));
+            let problem = match part == asked.written {
+                true => "is not an IP address".to_owned(),
+                false => format!("has {part:?}, which is not an IP address"),
+            };
+            return Err(asked.mistake(problem).allowing(allowed));
         };
         let ip = ip.to_canonical();
         if let Some(other) = list.iter().find(|other| IpFamily::of(**other) == IpFamily::of(ip)) {

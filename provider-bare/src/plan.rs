@@ -44,6 +44,8 @@ pub(crate) struct World<'a> {
 pub(crate) struct Standing<'a> {
     /// What it owns, in publishing order.
     pub(crate) owned: &'a [IpAddr],
+    /// What of that anybody was told. The rest is set aside in memory alone, and is no loss.
+    pub(crate) told: &'a [IpAddr],
     /// What its status may show besides.
     pub(crate) shown: &'a [IpAddr],
 }
@@ -98,7 +100,7 @@ pub(crate) fn decide(world: World<'_>, standing: Standing<'_>, request: &Address
 
 /// Whether a pool provides this address to a Service: it contains it, hands it out, and is for the Service.
 pub(crate) fn provides(world: World<'_>, request: &AddressRequest, ip: IpAddr) -> bool {
-    Planner { world, standing: Standing { owned: &[], shown: &[] }, request }.provided(ip)
+    Planner { world, standing: Standing { owned: &[], told: &[], shown: &[] }, request }.provided(ip)
 }
 
 struct Planner<'a> {
@@ -127,8 +129,13 @@ impl Planner<'_> {
         owned.filter(move |ip| self.world.ledger.blocker(*ip, uid, sharing).is_none())
     }
 
+    /// What somebody may use already, and it may keep.
+    fn in_use(&self) -> impl Iterator<Item = IpAddr> {
+        self.lawful().filter(|ip| self.standing.told.contains(ip))
+    }
+
     fn as_it_is(&self, verdict: Verdict) -> Decision {
-        Decision { hold: self.lawful().collect(), verdict, rank: Rank::Pending, spots: Vec::new() }
+        Decision { hold: self.in_use().collect(), verdict, rank: Rank::Pending, spots: Vec::new() }
     }
 
     fn serves(&self, pool: &Pool) -> bool {
@@ -195,9 +202,17 @@ impl Planner<'_> {
             let allowed = self.pools_listed(|pool| self.serves(pool));
             return Some(asked.mistake(problem).allowing(allowed));
         }
+        if pool.withheld.excludes(ip) {
+            let problem = format!("asks for {ip}, which pool {:?} excludes", pool.name);
+            return Some(asked.mistake(problem).allowing("an address that the pool does not exclude"));
+        }
         if !pool.hands_out(ip) {
             let problem = format!("asks for {ip}, which pool {:?} leaves out (avoidBuggyIPs)", pool.name);
             return Some(asked.mistake(problem).allowing("an address that ends neither in .0 nor in .255"));
+        }
+        if !pool.hands_out_to(ip, &self.request.id.key) {
+            let problem = format!("asks for {ip}, which pool {:?} reserves for others", pool.name);
+            return Some(asked.mistake(problem).allowing("an address that is reserved for nobody else"));
         }
         None
     }
@@ -212,7 +227,10 @@ impl Planner<'_> {
     }
 
     fn provided(&self, ip: IpAddr) -> bool {
-        self.world.pools.owner(ip).is_some_and(|pool| pool.hands_out(ip) && self.serves(pool))
+        self.world
+            .pools
+            .owner(ip)
+            .is_some_and(|pool| pool.hands_out_to(ip, &self.request.id.key) && self.serves(pool))
     }
 
     fn automatic(&self) -> Decision {
@@ -289,11 +307,17 @@ impl Planner<'_> {
 
     /// Finds an address for each slot that needs one: all from one pool if that can be, else from several.
     fn choose(&self, slots: &mut [Slot], order: &[usize]) {
-        let (uid, sharing) = (&self.request.id.uid, &self.request.sharing);
+        let (id, sharing) = (&self.request.id, &self.request.sharing);
         let find = |pool: usize, family| {
-            self.world.ledger.find(self.world.pools, pool, family, uid, sharing, self.standing.shown)
+            self.world.ledger.find(self.world.pools, pool, family, id, sharing, self.standing.shown)
         };
-        let mut needy: Vec<&mut Slot> = slots.iter_mut().filter(|slot| slot.needs_choice()).collect();
+        for slot in slots.iter_mut().filter(|slot| slot.needs_choice()) {
+            slot.choice = self
+                .reserved(slot.family)
+                .find(|ip| self.provided(*ip) && self.world.ledger.blocker(*ip, &id.uid, sharing).is_none());
+        }
+        let mut needy: Vec<&mut Slot> =
+            slots.iter_mut().filter(|slot| slot.needs_choice() && slot.choice.is_none()).collect();
         if needy.len() > 1 {
             for pool in order {
                 let found: Vec<IpAddr> = needy.iter().filter_map(|slot| find(*pool, slot.family)).collect();
@@ -306,6 +330,17 @@ impl Planner<'_> {
         for slot in needy {
             slot.choice = order.iter().find_map(|pool| find(*pool, slot.family));
         }
+    }
+
+    /// The addresses of this family that are kept for the Service, in the pool it asks for if it asks for one.
+    fn reserved(&self, family: IpFamily) -> impl Iterator<Item = IpAddr> {
+        let asked = self.request.pool.as_ref();
+        let fits = move |ip: &IpAddr| {
+            let owner = self.world.pools.owner(*ip);
+            IpFamily::of(*ip) == family
+                && asked.is_none_or(|asked| owner.is_some_and(|pool| pool.name == asked.value))
+        };
+        self.world.pools.reserved_for(&self.request.id.key).filter(fits)
     }
 
     fn judge(&self, mut slots: Vec<Slot>, kept: Vec<IpAddr>, order: &[usize]) -> Decision {
@@ -348,7 +383,7 @@ impl Planner<'_> {
             let slots_have =
                 |ip: &IpAddr| slots.iter().any(|slot| slot.had.is_some_and(|(had, _)| had == *ip));
             let released = |ip: &IpAddr| self.world.removed == RemovedAddress::Release && !self.provided(*ip);
-            let leftover = self.lawful().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
+            let leftover = self.in_use().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
             hold.extend(leftover.collect::<Vec<_>>());
         }
         let rank = match &verdict {
@@ -431,7 +466,7 @@ impl Planner<'_> {
         let looked_in = |family| {
             let pools = order.iter().map(|pool| self.world.pools.at(*pool));
             let pools = pools.filter(|pool| pool.has_family(family));
-            pools.map(|pool| (pool.name.clone(), pool.capacity(family))).collect()
+            pools.map(|pool| (pool.name.clone(), pool.capacity_for(family, &self.request.id.key))).collect()
         };
         Shortage::Exhausted {
             families: blocked.iter().map(|slot| (slot.family, looked_in(slot.family))).collect(),
@@ -449,6 +484,7 @@ impl Planner<'_> {
             })
             .collect();
         spots.extend(self.request.sharing.key.clone().map(Spot::Key));
+        spots.extend(blocked.iter().flat_map(|slot| self.reserved(slot.family)).map(Spot::Address));
         spots
     }
 }

@@ -1,15 +1,16 @@
 //! One address pool, validated once: after that nothing in it can be wrong.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cloud_provider::{IpFamily, Mistake};
+use cloud_provider::{IpFamily, Mistake, ServiceKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::crd::{IPAddressPool, IPAddressPoolSpec, ServiceAllocation};
-use crate::range::{AddressRange, is_buggy};
+use crate::range::{AddressRange, RangeError, is_buggy};
 use crate::selector::{Labels, Selector};
+use crate::withheld::{self, Withheld};
 
 const SYNTAX: &str = "a CIDR prefix such as 192.168.10.0/24, or a range such as 192.168.9.1-192.168.9.5";
 
@@ -22,6 +23,8 @@ pub struct Definition {
     pub name: String,
     /// `metadata.creationTimestamp` in seconds since the Unix epoch; none before everything else.
     pub created: Option<i64>,
+    /// Those of `metadata.annotations` that have a [meaning](crate::withheld) here.
+    pub annotations: BTreeMap<String, String>,
     /// The spec, or why it could not be read at all.
     pub spec: Result<IPAddressPoolSpec, Mistake>,
 }
@@ -32,6 +35,7 @@ impl From<&IPAddressPool> for Definition {
             namespace: resource.namespace().to_owned(),
             name: resource.name().to_owned(),
             created: resource.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
+            annotations: withheld::read(resource.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
             spec: Ok(resource.spec.clone()),
         }
     }
@@ -53,6 +57,7 @@ impl Definition {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
+            annotations: withheld::read(metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
             spec: serde_json::from_value(spec).map_err(|error| {
                 Mistake::new("spec", written, format!("cannot be read: {error}"))
                     .allowing("the fields of an IPAddressPool, with addresses as a list of strings")
@@ -78,8 +83,12 @@ pub struct Pool {
     pub avoid_buggy: bool,
     /// Which Services it is for; none: all.
     pub allocation: Option<Allocation>,
-    /// What was written, to tell whether a later version differs.
-    pub(crate) spec: IPAddressPoolSpec,
+    /// What of its addresses is not for everybody.
+    pub withheld: Withheld,
+    /// How many addresses it can hand out: IPv4, IPv6.
+    capacity: (u128, u128),
+    /// What was written, to tell whether a later version differs: spec and annotations.
+    pub(crate) written: (IPAddressPoolSpec, BTreeMap<String, String>),
 }
 
 /// Which Services a pool is for. A condition that is there and selects nothing denies; only one that is not
@@ -130,11 +139,20 @@ impl Pool {
             mistakes.push(Mistake::new("metadata.name", "", "is empty").allowing("a name"));
         }
         let ranges = ranges(&spec.addresses, &mut mistakes);
+        let withheld = Withheld::parse(&definition.annotations, &ranges, &mut mistakes);
         let allocation = spec.service_allocation.as_ref().map(|a| allocation(a, &mut mistakes));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let capacity = |family: IpFamily| {
+            let ranges = ranges.iter().filter(|range| range.family() == family);
+            ranges.flat_map(|range| withheld.without_excluded(*range)).fold(0, |sum: u128, range| {
+                let avoided = if spec.avoid_buggy_ips { range.count_buggy() } else { 0 };
+                sum.saturating_add(range.count() - avoided)
+            })
+        };
         Ok(Pool {
+            capacity: (capacity(IpFamily::V4), capacity(IpFamily::V6)),
             namespace: definition.namespace.clone(),
             name: definition.name.clone(),
             created: definition.created,
@@ -142,7 +160,8 @@ impl Pool {
             auto_assign: spec.auto_assign,
             avoid_buggy: spec.avoid_buggy_ips,
             allocation,
-            spec: spec.clone(),
+            withheld,
+            written: (spec.clone(), definition.annotations.clone()),
         })
     }
 
@@ -151,18 +170,33 @@ impl Pool {
         self.capacity(family) > 0
     }
 
-    /// How many addresses of this family it can hand out.
+    /// How many addresses of this family it can hand out, to whomever.
     pub fn capacity(&self, family: IpFamily) -> u128 {
-        let ranges = self.ranges.iter().filter(|range| range.family() == family);
-        ranges.fold(0, |sum: u128, range| {
-            let avoided = if self.avoid_buggy { range.count_buggy() } else { 0 };
-            sum.saturating_add(range.count() - avoided)
-        })
+        match family {
+            IpFamily::V4 => self.capacity.0,
+            IpFamily::V6 => self.capacity.1,
+        }
     }
 
-    /// Whether an address of its ranges may be handed out.
+    /// How many addresses of this family it can hand out to this Service.
+    pub(crate) fn capacity_for(&self, family: IpFamily, service: &ServiceKey) -> u128 {
+        self.capacity(family).saturating_sub(self.withheld.count_reserved_for_others(family, service))
+    }
+
+    /// Whether an address of its ranges may be handed out, to whomever.
     pub fn hands_out(&self, ip: IpAddr) -> bool {
-        !(self.avoid_buggy && is_buggy(ip))
+        !(self.avoid_buggy && is_buggy(ip)) && !self.withheld.excludes(ip)
+    }
+
+    /// Whether an address of its ranges may be handed out to this Service.
+    pub fn hands_out_to(&self, ip: IpAddr, service: &ServiceKey) -> bool {
+        let reserved = self.withheld.reserved_for(ip);
+        self.hands_out(ip) && reserved.is_none_or(|services| services.contains(service))
+    }
+
+    /// Whether an address of its ranges goes to whoever comes first.
+    pub(crate) fn hands_out_to_all(&self, ip: IpAddr) -> bool {
+        self.hands_out(ip) && self.withheld.reserved_for(ip).is_none()
     }
 
     /// For sorting by age: oldest first, then by name.
@@ -179,9 +213,13 @@ fn ranges(entries: &[String], mistakes: &mut Vec<Mistake>) -> Vec<AddressRange> 
     for (i, entry) in entries.iter().enumerate() {
         match entry.parse() {
             Ok(range) => ranges.push(range),
-            Err(error) => mistakes.push(
-                Mistake::new(format!("spec.addresses[{i}]"), entry, format!("{error}")).allowing(SYNTAX),
-            ),
+            Err(error) => {
+                let problem = match &error {
+                    RangeError::NotAnAddress(text) if text == entry => "is not an IP address".to_owned(),
+                    _ => error.to_string(),
+                };
+                mistakes.push(Mistake::new(format!("spec.addresses[{i}]"), entry, problem).allowing(SYNTAX));
+            }
         }
     }
     ranges

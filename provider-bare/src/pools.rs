@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cloud_provider::{IpFamily, Mistake, Mistakes};
+use cloud_provider::{IpFamily, Mistake, Mistakes, ServiceKey};
 
 use crate::pool::{Definition, Pool};
 use crate::range::{AddressRange, number};
@@ -59,6 +59,8 @@ pub struct Pools {
     ownership: Ownership,
     /// Positions of the pools that hand out addresses unasked, in the order they are asked.
     automatic: Vec<usize>,
+    /// What pools keep for certain Services.
+    reserved: BTreeMap<ServiceKey, BTreeSet<IpAddr>>,
     broken: BTreeSet<String>,
 }
 
@@ -83,7 +85,7 @@ impl Pools {
             let earlier = self.in_force(&key);
             match Pool::parse(definition) {
                 Ok(pool) => match earlier {
-                    Some(earlier) if earlier.spec == pool.spec => settled.push(earlier.clone()),
+                    Some(earlier) if earlier.written == pool.written => settled.push(earlier.clone()),
                     _ => arriving.push(Arc::new(pool)),
                 },
                 Err(mistakes) => {
@@ -161,7 +163,11 @@ impl Pools {
             (allocation.is_none(), allocation.map(|allocation| allocation.rank()))
         });
         let by_name = pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), i)).collect();
-        Pools { pools, by_name, ownership, automatic, broken }
+        let mut reserved: BTreeMap<ServiceKey, BTreeSet<IpAddr>> = BTreeMap::new();
+        for (ip, service) in pools.iter().flat_map(|pool| pool.withheld.reservations()) {
+            reserved.entry(service.clone()).or_default().insert(ip);
+        }
+        Pools { pools, by_name, ownership, automatic, reserved, broken }
     }
 
     /// The pools in force, by name.
@@ -201,6 +207,11 @@ impl Pools {
         self.ownership.site(ip)
     }
 
+    /// The addresses that are kept for this Service.
+    pub(crate) fn reserved_for(&self, service: &ServiceKey) -> impl Iterator<Item = IpAddr> {
+        self.reserved.get(service).into_iter().flatten().copied()
+    }
+
     pub(crate) fn automatic(&self) -> &[usize] {
         &self.automatic
     }
@@ -222,18 +233,18 @@ impl Ownership {
         for (i, range) in pool.ranges.iter().enumerate() {
             let collides = |with: &str| {
                 let field = format!("spec.addresses[{i}]");
-                Mistake::new(field, &pool.spec.addresses[i], format!("overlaps {with}"))
+                Mistake::new(field, &pool.written.0.addresses[i], format!("overlaps {with}"))
                     .allowing("addresses that are in no other entry and no other pool")
             };
             for (j, earlier) in pool.ranges[..i].iter().enumerate() {
-                if overlap(range, earlier) {
-                    let with = format!("{:?}, entry {j} of the same pool", pool.spec.addresses[j]);
+                if range.overlaps(earlier) {
+                    let with = format!("{:?}, entry {j} of the same pool", pool.written.0.addresses[j]);
                     return Err(collides(&with));
                 }
             }
             if let Some((position, entry)) = self.first_overlap(range) {
                 let other = &placed[position];
-                let with = format!("{:?} of pool {:?}", other.spec.addresses[entry], other.name);
+                let with = format!("{:?} of pool {:?}", other.written.0.addresses[entry], other.name);
                 return Err(collides(&format!("{with}, so pool {:?} is left out", pool.name)));
             }
         }
@@ -259,8 +270,4 @@ impl Ownership {
         let (_, (last, (pool, entry))) = self.0.range((family, 0)..=(family, number)).next_back()?;
         (*last >= number).then_some(Site { pool: *pool, entry: *entry })
     }
-}
-
-fn overlap(a: &AddressRange, b: &AddressRange) -> bool {
-    a.family() == b.family() && a.bounds().0 <= b.bounds().1 && b.bounds().0 <= a.bounds().1
 }

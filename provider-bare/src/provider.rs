@@ -13,13 +13,14 @@ use cloud_provider::{
 use kube::Client;
 use tokio::sync::watch as latest;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::allocator::{Allocator, Seen, State};
 use crate::apply::{ShownStatuses, keep_statuses};
 use crate::crd::IPAddressPoolStatus;
 use crate::error::SourceError;
-use crate::file;
+use crate::file::PoolFile;
+use crate::ledger::Reuse;
 use crate::observe::{Claim, Observed, observe};
 use crate::options;
 use crate::plan::{Namespaces, RemovedAddress};
@@ -38,7 +39,8 @@ pub enum PoolSource {
         /// Only those in this namespace; none: in all.
         namespace: Option<String>,
     },
-    /// A file of manifests, read by [`resume`](CloudLoadBalancer::resume) and by [`BareProvider::reload`].
+    /// A file of manifests. It is read by [`resume`](CloudLoadBalancer::resume), by [`BareProvider::reload`], and
+    /// within seconds whenever it has changed.
     File(PathBuf),
     /// These, until [`BareProvider::use_pools`].
     Static(Vec<Definition>),
@@ -56,6 +58,8 @@ pub struct BareConfig {
     pub share_across_namespaces: bool,
     /// What happens to published addresses that no pool provides any more.
     pub removed_address: RemovedAddress,
+    /// In which order addresses that were given back are used again.
+    pub reuse: Reuse,
     /// Whether counters are kept in the statuses of the cluster's pools.
     pub write_pool_status: bool,
     /// How long [`resume`](CloudLoadBalancer::resume) waits for the first list of pools.
@@ -70,6 +74,7 @@ impl Default for BareConfig {
             pools: PoolSource::Cluster { namespace: None },
             share_across_namespaces: false,
             removed_address: RemovedAddress::Move,
+            reuse: Reuse::Lowest,
             write_pool_status: true,
             pools_deadline: Duration::from_secs(30),
         }
@@ -81,6 +86,7 @@ pub struct BareProvider {
     config: BareConfig,
     client: Option<Client>,
     shared: Arc<Shared>,
+    file: Option<Arc<PoolFile>>,
     feed: Mutex<Option<Feed>>,
 }
 
@@ -88,7 +94,7 @@ pub struct BareProvider {
 #[derive(Debug)]
 struct Feed {
     pools: Option<latest::Receiver<Progress>>,
-    namespaces: latest::Receiver<Progress>,
+    namespaces: Option<latest::Receiver<Progress>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -102,8 +108,12 @@ impl BareProvider {
         if client.is_none() && matches!(config.pools, PoolSource::Cluster { .. }) {
             return Err(SourceError::NoClient);
         }
-        let shared = Arc::new(Shared::new(Allocator::new(config.removed_address)));
-        let provider = BareProvider { config, client, shared, feed: Mutex::new(None) };
+        let shared = Arc::new(Shared::new(Allocator::new(config.removed_address).reusing(config.reuse)));
+        let file = match &config.pools {
+            PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
+            PoolSource::Cluster { .. } | PoolSource::Static(_) => None,
+        };
+        let provider = BareProvider { config, client, shared, file, feed: Mutex::new(None) };
         if let PoolSource::Static(definitions) = &provider.config.pools {
             provider.use_pools(definitions);
         }
@@ -113,11 +123,7 @@ impl BareProvider {
     /// Puts these pools in force, as if the source had delivered them. Pools with mistakes are left out, or keep
     /// their last good version; what is wrong with them is logged and returned.
     pub fn use_pools(&self, definitions: &[Definition]) -> Vec<PoolMistakes> {
-        let mistakes = self.shared.define(definitions);
-        for mistakes in &mistakes {
-            warn!(pool = %mistakes.pool, mistakes = %mistakes.mistakes, "address pool with mistakes");
-        }
-        mistakes
+        self.shared.put_in_force(definitions)
     }
 
     /// Takes these for the namespaces of the cluster, as if a watch had delivered them.
@@ -140,10 +146,10 @@ impl BareProvider {
     /// # Errors
     /// If the file cannot be read; the pools in force stay in force.
     pub fn reload(&self) -> Result<Vec<PoolMistakes>, SourceError> {
-        let PoolSource::File(path) = &self.config.pools else { return Ok(Vec::new()) };
-        let manifests = file::read(path)?;
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let manifests = file.read()?;
         for sentence in &manifests.passed_over {
-            info!(file = %path.display(), "{sentence}");
+            info!(file = %file.path().display(), "{sentence}");
         }
         Ok(self.use_pools(&manifests.pools))
     }
@@ -151,24 +157,35 @@ impl BareProvider {
     /// Starts the watches, once, and waits until all they list is known.
     async fn pools_known(&self) -> Result<(), Error> {
         self.reload()?;
-        let Some(client) = &self.client else { return Ok(()) };
+        if self.client.is_none() && self.file.is_none() {
+            return Ok(());
+        }
         let (pools, namespaces) = {
             let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
-            let feed = feed.get_or_insert_with(|| self.watch(client));
+            let feed = feed.get_or_insert_with(|| self.watch());
             (feed.pools.clone(), feed.namespaces.clone())
         };
         if let Some(pools) = pools {
             watch::complete(pools, "ipaddresspools.metallb.io", self.config.pools_deadline).await?;
         }
-        watch::complete(namespaces, "namespaces", self.config.pools_deadline).await
+        match namespaces {
+            Some(namespaces) => watch::complete(namespaces, "namespaces", self.config.pools_deadline).await,
+            None => Ok(()),
+        }
     }
 
-    fn watch(&self, client: &Client) -> Feed {
-        let (tell_namespaces, namespaces) = latest::channel(Progress::Listing);
-        let mut tasks =
-            vec![tokio::spawn(watch::namespaces(client.clone(), self.shared.clone(), tell_namespaces))];
-        let pools = match &self.config.pools {
-            PoolSource::Cluster { namespace } => {
+    fn watch(&self) -> Feed {
+        let mut tasks = Vec::new();
+        if let Some(file) = &self.file {
+            tasks.push(tokio::spawn(watch::pool_file(file.clone(), self.shared.clone())));
+        }
+        let namespaces = self.client.as_ref().map(|client| {
+            let (tell, namespaces) = latest::channel(Progress::Listing);
+            tasks.push(tokio::spawn(watch::namespaces(client.clone(), self.shared.clone(), tell)));
+            namespaces
+        });
+        let pools = match (&self.config.pools, &self.client) {
+            (PoolSource::Cluster { namespace }, Some(client)) => {
                 let (tell, pools) = latest::channel(Progress::Listing);
                 let (shared, statuses) = (self.shared.clone(), ShownStatuses::default());
                 if self.config.write_pool_status {
@@ -183,7 +200,7 @@ impl BareProvider {
                 tasks.push(tokio::spawn(watch));
                 Some(pools)
             }
-            PoolSource::File(_) | PoolSource::Static(_) => None,
+            _ => None,
         };
         Feed { pools, namespaces, _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect() }
     }

@@ -81,6 +81,29 @@ impl AddressRange {
     pub(crate) fn bounds(&self) -> (u128, u128) {
         (self.first, self.last)
     }
+
+    /// Whether some address is in both.
+    pub fn overlaps(&self, other: &AddressRange) -> bool {
+        self.family == other.family && self.first <= other.last && other.first <= self.last
+    }
+
+    /// What is left of it without the addresses of another: nothing, one range or two.
+    pub(crate) fn without(&self, other: &AddressRange) -> Vec<AddressRange> {
+        if !self.overlaps(other) {
+            return vec![*self];
+        }
+        let before = (self.first < other.first).then(|| AddressRange { last: other.first - 1, ..*self });
+        let behind = (other.last < self.last).then(|| AddressRange { first: other.last + 1, ..*self });
+        before.into_iter().chain(behind).collect()
+    }
+}
+
+/// One address.
+impl From<IpAddr> for AddressRange {
+    fn from(ip: IpAddr) -> Self {
+        let ip = ip.to_canonical();
+        AddressRange { family: IpFamily::of(ip), first: number(ip), last: number(ip) }
+    }
 }
 
 /// Why an entry of `spec.addresses` is not a range.
@@ -233,6 +256,25 @@ mod tests {
         ];
         for (text, problem) in table {
             assert_eq!(parse(text), Err(problem.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_without_another_is_what_is_left_on_either_side() {
+        let table = [
+            ("1.2.3.0/29", "1.2.3.3-1.2.3.4", "1.2.3.0-1.2.3.2 1.2.3.5-1.2.3.7"),
+            ("1.2.3.0/29", "1.2.2.0-1.2.3.4", "1.2.3.5-1.2.3.7"),
+            ("1.2.3.0/29", "1.2.3.7/32", "1.2.3.0-1.2.3.6"),
+            ("1.2.3.0/29", "1.2.0.0/16", ""),
+            ("1.2.3.0/29", "1.2.3.8/32", "1.2.3.0-1.2.3.7"),
+            ("0.0.0.0/31", "::/0", "0.0.0.0-0.0.0.1"),
+            ("::/0", "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ""),
+        ];
+        for (range, other, left) in table {
+            let (range, other): (AddressRange, AddressRange) =
+                (range.parse().unwrap(), other.parse().unwrap());
+            let found: Vec<String> = range.without(&other).iter().map(AddressRange::to_string).collect();
+            assert_eq!(found.join(" "), left, "{range} without {other}");
         }
     }
 

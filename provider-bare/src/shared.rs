@@ -9,6 +9,7 @@ use futures::{Stream, stream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use crate::allocator::Allocator;
 use crate::crd::IPAddressPoolStatus;
@@ -75,6 +76,15 @@ impl Shared {
             allocator.set_pools(pools);
             mistakes
         })
+    }
+
+    /// As [`define`](Shared::define), and the log tells what is wrong.
+    pub(crate) fn put_in_force(&self, definitions: &[Definition]) -> Vec<PoolMistakes> {
+        let mistakes = self.define(definitions);
+        for mistakes in &mistakes {
+            warn!(pool = %mistakes.pool, mistakes = %mistakes.mistakes, "address pool with mistakes");
+        }
+        mistakes
     }
 
     /// Asks for another look at a Service when its status has had the time to be written.

@@ -14,16 +14,21 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch as latest;
-use tokio::time::timeout;
-use tracing::warn;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
 
 use crate::apply::{Reporter, ShownStatuses, warn_on_pool};
 use crate::crd::IPAddressPool;
 use crate::error::WatchProblem;
+use crate::file::PoolFile;
 use crate::plan::Namespaces;
 use crate::pool::Definition;
 use crate::pools::PoolKey;
 use crate::shared::Shared;
+
+/// How often a file of pools is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How far a first list got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +118,37 @@ pub(crate) async fn pools(
             let client = client.clone();
             // Off the way of the watch: the API server may be slow.
             tokio::spawn(async move { warn_on_pool(&client, uid, &news).await });
+        }
+    }
+}
+
+/// Reads a file of pools again whenever it has changed. While it cannot be read, what is in force stays in force. Runs
+/// until dropped.
+pub(crate) async fn pool_file(file: Arc<PoolFile>, shared: Arc<Shared>) {
+    let mut told = None;
+    loop {
+        sleep(LOOK_EVERY).await;
+        let look = {
+            let file = file.clone();
+            move || file.read_if_changed()
+        };
+        // It may be on a slow disk. The task ends early only with the whole runtime.
+        let Ok(read) = spawn_blocking(look).await else { return };
+        match read {
+            Ok(changed) => {
+                told = None;
+                if let Some(manifests) = changed {
+                    info!(file = %file.path().display(), "the pools are read again");
+                    shared.put_in_force(&manifests.pools);
+                }
+            }
+            Err(error) => {
+                let problem = error.to_string();
+                if told.as_ref() != Some(&problem) {
+                    warn!(%error, "the pools cannot be read again; those in force stay");
+                    told = Some(problem);
+                }
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ impl Bare {
             namespace: "metallb-system".into(),
             name: "conformance".into(),
             created: None,
+            annotations: Default::default(),
             spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),
         };
         Bare { pools: vec![pool], last: Mutex::default() }

@@ -21,12 +21,16 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::apiserver::{ApiServer, Faults, RequestLog};
+use crate::apiserver::{ADMIN_TOKEN, ApiServer, Faults, Request, RequestLog};
 use crate::control_plane::{ControlPlane, Options};
+use crate::rights::{self, Rights};
 
 /// How long a condition may take to come true before a test fails: generous, because machines are shared; no test
 /// waits this long unless it fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The user as whom controllers under test come, and its token.
+pub const CONTROLLER: &str = "controller";
 
 /// A control plane and a namespace of the test's own on it.
 pub struct Cluster {
@@ -218,9 +222,43 @@ impl Cluster {
         self.run_with(vec![provider], quick())
     }
 
-    /// Starts a controller.
+    /// Starts a controller, with the rights that it is installed with.
     pub fn run_with(&self, providers: Vec<Arc<dyn CloudLoadBalancer>>, config: Config) -> Running {
-        Running::start(self.plane.client(), providers, config)
+        let client = match config.sweep.delete {
+            // As the chart does with `delete-orphans`.
+            true => self.client_with(Rights::of_the_bare_overlay().and("get", "", "services")),
+            false => self.controller_client(),
+        };
+        let requests = self.plane.double().map(|double| double.requests().clone());
+        Running { requests, ..Running::start(client, providers, config) }
+    }
+
+    /// A client with the rights that the controller is installed with, and no others.
+    pub fn controller_client(&self) -> kube::Client {
+        self.client_with(Rights::of_the_bare_overlay())
+    }
+
+    /// A client of the user `controller` with these rights; of a real control plane, an administrator's.
+    pub fn client_with(&self, rights: Rights) -> kube::Client {
+        self.plane.client_as(self.token_with(rights))
+    }
+
+    /// The same as a kubeconfig.
+    pub fn kubeconfig_with(&self, rights: Rights) -> String {
+        self.plane.kubeconfig_yaml_as(self.token_with(rights))
+    }
+
+    fn token_with(&self, rights: Rights) -> &'static str {
+        let Some(double) = self.plane.double() else { return ADMIN_TOKEN };
+        double.tokens().add(CONTROLLER, CONTROLLER, rights.access());
+        CONTROLLER
+    }
+
+    /// What the user `controller` has asked of the API server so far; of a real one, nothing is known.
+    pub fn asked_by_the_controller(&self) -> Vec<Request> {
+        let mut requests = self.plane.double().map(|double| double.requests().snapshot()).unwrap_or_default();
+        requests.retain(|request| request.user == CONTROLLER);
+        requests
     }
 }
 
@@ -249,6 +287,8 @@ pub fn quick() -> Config {
 pub struct Running {
     stop: CancellationToken,
     task: JoinHandle<Result<(), controller::Error>>,
+    /// What was asked of the API server, by it and by others.
+    requests: Option<RequestLog>,
 }
 
 impl Running {
@@ -260,10 +300,13 @@ impl Running {
             controller = controller.provider(provider);
         }
         let task = tokio::spawn(controller.run(stop.clone()));
-        Running { stop, task }
+        Running { stop, task, requests: None }
     }
 
     /// Stops it as SIGTERM would.
+    ///
+    /// # Panics
+    /// When it does not end well, or has asked for something that the roles it is installed with do not allow.
     pub async fn stop(self) {
         self.stop.cancel();
         timeout(DEADLINE, self.task)
@@ -271,6 +314,10 @@ impl Running {
             .expect("it stops in time")
             .expect("it does not panic")
             .expect("it ends well");
+        let requests = self.requests.map(|requests| requests.snapshot()).unwrap_or_default();
+        let refused: Vec<_> =
+            rights::refused(&requests).into_iter().filter(|request| request.user == CONTROLLER).collect();
+        assert!(refused.is_empty(), "the roles in deploy/ do not allow {refused:#?}");
     }
 
     /// Stops it as a power cut would: wherever it is.

@@ -5,8 +5,10 @@ pub mod aws;
 pub mod cluster;
 pub mod control_plane;
 pub mod metadata;
+pub mod programs;
 pub mod recorded;
 pub mod refusals;
+pub mod rights;
 pub mod sandbox;
 
 #[cfg(doctest)]

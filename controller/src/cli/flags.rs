@@ -241,7 +241,7 @@ pub struct BareFlags {
     #[arg(long, env = "BARE_CLASS", default_value = "", value_name = "CLASS")]
     pub bare_class: ClassRule,
 
-    /// Read the address pools from this file instead of the cluster
+    /// Read the address pools from this file instead of the cluster, and again when it changes
     #[arg(long, env = "BARE_POOLS_FILE", value_name = "FILE")]
     pub bare_pools_file: Option<PathBuf>,
 
@@ -256,6 +256,10 @@ pub struct BareFlags {
     /// What happens to published addresses that no pool provides any more
     #[arg(long, env = "BARE_REMOVED_ADDRESSES", default_value = "move")]
     pub bare_removed_addresses: RemovedAddresses,
+
+    /// In which order addresses that were given back are used again
+    #[arg(long, env = "BARE_REUSE", default_value = "lowest")]
+    pub bare_reuse: AddressReuse,
 
     /// Keep the counters in the statuses of the cluster's pools
     #[arg(long, env = "BARE_WRITE_POOL_STATUS", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
@@ -322,6 +326,16 @@ pub enum RemovedAddresses {
     Keep,
     /// The Service loses it
     Release,
+}
+
+/// See [`BareFlags::bare_reuse`].
+#[cfg(feature = "bare")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AddressReuse {
+    /// The lowest free address first
+    Lowest,
+    /// First what was never used, then what has been free longest
+    LongestFree,
 }
 
 /// How log lines look.

@@ -20,7 +20,7 @@ impl Allocator {
             self.wait(uid, None);
             return false;
         };
-        let standing = Standing { owned: &record.owned, shown: &record.shown };
+        let standing = Standing { owned: &record.owned, told: &record.told, shown: &record.shown };
         let decision = decide(self.world(), standing, request);
         self.carry_out(uid, decision)
     }

@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
 use provider_bare::crd::ServiceAllocation;
+use provider_bare::ledger::Reuse;
 use provider_bare::plan::RemovedAddress;
 use provider_bare::pool::{Definition, Pool};
 use provider_bare::pools::Pools;
@@ -74,7 +75,7 @@ impl Wish {
 struct Versions(u8, u8, u8);
 
 fn pools() -> impl Strategy<Value = Versions> {
-    (0..6u8, 0..6u8, 0..5u8).prop_map(|(first, second, third)| Versions(first, second, third))
+    (0..8u8, 0..7u8, 0..5u8).prop_map(|(first, second, third)| Versions(first, second, third))
 }
 
 impl Versions {
@@ -85,6 +86,10 @@ impl Versions {
             2 => Some(pool("p1", &["10.0.0.0/30"])),
             3 => Some(pool("p1", &["10.0.0.2-10.0.0.3", "fc00::/127"])),
             4 => Some(pool("p1", &["10.0.0.0/30"]).without_buggy()),
+            5 => Some(
+                pool("p1", &["10.0.0.0/30"]).excluding("10.0.0.1").reserving("10.0.0.2=a/s1,10.0.0.2=a/s2"),
+            ),
+            6 => Some(pool("p1", &["10.0.0.0/30"]).reserving("10.0.0.0=b/s0,10.0.0.1=a/s1,10.0.0.3=b/s3")),
             _ => Some(pool("p1", &["10.0.0.3-10.0.0.0"])),
         };
         let second = match self.1 {
@@ -93,6 +98,11 @@ impl Versions {
             2 => Some(pool("p2", &["10.0.0.4/31"]).for_namespace("a", 1)),
             3 => Some(pool("p2", &["10.0.0.4/30"]).by_request_only()),
             4 => Some(pool("p2", &["10.0.0.3-10.0.0.5"])),
+            5 => Some(
+                pool("p2", &["10.0.0.4/31", "fc00::2/127"])
+                    .by_request_only()
+                    .reserving("10.0.0.5=a/s1,fc00::2=b/s2"),
+            ),
             _ => Some(pool("p2", &["fc00::/126"])),
         };
         let third = match self.2 {
@@ -163,7 +173,9 @@ struct History {
 
 impl History {
     fn new(removed_address: RemovedAddress, pools: Vec<Definition>) -> Self {
-        let config = BareConfig { removed_address, ..BareConfig::default() };
+        // Whatever the order in which addresses are used again, nothing else may differ.
+        let reuse = if pools.len() % 2 == 0 { Reuse::Lowest } else { Reuse::LongestFree };
+        let config = BareConfig { removed_address, reuse, ..BareConfig::default() };
         History {
             cluster: Cluster::with(config, pools),
             keeps_removed: removed_address == RemovedAddress::Keep,
@@ -330,7 +342,9 @@ impl<'a> Oracle<'a> {
             allocation.allows_namespace(&service.id.key.namespace, None)
                 && allocation.allows_service(&service.labels)
         });
-        (serves && !(buggy && pool.avoid_buggy)).then_some(pool)
+        let kept = pool.withheld.excludes(ip)
+            || pool.withheld.reserved_for(ip).is_some_and(|services| !services.contains(&service.id.key));
+        (serves && !kept && !(buggy && pool.avoid_buggy)).then_some(pool)
     }
 
     fn in_the_way(&self, service: &ServiceView, ip: IpAddr) -> bool {
@@ -352,12 +366,14 @@ impl<'a> Oracle<'a> {
     }
 
     fn candidates(&self, service: &ServiceView, family: IpFamily) -> bool {
-        let shown: Vec<&Pool> =
-            service.published_ips().filter_map(|ip| self.provider_of(service, ip)).collect();
+        // The second family may come from the pool of the first.
+        let right = service.published_ips().filter(|ip| self.is_right(service, *ip));
+        let shown: Vec<&Pool> = right.filter_map(|ip| self.provider_of(service, ip)).collect();
         let by_pool = service.annotations.contains_key("metallb.io/address-pool");
         self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
             let owner = self.provider_of(service, ip);
-            owner.is_some_and(|pool| by_pool || pool.auto_assign || shown.contains(&pool))
+            let reserved = |pool: &Pool| pool.withheld.reserved_for(ip).is_some();
+            owner.is_some_and(|pool| by_pool || pool.auto_assign || reserved(pool) || shown.contains(&pool))
                 && self.is_right(service, ip)
         })
     }

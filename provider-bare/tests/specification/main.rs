@@ -10,3 +10,4 @@ mod samples;
 mod services;
 mod support;
 mod waiting;
+mod withheld;

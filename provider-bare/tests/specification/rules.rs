@@ -5,9 +5,10 @@ use cloud_provider::{ClassRule, CloudLoadBalancer, FamilyPolicy, NoteKind, Outco
 use provider_bare::BareConfig;
 use provider_bare::plan::RemovedAddress;
 
-use crate::support::{BOTH, Cluster, PoolWords, notes, now, pool, service};
+use crate::support::{BOTH, Cluster, PoolWords, V6, notes, now, pool, service};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
+const POOL: &str = "metallb.io/address-pool";
 
 fn prefer(name: &str) -> ServiceBuilder {
     service(name).families(BOTH).family_policy(FamilyPolicy::PreferDualStack)
@@ -170,6 +171,17 @@ fn a_status_that_somebody_cleared_gets_the_same_address_again() {
 }
 
 /// Rule 4.
+#[test]
+fn what_was_set_aside_and_never_told_is_given_up_when_something_else_is_asked_for() {
+    let mut cluster = Cluster::new([]);
+    cluster.wait(service("web").families(V6).annotation(POOL, "vips"));
+    cluster.set_pools([pool("vips", &["10.0.0.0/30", "fc00::/126"]).by_request_only()]);
+    assert_eq!(cluster.counters("vips").assigned_ipv6, 1);
+    cluster.wait(service("web"));
+    assert_eq!(cluster.ips("web"), Vec::<String>::new());
+    assert_eq!(cluster.counters("vips").assigned_ipv6, 0);
+}
+
 #[test]
 fn a_write_that_fails_keeps_the_reservation() {
     let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);

@@ -101,8 +101,8 @@ fn a_file_of_manifests_is_read_and_what_is_wrong_in_it_stops_nobody_else() {
     assert!(!in_force.get("third").unwrap().auto_assign);
 }
 
-#[test]
-fn a_file_is_read_at_the_start_and_again_on_demand() {
+#[tokio::test(start_paused = true)]
+async fn a_file_is_read_at_the_start_on_demand_and_when_it_has_changed() {
     let folder = std::env::temp_dir().join(format!("provider-bare-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("pools.yaml");
@@ -118,14 +118,22 @@ fn a_file_is_read_at_the_start_and_again_on_demand() {
         ..provider_bare::BareConfig::default()
     };
     let provider = provider_bare::BareProvider::new(config, None).unwrap();
-    crate::support::now(cloud_provider::CloudLoadBalancer::resume(&provider, &[])).unwrap();
+    cloud_provider::CloudLoadBalancer::resume(&provider, &[]).await.unwrap();
     assert_eq!(provider.pool_statuses()["p"].available_ipv4, 1);
     write("1.2.3.4/31");
     assert_eq!(provider.reload().unwrap(), []);
     assert_eq!(provider.pool_statuses()["p"].available_ipv4, 2);
+    write("1.2.3.4/30");
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
+    let seen = async {
+        while provider.pool_statuses()["p"].available_ipv4 != 4 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), seen).await.expect("the change is seen");
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(provider.reload().is_err());
-    assert_eq!(provider.pool_statuses()["p"].available_ipv4, 2, "what is in force stays");
+    assert_eq!(provider.pool_statuses()["p"].available_ipv4, 4, "what is in force stays");
 }
 
 /// Field names and types of a schema; what is only words is left out, and so is that lists are atomic, which they

@@ -13,6 +13,7 @@ use provider_bare::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocati
 use provider_bare::plan::Namespaces;
 use provider_bare::pool::Definition;
 use provider_bare::pools::PoolMistakes;
+use provider_bare::withheld::{EXCLUDE, RESERVE};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,6 +23,7 @@ pub(crate) fn pool(name: &str, addresses: &[&str]) -> Definition {
         namespace: "metallb-system".into(),
         name: name.into(),
         created: None,
+        annotations: BTreeMap::new(),
         spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),
     }
 }
@@ -33,6 +35,16 @@ pub(crate) trait PoolWords: Sized {
     fn by_request_only(mut self) -> Self {
         self.spec().auto_assign = false;
         self
+    }
+
+    fn annotation(self, key: &str, value: &str) -> Self;
+
+    fn excluding(self, addresses: &str) -> Self {
+        self.annotation(EXCLUDE, addresses)
+    }
+
+    fn reserving(self, reservations: &str) -> Self {
+        self.annotation(RESERVE, reservations)
     }
 
     fn without_buggy(mut self) -> Self {
@@ -57,6 +69,11 @@ pub(crate) trait PoolWords: Sized {
 impl PoolWords for Definition {
     fn spec(&mut self) -> &mut IPAddressPoolSpec {
         self.spec.as_mut().expect("a pool of a test has a spec")
+    }
+
+    fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
     }
 }
 

@@ -47,7 +47,8 @@ impl AccessRule {
         Self { verbs: owned(verbs), groups: owned(groups), resources: owned(resources), ..Self::default() }
     }
 
-    fn allows(&self, request: &Request) -> bool {
+    /// Whether it allows this request.
+    pub fn allows(&self, request: &Request) -> bool {
         let covers = |list: &[String], value: &str| list.iter().any(|v| v == "*" || v == value);
         let narrows = |list: &[String], value: &str| list.is_empty() || covers(list, value);
         let resource = match request.subresource.as_str() {

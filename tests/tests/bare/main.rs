@@ -59,7 +59,7 @@ impl Metal {
 
     fn run(&self) -> Running {
         let config = BareConfig { pools_deadline: DEADLINE, ..BareConfig::default() };
-        let provider = BareProvider::new(config, Some(self.cluster.client.clone())).expect("a provider");
+        let provider = BareProvider::new(config, Some(self.cluster.controller_client())).expect("a provider");
         self.cluster.run(Arc::new(provider))
     }
 

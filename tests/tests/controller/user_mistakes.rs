@@ -81,6 +81,21 @@ async fn a_mistake_in_a_service_that_serves_changes_nothing_but_the_condition() 
 }
 
 #[tokio::test]
+async fn a_mistake_that_is_taken_back_is_forgotten() {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    store_ranges(&cluster, "web", "*");
+    cluster.until("web", "to be refused", |s| condition(s, "memory").is_some_and(|c| c.1 == "Invalid")).await;
+
+    cluster.change("web", json!({ "metadata": { "annotations": { RANGES: null } } })).await;
+
+    cluster.until("web", "to be well again", |s| condition(s, "memory").is_some_and(|c| c.0 == "True")).await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn one_services_mistake_is_nobody_elses() {
     let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
     cluster.create("wrong").await;

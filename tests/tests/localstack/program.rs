@@ -1,14 +1,14 @@
 //! The program, as its users run it: flags, a kubeconfig, the environment of the AWS SDK, and kubectl.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
 use tests::aws::{LoadBalancer, NOTHING};
+use tests::programs;
+use tests::rights::{Rights, refused};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
-use tokio::sync::OnceCell;
 
 use crate::world::World;
 
@@ -24,34 +24,8 @@ spec:
   ports: [{port: 80, targetPort: 8080}]
 ";
 
-/// Builds the program in the folder and the profile of this test, and says where it is. `cargo test` builds
-/// programs of the package under test only, and this one is another's.
-async fn program() -> &'static PathBuf {
-    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-    BUILT.get_or_init(build).await
-}
-
-async fn build() -> PathBuf {
-    let test = env::current_exe().expect("this test is a file");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("it is in deps/ of a profile's folder");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The whole workspace, or its dependencies would be built once more with fewer features.
-    cargo.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller"]);
-    cargo.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-    cargo.arg("--target-dir").arg(folder.parent().expect("it is in the target folder"));
-    // What cargo tells this test about its own package would be taken for a change by build scripts that read it.
-    for (name, _) in env::vars_os() {
-        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-        if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
-            cargo.env_remove(name);
-        }
-    }
-    if folder.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().await.expect("cargo runs").success(), "the program is built");
-    folder.join("cloud-lb-controller")
-}
+/// Where the Lease is.
+const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
 
 /// A kubeconfig for the cluster of a world, for as long as this lives.
 pub struct Access<'a> {
@@ -69,8 +43,12 @@ pub struct Said {
 
 impl<'a> Access<'a> {
     pub fn to(world: &'a World) -> Self {
+        Access::with(world, &world.cluster.plane.kubeconfig_yaml())
+    }
+
+    fn with(world: &'a World, kubeconfig: &str) -> Self {
         let access = Access { world, folder: tempfile::tempdir().expect("a folder") };
-        world.cluster.plane.write_kubeconfig(&access.kubeconfig()).expect("the kubeconfig is written");
+        std::fs::write(access.kubeconfig(), kubeconfig).expect("the kubeconfig is written");
         access
     }
 
@@ -80,7 +58,8 @@ impl<'a> Access<'a> {
 
     /// The program with these arguments, at this world's cluster and endpoint.
     async fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program().await);
+        let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
+        let mut command = Command::new(built.join("cloud-lb-controller"));
         command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
         command.envs(self.world.network.endpoint.environment()).kill_on_drop(true);
         command
@@ -102,8 +81,9 @@ struct Program {
 
 impl Program {
     async fn start(access: &Access<'_>) -> Self {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml");
         let name = format!("--cluster-name={}", access.world.name);
-        let mut command = access.command(&["--cloud-provider=aws", "--http-address=", &name]).await;
+        let mut command = access.command(&["--http-address=", "--config", config, &name]).await;
         Program { child: command.stderr(Stdio::piped()).spawn().expect("the program starts") }
     }
 
@@ -143,7 +123,11 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     instances.sort();
     let access = Access::to(&world);
     let kubeconfig = access.kubeconfig();
-    let program = Program::start(&access).await;
+    kubectl(&world, &kubeconfig, &["apply", "-f", "-"], NAMESPACE).await;
+    // The program's own way to the cluster: with the rights that it is installed with.
+    let rights = Rights::of_the_base();
+    let restricted = Access::with(&world, &world.cluster.kubeconfig_with(rights.clone()));
+    let program = Program::start(&restricted).await;
 
     kubectl(&world, &kubeconfig, &["apply", "-f", "-"], MANIFEST).await;
     let balancer: LoadBalancer = world.served("web").await;
@@ -152,9 +136,19 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let shown = kubectl(&world, &kubeconfig, &["get", "service", "web"], "").await;
     assert!(shown.contains(&balancer.host_name), "{shown}");
 
+    let moved = r#"{"spec": {"ports": [{"port": 80, "targetPort": 9090}]}}"#;
+    kubectl(&world, &kubeconfig, &["patch", "service", "web", "--patch", moved], "").await;
+    world.until_event_is_counted_up("web").await;
+
     kubectl(&world, &kubeconfig, &["delete", "service", "web", "--timeout=60s"], "").await;
     assert_eq!(world.network.leftovers().await, NOTHING);
 
     let output = program.stop().await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let asked = world.cluster.asked_by_the_controller();
+    assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
+    if !world.cluster.plane.is_real() {
+        assert_eq!(rights.unused(&asked), Vec::<String>::new(), "rights that nobody uses");
+    }
 }

@@ -115,6 +115,18 @@ impl World {
         seen.remove(0)
     }
 
+    /// Waits until an event on a Service has happened again.
+    pub async fn until_event_is_counted_up(&self, name: &str) {
+        let looking = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(50));
+            while self.cluster.events(name).await.iter().all(|(_, _, _, count)| *count < 2) {
+                looks.tick().await;
+            }
+        };
+        let seen = timeout(DEADLINE, looking).await;
+        assert!(seen.is_ok(), "no event was counted up: {:?}", self.cluster.events(name).await);
+    }
+
     /// Waits until only these IPv4 ranges may connect to a load balancer.
     pub async fn until_open_to(&self, balancer: &LoadBalancer, wanted: &[&str]) {
         let mut seen = Vec::new();

@@ -63,7 +63,7 @@ async fn without_rights_every_missing_verb_is_a_line() {
     let said = Access::with(&cluster.plane.kubeconfig_yaml_as("weak")).output(&DOCTOR).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     for verb in
-        ["get services", "patch services/status", "watch nodes", "update leases", "list ipaddresspools"]
+        ["list services", "patch services/status", "watch nodes", "update leases", "list ipaddresspools"]
     {
         assert!(said.output.contains(&format!("may not {verb} in ")), "{verb}: {}", said.output);
     }

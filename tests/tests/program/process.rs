@@ -4,35 +4,21 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::cluster::{Cluster, eventually};
 use tests::control_plane::ControlPlane;
+use tests::programs;
 use tests::sandbox::manifests;
 
 /// The workspace's folder.
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Where cargo puts programs. They belong to another package, so cargo builds them for this suite only if asked to;
-/// it does nothing when they are fresh.
-static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let test = std::env::current_exe().expect("a path of this test");
-    let folder = test.ancestors().nth(2).expect("deps has a parent").to_owned();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller", "--example", "embed"]);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let built = build.current_dir(WORKSPACE).status().expect("cargo runs");
-    assert!(built.success(), "the programs do not build");
-    folder
-});
-
 /// A command of the program, or of an example, that reads this environment from nobody.
 pub fn command(program: &str) -> Command {
-    let mut command = Command::new(PROGRAMS.join(program));
+    let mut command = Command::new(programs::folder().join(program));
     command.env_clear().current_dir(WORKSPACE).stdin(Stdio::null());
     command
 }

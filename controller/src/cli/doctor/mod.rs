@@ -10,6 +10,8 @@ mod kube_proxy;
 mod lease;
 mod nodes;
 #[cfg(feature = "bare")]
+mod overlap;
+#[cfg(feature = "bare")]
 mod pools;
 mod rbac;
 mod server;

@@ -9,6 +9,7 @@ use provider_bare::pools::Pools;
 
 use super::super::flags::BareFlags;
 use super::check::Finding;
+use super::overlap;
 
 const SUBJECT: &str = "pools";
 
@@ -16,7 +17,7 @@ const SUBJECT: &str = "pools";
 pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     if let Some(path) = &flags.bare_pools_file {
         return match file::read(path) {
-            Ok(manifests) => judge(&manifests.pools),
+            Ok(manifests) => examine(client, &manifests.pools).await,
             Err(error) => vec![Finding::fail(SUBJECT, error, "correct --bare-pools-file")],
         };
     }
@@ -33,7 +34,8 @@ pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
                 Definition::read(&object.metadata, spec)
             };
             let mut findings = vec![Finding::ok("definitions", "ipaddresspools.metallb.io is there")];
-            findings.extend(judge(&list.items.into_iter().map(read).collect::<Vec<_>>()));
+            let definitions: Vec<Definition> = list.items.into_iter().map(read).collect();
+            findings.extend(examine(client, &definitions).await);
             findings
         }
         Err(kube::Error::Api(status)) if status.code == 404 => vec![Finding::fail(
@@ -43,6 +45,12 @@ pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
         )],
         Err(error) => vec![Finding::unseen(SUBJECT, &error)],
     }
+}
+
+async fn examine(client: &kube::Client, definitions: &[Definition]) -> Vec<Finding> {
+    let mut findings = judge(definitions);
+    findings.extend(overlap::look(client, &Pools::parse(definitions).0).await);
+    findings
 }
 
 fn judge(definitions: &[Definition]) -> Vec<Finding> {

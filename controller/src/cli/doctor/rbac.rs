@@ -29,6 +29,8 @@ enum Need {
     Always,
     Election,
     PoolsInTheCluster,
+    PoolStatus,
+    OrphansDeleted,
 }
 
 /// One resource and what has to be done with it.
@@ -52,14 +54,15 @@ const fn right(
 
 /// All that the controller asks of the API server.
 const RIGHTS: &[Right] = &[
-    right(("", "services", ""), &["get", "list", "watch"], Scope::Cluster, Need::Always),
+    right(("", "services", ""), &["list", "watch"], Scope::Cluster, Need::Always),
+    right(("", "services", ""), &["get"], Scope::Cluster, Need::OrphansDeleted),
     right(("", "services", "status"), &["patch"], Scope::Cluster, Need::Always),
     right(("", "nodes", ""), &["list", "watch"], Scope::Cluster, Need::Always),
     right(("", "events", ""), &["create", "patch"], Scope::Cluster, Need::Always),
     right(("coordination.k8s.io", "leases", ""), &["get", "create", "update"], Scope::Lease, Need::Election),
-    right(("events.k8s.io", "events", ""), &["create", "patch"], Scope::Lease, Need::Election),
+    right(("events.k8s.io", "events", ""), &["create"], Scope::Lease, Need::Election),
     right(("metallb.io", "ipaddresspools", ""), &["list", "watch"], Scope::Pools, Need::PoolsInTheCluster),
-    right(("metallb.io", "ipaddresspools", "status"), &["patch"], Scope::Pools, Need::PoolsInTheCluster),
+    right(("metallb.io", "ipaddresspools", "status"), &["patch"], Scope::Pools, Need::PoolStatus),
     right(("", "namespaces", ""), &["list", "watch"], Scope::Cluster, Need::PoolsInTheCluster),
 ];
 
@@ -70,6 +73,10 @@ struct Setting {
     lease: Option<(String, String)>,
     /// Whether pools come from the cluster; from one namespace, if it is named.
     pools: Option<Option<String>>,
+    /// Whether the counters in their statuses are kept.
+    pool_status: bool,
+    /// Whether orphans are deleted.
+    orphans_deleted: bool,
 }
 
 impl Setting {
@@ -77,8 +84,24 @@ impl Setting {
         let election = &flags.election;
         let lease =
             (election.leader_elect_resource_namespace.clone(), election.leader_elect_resource_name.clone());
-        Setting { lease: election.leader_elect.then_some(lease), pools: pools_of(flags) }
+        let pools = pools_of(flags);
+        Setting {
+            lease: election.leader_elect.then_some(lease),
+            pool_status: pools.is_some() && writes_pool_status(flags),
+            pools,
+            orphans_deleted: flags.service.delete_orphans,
+        }
     }
+}
+
+#[cfg(feature = "bare")]
+fn writes_pool_status(flags: &RunFlags) -> bool {
+    flags.bare.bare_write_pool_status
+}
+
+#[cfg(not(feature = "bare"))]
+fn writes_pool_status(_flags: &RunFlags) -> bool {
+    false
 }
 
 #[cfg(feature = "bare")]
@@ -98,6 +121,8 @@ fn questions(setting: &Setting) -> Vec<ResourceAttributes> {
         Need::Always => true,
         Need::Election => setting.lease.is_some(),
         Need::PoolsInTheCluster => setting.pools.is_some(),
+        Need::PoolStatus => setting.pool_status,
+        Need::OrphansDeleted => setting.orphans_deleted,
     });
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let question = |right: &Right, verb: &str| ResourceAttributes {
@@ -185,15 +210,20 @@ mod tests {
         let bare = asked(&Setting::default());
         assert!(bare.contains(&"patch:services:status::".into()), "{bare:?}");
         assert!(!bare.iter().any(|q| q.contains("leases") || q.contains("ipaddresspools")), "{bare:?}");
+        assert!(!bare.contains(&"get:services:::".into()), "{bare:?}");
 
         let all = asked(&Setting {
             lease: Some(("kube-system".into(), "ours".into())),
             pools: Some(Some("metallb-system".into())),
+            pool_status: true,
+            orphans_deleted: true,
         });
         assert!(all.contains(&"update:leases::kube-system:ours".into()), "{all:?}");
         assert!(all.contains(&"create:leases::kube-system:".into()), "{all:?}");
         assert!(all.contains(&"watch:ipaddresspools::metallb-system:".into()), "{all:?}");
+        assert!(all.contains(&"patch:ipaddresspools:status:metallb-system:".into()), "{all:?}");
         assert!(all.contains(&"list:namespaces:::".into()), "{all:?}");
+        assert!(all.contains(&"get:services:::".into()), "{all:?}");
     }
 
     #[test]

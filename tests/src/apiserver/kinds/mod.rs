@@ -225,6 +225,11 @@ pub(crate) fn builtin() -> Vec<Resource> {
             .in_all()
             .with_status(),
         new("apps", "v1", "daemonsets", "DaemonSet", plain::daemon_sets()).short("ds").in_all().with_status(),
+        new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", plain::pod_disruption_budgets())
+            .short("pdb")
+            .with_status(),
+        new("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", plain::network_policies())
+            .short("netpol"),
         new("coordination.k8s.io", "v1", "leases", "Lease", Arc::new(lease::Leases)),
         new(rbac, "v1", "roles", "Role", plain::roles()),
         new(rbac, "v1", "rolebindings", "RoleBinding", plain::role_bindings()),

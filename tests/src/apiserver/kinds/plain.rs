@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::{apps, authorization, core, discovery, rbac};
+use k8s_openapi::api::{apps, authorization, core, discovery, networking, policy, rbac};
 use serde_json::{Value, json};
 
 use super::{Strategy, decode_as};
@@ -254,6 +254,36 @@ fn workload(columns: fn() -> Vec<Column>, plain: Plain) -> Plain {
         columns,
         ..plain
     }
+}
+
+pub(super) fn pod_disruption_budgets() -> Arc<dyn Strategy> {
+    let columns = || {
+        let limit = |field: &'static str| {
+            Column::text(
+                if field == "minAvailable" { "Min Available" } else { "Max Unavailable" },
+                move |o| match &o["spec"][field] {
+                    Value::Null => "N/A".to_owned(),
+                    Value::String(share) => share.clone(),
+                    count => count.to_string(),
+                },
+            )
+        };
+        vec![limit("minAvailable"), limit("maxUnavailable"), Column::age()]
+    };
+    Arc::new(Plain {
+        has_status: true,
+        generation: Generation::Counts(&["/spec"]),
+        columns,
+        ..Plain::of::<policy::v1::PodDisruptionBudget>()
+    })
+}
+
+pub(super) fn network_policies() -> Arc<dyn Strategy> {
+    Arc::new(Plain {
+        generation: Generation::Counts(&["/spec"]),
+        columns: || vec![Column::age()],
+        ..Plain::of::<networking::v1::NetworkPolicy>()
+    })
 }
 
 pub(super) fn roles() -> Arc<dyn Strategy> {

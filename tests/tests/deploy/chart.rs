@@ -1,0 +1,159 @@
+//! What the chart renders for which values.
+
+use serde_json::json;
+
+use super::render::{AWS, BARE, EVERYTHING, chart, configuration, helm, only, template, title};
+
+fn titles(values: &[&str]) -> Vec<String> {
+    let mut titles: Vec<String> = chart(values).iter().map(title).collect();
+    titles.sort();
+    titles
+}
+
+#[test]
+fn helm_finds_nothing_wrong_with_it() {
+    for values in [&[][..], BARE, AWS, EVERYTHING] {
+        let mut arguments = vec!["lint", "--strict", "deploy/helm/cloud-lb-controller"];
+        arguments.extend(values.iter().flat_map(|value| ["--set", *value]));
+        let said = helm(&arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+}
+
+#[test]
+fn each_provider_brings_what_it_needs() {
+    let every = [
+        "ClusterRole cloud-lb-controller",
+        "ClusterRoleBinding cloud-lb-controller",
+        "ConfigMap cloud-lb-controller-config",
+        "Deployment cloud-lb-controller",
+        "PodDisruptionBudget cloud-lb-controller",
+        "Role cloud-lb-controller-leader",
+        "RoleBinding cloud-lb-controller-leader",
+        "ServiceAccount cloud-lb-controller",
+    ];
+    assert_eq!(titles(AWS), every);
+    let pools = [
+        "ClusterRole cloud-lb-controller-pools",
+        "ClusterRoleBinding cloud-lb-controller-pools",
+        "CustomResourceDefinition ipaddresspools.metallb.io",
+    ];
+    let mut expected = [&every[..], &pools].concat();
+    expected.sort_unstable();
+    assert_eq!(titles(BARE), expected);
+}
+
+#[test]
+fn what_is_optional_comes_when_it_is_asked_for() {
+    let changes = [
+        ("bare.installDefinitions=false", "CustomResourceDefinition ipaddresspools.metallb.io", false),
+        ("config.bare-pools-file=/pools.yaml", "ClusterRole cloud-lb-controller-pools", false),
+        ("config.leader-elect=false,replicas=1", "Role cloud-lb-controller-leader", false),
+        ("replicas=1", "PodDisruptionBudget cloud-lb-controller", false),
+        ("podDisruptionBudget.enabled=false", "PodDisruptionBudget cloud-lb-controller", false),
+        ("serviceAccount.create=false", "ServiceAccount cloud-lb-controller", false),
+        ("rbac.create=false", "ClusterRole cloud-lb-controller", false),
+        ("rbac.doctor=true", "ClusterRole cloud-lb-controller-doctor", true),
+        ("config.bare-pools-namespace=metallb-system", "Role cloud-lb-controller-pools", true),
+        ("metrics.serviceMonitor.enabled=true", "ServiceMonitor cloud-lb-controller", true),
+        ("networkPolicy.enabled=true", "NetworkPolicy cloud-lb-controller", true),
+    ];
+    let before = titles(BARE);
+    for (change, object, comes) in changes {
+        assert_eq!(before.iter().any(|title| title == object), !comes, "{object}");
+        let after = titles(&[BARE, &[change]].concat());
+        assert_eq!(after.iter().any(|title| title == object), comes, "{change}: {after:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_guessed_is_asked_for_in_plain_words() {
+    let table = [
+        (&[][..], "provider is not set: who is to make load balancers?"),
+        (&["provider=aws"], "aws.clusterName is not set: provider aws recognises its load balancers by it"),
+        (&["provider=bare"], "image.repository is not set: no image is published"),
+        (
+            &["provider=bare", "image.repository=x", "config.leader-elect=false"],
+            "config.leader-elect is false and replicas is more than 1: all of them would act",
+        ),
+    ];
+    for (values, plain) in table {
+        let said = template(values, &[]);
+        assert_eq!(said.code, Some(1), "{values:?}: {}", said.output);
+        assert!(said.errors.contains(plain), "{values:?}: {}", said.errors);
+    }
+}
+
+#[test]
+fn the_pods_are_locked_down_and_there_are_two() {
+    let deployment = only(&chart(BARE), "Deployment");
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["seccompProfile"], json!({ "type": "RuntimeDefault" }));
+    assert_eq!(pod["priorityClassName"], "system-cluster-critical");
+    let locked = json!({
+        "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
+    });
+    assert_eq!(pod["containers"][0]["securityContext"], locked);
+    let probed = |probe: &str| pod["containers"][0][probe]["httpGet"]["path"].clone();
+    assert_eq!([probed("livenessProbe"), probed("readinessProbe")], ["/healthz", "/readyz"]);
+    assert_eq!(pod["containers"][0]["ports"][0], json!({ "name": "http", "containerPort": 10258 }));
+}
+
+#[test]
+fn a_pod_has_the_drain_timeout_and_fifteen_seconds_to_end() {
+    for (timeout, seconds) in [("30s", 45), ("1h2m3s", 3_738), ("2m500ms", 135), ("90s", 105)] {
+        let set = format!("config.drain-timeout={timeout}");
+        let deployment = only(&chart(&[BARE, &[&set]].concat()), "Deployment");
+        let grace = &deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
+        assert_eq!(grace, seconds, "{timeout}");
+    }
+    let by_default = only(&chart(BARE), "Deployment");
+    assert_eq!(by_default["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 45);
+}
+
+#[test]
+fn a_change_of_the_configuration_makes_new_pods() {
+    let pods = |values: &[&str]| only(&chart(values), "Deployment")["spec"]["template"].clone();
+    assert_eq!(pods(BARE), pods(BARE));
+    assert_ne!(pods(BARE), pods(&[BARE, &["config.log-level=debug"]].concat()));
+}
+
+#[test]
+fn the_port_is_the_one_the_program_serves_on() {
+    let values = [BARE, &["config.http-address=[::]:9000", "metrics.serviceMonitor.enabled=true"]].concat();
+    let objects = chart(&values);
+    let container = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["ports"][0]["containerPort"], 9000);
+    assert_eq!(only(&objects, "Service")["spec"]["ports"][0]["port"], 9000);
+}
+
+#[test]
+fn the_role_of_eks_is_on_the_service_account() {
+    let arn = "arn:aws:iam::111122223333:role/nlb";
+    let account = only(&chart(&[AWS, &[&format!("aws.roleArn={arn}")]].concat()), "ServiceAccount");
+    assert_eq!(account["metadata"]["annotations"], json!({ "eks.amazonaws.com/role-arn": arn }));
+    assert_eq!(only(&chart(AWS), "ServiceAccount")["metadata"].get("annotations"), None);
+}
+
+#[test]
+fn a_flag_that_is_given_wins_over_what_the_chart_would_say() {
+    let file =
+        configuration(&chart(&[BARE, &["config.leader-elect-resource-namespace=kube-system"]].concat()));
+    assert_eq!(
+        file,
+        "cloud-provider: bare\nleader-elect-resource-name: cloud-lb-controller\n\
+         leader-elect-resource-namespace: kube-system\n"
+    );
+}
+
+#[test]
+fn a_network_policy_lets_out_to_aws_only_where_it_is_used() {
+    let egress = |values: &[&str]| {
+        let policy = only(&chart(&[values, &["networkPolicy.enabled=true"]].concat()), "NetworkPolicy");
+        policy["spec"]["egress"].to_string()
+    };
+    assert!(egress(AWS).contains("169.254.169.254/32"));
+    assert!(!egress(BARE).contains("169.254.169.254/32"));
+}

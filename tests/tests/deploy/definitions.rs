@@ -1,0 +1,81 @@
+//! The definition of IPAddressPool: whose it is, and who leaves it alone.
+
+use serde_json::{Value, json};
+use tests::cluster::Cluster;
+use tests::rights::INSTALLED_AS;
+
+use super::process::{Access, Said, command, define, finish, read};
+use super::render::{BARE, template};
+
+const COPIES: [&str; 2] = [
+    "deploy/helm/cloud-lb-controller/files/ipaddresspools.yaml",
+    "deploy/kustomize/definitions/ipaddresspools.yaml",
+];
+
+#[tokio::test]
+async fn chart_and_kustomization_have_what_the_program_prints() {
+    let mut crds = command("cloud-lb-controller");
+    crds.arg("crds");
+    let printed = finish(crds).await.output;
+    for copy in COPIES {
+        assert_eq!(
+            read(copy),
+            printed,
+            "{copy} is out of date; write it again: cloud-lb-controller crds > {copy}"
+        );
+    }
+}
+
+/// What the chart renders while it can look into a cluster.
+async fn looking_into(cluster: &Cluster) -> Said {
+    let access = Access::to(&cluster.plane);
+    let kubeconfig = access.kubeconfig().display().to_string();
+    let look = move || template(BARE, &["--dry-run=server", "--kubeconfig", &kubeconfig]);
+    let said = tokio::task::spawn_blocking(look).await.expect("no panic");
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    said
+}
+
+fn has_the_definition(said: &Said) -> bool {
+    said.output.contains("name: ipaddresspools.metallb.io")
+}
+
+/// Writes on the definition whose release it belongs to, as Helm does.
+async fn belongs_to(cluster: &Cluster, release: &str) {
+    let definitions: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(
+        cluster.client.clone(),
+        &kube::api::ApiResource::erase::<
+            k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+        >(&()),
+    );
+    let marks: Value = json!({ "metadata": {
+        "labels": { "app.kubernetes.io/managed-by": "Helm" },
+        "annotations": {
+            "meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": INSTALLED_AS,
+        },
+    } });
+    let patch = kube::api::Patch::Merge(marks);
+    definitions.patch("ipaddresspools.metallb.io", &Default::default(), &patch).await.expect("it is marked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_installed_where_nobody_else_has_done_so() {
+    let cluster = Cluster::start().await;
+    assert!(has_the_definition(&looking_into(&cluster).await), "there is none yet");
+
+    define(&cluster).await;
+    assert!(!has_the_definition(&looking_into(&cluster).await), "somebody applied one");
+
+    belongs_to(&cluster, "metallb").await;
+    assert!(!has_the_definition(&looking_into(&cluster).await), "another release has it");
+
+    belongs_to(&cluster, INSTALLED_AS).await;
+    assert!(has_the_definition(&looking_into(&cluster).await), "it is this release's own");
+}
+
+#[test]
+fn it_stays_when_the_release_goes() {
+    let said = template(BARE, &["--show-only", "templates/definitions.yaml"]);
+    let definition: Value = serde_saphyr::from_str(&said.output).expect("YAML");
+    assert_eq!(definition["metadata"]["annotations"], json!({ "helm.sh/resource-policy": "keep" }));
+}

@@ -1,0 +1,92 @@
+//! What can be told of the image without an engine that builds it.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::process::{WORKSPACE, read};
+use super::render::{BARE, chart, only};
+
+const DOCKERFILE: &str = "deploy/image/Dockerfile";
+
+/// The instructions, one a line.
+fn instructions() -> Vec<String> {
+    let text = read(DOCKERFILE).replace("\\\n", "");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
+}
+
+/// What follows the only instruction of this name.
+fn the(name: &str) -> String {
+    let all = instructions();
+    let found: Vec<_> = all.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).collect();
+    assert_eq!(found.len(), 1, "{name}: {found:?}");
+    found[0].to_owned()
+}
+
+fn workspace(field: &str) -> Value {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version=1"])
+        .current_dir(WORKSPACE)
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    metadata[field].clone()
+}
+
+#[test]
+fn it_is_built_with_the_oldest_compiler_that_the_workspace_supports() {
+    let version = workspace("packages")[0]["rust_version"].as_str().expect("a version").to_owned();
+    assert_eq!(instructions()[0], format!("FROM rust:{version}-alpine AS build"));
+}
+
+#[test]
+fn it_holds_the_program_alone_and_runs_it_as_nobody() {
+    let all = instructions();
+    let last = all.iter().rposition(|line| line.starts_with("FROM ")).expect("a stage");
+    assert_eq!(all[last], "FROM scratch");
+    assert_eq!(the("ENTRYPOINT"), r#"["/cloud-lb-controller"]"#);
+    let pod = only(&chart(BARE), "Deployment")["spec"]["template"]["spec"].clone();
+    let user = format!("{}:{}", pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]);
+    assert_eq!(the("USER"), user);
+    assert_eq!(the("EXPOSE"), pod["containers"][0]["ports"][0]["containerPort"].to_string());
+}
+
+#[test]
+fn the_layer_of_dependencies_has_every_package_of_the_workspace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let all = instructions();
+    let before = all.iter().position(|line| line == "COPY . .").expect("the sources are copied");
+    let copied = all[..before].iter().filter_map(|line| line.strip_prefix("COPY "));
+    for (what, wherever) in copied.map(|line| line.rsplit_once(' ').expect("from and to")) {
+        for file in what.split(' ') {
+            let to = folder.path().join(wherever);
+            std::fs::create_dir_all(&to).expect("a folder");
+            let name = Path::new(file).file_name().expect("a name");
+            std::fs::copy(Path::new(WORKSPACE).join(file), to.join(name)).expect("a file of the workspace");
+        }
+    }
+    let stubs = all[..before].iter().find_map(|line| line.strip_prefix("RUN for member")).expect("the stubs");
+    let made =
+        Command::new("sh").arg("-c").arg(format!("for member{stubs}")).current_dir(folder.path()).status();
+    assert!(made.expect("sh runs").success());
+
+    // Fails if a package, or a source that a manifest names, is not there, or the lock file does not fit.
+    let resolved = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version=1"])
+        .current_dir(folder.path())
+        .output()
+        .expect("cargo runs");
+    assert!(resolved.status.success(), "{}", String::from_utf8_lossy(&resolved.stderr));
+}
+
+#[test]
+fn the_sandboxs_leavings_and_what_was_built_here_are_not_sent_to_the_engine() {
+    let ignored = read(".dockerignore");
+    for left in read(".gitignore").lines().filter(|line| line.starts_with('/')) {
+        let left = left.trim_start_matches('/');
+        let found = ignored.lines().any(|line| line.trim_start_matches("**/") == left);
+        assert!(found, "{left} is not in .dockerignore");
+    }
+}

@@ -1,0 +1,17 @@
+//! The chart, the kustomization and the image: what they render, whether an API server takes it, and whether the
+//! program works with exactly the configuration and the rights that it is installed with.
+//!
+//! Helm is the one that `deploy/tools/up` installs; kubectl is the machine's.
+
+mod chart;
+mod definitions;
+mod doctor;
+mod image;
+mod objects;
+#[path = "../program/process.rs"]
+#[allow(dead_code)]
+mod process;
+mod render;
+mod rights;
+mod same_result;
+mod values;
