@@ -127,7 +127,7 @@ annotations! {
     }
     "Its attributes and tags" {
         ATTRIBUTES = "aws-load-balancer-attributes", Pairs, "AWS's defaults",
-            "Attributes of the load balancer by AWS's names. One that is taken out again goes back to its default";
+            "Attributes of the load balancer by AWS's names. One that is taken out again goes back to AWS's default, where that is known";
         CROSS_ZONE = "aws-load-balancer-cross-zone-load-balancing-enabled", Truth, "none",
             "Deprecated: attribute `load_balancing.cross_zone.enabled`";
         ACCESS_LOG_ENABLED = "aws-load-balancer-access-log-enabled", Truth, "none",
@@ -137,7 +137,7 @@ annotations! {
         ACCESS_LOG_PREFIX = "aws-load-balancer-access-log-s3-bucket-prefix", Text("a prefix"), "none",
             "Deprecated: attribute `access_logs.s3.prefix`, where the one above is true";
         TAGS = "aws-load-balancer-additional-resource-tags", Pairs, "`--aws-default-tags`",
-            "Tags on everything that is made for the Service; they win over the operator's defaults";
+            "Tags on everything that is made for the Service, beside the operator's, which win";
     }
     "Listeners and TLS" {
         TCP_UDP = "aws-load-balancer-enable-tcp-udp-listener", Truth, "true",
@@ -163,7 +163,7 @@ annotations! {
         NODE_LABELS = "aws-load-balancer-target-node-labels", Pairs, "all nodes that may take traffic",
             "Only nodes with all these labels are targets";
         TARGET_GROUP_ATTRIBUTES = "aws-load-balancer-target-group-attributes", Pairs, "AWS's defaults",
-            "Attributes of all target groups by AWS's names. One that is taken out again goes back to its default";
+            "Attributes of all target groups by AWS's names. One that is taken out again goes back to AWS's default, where that is known";
         TARGET_GROUP_ATTRIBUTES_OF = "aws-load-balancer-target-group-attributes." { "PORT" }, Pairs, "those of all target groups",
             "Attributes of the target group of one port number; they win over those of all";
         PROXY_PROTOCOL = "aws-load-balancer-proxy-protocol", Word("*"), "off",
