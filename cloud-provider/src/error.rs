@@ -198,6 +198,16 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        ErrorClass::Invalid,
+        ErrorClass::Throttled,
+        ErrorClass::Quota,
+        ErrorClass::Denied,
+        ErrorClass::Transient,
+        ErrorClass::ImplementedElsewhere,
+    ];
+
     /// The class as one `CamelCase` word: a condition's reason, a metric's label.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,11 +1,10 @@
 //! What every turn of the controller shares.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloud_provider::{CloudLoadBalancer, Published, ServiceId, ServiceKey, ServiceView};
+use cloud_provider::{CloudLoadBalancer, ErrorClass, Published, ServiceId, ServiceKey, ServiceView};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
@@ -15,10 +14,11 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::decide::{Last, ProviderIndex};
 use crate::events::Events;
-use crate::metrics::Metrics;
+use crate::metrics::{Count, Metrics, Standing};
 use crate::nodes::Nodes;
 use crate::retry::{Backoff, Brake};
 use crate::service::Tracked;
+use crate::status::{DELETE_FAILED, Readiness};
 use crate::watch::{Command, reference};
 
 /// A provider and its brake.
@@ -49,6 +49,20 @@ pub struct Memory {
     pub told: Vec<cloud_provider::Note>,
     /// Whether the user was told that there is no node.
     pub told_no_nodes: bool,
+}
+
+impl Memory {
+    /// How the Service stands, by what the user was last told.
+    fn standing(&self) -> Standing {
+        match &self.record {
+            Some(record) if record.ready == Readiness::True => Standing::Ready,
+            Some(record) if record.reason == DELETE_FAILED => Standing::Failing,
+            Some(record) if ErrorClass::ALL.iter().any(|class| class.as_str() == record.reason) => {
+                Standing::Failing
+            }
+            _ => Standing::Waiting,
+        }
+    }
 }
 
 /// A Service that left, and what is still to be released for it.
@@ -102,7 +116,6 @@ pub struct Context {
     departed: Mutex<HashMap<ServiceKey, Departed>>,
     woken: Mutex<HashSet<ServiceKey>>,
     released: Mutex<HashSet<ServiceId>>,
-    waiting: Mutex<HashMap<ServiceKey, Instant>>,
     active: AtomicBool,
 }
 
@@ -148,7 +161,6 @@ impl Context {
             departed: Mutex::default(),
             woken: Mutex::default(),
             released: Mutex::default(),
-            waiting: Mutex::default(),
             active: AtomicBool::new(false),
         }
     }
@@ -167,19 +179,10 @@ impl Context {
     /// every Service.
     pub fn wake(&self, key: &ServiceKey) {
         if self.is_active() {
-            if let Entry::Vacant(vacant) = lock(&self.waiting).entry(key.clone()) {
-                vacant.insert(Instant::now());
-                self.metrics.queued();
-            }
+            self.metrics.queued(key);
             // The queue closes only when the controller stops, and then nobody needs a turn.
             let _ = self.queue.send(reference(key));
         }
-    }
-
-    /// Notes that a Service's turn has come, after however long a wait.
-    pub fn turn_begins(&self, key: &ServiceKey) {
-        let waited = lock(&self.waiting).remove(key).map(|since| since.elapsed());
-        self.metrics.turn(waited);
     }
 
     /// Queues a turn in which the provider is asked again though nothing changed in the cluster.
@@ -207,6 +210,18 @@ impl Context {
     /// Puts it back.
     pub fn put_memory(&self, memory: Memory) {
         lock(&self.memory).insert(memory.id.key.clone(), memory);
+    }
+
+    /// How the Services stand that somebody serves.
+    pub(crate) fn census(&self) -> Count {
+        let mut count = Count::new();
+        for (provider, memory) in
+            lock(&self.memory).values().filter_map(|memory| Some((memory.last.provider?, memory)))
+        {
+            let name = self.providers[provider].provider.name().to_owned();
+            *count.entry((name, memory.standing())).or_default() += 1;
+        }
+        count
     }
 
     /// Notes that everything was released for a Service that is being deleted: when it has gone, nothing is left

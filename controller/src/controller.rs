@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use cloud_provider::CloudLoadBalancer;
+use cloud_provider::{CloudLoadBalancer, ServiceKey};
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
@@ -141,6 +141,8 @@ impl ServiceController {
                 std::future::pending::<()>().await;
             });
         }
+        let known = Arc::downgrade(&context);
+        context.metrics.count_services_by(move || known.upgrade().map(|c| c.census()).unwrap_or_default());
         // From here on departures are noted, so that none is missed between resuming and the first turn.
         context.activate();
         tokio::select! {
@@ -229,12 +231,18 @@ async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
     let mut before = prints(&nodes.borrow_and_update());
     while nodes.changed().await.is_ok() {
         let now = prints(&nodes.borrow_and_update());
-        context.metrics.node_set_settled();
-        for tracked in services.state() {
-            let changed = context.claimer(&tracked.view).is_some_and(|p| before.get(p) != now.get(p));
-            if changed && tracked.is_load_balancer {
-                context.wake(&tracked.view.id.key);
-            }
+        let concerned: Vec<ServiceKey> = services
+            .state()
+            .iter()
+            .filter(|tracked| {
+                let changed = context.claimer(&tracked.view).is_some_and(|p| before.get(p) != now.get(p));
+                changed && tracked.is_load_balancer
+            })
+            .map(|tracked| tracked.view.id.key.clone())
+            .collect();
+        context.metrics.node_set_settled(concerned.iter().cloned());
+        for key in &concerned {
+            context.wake(key);
         }
         before = now;
     }

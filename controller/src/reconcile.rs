@@ -11,26 +11,45 @@ use std::sync::Arc;
 use cloud_provider::{Mistakes, Request, ServiceId, ServiceView};
 use kube::runtime::controller::Action;
 use tokio::time::Instant;
+use tracing::{Instrument, Span, error_span, field};
 
 use crate::context::{Context, Memory};
 use crate::decide::{Last, ProviderIndex, Seen, Step, decide};
+use crate::metrics::TurnResult;
 use crate::retry::Backoff;
 use crate::service::{Tracked, inputs};
 use crate::watch::Command;
 
 /// One turn: looks, decides, acts, and says when to look again. Never two at once for one key.
 pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
-    let key = tracked.view.id.key.clone();
-    context.turn_begins(&key);
+    // At the level of errors, so that whatever is logged says of which Service.
+    let span = error_span!(
+        "reconcile",
+        service = %tracked.view.id.key,
+        generation = tracked.meta.generation,
+        provider = field::Empty,
+        result = field::Empty,
+    );
+    turn(tracked, context).instrument(span).await
+}
+
+async fn turn(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
+    let (key, began) = (tracked.view.id.key.clone(), Instant::now());
+    context.metrics.turn_begins(&key);
     let release = departed::release(&key, &context).await;
-    let rest = if tracked.gone {
+    let (rest, provider, result) = if tracked.gone {
         if release.is_none() {
-            context.command(Command::Forget(key));
+            context.command(Command::Forget(key.clone()));
         }
-        None
+        (None, None, if release.is_none() { TurnResult::CleanedUp } else { TurnResult::Failed })
     } else {
         Turn::begin(tracked, context.clone()).take().await
     };
+    let provider = provider.map(|p| context.providers[p].provider.name()).unwrap_or_default();
+    let span = Span::current();
+    span.record("provider", provider).record("result", result.as_str());
+    tracing::debug!(took = ?began.elapsed(), "a turn is over");
+    context.metrics.turn_ends(&key, provider, result, began.elapsed());
     match release.into_iter().chain(rest).min() {
         Some(again) => Action::requeue(again.saturating_duration_since(Instant::now())),
         None => Action::await_change(),
@@ -53,6 +72,8 @@ struct Turn {
     context: Arc<Context>,
     tracked: Arc<Tracked>,
     memory: Memory,
+    /// What came of it so far.
+    result: TurnResult,
 }
 
 impl Turn {
@@ -76,24 +97,30 @@ impl Turn {
             }
             _ => tracked,
         };
-        Turn { context, tracked, memory }
+        Turn { context, tracked, memory, result: TurnResult::Unchanged }
     }
 
-    /// Takes steps until there is nothing to do now; when to look again.
-    async fn take(mut self) -> Option<Instant> {
+    /// Takes steps until there is nothing to do now: when to look again, who claims the Service, and what came of it.
+    async fn take(mut self) -> (Option<Instant>, Option<ProviderIndex>, TurnResult) {
         let rest = self.steps().await;
+        let claimer = self.look().claimed_by;
         let rest = match rest {
             Ok(rest) => rest,
             Err(Stop::Vanished) => None,
-            Err(Stop::WriteFailed) => Some(Instant::now() + self.memory.backoff.failed()),
+            Err(Stop::WriteFailed) => {
+                self.result = TurnResult::WriteFailed;
+                let provider = claimer.map(|p| self.context.providers[p].provider.name());
+                self.context.metrics.retried(provider.unwrap_or_default(), "WriteFailed");
+                Some(Instant::now() + self.memory.backoff.failed())
+            }
         };
-        let Turn { context, tracked, memory } = self;
+        let Turn { context, tracked, memory, result } = self;
         if !memory.is_blank() {
             context.put_memory(memory);
         } else if !tracked.is_interesting() {
             context.command(Command::Forget(memory.id.key));
         }
-        rest
+        (rest, claimer, result)
     }
 
     async fn steps(&mut self) -> Result<Option<Instant>, Stop> {
@@ -118,7 +145,7 @@ impl Turn {
                 (Step::Ensure(_) | Step::UpdateNodes | Step::Refuse, None) => return Ok(None),
             }
         }
-        tracing::warn!(service = %self.memory.id, "a turn took too many steps; going on later");
+        tracing::warn!("a turn took too many steps; going on later");
         Err(Stop::WriteFailed)
     }
 

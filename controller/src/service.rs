@@ -190,7 +190,7 @@ pub fn inputs(service: &ServiceView, provider: &dyn CloudLoadBalancer) -> u64 {
 /// controller never reads is dropped on the way in.
 #[derive(Clone, Debug)]
 pub struct Tracked {
-    /// Name, namespace, UID and resource version only.
+    /// Name, namespace, UID, resource version and generation only.
     pub meta: kube::core::ObjectMeta,
     /// The typed view.
     pub view: Arc<ServiceView>,
@@ -216,6 +216,7 @@ impl Tracked {
                 namespace: meta.namespace.clone(),
                 uid: meta.uid.clone(),
                 resource_version: meta.resource_version.clone(),
+                generation: meta.generation,
                 ..Default::default()
             },
             view: Arc::new(view(service)),

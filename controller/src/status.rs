@@ -16,6 +16,9 @@ use serde_json::{Map, Value, json};
 /// What follows the provider's name in our condition's type.
 const CONDITION_SUFFIX: &str = ".cloud-lb-controller/Ready";
 
+/// The reason of a record whose provider could not delete what it holds.
+pub(crate) const DELETE_FAILED: &str = "DeleteFailed";
+
 /// Whether the load balancer is as the Service wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {

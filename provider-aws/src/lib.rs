@@ -28,6 +28,7 @@ pub mod client;
 mod config;
 mod converge;
 pub mod desired;
+pub mod discovery;
 pub mod drift;
 pub mod error;
 mod failure;

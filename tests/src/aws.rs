@@ -100,7 +100,12 @@ impl Endpoint {
 
     /// What the environment of another process must have to use this endpoint.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let mut variables = vec![(ENDPOINT_URL, self.url.clone()), ("AWS_REGION", self.region.clone())];
+        let mut variables = vec![
+            (ENDPOINT_URL, self.url.clone()),
+            ("AWS_REGION", self.region.clone()),
+            // What a test finds out must not depend on the machine it runs on.
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ];
         variables.extend(CREDENTIALS.map(|(name, value)| (name, value.to_owned())));
         variables
     }
@@ -269,6 +274,16 @@ impl Network {
             .expect("an instance");
         let id = made.instances().first().and_then(|instance| instance.instance_id()).expect("its id");
         format!("aws:///{}/{id}", subnet.zone)
+    }
+
+    /// Adds tags to a resource of EC2.
+    ///
+    /// # Panics
+    /// When the endpoint refuses them.
+    pub async fn tag(&self, id: &str, pairs: &[(&str, &str)]) {
+        let tags = pairs.iter().map(|(key, value)| Tag::builder().key(*key).value(*value).build());
+        let request = self.endpoint.ec2.create_tags().resources(id).set_tags(Some(tags.collect()));
+        request.send().await.expect("it is tagged");
     }
 
     /// Ends an instance.

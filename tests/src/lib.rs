@@ -4,6 +4,7 @@ pub mod apiserver;
 pub mod aws;
 pub mod cluster;
 pub mod control_plane;
+pub mod metadata;
 pub mod programs;
 pub mod rights;
 pub mod sandbox;

@@ -28,6 +28,10 @@ pub enum CliError {
         /// What the API server said.
         source: Box<kube::Error>,
     },
+    /// AWS was asked for what no flag says, and failed.
+    #[cfg(feature = "aws")]
+    #[error("{0}")]
+    Aws(String),
     /// A provider failed.
     #[error("provider {provider}: {source}")]
     Provider {

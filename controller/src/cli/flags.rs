@@ -7,7 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use cloud_provider::ClassRule;
 #[cfg(feature = "aws")]
-use provider_aws::{AwsConfig, client::Scheme};
+use provider_aws::{
+    AwsConfig,
+    client::{Rate, Rates, Scheme},
+};
 
 use super::compatibility::CompatibilityFlags;
 
@@ -112,7 +115,8 @@ pub struct ElectionFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider aws")]
 pub struct AwsFlags {
-    /// The cluster's name, by which its load balancers are recognised; it must never change while there are any
+    /// The cluster's name, by which its load balancers are recognised; it must never change while there are any.
+    /// Without it, the one that the tags of the nodes' instances agree on
     #[arg(long, env = "CLUSTER_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub cluster_name: Option<String>,
 
@@ -125,7 +129,7 @@ pub struct AwsFlags {
     #[arg(long, value_name = "REGION")]
     pub aws_region: Option<String>,
 
-    /// The VPC; without it, that of the nodes
+    /// The VPC; without it, that of the instance this runs on, else that of the nodes
     #[arg(long, env = "AWS_VPC_ID", value_name = "ID")]
     pub aws_vpc_id: Option<String>,
 
@@ -156,6 +160,52 @@ pub struct AwsFlags {
     /// The cluster's range of node ports: what is opened on the nodes
     #[arg(long, env = "AWS_NODE_PORTS", default_value = "30000-32767", value_name = "FIRST-LAST", value_parser = port_range)]
     pub aws_node_ports: PortRange,
+
+    #[command(flatten)]
+    pub rates: AwsRateFlags,
+}
+
+/// How fast AWS may be asked, by the groups in which AWS itself limits requests.
+#[cfg(feature = "aws")]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Provider aws")]
+pub struct AwsRateFlags {
+    /// Reads of load balancers: requests a second, and requests at once. AWS lets an account have 10:40 in a region
+    #[arg(long, env = "AWS_RATE_ELB_READ", default_value_t = Rates::default().elb_read, value_name = RATE)]
+    pub aws_rate_elb_read: Rate,
+
+    /// Changes of load balancers, likewise
+    #[arg(long, env = "AWS_RATE_ELB_WRITE", default_value_t = Rates::default().elb_write, value_name = RATE)]
+    pub aws_rate_elb_write: Rate,
+
+    /// Registrations of targets, likewise
+    #[arg(long, env = "AWS_RATE_ELB_TARGETS", default_value_t = Rates::default().elb_targets, value_name = RATE)]
+    pub aws_rate_elb_targets: Rate,
+
+    /// Reads of EC2, likewise. AWS lets an account have 20:100 in a region
+    #[arg(long, env = "AWS_RATE_EC2_READ", default_value_t = Rates::default().ec2_read, value_name = RATE)]
+    pub aws_rate_ec2_read: Rate,
+
+    /// Changes of security groups, likewise. AWS lets an account have 5:50 in a region
+    #[arg(long, env = "AWS_RATE_EC2_WRITE", default_value_t = Rates::default().ec2_write, value_name = RATE)]
+    pub aws_rate_ec2_write: Rate,
+}
+
+#[cfg(feature = "aws")]
+const RATE: &str = "PER_SECOND:AT_ONCE";
+
+#[cfg(feature = "aws")]
+impl AwsRateFlags {
+    /// As the provider takes them.
+    pub fn rates(&self) -> Rates {
+        Rates {
+            elb_read: self.aws_rate_elb_read,
+            elb_write: self.aws_rate_elb_write,
+            elb_targets: self.aws_rate_elb_targets,
+            ec2_read: self.aws_rate_ec2_read,
+            ec2_write: self.aws_rate_ec2_write,
+        }
+    }
 }
 
 /// A range of ports, both ends in it.

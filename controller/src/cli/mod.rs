@@ -3,6 +3,8 @@
 //! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan`, `doctor` or `orphans` found something; 64 the
 //! command line or a file is wrong; 130 told to stop a second time.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod compatibility;
 mod connection;
 mod doctor;

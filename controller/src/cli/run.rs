@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use cloud_provider::CloudLoadBalancer;
 use controller::config::SweepConfig;
 use controller::{Config, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +14,9 @@ use super::flags::RunFlags;
 use super::http::{self, Shown};
 use super::logging::LogLevel;
 use super::{connection, leading, providers, signals};
+
+/// Between two tries to reach the API server before there is a controller that does so by itself.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs the controller until a signal.
 ///
@@ -53,8 +58,13 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
         identity,
         ..Config::default()
     });
-    for provider in providers::from_flags(&flags, &client).await? {
-        controller = controller.provider(provider);
+    tokio::select! {
+        made = made_once_there_is_an_answer(&flags, &client) => {
+            for provider in made? {
+                controller = controller.provider(provider);
+            }
+        }
+        () = stop.cancelled() => return Ok(()),
     }
     controller = controller.metrics(metrics.clone());
     match leadership {
@@ -67,6 +77,21 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
             metrics.lead(true);
             controller.run(stop).await.map_err(CliError::Controller)
         }
+    }
+}
+
+/// The providers. One that has to ask the API server first waits for its answer: a control plane that restarts is no
+/// reason for a crash loop.
+async fn made_once_there_is_an_answer(
+    flags: &RunFlags,
+    client: &kube::Client,
+) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
+    loop {
+        match providers::from_flags(flags, client).await {
+            Err(error @ CliError::Api { .. }) => tracing::warn!("waiting for the API server: {error}"),
+            result => return result,
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

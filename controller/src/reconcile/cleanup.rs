@@ -8,7 +8,8 @@ use super::{Stop, Turn};
 use crate::context::Memory;
 use crate::decide::ProviderIndex;
 use crate::finalizer;
-use crate::status::{Readiness, Record, StatusPatch};
+use crate::metrics::TurnResult;
+use crate::status::{DELETE_FAILED, Readiness, Record, StatusPatch};
 
 impl Turn {
     /// Lets `holders` delete what they hold, then takes our marks off the Service. Whether it is finished.
@@ -43,6 +44,7 @@ impl Turn {
             self.tell(NoteKind::Normal, "DeletedLoadBalancer", "Deleted load balancer".into());
         }
         self.memory = Memory::new(self.memory.id.clone(), &context);
+        self.result = TurnResult::CleanedUp;
         Ok(true)
     }
 
@@ -55,8 +57,10 @@ impl Turn {
                 self.memory.last.cleanup_again = Some(brake.map_or(again, |until| until.max(again)));
                 self.memory.last.provider.get_or_insert(*holder);
                 let record =
-                    Record::new(self.name(*holder), Readiness::False, "DeleteFailed", error.to_string());
-                tracing::warn!(service = %self.memory.id, provider = self.name(*holder), %error, "not deleted yet");
+                    Record::new(self.name(*holder), Readiness::False, DELETE_FAILED, error.to_string());
+                self.result = TurnResult::Failed;
+                self.context.metrics.retried(self.name(*holder), error.class().as_str());
+                tracing::warn!(provider = self.name(*holder), %error, "not deleted yet");
                 if self.record_of(*holder) != Some(&record) {
                     let message = format!("Error deleting load balancer: {}", record.message);
                     self.tell(NoteKind::Warning, "DeleteLoadBalancerFailed", message);

@@ -27,7 +27,8 @@ pub(super) async fn release(key: &ServiceKey, context: &Arc<Context>) -> Option<
             for holder in departure.holders {
                 if let Err(error) = delete(context, holder, &id).await {
                     let provider = context.providers[holder].provider.name();
-                    tracing::warn!(service = %id, provider, %error, "a departed Service is not released yet");
+                    context.metrics.retried(provider, error.class().as_str());
+                    tracing::warn!(uid = id.uid, provider, %error, "a departed Service is not released yet");
                     left.push(holder);
                 }
             }

@@ -9,7 +9,7 @@ use super::call::call;
 use super::{Stop, Turn};
 use crate::decide::{Attempt, Done, Operation, ProviderIndex, Seen, Why};
 use crate::finalizer;
-use crate::metrics;
+use crate::metrics::{self, TurnResult};
 use crate::retry::Backoff;
 use crate::status::{Readiness, Record, StatusPatch};
 
@@ -41,6 +41,7 @@ impl Turn {
             }
             Ok(Outcome::Pending(pending)) => self.report_pending(provider, seen, pending).await,
             Err(Error::ImplementedElsewhere) => {
+                self.result = TurnResult::ImplementedElsewhere;
                 self.succeeded(seen, None);
                 match self.record_of(provider) {
                     // Nothing of ours is on the Service, and nothing is to be.
@@ -93,6 +94,7 @@ impl Turn {
         ready: Ready,
         why: Why,
     ) -> Result<(), Stop> {
+        self.result = TurnResult::Ready;
         let record =
             Record::new(self.name(provider), Readiness::True, "Ensured", ready.published.to_string());
         let before = self.record_of(provider);
@@ -114,6 +116,7 @@ impl Turn {
         seen: &Seen,
         pending: Pending,
     ) -> Result<(), Stop> {
+        self.result = TurnResult::Pending;
         let again = pending.after.map(|after| Instant::now() + after);
         self.attempted(seen, Operation::Ensure, again);
         if let Some(published) = pending.publish {
@@ -154,6 +157,7 @@ impl Turn {
             .await
         {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
+                self.result = TurnResult::NodesUpdated;
                 if let Some(done) = &mut self.memory.last.done {
                     done.nodes = seen.nodes;
                 }
@@ -214,8 +218,11 @@ impl Turn {
             }
         };
         self.attempted(seen, operation, again);
-        let id = &self.memory.id;
-        tracing::warn!(service = %id, provider = self.name(provider), ?operation, %error, "not as the Service wants it");
+        self.result = TurnResult::Failed;
+        if again.is_some() {
+            self.context.metrics.retried(self.name(provider), error.class().as_str());
+        }
+        tracing::warn!(provider = self.name(provider), ?operation, %error, "not as the Service wants it");
         let record =
             Record::new(self.name(provider), Readiness::False, error.class().as_str(), error.to_string());
         if self.record_of(provider) != Some(&record) {

@@ -36,8 +36,8 @@ pub use counted::{Counted, Counting, Meter, Outcome, Sum, Tally};
 pub use ec2::{Ec2, FILTER_VALUES};
 pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PER_CALL};
 pub use layered::{Around, Layered};
-pub use rate::{Pacing, Rate, RateLimited, Rates};
-pub use sdk::{Sdk, SdkOptions, SetupError, vpc_from_instance_metadata};
+pub use rate::{NotARate, Pacing, Rate, RateLimited, Rates};
+pub use sdk::{InstanceMetadata, Sdk, SdkOptions, SetupError};
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;
 

@@ -7,7 +7,10 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     future::Future,
+    ops::RangeInclusive,
+    str::FromStr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -27,6 +30,39 @@ pub struct Rate {
     pub burst: u32,
     /// Requests a second in the long run; above 0.
     pub per_second: f64,
+}
+
+impl Rate {
+    /// What a bucket may be filled by, in requests a second: the longest wait for one token is a minute and a half,
+    /// and the most is far above what AWS takes.
+    const PER_SECOND: RangeInclusive<f64> = 0.01..=1000.0;
+}
+
+/// Requests a second, a colon, requests at once: `8:30`.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.per_second, self.burst)
+    }
+}
+
+/// Text that is not a [`Rate`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a rate; write requests a second (0.01 to 1000), a colon and requests at once (1 or more), as in 8:30"
+)]
+pub struct NotARate(String);
+
+impl FromStr for Rate {
+    type Err = NotARate;
+
+    fn from_str(text: &str) -> Result<Self, NotARate> {
+        let read = || {
+            let (per_second, burst) = text.split_once(':')?;
+            let rate = Self { per_second: per_second.parse().ok()?, burst: burst.parse().ok()? };
+            (Self::PER_SECOND.contains(&rate.per_second) && rate.burst > 0).then_some(rate)
+        };
+        read().ok_or_else(|| NotARate(text.to_owned()))
+    }
 }
 
 /// The bucket of each family.
@@ -205,5 +241,29 @@ impl Bucket {
         self.counted_at = self.paused_until;
         self.tokens = 0.0;
         self.pauses += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_written_as_it_is_read() {
+        for text in ["8:30", "0.01:1", "2.5:10", "1000:4000"] {
+            assert_eq!(text.parse::<Rate>().map(|rate| rate.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("8:30".parse(), Ok(Rates::default().elb_read));
+    }
+
+    #[test]
+    fn what_would_stop_or_flood_is_not_a_rate() {
+        for text in [
+            "", "8", "8:", ":30", "8/30", "0:30", "8:0", "-1:30", "8:-1", "NaN:1", "inf:1", "1001:1",
+            "1e-9:1",
+        ] {
+            let error = text.parse::<Rate>().expect_err(text).to_string();
+            assert!(error.starts_with(&format!("{text:?} is not a rate; write ")), "{error}");
+        }
     }
 }

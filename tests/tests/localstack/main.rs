@@ -4,6 +4,7 @@
 //! emulators do not check is in `localstack/README.md`; the strict AWS in memory checks it, in the provider's
 //! own suites.
 
+mod discovery;
 mod nodes;
 mod program;
 mod requests;

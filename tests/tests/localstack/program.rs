@@ -1,7 +1,9 @@
 //! The program, as its users run it: flags, a kubeconfig, the environment of the AWS SDK, and kubectl.
 
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
+use tempfile::TempDir;
 use tests::aws::{LoadBalancer, NOTHING};
 use tests::programs;
 use tests::rights::{Rights, refused};
@@ -25,27 +27,64 @@ spec:
 /// Where the Lease is.
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
 
+/// A kubeconfig for the cluster of a world, for as long as this lives.
+pub struct Access<'a> {
+    world: &'a World,
+    folder: TempDir,
+}
+
+/// What a program that ended has said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub output: String,
+    pub errors: String,
+}
+
+impl<'a> Access<'a> {
+    pub fn to(world: &'a World) -> Self {
+        Access::with(world, &world.cluster.plane.kubeconfig_yaml())
+    }
+
+    fn with(world: &'a World, kubeconfig: &str) -> Self {
+        let access = Access { world, folder: tempfile::tempdir().expect("a folder") };
+        std::fs::write(access.kubeconfig(), kubeconfig).expect("the kubeconfig is written");
+        access
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// The program with these arguments, at this world's cluster and endpoint.
+    async fn command(&self, arguments: &[&str]) -> Command {
+        let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
+        let mut command = Command::new(built.join("cloud-lb-controller"));
+        command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
+        command.envs(self.world.network.endpoint.environment()).kill_on_drop(true);
+        command
+    }
+
+    /// What it says when it runs to its end, with these variables besides.
+    pub async fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+        let mut command = self.command(arguments).await;
+        let output = command.envs(environment.iter().copied()).output().await.expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Said { code: output.status.code(), output: text(output.stdout), errors: text(output.stderr) }
+    }
+}
+
 /// The program at work on a world.
 struct Program {
     child: Child,
 }
 
 impl Program {
-    async fn start(world: &World, kubeconfig: &std::path::Path) -> Self {
-        let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
-        let child = Command::new(built.join("cloud-lb-controller"))
-            .arg("--http-address=")
-            .arg("--config")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml"))
-            .arg(format!("--cluster-name={}", world.name))
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .envs(world.network.endpoint.environment())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program starts");
-        Program { child }
+    async fn start(access: &Access<'_>) -> Self {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml");
+        let name = format!("--cluster-name={}", access.world.name);
+        let mut command = access.command(&["--http-address=", "--config", config, &name]).await;
+        Program { child: command.stderr(Stdio::piped()).spawn().expect("the program starts") }
     }
 
     /// Asks it to stop, and returns what it said.
@@ -82,15 +121,13 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let world = World::start().await;
     let mut instances = vec![world.add_node("n1").await, world.add_node("node2").await];
     instances.sort();
-    let folder = tempfile::tempdir().expect("a folder");
-    let kubeconfig = folder.path().join("kubeconfig");
-    world.cluster.plane.write_kubeconfig(&kubeconfig).expect("the kubeconfig is written");
+    let access = Access::to(&world);
+    let kubeconfig = access.kubeconfig();
     kubectl(&world, &kubeconfig, &["apply", "-f", "-"], NAMESPACE).await;
     // The program's own way to the cluster: with the rights that it is installed with.
     let rights = Rights::of_the_base();
-    let restricted = folder.path().join("restricted");
-    std::fs::write(&restricted, world.cluster.kubeconfig_with(rights.clone())).expect("it is written");
-    let program = Program::start(&world, &restricted).await;
+    let restricted = Access::with(&world, &world.cluster.kubeconfig_with(rights.clone()));
+    let program = Program::start(&restricted).await;
 
     kubectl(&world, &kubeconfig, &["apply", "-f", "-"], MANIFEST).await;
     let balancer: LoadBalancer = world.served("web").await;

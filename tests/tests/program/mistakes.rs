@@ -26,6 +26,11 @@ async fn bad_flags_are_one_line_and_code_64() {
         (&["--leader-elect-resource-lock=endpoints"], "the only lock there is here is leases"),
         (&["--http-address=everywhere"], "\"everywhere\" is not an address with a port"),
         (&["--log-level=shout=loud"], "--log-level: \"shout=loud\" is no log filter"),
+        (
+            &["--aws-rate-elb-read=fast"],
+            "\"fast\" is not a rate; write requests a second (0.01 to 1000), a colon",
+        ),
+        (&["--aws-rate-ec2-write=0:50"], "\"0:50\" is not a rate"),
         (&["run"], "--cloud-provider is missing"),
         (&["--cloud-provider=bare", "--kubeconfig=/none"], "--kubeconfig /none: "),
         (&["--master=https://elsewhere"], "unexpected argument '--master' found"),

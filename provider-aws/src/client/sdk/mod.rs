@@ -11,16 +11,17 @@ mod ec2_data;
 mod elbv2;
 mod elbv2_data;
 mod failure;
+mod metadata;
 
 use std::time::Duration;
 
-use aws_config::{
-    AppName, BehaviorVersion, Region, SdkConfig, imds, retry::RetryConfig, timeout::TimeoutConfig,
-};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
+
+pub use metadata::InstanceMetadata;
 
 /// The clients of both services.
 #[derive(Clone, Debug)]
@@ -111,13 +112,4 @@ impl Sdk {
     pub fn region(&self) -> &str {
         &self.region
     }
-}
-
-/// The VPC of the instance this process runs on, from its metadata service; none when there is no such service
-/// within reach (elsewhere than on EC2, or from a pod with too low a hop limit).
-pub async fn vpc_from_instance_metadata() -> Option<String> {
-    let imds = imds::Client::builder().max_attempts(2).build();
-    let mac = imds.get("/latest/meta-data/mac").await.ok()?;
-    let path = format!("/latest/meta-data/network/interfaces/macs/{}/vpc-id", mac.as_ref());
-    imds.get(path).await.ok().map(String::from)
 }

@@ -4,9 +4,14 @@
 //! ([reference](https://kubernetes.io/docs/reference/instrumentation/metrics/)), `cloud_lb_…` beside them. Nothing is
 //! labelled by Service: the number of series does not grow with the cluster.
 
+mod census;
+mod node_sync;
+mod queue;
+
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cloud_provider::ErrorClass;
+use cloud_provider::{ErrorClass, ServiceKey};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +19,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use census::Census;
+pub(crate) use census::{Count, Standing};
+use node_sync::NodeSync;
+use queue::Queue;
 
 /// Which method of the provider was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -29,6 +39,54 @@ pub enum Operation {
     resume,
     /// `list`
     list,
+}
+
+/// What came of a Service's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TurnResult {
+    /// There was nothing to do.
+    Unchanged,
+    /// The load balancer is as it should be.
+    Ready,
+    /// It is under way.
+    Pending,
+    /// The load balancer has the nodes of now.
+    NodesUpdated,
+    /// What was held for the Service was released.
+    CleanedUp,
+    /// The provider leaves the Service to another controller.
+    ImplementedElsewhere,
+    /// The provider, or the Service itself, stood in the way.
+    Failed,
+    /// The API server did not take a write.
+    WriteFailed,
+}
+
+impl TurnResult {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            TurnResult::Unchanged => "unchanged",
+            TurnResult::Ready => "ready",
+            TurnResult::Pending => "pending",
+            TurnResult::NodesUpdated => "nodes_updated",
+            TurnResult::CleanedUp => "cleaned_up",
+            TurnResult::ImplementedElsewhere => "implemented_elsewhere",
+            TurnResult::Failed => "failed",
+            TurnResult::WriteFailed => "write_failed",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TurnLabels {
+    provider: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RetryLabels {
+    provider: String,
+    class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,16 +115,22 @@ struct NameLabel {
 /// The counters of one controller. Cheap to share; every handle counts into the same.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: Mutex<Registry>,
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
     throttles: Family<ProviderLabel, Counter>,
     pub(crate) orphans: OrphanGauge,
-    queue_depth: Gauge,
+    queue: Queue,
     queue_adds: Counter,
+    queue_retries: Counter,
     queue_seconds: Histogram,
-    turns: Counter,
+    work_seconds: Histogram,
+    reconciles: Family<TurnLabels, Counter>,
+    retries: Family<RetryLabels, Counter>,
+    census: Census,
     node_sets: Counter,
+    node_sync: NodeSync,
+    node_sync_seconds: Histogram,
     node_updates: Counter,
     node_update_errors: Counter,
     node_update_seconds: Histogram,
@@ -95,19 +159,30 @@ fn node_buckets() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, 15))
 }
 
+/// 1 ms to about 4 min: from an idle queue to a long call.
+fn queue_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 4.0, 10))
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Metrics {
-            registry: Registry::default(),
+            registry: Mutex::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(call_buckets),
             throttles: Family::default(),
             orphans: OrphanGauge::default(),
-            queue_depth: Gauge::default(),
+            queue: Queue::default(),
             queue_adds: Counter::default(),
-            queue_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
-            turns: Counter::default(),
+            queue_retries: Counter::default(),
+            queue_seconds: queue_buckets(),
+            work_seconds: queue_buckets(),
+            reconciles: Family::default(),
+            retries: Family::default(),
+            census: Census::default(),
             node_sets: Counter::default(),
+            node_sync: NodeSync::default(),
+            node_sync_seconds: node_buckets(),
             node_updates: Counter::default(),
             node_update_errors: Counter::default(),
             node_update_seconds: node_buckets(),
@@ -121,7 +196,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
-        let r = &mut self.registry;
+        let r = self.registry.get_mut().unwrap_or_else(PoisonError::into_inner);
         r.register("cloud_lb_provider_calls", "Calls to a provider, by outcome", self.calls.clone());
         r.register_with_unit(
             "cloud_lb_provider_call_duration",
@@ -135,7 +210,13 @@ impl Metrics {
             "Resources in this cluster's name that no Service stands for, at the last sweep",
             self.orphans.0.clone(),
         );
-        r.register("cloud_lb_turns", "Times a Service was looked at", self.turns.clone());
+        r.register("cloud_lb_reconciles", "Turns of Services, by what came of them", self.reconciles.clone());
+        r.register(
+            "cloud_lb_retries",
+            "Failures after which the same is tried again, by class",
+            self.retries.clone(),
+        );
+        r.register_collector(Box::new(self.census.clone()));
         r.register("cloud_lb_status_writes", "Writes to a Service's status", self.status_writes.clone());
         r.register("cloud_lb_node_sets", "Node sets that settled", self.node_sets.clone());
         r.register(
@@ -154,9 +235,26 @@ impl Metrics {
             Unit::Seconds,
             self.node_update_seconds.clone(),
         );
+        r.register_with_unit(
+            "service_controller_nodesync_latency",
+            "How long a settled set of nodes took to reach every Service it concerns",
+            Unit::Seconds,
+            self.node_sync_seconds.clone(),
+        );
         let queue = r.sub_registry_with_label(("name".into(), "service".into()));
-        queue.register("workqueue_depth", "Services waiting for a turn", self.queue_depth.clone());
+        queue.register_collector(Box::new(self.queue.clone()));
         queue.register("workqueue_adds", "Services queued", self.queue_adds.clone());
+        queue.register(
+            "workqueue_retries",
+            "Turns after which a Service is looked at again because something failed",
+            self.queue_retries.clone(),
+        );
+        queue.register_with_unit(
+            "workqueue_work_duration",
+            "How long turns took",
+            Unit::Seconds,
+            self.work_seconds.clone(),
+        );
         queue.register_with_unit(
             "workqueue_queue_duration",
             "How long Services waited for their turn",
@@ -170,11 +268,16 @@ impl Metrics {
         );
     }
 
+    /// Lets an embedder, or a provider's owner, add metrics of its own to what is shown.
+    pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner));
         text
     }
 
@@ -207,25 +310,46 @@ impl Metrics {
         self.calls.get_or_create(&CallLabels { provider, operation, outcome }).inc();
     }
 
-    pub(crate) fn queued(&self) {
-        self.queue_adds.inc();
-        self.queue_depth.inc();
+    pub(crate) fn queued(&self, key: &ServiceKey) {
+        if self.queue.joins(key) {
+            self.queue_adds.inc();
+        }
     }
 
-    pub(crate) fn turn(&self, waited: Option<Duration>) {
-        self.turns.inc();
-        if let Some(waited) = waited {
-            self.queue_depth.dec();
+    pub(crate) fn turn_begins(&self, key: &ServiceKey) {
+        if let Some(waited) = self.queue.leaves(key) {
             self.queue_seconds.observe(waited.as_secs_f64());
         }
+    }
+
+    /// `provider` is empty for a Service that nobody claims.
+    pub(crate) fn turn_ends(&self, key: &ServiceKey, provider: &str, result: TurnResult, took: Duration) {
+        self.work_seconds.observe(took.as_secs_f64());
+        let labels = TurnLabels { provider: provider.to_owned(), result: result.as_str() };
+        self.reconciles.get_or_create(&labels).inc();
+        if let Some(took) = self.node_sync.reached(key) {
+            self.node_sync_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Something failed, and the same is tried again.
+    pub(crate) fn retried(&self, provider: &str, class: &'static str) {
+        self.queue_retries.inc();
+        self.retries.get_or_create(&RetryLabels { provider: provider.to_owned(), class }).inc();
+    }
+
+    /// From now on `count` knows how Services stand.
+    pub(crate) fn count_services_by(&self, count: impl Fn() -> Count + Send + Sync + 'static) {
+        self.census.by(count);
     }
 
     pub(crate) fn status_written(&self) {
         self.status_writes.inc();
     }
 
-    pub(crate) fn node_set_settled(&self) {
+    pub(crate) fn node_set_settled(&self, concerned: impl IntoIterator<Item = ServiceKey>) {
         self.node_sets.inc();
+        self.node_sync.begins(concerned);
     }
 }
 
@@ -238,7 +362,8 @@ mod tests {
         let metrics = Metrics::default();
         metrics.called("bare", Operation::update_nodes, Some(ErrorClass::Transient), Duration::from_secs(2));
         metrics.called("bare", Operation::ensure, None, Duration::from_millis(10));
-        metrics.queued();
+        metrics.queued(&ServiceKey::new("d", "s"));
+        metrics.queued(&ServiceKey::new("d", "s"));
         metrics.lead(true);
         let text = metrics.encode();
         for line in [
@@ -247,12 +372,47 @@ mod tests {
             "service_controller_update_loadbalancer_host_latency_seconds_count 1",
             "workqueue_depth{name=\"service\"} 1",
             "workqueue_adds_total{name=\"service\"} 1",
+            "cloud_lb_queue_oldest_seconds{name=\"service\"} 0.",
             "leader_election_master_status{name=\"cloud-lb-controller\"} 1",
             "cloud_lb_provider_calls_total{provider=\"bare\",operation=\"ensure\",outcome=\"Done\"} 1",
             "cloud_lb_provider_calls_total{provider=\"bare\",operation=\"update_nodes\",outcome=\"ProviderFailed\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_service_leaves_the_queue_when_its_turn_begins() {
+        let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
+        metrics.queued(&key);
+        metrics.turn_begins(&key);
+        metrics.turn_ends(&key, "bare", TurnResult::Ready, Duration::from_secs(1));
+        let text = metrics.encode();
+        for line in [
+            "workqueue_depth{name=\"service\"} 0",
+            "workqueue_queue_duration_seconds_count{name=\"service\"} 1",
+            "workqueue_work_duration_seconds_sum{name=\"service\"} 1.0",
+            "cloud_lb_reconciles_total{provider=\"bare\",result=\"ready\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_settled_node_set_is_timed_until_it_is_with_every_service() {
+        let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
+        metrics.node_set_settled([key.clone()]);
+        metrics.turn_ends(&key, "aws", TurnResult::NodesUpdated, Duration::ZERO);
+        assert!(metrics.encode().contains("service_controller_nodesync_latency_seconds_count 1"));
+    }
+
+    #[test]
+    fn services_are_counted_when_somebody_asks() {
+        let metrics = Metrics::default();
+        metrics.count_services_by(|| [(("bare".to_owned(), Standing::Ready), 3)].into());
+        let text = metrics.encode();
+        assert!(text.contains("cloud_lb_services{provider=\"bare\",state=\"ready\"} 3"), "{text}");
+        assert!(text.contains("cloud_lb_services{provider=\"bare\",state=\"failing\"} 0"), "{text}");
     }
 
     #[test]
