@@ -7,7 +7,9 @@ use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
-use provider_aws::client::{Aws, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SharingOptions};
+use provider_aws::client::{
+    Aws, Counted, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SharingOptions,
+};
 use provider_aws::discovery::{self, Learned, Unclear};
 use provider_aws::error::ApiError;
 use provider_aws::targets::instance_id;
@@ -15,6 +17,7 @@ use provider_aws::{AwsConfig, AwsProvider};
 
 use super::error::CliError;
 use super::flags::AwsFlags;
+use super::measures::Measures;
 
 /// How many nodes are looked at: one request to AWS tells of so many, and the cluster's mark is on all of them.
 const NODES: u32 = 100;
@@ -28,9 +31,10 @@ pub async fn sdk(flags: &AwsFlags) -> Result<Sdk, CliError> {
     Sdk::from_environment(&options).await.map_err(|e| CliError::Usage(e.to_string()))
 }
 
-/// AWS with the rates of the flags.
-pub fn paced(sdk: Sdk, flags: &AwsFlags) -> Aws {
-    Aws::new(RateLimited::rate_limited(sdk, &flags.rates.rates()), SharingOptions::default())
+/// AWS with the rates of the flags, its requests counted.
+pub fn paced(sdk: Sdk, flags: &AwsFlags, measures: &Measures) -> Aws {
+    let counted = Counted::counted(sdk, measures.requests.clone());
+    Aws::new(RateLimited::rate_limited(counted, &flags.rates.rates()), SharingOptions::default())
 }
 
 /// The provider.
@@ -40,8 +44,9 @@ pub fn paced(sdk: Sdk, flags: &AwsFlags) -> Aws {
 pub async fn provider(
     flags: &AwsFlags,
     client: &kube::Client,
+    measures: &Measures,
 ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
-    let aws = paced(sdk(flags).await?, flags);
+    let aws = paced(sdk(flags).await?, flags, measures);
     let signs = Signs::read(flags, &aws, client).await?;
     let cluster = signs.cluster_name(flags).map_err(|e| ask_for("--cluster-name NAME", &e))?;
     let vpc = signs.vpc(flags).map_err(|e| ask_for("--aws-vpc-id ID", &e))?;

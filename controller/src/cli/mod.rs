@@ -14,6 +14,7 @@ mod flags;
 mod http;
 mod leading;
 mod logging;
+mod measures;
 mod orphans;
 mod plan;
 mod providers;

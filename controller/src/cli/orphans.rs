@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use clap::Args;
 use cloud_provider::{Owned, ServiceId};
-use controller::service;
+use controller::{Metrics, service};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams};
 
 use super::error::{CliError, DONE, FOUND};
 use super::flags::RunFlags;
+use super::measures::Measures;
 use super::{connection, providers};
 
 /// What to do with them.
@@ -34,7 +35,9 @@ pub struct OrphanFlags {
 pub async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster).await?;
     let mut left = false;
-    for provider in providers::from_flags(&flags.run, &client).await? {
+    for provider in
+        providers::from_flags(&flags.run, &client, &Measures::shown_in(&Metrics::default())).await?
+    {
         let failed = |e| CliError::Provider { provider: provider.name().into(), source: Box::new(e) };
         if !provider.holds_resources() {
             println!("{}: holds nothing outside the cluster", provider.name());

@@ -9,13 +9,14 @@ use clap::{Args, ValueEnum};
 use cloud_provider::{
     CloudLoadBalancer, FamilyPolicy, IpFamily, NodeSet, Plan, Request, ServiceKey, ServiceView, Verb,
 };
-use controller::{nodes, service};
+use controller::{Metrics, nodes, service};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use super::error::{CliError, DONE, FOUND};
 use super::flags::RunFlags;
+use super::measures::Measures;
 use super::{connection, providers};
 
 /// What to plan for.
@@ -63,7 +64,8 @@ struct Planned {
 /// When the cluster or a provider cannot be asked.
 pub async fn run(flags: PlanFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster).await?;
-    let providers = providers::from_flags(&flags.run, &client).await?;
+    let providers =
+        providers::from_flags(&flags.run, &client, &Measures::shown_in(&Metrics::default())).await?;
     let api = |doing: &str, source| CliError::Api { doing: doing.into(), source: Box::new(source) };
     let listed = Api::<Service>::all(client.clone())
         .list(&ListParams::default())

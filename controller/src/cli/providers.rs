@@ -6,6 +6,7 @@ use cloud_provider::CloudLoadBalancer;
 
 use super::error::CliError;
 use super::flags::{ProviderName, RunFlags};
+use super::measures::Measures;
 
 /// Whether the flags name a provider.
 ///
@@ -26,15 +27,16 @@ pub fn check(flags: &RunFlags) -> Result<(), CliError> {
 pub async fn from_flags(
     flags: &RunFlags,
     client: &kube::Client,
+    measures: &Measures,
 ) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
     check(flags)?;
     let mut providers = Vec::new();
     for name in &flags.service.cloud_provider {
         providers.push(match name {
             #[cfg(feature = "aws")]
-            ProviderName::Aws => super::aws::provider(&flags.aws, client).await?,
+            ProviderName::Aws => super::aws::provider(&flags.aws, client, measures).await?,
             #[cfg(feature = "bare")]
-            ProviderName::Bare => bare(&flags.bare, client.clone())?,
+            ProviderName::Bare => bare(&flags.bare, client.clone(), measures)?,
         });
     }
     Ok(providers)
@@ -44,6 +46,7 @@ pub async fn from_flags(
 fn bare(
     flags: &super::flags::BareFlags,
     client: kube::Client,
+    measures: &Measures,
 ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
     use super::flags::{AddressReuse, RemovedAddresses};
     use provider_bare::ledger::Reuse;
@@ -70,5 +73,7 @@ fn bare(
         pools_deadline: flags.bare_pools_timeout,
     };
     let provider = BareProvider::new(config, Some(client)).map_err(|e| CliError::Usage(e.to_string()))?;
-    Ok(Arc::new(provider))
+    let provider = Arc::new(provider);
+    measures.pools.are_those_of(&provider);
+    Ok(provider)
 }

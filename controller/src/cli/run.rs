@@ -9,10 +9,12 @@ use controller::config::SweepConfig;
 use controller::{Config, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::Clients;
 use super::error::CliError;
 use super::flags::RunFlags;
 use super::http::{self, Shown};
 use super::logging::LogLevel;
+use super::measures::Measures;
 use super::{connection, leading, providers, signals};
 
 /// Between two tries to reach the API server before there is a controller that does so by itself.
@@ -26,11 +28,12 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     providers::check(&flags)?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
-    let client = connection::client(&flags.cluster).await?;
+    let Clients { work: client, election } = connection::clients(&flags.cluster).await?;
     let identity = identity();
     let metrics = Arc::new(Metrics::default());
+    let measures = Measures::shown_in(&metrics);
     let leadership = match flags.election.leader_elect {
-        true => Some(Arc::new(leading::election(client.clone(), &flags.election, identity.clone())?)),
+        true => Some(Arc::new(leading::election(election, &flags.election, identity.clone())?)),
         false => None,
     };
     let shown = Arc::new(Shown {
@@ -59,7 +62,7 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
         ..Config::default()
     });
     tokio::select! {
-        made = made_once_there_is_an_answer(&flags, &client) => {
+        made = made_once_there_is_an_answer(&flags, &client, &measures) => {
             for provider in made? {
                 controller = controller.provider(provider);
             }
@@ -85,9 +88,10 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
 async fn made_once_there_is_an_answer(
     flags: &RunFlags,
     client: &kube::Client,
+    measures: &Measures,
 ) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
     loop {
-        match providers::from_flags(flags, client).await {
+        match providers::from_flags(flags, client, measures).await {
             Err(error @ CliError::Api { .. }) => tracing::warn!("waiting for the API server: {error}"),
             result => return result,
         }

@@ -50,21 +50,33 @@ fn documented() -> Vec<String> {
     let guide = read("docs/operate.md");
     let table = guide.split_once("\n## Metrics").expect("a section Metrics").1;
     let table = table.split("\n## ").next().expect("an end");
-    let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    cells.map(|(name, _)| name.to_owned()).collect()
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let names = |row: &str| row.split("`, `").map(str::to_owned).collect::<Vec<_>>();
+    cells.flat_map(|(cell, _)| names(cell)).collect()
 }
 
 /// The names in the code: a family without a sample is not encoded, so the output alone does not show them all.
 fn registered() -> BTreeSet<String> {
-    let source = read("controller/src/metrics.rs");
-    let name = regex_lite::Regex::new(r#"register(?:_with_unit)?\(\s*"([a-z_]+)""#).expect("a pattern");
-    name.captures_iter(&source).map(|found| found[1].to_owned()).collect()
+    let name = regex_lite::Regex::new(r#"(?:register|register_with_unit|encode_descriptor)\(\s*"([a-z_]+)""#)
+        .expect("a pattern");
+    let sources = ["controller/src/metrics", "controller/src/cli/measures"].map(sources);
+    let found = sources.iter().flatten().flat_map(|source| name.captures_iter(source));
+    found.map(|found| found[1].to_owned()).collect()
+}
+
+/// The files of a folder of the workspace.
+fn sources(folder: &str) -> Vec<String> {
+    let files = std::fs::read_dir(Path::new(WORKSPACE).join(folder)).expect("a folder");
+    files.map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("text")).collect()
 }
 
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
     let named = documented();
-    let plain = |name: &String| name.trim_end_matches("_total").trim_end_matches("_seconds").to_owned();
+    let plain = |name: &String| {
+        let units = ["_total", "_seconds", "_bytes"];
+        units.iter().fold(name.as_str(), |name, unit| name.trim_end_matches(unit)).to_owned()
+    };
     assert_eq!(named.iter().map(plain).collect::<BTreeSet<_>>(), registered());
 
     let metrics = controller::Metrics::default();
