@@ -8,17 +8,7 @@ use std::path::Path;
 use super::process::{Access, WORKSPACE, command, finish, read, with_pool};
 use serde_json::json;
 use tests::cluster::Cluster;
-
-/// Compares with the recorded text, or records it.
-#[track_caller]
-pub fn matches_the_docs(file: &str, shown: &str) {
-    let path = Path::new(WORKSPACE).join("docs/output").join(file);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, shown).expect("the file is written");
-    }
-    let recorded = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(shown, recorded, "docs/output/{file} is out of date; UPDATE_DOCS=1 records it again");
-}
+use tests::recorded::matches_the_docs;
 
 #[tokio::test]
 async fn the_help_is_as_documented() {
