@@ -29,9 +29,7 @@ const VALUES: &[&str] = &[
     "external-cloud-volume-plugin",
     "feature-gates",
     "http2-max-streams-per-connection",
-    "kube-api-burst",
     "kube-api-content-type",
-    "kube-api-qps",
     "leader-migration-config",
     "log-flush-frequency",
     "logging-format",
@@ -151,8 +149,8 @@ mod tests {
 
     #[test]
     fn flags_without_a_meaning_are_accepted_in_every_form_and_remembered() {
-        let given = ["--kube-api-qps", "20", "--profiling", "--cluster-cidr=10.0.0.0/8", "-v=2"];
-        assert_eq!(parse(&given).unwrap(), ["--cluster-cidr", "--kube-api-qps", "--profiling", "-v"]);
+        let given = ["--node-sync-period", "20", "--profiling", "--cluster-cidr=10.0.0.0/8", "-v=2"];
+        assert_eq!(parse(&given).unwrap(), ["--cluster-cidr", "--node-sync-period", "--profiling", "-v"]);
         assert_eq!(parse(&["--configure-cloud-routes=false"]).unwrap(), ["--configure-cloud-routes"]);
         assert!(parse(&[]).unwrap().is_empty());
     }

@@ -75,6 +75,15 @@ pub struct ClusterFlags {
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
+    /// Requests a second to the API server at most; 0: no limit, the server's own priority and fairness decides.
+    /// Renewals of the Lease are never held up
+    #[arg(long, env = "KUBE_API_QPS", default_value = "0", value_name = "NUMBER", value_parser = qps)]
+    pub kube_api_qps: f64,
+
+    /// With --kube-api-qps, how many requests may be made at once; 0: half as many again as in a second
+    #[arg(long, env = "KUBE_API_BURST", default_value = "0", value_name = "NUMBER")]
+    pub kube_api_burst: u32,
+
     /// Flags from a YAML file: a map of flag names, without the dashes, to values
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -347,6 +356,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// Reads a rate: a number that is not negative.
+fn qps(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(qps) if qps.is_finite() && qps >= 0.0 => Ok(qps),
+        _ => Err(format!(
+            "{text:?} is not a number of requests a second; write it as 20 or 0.5, or 0 for no limit"
+        )),
+    }
+}
+
 /// Reads a duration as Go writes it: `15s`, `1m30s`, `100ms`.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write it as 300ms, 15s, 5m or 1h30m");
@@ -380,6 +399,16 @@ mod tests {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
         for wrong in ["", "15", "s", "1d", "-1s", "0s", "1.5s"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_of_requests_a_second() {
+        assert_eq!(qps("20"), Ok(20.0));
+        assert_eq!(qps("0.5"), Ok(0.5));
+        assert_eq!(qps("0"), Ok(0.0));
+        for wrong in ["", "-1", "inf", "NaN", "20/s"] {
+            assert!(qps(wrong).is_err(), "{wrong:?}");
         }
     }
 

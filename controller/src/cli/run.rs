@@ -9,6 +9,7 @@ use controller::config::SweepConfig;
 use controller::{Config, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::Clients;
 use super::error::CliError;
 use super::flags::RunFlags;
 use super::http::{self, Shown};
@@ -27,12 +28,12 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     providers::check(&flags)?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
-    let client = connection::client(&flags.cluster).await?;
+    let Clients { work: client, election } = connection::clients(&flags.cluster).await?;
     let identity = identity();
     let metrics = Arc::new(Metrics::default());
     let measures = Measures::shown_in(&metrics);
     let leadership = match flags.election.leader_elect {
-        true => Some(Arc::new(leading::election(client.clone(), &flags.election, identity.clone())?)),
+        true => Some(Arc::new(leading::election(election, &flags.election, identity.clone())?)),
         false => None,
     };
     let shown = Arc::new(Shown {

@@ -18,6 +18,7 @@ mod lists;
 mod object;
 mod openapi;
 mod patch;
+mod protobuf;
 mod render;
 mod request;
 mod request_log;

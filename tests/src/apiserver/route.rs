@@ -25,7 +25,7 @@ use super::respond::{self, Body, Reply};
 use super::state::{State, Write, Written};
 use super::status::{ApiError, FieldError, Result};
 use super::watch::{Watch, WatchQuery};
-use super::{discovery, openapi};
+use super::{discovery, openapi, protobuf};
 
 const LARGEST_BODY: usize = 3 * 1024 * 1024;
 const LONGEST_MANAGER: usize = 128;
@@ -190,12 +190,10 @@ impl Router {
         shape: Shape,
     ) -> Result<Reply> {
         let kind = if call.method == Method::PATCH { Some(patch_kind(call, resource)?) } else { None };
-        if kind.is_none() {
-            check_body_type(call)?;
-        }
+        let sent = if kind.is_none() { read_body(call)? } else { Value::Null };
         let write = write_options(call, path, kind)?;
         if resource.plural == "selfsubjectaccessreviews" {
-            let decoded = decode::decode(resource, decode::parse(&call.body, false)?)?;
+            let decoded = decode::decode(resource, sent)?;
             let body = user.review(decoded.object).to_string().into();
             return Ok(Reply::Json { code: 201, body, warnings: Vec::new() });
         }
@@ -203,7 +201,7 @@ impl Router {
             Some(PatchKind::Apply) => decode::parse(&call.body, true)?,
             Some(_) => serde_json::from_slice(&call.body)
                 .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?,
-            None => decode::parse(&call.body, call.content_type() == "application/yaml")?,
+            None => sent,
         };
         let mut state = lock(&self.state);
         let written = match (&call.method, kind) {
@@ -223,10 +221,7 @@ impl Router {
     ) -> Result<Reply> {
         let body = match call.body.is_empty() {
             true => Value::Null,
-            false => {
-                check_body_type(call)?;
-                decode::parse(&call.body, call.content_type() == "application/yaml")?
-            }
+            false => read_body(call)?,
         };
         let options = DeleteOptions::read(&body, call.query.get("propagationPolicy"))?;
         let dry_run = dry_run(call, "DeleteOptions")? || options.is_dry_run();
@@ -360,15 +355,21 @@ fn patch_kind(call: &Call, resource: &Resource) -> Result<PatchKind> {
     })
 }
 
-fn check_body_type(call: &Call) -> Result<()> {
-    match call.content_type() {
-        "" | "application/json" | "application/yaml" => Ok(()),
-        _ => Err(ApiError::new(
+/// The object in a body, in whichever of the formats it is.
+fn read_body(call: &Call) -> Result<Value> {
+    let unknown = || {
+        ApiError::new(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: application/json, \
              application/yaml",
-        )),
+        )
+    };
+    match call.content_type() {
+        "" | "application/json" => decode::parse(&call.body, false),
+        "application/yaml" => decode::parse(&call.body, true),
+        protobuf::MEDIA_TYPE => protobuf::parse(&call.body).ok_or_else(unknown),
+        _ => Err(unknown()),
     }
 }
 

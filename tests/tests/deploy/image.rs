@@ -72,13 +72,25 @@ fn the_layer_of_dependencies_has_every_package_of_the_workspace() {
         Command::new("sh").arg("-c").arg(format!("for member{stubs}")).current_dir(folder.path()).status();
     assert!(made.expect("sh runs").success());
 
-    // Fails if a package, or a source that a manifest names, is not there, or the lock file does not fit.
+    // Fails if a package is missing, or the lock file does not fit.
     let resolved = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--offline", "--format-version=1"])
         .current_dir(folder.path())
         .output()
         .expect("cargo runs");
     assert!(resolved.status.success(), "{}", String::from_utf8_lossy(&resolved.stderr));
+
+    // Each target that a manifest declares has its stub where the source comes; tests and examples are found by themselves.
+    let root = Path::new(WORKSPACE).canonicalize().expect("a path");
+    let packages = workspace("packages");
+    let targets =
+        packages.as_array().expect("packages").iter().flat_map(|package| package["targets"].as_array());
+    for target in targets.flatten() {
+        let declared = ["lib", "bin", "bench"].iter().any(|kind| target["kind"][0] == *kind);
+        let source = Path::new(target["src_path"].as_str().expect("a path"));
+        let source = source.strip_prefix(&root).expect("in the workspace");
+        assert!(!declared || folder.path().join(source).exists(), "no stub for {}", source.display());
+    }
 }
 
 #[test]

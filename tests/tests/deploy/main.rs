@@ -11,6 +11,7 @@ mod objects;
 #[path = "../program/process.rs"]
 #[allow(dead_code)]
 mod process;
+mod release;
 mod render;
 mod rights;
 mod same_result;

@@ -1,6 +1,8 @@
 //! `run`, and what it serves over HTTP.
 
-use tests::cluster::Cluster;
+use serde_json::{Value, json};
+use tests::apiserver::Request;
+use tests::cluster::{Cluster, eventually};
 
 use super::process::{Access, Program, http, with_pool};
 
@@ -39,6 +41,46 @@ async fn health_readiness_metrics_and_the_log_level_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_keep_to_the_rate_of_the_flags_and_the_lease_is_not_held_up() {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    cluster.requests().clear();
+    let access = Access::to(&cluster.plane);
+    // One request in a hundred seconds.
+    let program = Program::start(&access, &["--kube-api-qps=0.01", "--kube-api-burst=1"]);
+    // Who leads is also told by an event.
+    let of_leases = |r: &Request| ["leases", "events"].contains(&r.resource.as_str());
+    eventually("the Lease is taken and renewed", || {
+        cluster.requests().count(|r| of_leases(r) && r.verb == "update") > 0
+    })
+    .await;
+    let others = cluster.requests().count(|r| !of_leases(r));
+    assert!(others <= 1, "{others} requests, {}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_about_a_service_says_which_one_and_whose() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let program = Program::start(&access, &["--log-format=json", "--log-level=controller=debug"]);
+    cluster.create_with("typo", json!({ "spec": { "loadBalancerIP": "198.51.100.700" } })).await;
+
+    program.until_it_says("not as the Service wants it").await;
+    program.until_it_says("a turn is over").await;
+
+    let log = program.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of_turn = |line: &&Value| line["span"]["name"] == "reconcile" && line["span"]["result"] == "failed";
+    let over = lines.iter().find(of_turn).unwrap_or_else(|| panic!("{log}"));
+    assert_eq!(over["span"]["service"], format!("{}/typo", cluster.namespace));
+    assert_eq!(over["span"]["provider"], "bare");
+    let warning = lines.iter().find(|line| line["fields"]["message"] == "not as the Service wants it");
+    let warning = warning.expect("the failure");
+    assert_eq!(warning["span"]["service"], over["span"]["service"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_replicas_one_acts_and_the_other_follows_it() {
     let cluster = Cluster::start().await;
     with_pool(&cluster).await;
@@ -65,7 +107,7 @@ async fn flags_of_cloud_controller_manager_are_accepted_and_named_once_in_the_lo
     with_pool(&cluster).await;
     let access = Access::to(&cluster.plane);
     let foreign = [
-        "--kube-api-qps=20",
+        "--node-sync-period=20s",
         "--configure-cloud-routes=false",
         "-v=2",
         "--leader-elect-resource-lock=leases",
@@ -74,5 +116,5 @@ async fn flags_of_cloud_controller_manager_are_accepted_and_named_once_in_the_lo
     program.until_it_says("became leader").await;
     let log = program.log();
     assert_eq!(log.matches("flags without a meaning here are ignored").count(), 1, "{log}");
-    assert!(log.contains("--kube-api-qps --configure-cloud-routes -v"), "{log}");
+    assert!(log.contains("--node-sync-period --configure-cloud-routes -v"), "{log}");
 }
