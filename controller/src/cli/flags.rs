@@ -179,23 +179,25 @@ pub struct AwsFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider aws")]
 pub struct AwsRateFlags {
-    /// Reads of load balancers: requests a second, and requests at once. AWS lets an account have 10:40 in a region
+    /// Reads of load balancers: requests a second, and how many at once. AWS's own limit for an account in a region is
+    /// 10:40
     #[arg(long, env = "AWS_RATE_ELB_READ", default_value_t = Rates::default().elb_read, value_name = RATE)]
     pub aws_rate_elb_read: Rate,
 
-    /// Changes of load balancers, likewise
+    /// Changes of load balancers: requests a second, and how many at once
     #[arg(long, env = "AWS_RATE_ELB_WRITE", default_value_t = Rates::default().elb_write, value_name = RATE)]
     pub aws_rate_elb_write: Rate,
 
-    /// Registrations of targets, likewise
+    /// Registrations of targets: requests a second, and how many at once
     #[arg(long, env = "AWS_RATE_ELB_TARGETS", default_value_t = Rates::default().elb_targets, value_name = RATE)]
     pub aws_rate_elb_targets: Rate,
 
-    /// Reads of EC2, likewise. AWS lets an account have 20:100 in a region
+    /// Reads of EC2: requests a second, and how many at once. AWS's own limit for an account in a region is 20:100
     #[arg(long, env = "AWS_RATE_EC2_READ", default_value_t = Rates::default().ec2_read, value_name = RATE)]
     pub aws_rate_ec2_read: Rate,
 
-    /// Changes of security groups, likewise. AWS lets an account have 5:50 in a region
+    /// Changes of security groups: requests a second, and how many at once. AWS's own limit for an account in a region
+    /// is 5:50
     #[arg(long, env = "AWS_RATE_EC2_WRITE", default_value_t = Rates::default().ec2_write, value_name = RATE)]
     pub aws_rate_ec2_write: Rate,
 }
