@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, ServiceView};
 
-use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Subnet, SubnetQuery, ZoneKind};
+use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Subnet, SubnetQuery};
 use crate::config::AwsConfig;
 use crate::desired::Site;
 use crate::failure::general;
@@ -106,12 +106,7 @@ impl Surveyor<'_> {
             return Ok(subnets::choose(&criteria, &all, &[])?);
         }
         let zones = self.aws.zones().await.map_err(general)?;
-        // ELB guide: Network Load Balancers stand in availability zones and, by name only, on Outposts.
-        let is_plain = |subnet: &&Subnet| {
-            let zone = zones.iter().find(|zone| zone.name == subnet.zone);
-            subnet.outpost_arn.is_none() && zone.is_none_or(|zone| zone.kind == ZoneKind::AvailabilityZone)
-        };
-        let plain: Vec<Subnet> = all.iter().filter(is_plain).cloned().collect();
+        let plain = subnets::discoverable(&all, &zones);
         let route_tables: Arc<Vec<RouteTable>> = match subnets::is_any_tagged(present.scheme, &plain) {
             true => Arc::default(),
             false => self.aws.route_tables(vpc_id).await.map_err(general)?,

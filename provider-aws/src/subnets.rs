@@ -11,10 +11,11 @@
 //! unasked (the AWS Load Balancer Controller never adds: its issues #2930, #3157, #4008).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use cloud_provider::{Mistake, Mistakes};
 
-use crate::client::{IpAddressType, RouteTable, Scheme, Subnet, Tags};
+use crate::client::{IpAddressType, RouteTable, Scheme, Subnet, Tags, Zone, ZoneKind};
 use crate::naming::KUBERNETES_CLUSTER_TAG;
 use crate::options::SubnetRef;
 use crate::options::annotation::key;
@@ -48,7 +49,7 @@ pub fn choose(
 ) -> Result<Vec<Subnet>, Mistakes> {
     let chosen = match criteria.named {
         Some(named) => find_named(named, subnets)?,
-        None => discover(criteria, subnets, route_tables)?,
+        None => found(criteria, subnets, route_tables)?,
     };
     check(criteria, &chosen)?;
     Ok(chosen)
@@ -90,7 +91,8 @@ pub fn is_any_tagged(scheme: Scheme, subnets: &[Subnet]) -> bool {
     subnets.iter().any(|subnet| is_tagged(role_tag(scheme), subnet))
 }
 
-fn role_tag(scheme: Scheme) -> &'static str {
+/// The tag of subnets for load balancers of this scheme; its value is `1` or empty.
+pub fn role_tag(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Internal => "kubernetes.io/role/internal-elb",
         Scheme::InternetFacing => "kubernetes.io/role/elb",
@@ -101,64 +103,117 @@ fn is_tagged(role: &str, subnet: &Subnet) -> bool {
     subnet.tags.get(role).is_some_and(|value| value == "1" || value.is_empty())
 }
 
-/// Why subnets were left out, for the message when none is left.
-#[derive(Default)]
-struct LeftOut {
-    other_clusters: usize,
-    too_full: usize,
-    without_ipv6: usize,
+/// Why a subnet that could have been found is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// It is tagged for other clusters and not for this one.
+    OtherClusters,
+    /// It has only so many free addresses.
+    TooFull(u32),
+    /// It has no IPv6 range, which dualstack needs.
+    WithoutIpv6,
+    /// Another one of its zone is taken.
+    SameZone(String),
 }
 
-fn discover(
-    criteria: &Criteria<'_>,
-    subnets: &[Subnet],
-    route_tables: &[RouteTable],
-) -> Result<Vec<Subnet>, Mistakes> {
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherClusters => f.write_str("is tagged for other clusters only"),
+            Self::TooFull(free) => {
+                write!(f, "has {free} free addresses, and a load balancer needs {FREE_ADDRESSES}")
+            }
+            Self::WithoutIpv6 => f.write_str("has no IPv6 range"),
+            Self::SameZone(other) => write!(f, "is in the same zone as {other}, and one a zone is taken"),
+        }
+    }
+}
+
+/// What discovery finds when a Service names no subnets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovered {
+    /// The subnets taken, one a zone, sorted by id.
+    pub chosen: Vec<Subnet>,
+    /// Those that could have been, with the reason, by id.
+    pub left_out: BTreeMap<String, LeftOut>,
+}
+
+/// The subnets a load balancer can stand in unless they are named.
+///
+/// *Create a Network Load Balancer*, ELB guide: it stands in availability zones and, by name only, on Outposts.
+pub fn discoverable(subnets: &[Subnet], zones: &[Zone]) -> Vec<Subnet> {
+    let suits = |subnet: &&Subnet| {
+        let zone = zones.iter().find(|zone| zone.name == subnet.zone);
+        subnet.outpost_arn.is_none() && zone.is_none_or(|zone| zone.kind == ZoneKind::AvailabilityZone)
+    };
+    subnets.iter().filter(suits).cloned().collect()
+}
+
+/// Finds subnets by tag or by route, among the [`discoverable`] ones.
+pub fn discover(criteria: &Criteria<'_>, subnets: &[Subnet], route_tables: &[RouteTable]) -> Discovered {
     let role = role_tag(criteria.scheme);
     let mut candidates: Vec<&Subnet> = subnets.iter().filter(|s| is_tagged(role, s)).collect();
     if candidates.is_empty() {
         let wants_public = criteria.scheme == Scheme::InternetFacing;
         candidates = subnets.iter().filter(|s| is_public(s, route_tables) == wants_public).collect();
     }
-    let evaluated = candidates.len();
-    let mut left_out = LeftOut::default();
-    candidates
-        .retain(|subnet| criteria.present.contains(&subnet.id) || suits(criteria, subnet, &mut left_out));
+    let mut left_out = BTreeMap::new();
+    candidates.retain(|subnet| {
+        let reason = reason_against(criteria, subnet).filter(|_| !criteria.present.contains(&subnet.id));
+        reason.map(|reason| left_out.insert(subnet.id.clone(), reason)).is_none()
+    });
     // What serves stays, whether it would be found today or not.
     let present = subnets.iter().filter(|s| criteria.present.contains(&s.id));
     let mut by_zone: BTreeMap<&str, &Subnet> = BTreeMap::new();
     candidates.sort_by_key(|s| (!is_for_cluster(criteria.cluster, &s.tags), s.id.as_str()));
     for subnet in present.chain(candidates) {
-        by_zone.entry(&subnet.zone).or_insert(subnet);
+        let taken = *by_zone.entry(&subnet.zone).or_insert(subnet);
+        if taken.id != subnet.id {
+            left_out.insert(subnet.id.clone(), LeftOut::SameZone(taken.id.clone()));
+        }
     }
     let mut chosen: Vec<Subnet> = by_zone.into_values().cloned().collect();
     chosen.sort_by(|a, b| a.id.cmp(&b.id));
-    if chosen.is_empty() {
-        let problem = format!(
-            "finds no subnet: of {evaluated} for {} load balancers, {} are tagged for other clusters, {} have fewer \
-             than {FREE_ADDRESSES} free addresses, {} have no IPv6 range",
-            criteria.scheme, left_out.other_clusters, left_out.too_full, left_out.without_ipv6
-        );
-        let mistake = Mistake::in_annotation(key::SUBNETS, "", problem)
-            .allowing(format!("subnets named in the annotation, or tagged {role}=1 in the VPC"))
-            .meanwhile("no load balancer is made");
-        return Err(mistake.into());
-    }
-    Ok(chosen)
+    Discovered { chosen, left_out }
 }
 
-fn suits(criteria: &Criteria<'_>, subnet: &Subnet, left_out: &mut LeftOut) -> bool {
+fn found(
+    criteria: &Criteria<'_>,
+    subnets: &[Subnet],
+    route_tables: &[RouteTable],
+) -> Result<Vec<Subnet>, Mistakes> {
+    let Discovered { chosen, left_out } = discover(criteria, subnets, route_tables);
+    if !chosen.is_empty() {
+        return Ok(chosen);
+    }
+    let count = |of: fn(&LeftOut) -> bool| left_out.values().filter(|reason| of(reason)).count();
+    let problem = format!(
+        "finds no subnet: of {} for {} load balancers, {} are tagged for other clusters, {} have fewer than \
+         {FREE_ADDRESSES} free addresses, {} have no IPv6 range",
+        left_out.len(),
+        criteria.scheme,
+        count(|reason| *reason == LeftOut::OtherClusters),
+        count(|reason| matches!(reason, LeftOut::TooFull(_))),
+        count(|reason| *reason == LeftOut::WithoutIpv6),
+    );
+    let role = role_tag(criteria.scheme);
+    let mistake = Mistake::in_annotation(key::SUBNETS, "", problem)
+        .allowing(format!("subnets named in the annotation, or tagged {role}=1 in the VPC"))
+        .meanwhile("no load balancer is made");
+    Err(mistake.into())
+}
+
+fn reason_against(criteria: &Criteria<'_>, subnet: &Subnet) -> Option<LeftOut> {
     let mut tagged_for = subnet.tags.keys().filter(|k| k.starts_with(KUBERNETES_CLUSTER_TAG)).peekable();
     if tagged_for.peek().is_some() && !is_for_cluster(criteria.cluster, &subnet.tags) {
-        left_out.other_clusters += 1;
+        Some(LeftOut::OtherClusters)
     } else if subnet.available_ipv4 < FREE_ADDRESSES {
-        left_out.too_full += 1;
+        Some(LeftOut::TooFull(subnet.available_ipv4))
     } else if criteria.ip_address_type == IpAddressType::DualStack && subnet.ipv6_cidrs.is_empty() {
-        left_out.without_ipv6 += 1;
+        Some(LeftOut::WithoutIpv6)
     } else {
-        return true;
+        None
     }
-    false
 }
 
 fn is_for_cluster(cluster: &str, tags: &Tags) -> bool {

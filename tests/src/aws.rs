@@ -58,8 +58,16 @@ impl Endpoint {
     /// When none can be started: there is no test without it. The message says what `localstack/up` said.
     pub async fn start() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Endpoint::start_in(REGIONS[NEXT.fetch_add(1, Ordering::Relaxed) % REGIONS.len()]).await
+    }
+
+    /// The endpoint of this process, in a region of the test's choice: they differ in the number of their zones.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_in(region: &str) -> Self {
         let url = tokio::task::spawn_blocking(url).await.expect("an endpoint is found or started");
-        Endpoint::at(url, REGIONS[NEXT.fetch_add(1, Ordering::Relaxed) % REGIONS.len()]).await
+        Endpoint::at(url, region).await
     }
 
     /// An endpoint that runs already.

@@ -6,6 +6,8 @@ pub mod cluster;
 pub mod control_plane;
 pub mod metadata;
 pub mod programs;
+pub mod recorded;
+pub mod refusals;
 pub mod rights;
 pub mod sandbox;
 

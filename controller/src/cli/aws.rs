@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 use provider_aws::client::{
-    Aws, Counted, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SharingOptions,
+    Aws, Counted, Ec2, Elbv2, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SharingOptions,
 };
 use provider_aws::discovery::{self, Learned, Unclear};
 use provider_aws::error::ApiError;
@@ -31,10 +31,9 @@ pub async fn sdk(flags: &AwsFlags) -> Result<Sdk, CliError> {
     Sdk::from_environment(&options).await.map_err(|e| CliError::Usage(e.to_string()))
 }
 
-/// AWS with the rates of the flags, its requests counted.
-pub fn paced(sdk: Sdk, flags: &AwsFlags, measures: &Measures) -> Aws {
-    let counted = Counted::counted(sdk, measures.requests.clone());
-    Aws::new(RateLimited::rate_limited(counted, &flags.rates.rates()), SharingOptions::default())
+/// AWS with the rates of the flags.
+pub fn paced(api: impl Elbv2 + Ec2 + 'static, flags: &AwsFlags) -> Aws {
+    Aws::new(RateLimited::rate_limited(api, &flags.rates.rates()), SharingOptions::default())
 }
 
 /// The provider.
@@ -46,7 +45,7 @@ pub async fn provider(
     client: &kube::Client,
     measures: &Measures,
 ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
-    let aws = paced(sdk(flags).await?, flags, measures);
+    let aws = paced(Counted::counted(sdk(flags).await?, measures.requests.clone()), flags);
     let signs = Signs::read(flags, &aws, client).await?;
     let cluster = signs.cluster_name(flags).map_err(|e| ask_for("--cluster-name NAME", &e))?;
     let vpc = signs.vpc(flags).map_err(|e| ask_for("--aws-vpc-id ID", &e))?;

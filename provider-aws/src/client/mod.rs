@@ -37,7 +37,7 @@ pub use ec2::{Ec2, FILTER_VALUES};
 pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PER_CALL};
 pub use layered::{Around, Layered};
 pub use rate::{NotARate, Pacing, Rate, RateLimited, Rates};
-pub use sdk::{InstanceMetadata, Sdk, SdkOptions, SetupError};
+pub use sdk::{Identity, InstanceMetadata, NoIdentity, Sdk, SdkOptions, SetupError, Trial, Verdict};
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;
 

@@ -5,87 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use cloud_provider::{Mistake, Note, NoteKind, ServiceView};
 
-/// What every key starts with.
-pub const PREFIX: &str = "service.beta.kubernetes.io/";
+mod table;
 
-macro_rules! keys {
-    ($($name:ident = $suffix:literal;)*) => {
-        $(
-            #[doc = concat!("`service.beta.kubernetes.io/", $suffix, "`")]
-            pub const $name: &str = concat!("service.beta.kubernetes.io/", $suffix);
-        )*
-
-        /// Every key this provider understands or refuses by name.
-        pub const KNOWN: &[&str] = &[$($name),*];
-    };
-}
-
-/// The keys.
-pub mod key {
-    keys! {
-        TYPE = "aws-load-balancer-type";
-        TARGET_TYPE = "aws-load-balancer-nlb-target-type";
-        NAME = "aws-load-balancer-name";
-        SCHEME = "aws-load-balancer-scheme";
-        INTERNAL = "aws-load-balancer-internal";
-        IP_ADDRESS_TYPE = "aws-load-balancer-ip-address-type";
-        SUBNETS = "aws-load-balancer-subnets";
-        EIP_ALLOCATIONS = "aws-load-balancer-eip-allocations";
-        PRIVATE_IPV4 = "aws-load-balancer-private-ipv4-addresses";
-        IPV6 = "aws-load-balancer-ipv6-addresses";
-        SOURCE_NAT = "aws-load-balancer-enable-prefix-for-ipv6-source-nat";
-        SOURCE_NAT_PREFIXES = "aws-load-balancer-source-nat-ipv6-prefixes";
-        CAPACITY = "aws-load-balancer-minimum-load-balancer-capacity";
-        ATTRIBUTES = "aws-load-balancer-attributes";
-        ACCESS_LOG_ENABLED = "aws-load-balancer-access-log-enabled";
-        ACCESS_LOG_BUCKET = "aws-load-balancer-access-log-s3-bucket-name";
-        ACCESS_LOG_PREFIX = "aws-load-balancer-access-log-s3-bucket-prefix";
-        CROSS_ZONE = "aws-load-balancer-cross-zone-load-balancing-enabled";
-        TAGS = "aws-load-balancer-additional-resource-tags";
-        SSL_CERT = "aws-load-balancer-ssl-cert";
-        SSL_PORTS = "aws-load-balancer-ssl-ports";
-        SSL_POLICY = "aws-load-balancer-ssl-negotiation-policy";
-        BACKEND_PROTOCOL = "aws-load-balancer-backend-protocol";
-        ALPN_POLICY = "aws-load-balancer-alpn-policy";
-        TCP_UDP = "aws-load-balancer-enable-tcp-udp-listener";
-        QUIC_PORTS = "aws-load-balancer-quic-enabled-ports";
-        QUIC_CONTAINERS = "aws-load-balancer-quic-enabled-containers";
-        PROXY_PROTOCOL = "aws-load-balancer-proxy-protocol";
-        PROXY_PROTOCOL_PER_TARGET_GROUP = "aws-load-balancer-proxy-protocol-per-target-group";
-        TARGET_GROUP_ATTRIBUTES = "aws-load-balancer-target-group-attributes";
-        HEALTH_PROTOCOL = "aws-load-balancer-healthcheck-protocol";
-        HEALTH_PORT = "aws-load-balancer-healthcheck-port";
-        HEALTH_PATH = "aws-load-balancer-healthcheck-path";
-        HEALTH_INTERVAL = "aws-load-balancer-healthcheck-interval";
-        HEALTH_TIMEOUT = "aws-load-balancer-healthcheck-timeout";
-        HEALTHY_THRESHOLD = "aws-load-balancer-healthcheck-healthy-threshold";
-        UNHEALTHY_THRESHOLD = "aws-load-balancer-healthcheck-unhealthy-threshold";
-        HEALTH_CODES = "aws-load-balancer-healthcheck-success-codes";
-        NODE_LABELS = "aws-load-balancer-target-node-labels";
-        MULTI_CLUSTER = "aws-load-balancer-multi-cluster-target-group";
-        SOURCE_RANGES = "load-balancer-source-ranges";
-        PREFIX_LISTS = "aws-load-balancer-security-group-prefix-lists";
-        SECURITY_GROUPS = "aws-load-balancer-security-groups";
-        MANAGE_BACKEND_RULES = "aws-load-balancer-manage-backend-security-group-rules";
-        PRIVATE_LINK_RULES = "aws-load-balancer-inbound-sg-rules-on-private-link-traffic";
-        PATH_MTU = "aws-load-balancer-enable-icmp-for-path-mtu-discovery";
-        NO_SECURITY_GROUP = "aws-load-balancer-disable-nlb-sg";
-        EXTRA_SECURITY_GROUPS = "aws-load-balancer-extra-security-groups";
-    }
-
-    /// Followed by `PROTOCOL-PORT` of a listener.
-    pub const LISTENER_ATTRIBUTES: &str = "service.beta.kubernetes.io/aws-load-balancer-listener-attributes.";
-    /// Followed by a Service port number.
-    pub const TARGET_GROUP_ATTRIBUTES_OF: &str =
-        "service.beta.kubernetes.io/aws-load-balancer-target-group-attributes.";
-    /// Followed by `PROTOCOL-PORT` of a listener.
-    pub const ACTIONS: &str = "service.beta.kubernetes.io/actions.";
-}
+pub use table::{Annotation, PREFIX, SECTIONS, Takes, key, of};
 
 /// Reads the annotations of one Service. Every method that meets a value it cannot use notes a [`Mistake`] and
 /// answers as if the annotation were absent, so that one pass finds all mistakes.
@@ -183,23 +109,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number in a range.
-    pub(super) fn number(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+    /// A whole number in the range that the table has for it.
+    pub(super) fn number(&mut self, key: &str) -> Option<u32> {
+        let Some(Takes::Number(range)) = of(key).map(|annotation| &annotation.takes) else { return None };
         let text = self.text(key)?;
         match text.parse() {
             Ok(number) if range.contains(&number) => Some(number),
             _ => {
-                let allowed = format!("a number from {} to {}", range.start(), range.end());
-                self.wrong(key, text, "is not a number in range", &allowed);
+                self.wrong(key, text, "is not a number in range", &Takes::Number(range.clone()).to_string());
                 None
             }
         }
     }
 
-    /// One of a closed set of words, or anything that parses.
-    pub(super) fn word<T: FromStr<Err: Display>>(&mut self, key: &str, allowed: &str) -> Option<T> {
+    /// One of the words that the table has for it, as they parse.
+    pub(super) fn word<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<T> {
         let text = self.text(key)?;
-        text.parse().map_err(|_| self.wrong(key, text, "is not a known value", allowed)).ok()
+        text.parse().map_err(|_| self.not_a_word(key, text, "is not a known value")).ok()
+    }
+
+    /// Notes that a value is none of the words that the table has for it.
+    pub(super) fn not_a_word(&mut self, key: &str, value: &str, problem: &str) {
+        let allowed = of(key).map(|annotation| annotation.takes.to_string()).unwrap_or_default();
+        self.wrong(key, value, problem, &allowed);
     }
 
     /// Items separated by commas, trimmed, without empty ones. Empty text is a list of none.

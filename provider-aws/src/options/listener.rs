@@ -214,13 +214,11 @@ fn read_tls(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsConfig) 
         Some("ssl" | "tls") => Protocol::Tls,
         None | Some("tcp") => Protocol::Tcp,
         Some(other) => {
-            reader.wrong(key::BACKEND_PROTOCOL, other, "is not a protocol to targets", "ssl, tcp");
+            reader.not_a_word(key::BACKEND_PROTOCOL, other, "is not a protocol to targets");
             Protocol::Tcp
         }
     };
-    let alpn = reader
-        .word(key::ALPN_POLICY, "None, HTTP1Only, HTTP2Only, HTTP2Optional, HTTP2Preferred")
-        .unwrap_or(AlpnPolicy::None);
+    let alpn = reader.word(key::ALPN_POLICY).unwrap_or(AlpnPolicy::None);
     Tls { certificates, ports, policy, alpn, backend }
 }
 

@@ -52,7 +52,7 @@ pub struct Addresses {
 
 /// Reads what concerns the load balancer itself.
 pub(super) fn read(reader: &mut Reader<'_>) -> LoadBalancerSpec {
-    let ip_address_type = reader.word(key::IP_ADDRESS_TYPE, "ipv4, dualstack").unwrap_or(IpAddressType::Ipv4);
+    let ip_address_type = reader.word(key::IP_ADDRESS_TYPE).unwrap_or(IpAddressType::Ipv4);
     let scheme = read_scheme(reader);
     let subnets = read_subnets(reader);
     let addresses = read_addresses(reader, scheme, ip_address_type, subnets.as_deref());
@@ -94,7 +94,7 @@ fn read_scheme(reader: &mut Reader<'_>) -> Option<Scheme> {
         reader.deprecated(key::INTERNAL, key::SCHEME);
     }
     if reader.text(key::SCHEME).is_some() {
-        return reader.word(key::SCHEME, "internal, internet-facing");
+        return reader.word(key::SCHEME);
     }
     let internal = reader.flag(key::INTERNAL)?;
     Some(if internal { Scheme::Internal } else { Scheme::InternetFacing })

@@ -79,7 +79,7 @@ fn refuse_what_is_not_supported(reader: &mut Reader<'_>, service: &ServiceView) 
     match reader.text(key::TARGET_TYPE) {
         None | Some("instance") => {}
         Some("ip") => reader.unsupported(key::TARGET_TYPE, "ip", "instance"),
-        Some(other) => reader.wrong(key::TARGET_TYPE, other, "is not a target type", "instance"),
+        Some(other) => reader.not_a_word(key::TARGET_TYPE, other, "is not a target type"),
     }
     for key in [key::QUIC_PORTS, key::QUIC_CONTAINERS] {
         if let Some(text) = reader.text(key) {
@@ -130,11 +130,10 @@ fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, St
 
 /// A typing error in a key would otherwise go unnoticed for ever.
 fn name_unknown_keys(reader: &mut Reader<'_>) {
-    let families = [key::LISTENER_ATTRIBUTES, key::TARGET_GROUP_ATTRIBUTES_OF, key::ACTIONS];
     let unknown: Vec<&str> = reader
         .keys(PREFIX)
         .filter(|name| name[PREFIX.len()..].starts_with("aws-load-balancer-"))
-        .filter(|name| !key::KNOWN.contains(name) && !families.iter().any(|family| name.starts_with(family)))
+        .filter(|name| annotation::of(name).is_none())
         .collect();
     for name in unknown {
         reader.note(

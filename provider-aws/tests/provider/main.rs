@@ -4,6 +4,7 @@ mod bad_input;
 mod change;
 mod conformance;
 mod cost;
+mod docs;
 mod faults;
 mod fixture;
 mod iam;

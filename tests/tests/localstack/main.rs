@@ -5,6 +5,7 @@
 //! own suites.
 
 mod discovery;
+mod doctor;
 mod nodes;
 mod program;
 mod requests;

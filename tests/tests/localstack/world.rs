@@ -25,7 +25,12 @@ pub struct World {
 impl World {
     /// A cluster without nodes.
     pub async fn start() -> Self {
-        let (cluster, endpoint) = (Cluster::start().await, Endpoint::start().await);
+        World::at(Endpoint::start().await).await
+    }
+
+    /// A cluster without nodes, at this endpoint.
+    pub async fn at(endpoint: Endpoint) -> Self {
+        let cluster = Cluster::start().await;
         let name = format!("cluster-{:08x}", fastrand::u32(..));
         let network = Network::seed(&endpoint, &name).await;
         World { cluster, network, name }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::cluster::Cluster;
 
 use super::process::{Access, apply, define, pool, with_pool};
-use super::recorded::matches_the_docs;
+use tests::recorded::matches_the_docs;
 
 const IPVS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kube-proxy, namespace: kube-system}\n\
                     data: {config.conf: 'mode: ipvs'}\n";

@@ -4,6 +4,7 @@ mod commands;
 mod doctor;
 mod embed;
 mod mistakes;
+mod observability;
 mod operating;
 mod process;
 mod recorded;

@@ -8,17 +8,7 @@ use std::path::Path;
 use super::process::{Access, WORKSPACE, command, finish, read, with_pool};
 use serde_json::json;
 use tests::cluster::Cluster;
-
-/// Compares with the recorded text, or records it.
-#[track_caller]
-pub fn matches_the_docs(file: &str, shown: &str) {
-    let path = Path::new(WORKSPACE).join("docs/output").join(file);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, shown).expect("the file is written");
-    }
-    let recorded = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(shown, recorded, "docs/output/{file} is out of date; UPDATE_DOCS=1 records it again");
-}
+use tests::recorded::matches_the_docs;
 
 #[tokio::test]
 async fn the_help_is_as_documented() {
@@ -56,7 +46,7 @@ fn documented() -> Vec<String> {
 }
 
 /// The names in the code: a family without a sample is not encoded, so the output alone does not show them all.
-fn registered() -> BTreeSet<String> {
+pub fn registered() -> BTreeSet<String> {
     let name = regex_lite::Regex::new(r#"(?:register|register_with_unit|encode_descriptor)\(\s*"([a-z_]+)""#)
         .expect("a pattern");
     let sources = ["controller/src/metrics", "controller/src/cli/measures"].map(sources);
@@ -65,7 +55,7 @@ fn registered() -> BTreeSet<String> {
 }
 
 /// The files of a folder of the workspace.
-fn sources(folder: &str) -> Vec<String> {
+pub fn sources(folder: &str) -> Vec<String> {
     let files = std::fs::read_dir(Path::new(WORKSPACE).join(folder)).expect("a folder");
     files.map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("text")).collect()
 }
@@ -87,15 +77,5 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         };
         let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
         assert!(named.contains(&name), "{name} is not documented");
-    }
-}
-
-#[test]
-fn every_alert_has_its_page_in_the_runbook() {
-    let guide = read("docs/operate.md");
-    let alerts = ["ProviderFailing", "Throttled", "QueueStuck", "NoLeader", "Orphans"];
-    for alert in alerts {
-        let heading = format!("\n### CloudLb{alert}\n");
-        assert!(guide.contains(&heading), "{heading:?}");
     }
 }

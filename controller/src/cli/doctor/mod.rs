@@ -2,6 +2,8 @@
 //!
 //! Every check has a rim that fetches and a plain function that judges what was fetched.
 
+#[cfg(feature = "aws")]
+mod aws;
 mod check;
 mod class;
 mod kube_proxy;
@@ -65,6 +67,10 @@ async fn examine(client: &kube::Client, flags: &RunFlags) -> Vec<Finding> {
         findings.extend(pools::look(client, &flags.bare).await);
     }
     findings.extend(nodes::look(client, nodes::needed_by(flags)).await);
+    #[cfg(feature = "aws")]
+    if chose(flags, "aws") {
+        findings.extend(aws::look(client, &flags.aws).await);
+    }
     findings.extend(class::look(client, &class::ours(flags)).await);
     if chose(flags, "bare") {
         // Only addresses on the local network are asked for by ARP.

@@ -60,7 +60,7 @@ where
 }
 
 /// The error and what it comes from, in one line.
-fn causes(error: &dyn Error) -> String {
+pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -118,6 +118,7 @@ mod tests {
         Sdk {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()),
             ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
+            credentials: None,
             region: region.to_string(),
         }
     }

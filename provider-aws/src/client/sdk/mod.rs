@@ -6,21 +6,26 @@
 //! service. IAM Identity Center (SSO) profiles are not among them: the SDK's support for them is left out of
 //! this build. `AWS_ENDPOINT_URL`, and its forms for one service, are honoured.
 
+mod dry_run;
 mod ec2;
 mod ec2_data;
 mod elbv2;
 mod elbv2_data;
 mod failure;
+mod identity;
 mod metadata;
 
 use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
+pub use dry_run::{Trial, Verdict};
+pub use identity::{Identity, NoIdentity};
 pub use metadata::InstanceMetadata;
 
 /// The clients of both services.
@@ -28,6 +33,7 @@ pub use metadata::InstanceMetadata;
 pub struct Sdk {
     elbv2: aws_sdk_elasticloadbalancingv2::Client,
     ec2: aws_sdk_ec2::Client,
+    credentials: Option<SharedCredentialsProvider>,
     region: String,
 }
 
@@ -100,10 +106,13 @@ impl Sdk {
     /// # Errors
     /// [`SetupError::NoRegion`].
     pub fn from_config(config: &SdkConfig) -> Result<Self, SetupError> {
-        let region = config.region().ok_or(SetupError::NoRegion)?.to_string();
+        // A variable that is set to nothing is a region to the SDK, with which no request can be made.
+        let region = config.region().filter(|region| !region.as_ref().is_empty());
+        let region = region.ok_or(SetupError::NoRegion)?.to_string();
         Ok(Self {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
             ec2: aws_sdk_ec2::Client::new(config),
+            credentials: config.credentials_provider(),
             region,
         })
     }

@@ -1,0 +1,115 @@
+//! Dry runs: EC2 says whether it would, and does nothing.
+//!
+//! With `DryRun`, EC2 answers `DryRunOperation` where the request is permitted and `UnauthorizedOperation` where it is
+//! not (*DryRun* in the EC2 API reference). Elastic Load Balancing has no such thing.
+
+use aws_sdk_ec2::types as sdk;
+
+use super::{super::Call, Sdk, ec2_data as data, failure::send};
+use crate::client::{IngressRule, RuleSource, Tags, Traffic};
+use crate::error::{ApiError, ErrorKind};
+use crate::naming::CLUSTER_TAG;
+
+/// What EC2 may be asked about without doing it. A resource has to exist: permissions depend on its tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial<'a> {
+    /// Making a group with this cluster's tag in this VPC.
+    CreateSecurityGroup {
+        /// The VPC.
+        vpc_id: &'a str,
+        /// The cluster's name.
+        cluster: &'a str,
+    },
+    /// Adding a rule to this group.
+    AuthorizeSecurityGroupIngress(&'a str),
+    /// Removing a rule from this group.
+    RevokeSecurityGroupIngress(&'a str),
+    /// Tagging this group.
+    CreateTags(&'a str),
+    /// Removing tags from this group.
+    DeleteTags(&'a str),
+    /// Deleting this group.
+    DeleteSecurityGroup(&'a str),
+}
+
+/// What EC2 says of a [`Trial`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It would be done.
+    Allowed,
+    /// It would be refused, with AWS's words.
+    Denied(String),
+    /// EC2 did not say.
+    Unknown(ApiError),
+    /// The endpoint took no notice that it was a trial, and did it.
+    Done,
+}
+
+impl Trial<'_> {
+    /// The request it is about.
+    pub const fn call(&self) -> Call {
+        match self {
+            Self::CreateSecurityGroup { .. } => Call::CreateSecurityGroup,
+            Self::AuthorizeSecurityGroupIngress(_) => Call::AuthorizeSecurityGroupIngress,
+            Self::RevokeSecurityGroupIngress(_) => Call::RevokeSecurityGroupIngress,
+            Self::CreateTags(_) => Call::CreateTags,
+            Self::DeleteTags(_) => Call::DeleteTags,
+            Self::DeleteSecurityGroup(_) => Call::DeleteSecurityGroup,
+        }
+    }
+}
+
+/// The name of a group that is never made.
+const NAME: &str = "cloud-lb-controller-trial";
+
+impl Sdk {
+    /// Asks EC2 whether it would do this.
+    pub async fn dry_run(&self, trial: Trial<'_>) -> Verdict {
+        let call = trial.call();
+        let rule = || {
+            let source = RuleSource::Ipv4(ipnet::Ipv4Net::new_assert([192, 0, 2, 0].into(), 24));
+            data::permission(&IngressRule {
+                traffic: Traffic::Tcp { from: 1, to: 1 },
+                source,
+                description: None,
+            })
+        };
+        let ec2 = &self.ec2;
+        let result = match trial {
+            Trial::CreateSecurityGroup { vpc_id, cluster } => {
+                let tags = Tags::from([(CLUSTER_TAG.to_owned(), cluster.to_owned())]);
+                let tags = sdk::TagSpecification::builder()
+                    .resource_type(sdk::ResourceType::SecurityGroup)
+                    .set_tags(Some(data::tags(&tags)))
+                    .build();
+                let request = ec2.create_security_group().group_name(NAME).description(NAME).vpc_id(vpc_id);
+                send(call, request.tag_specifications(tags).dry_run(true).send()).await.map(drop)
+            }
+            Trial::AuthorizeSecurityGroupIngress(id) => {
+                let request = ec2.authorize_security_group_ingress().group_id(id).ip_permissions(rule());
+                send(call, request.dry_run(true).send()).await.map(drop)
+            }
+            Trial::RevokeSecurityGroupIngress(id) => {
+                let request = ec2.revoke_security_group_ingress().group_id(id).ip_permissions(rule());
+                send(call, request.dry_run(true).send()).await.map(drop)
+            }
+            Trial::CreateTags(id) => {
+                let tag = sdk::Tag::builder().key(NAME).value("").build();
+                send(call, ec2.create_tags().resources(id).tags(tag).dry_run(true).send()).await.map(drop)
+            }
+            Trial::DeleteTags(id) => {
+                let tag = sdk::Tag::builder().key(NAME).build();
+                send(call, ec2.delete_tags().resources(id).tags(tag).dry_run(true).send()).await.map(drop)
+            }
+            Trial::DeleteSecurityGroup(id) => {
+                send(call, ec2.delete_security_group().group_id(id).dry_run(true).send()).await.map(drop)
+            }
+        };
+        match result {
+            Ok(()) => Verdict::Done,
+            Err(error) if error.is("DryRunOperation") => Verdict::Allowed,
+            Err(error) if error.kind == ErrorKind::Denied => Verdict::Denied(error.message),
+            Err(error) => Verdict::Unknown(error),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whose credentials these are, as far as they tell without another request.
+
+use std::fmt;
+
+use aws_credential_types::{Credentials, credential_feature::AwsCredentialFeature};
+use aws_sdk_ec2::config::ProvideCredentials;
+
+use super::Sdk;
+
+/// Where credentials come from; never the credentials themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The last link of the chain that made them, in words: `environment variables`, `a web identity token`, ...
+    pub source: &'static str,
+    /// The account, where the source tells it.
+    pub account: Option<String>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source)?;
+        match &self.account {
+            Some(account) => write!(f, " (account {account})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why there are no credentials.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there are no usable AWS credentials: {0}")]
+pub struct NoIdentity(String);
+
+impl Sdk {
+    /// Looks for credentials as the first request would. Whether AWS accepts them is for AWS to say.
+    ///
+    /// # Errors
+    /// [`NoIdentity`]: no source has any, or the one that should failed.
+    pub async fn identity(&self) -> Result<Identity, NoIdentity> {
+        let none = || NoIdentity("no source is configured".to_owned());
+        let source = self.credentials.as_ref().ok_or_else(none)?;
+        match source.provide_credentials().await {
+            Ok(credentials) => Ok(identity(&credentials)),
+            Err(error) => Err(NoIdentity(super::failure::causes(&error))),
+        }
+    }
+}
+
+fn identity(credentials: &Credentials) -> Identity {
+    use AwsCredentialFeature as From;
+    let account = credentials.account_id().map(|id| id.as_str().to_owned());
+    // Each link of the chain adds its name: the last is the one that made what is used.
+    let links = credentials.get_property::<Vec<From>>().map(Vec::as_slice).unwrap_or_default();
+    let source = match links.iter().rfind(|link| **link != From::ResolvedAccountId) {
+        Some(From::CredentialsEnvVars) => "environment variables",
+        Some(From::CredentialsEnvVarsStsWebIdToken | From::CredentialsProfileStsWebIdToken) => {
+            "a web identity token"
+        }
+        Some(From::CredentialsStsAssumeRole) => "an assumed role",
+        Some(From::CredentialsStsAssumeRoleWebId) => "a web identity token",
+        Some(From::CredentialsProfile) => "a profile",
+        Some(From::CredentialsProcess | From::CredentialsProfileProcess) => "a credential process",
+        Some(From::CredentialsHttp) => "the container's credential service",
+        Some(From::CredentialsImds) => "the instance's role",
+        _ => "a source without a name",
+    };
+    Identity { source, account }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, Region, SdkConfig};
+    use aws_sdk_ec2::config::SharedCredentialsProvider;
+
+    use super::*;
+
+    fn sdk(credentials: Option<Credentials>) -> Sdk {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .region(Region::new("us-east-1"));
+        let credentials = credentials.map(SharedCredentialsProvider::new);
+        config.set_credentials_provider(credentials);
+        Sdk::from_config(&config.build()).unwrap()
+    }
+
+    fn credentials(links: &[AwsCredentialFeature]) -> Credentials {
+        let mut credentials = Credentials::builder()
+            .access_key_id("AKIDEXAMPLE")
+            .secret_access_key("not to be shown")
+            .provider_name("test")
+            .account_id("123456789012")
+            .build();
+        credentials.set_property(links.to_vec());
+        credentials
+    }
+
+    #[tokio::test]
+    async fn the_last_link_of_the_chain_is_named_and_no_secret_is() {
+        use AwsCredentialFeature as From;
+        for (links, says) in [
+            (&[From::CredentialsEnvVars][..], "environment variables (account 123456789012)"),
+            (
+                &[From::CredentialsProfile, From::CredentialsStsAssumeRole, From::ResolvedAccountId],
+                "an assumed role (account 123456789012)",
+            ),
+            (&[From::CredentialsImds], "the instance's role (account 123456789012)"),
+            (&[], "a source without a name (account 123456789012)"),
+        ] {
+            let identity = sdk(Some(credentials(links))).identity().await.unwrap();
+            assert_eq!(identity.to_string(), says);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_source_there_is_no_identity() {
+        let error = sdk(None).identity().await.unwrap_err();
+        assert_eq!(error.to_string(), "there are no usable AWS credentials: no source is configured");
+    }
+}
