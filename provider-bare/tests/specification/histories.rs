@@ -174,7 +174,7 @@ struct History {
 impl History {
     fn new(removed_address: RemovedAddress, pools: Vec<Definition>) -> Self {
         // Whatever the order in which addresses are used again, nothing else may differ.
-        let reuse = if pools.len() % 2 == 0 { Reuse::Lowest } else { Reuse::LongestFree };
+        let reuse = if pools.len().is_multiple_of(2) { Reuse::Lowest } else { Reuse::LongestFree };
         let config = BareConfig { removed_address, reuse, ..BareConfig::default() };
         History {
             cluster: Cluster::with(config, pools),
