@@ -4,7 +4,7 @@ use cloud_provider::{Error, Mistake, ServiceView};
 
 use crate::client::Call;
 use crate::error::{ApiError, ErrorKind};
-use crate::options::annotation::key;
+use crate::options::annotation::{self, key};
 
 /// Why a step could not be carried out.
 #[derive(Debug)]
@@ -101,8 +101,10 @@ fn blamed(error: &ApiError, service: &ServiceView) -> Option<Mistake> {
         _ => None,
     }?;
     let value = service.annotations.get(&key).cloned().unwrap_or_default();
-    let mistake = Mistake::in_annotation(&key, value, format!("is refused by AWS: {}", error.message))
-        .allowing(format!("see {} in the error code table of {}", error.code, error.call.name()))
+    let takes = annotation::of(&key).map(|annotation| annotation.takes.to_string()).unwrap_or_default();
+    let problem = format!("is refused by AWS: {} ({} of {})", error.message, error.code, error.call);
+    let mistake = Mistake::in_annotation(&key, value, problem)
+        .allowing(format!("{takes}, as AWS accepts them here"))
         .meanwhile("what serves keeps serving");
     Some(mistake)
 }

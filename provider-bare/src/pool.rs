@@ -185,7 +185,7 @@ impl Pool {
 
     /// Whether an address of its ranges may be handed out, to whomever.
     pub fn hands_out(&self, ip: IpAddr) -> bool {
-        !(self.avoid_buggy && is_buggy(ip) || self.withheld.excludes(ip))
+        !(self.withheld.excludes(ip) || self.avoid_buggy && is_buggy(ip))
     }
 
     /// Whether an address of its ranges may be handed out to this Service.

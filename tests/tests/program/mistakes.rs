@@ -87,6 +87,34 @@ async fn an_unreachable_api_server_is_said_to_be_so() {
     assert!(!program.has_ended());
 }
 
+#[tokio::test]
+async fn a_provider_that_has_to_ask_an_unreachable_api_server_waits_for_it() {
+    let access = nowhere();
+    let aws = |arguments: &[&str]| {
+        let mut command = access.command(arguments);
+        command.envs([("AWS_REGION", "us-east-1"), ("AWS_EC2_METADATA_DISABLED", "true")]);
+        command
+    };
+    let said = finish(aws(&["orphans", "--cloud-provider=aws"])).await;
+    assert!(line(&said, 1).starts_with("listing Nodes: "), "{said:?}");
+
+    let mut program =
+        Program::spawn(aws(&["--cloud-provider=aws", "--leader-elect=false", "--http-address="]));
+    program.until_it_says("waiting for the API server: listing Nodes: ").await;
+    assert!(!program.has_ended());
+    program.signal("TERM");
+    assert_eq!(program.end().await.code(), Some(0), "{}", program.log());
+}
+
+#[tokio::test]
+async fn without_a_region_aws_is_not_asked_for_anything() {
+    let access = nowhere();
+    let mut command = access.command(&["--cloud-provider=aws", "--http-address="]);
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    let said = finish(command).await;
+    assert!(line(&said, 64).starts_with("no AWS region: "), "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_rights_are_said_to_be_so() {
     let options = Options { double_only: true, ..Options::default() };
