@@ -36,7 +36,7 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(flags: &LogFlags, #[cfg(feature = "otel")] traces: Option<&Traces>) -> Result<LogLevel, String> {
+pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
     let (filter, handle) = reload::Layer::new(parse(&flags.log_level)?);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match flags.log_format {
