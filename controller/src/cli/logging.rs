@@ -5,6 +5,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use super::flags::{LogFlags, LogFormat};
+use super::traces::Traces;
 
 /// The log level in force.
 #[derive(Clone, Debug)]
@@ -31,17 +32,18 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
     })
 }
 
-/// Starts logging to standard error.
+/// Starts logging to standard error, and, if spans are exported, to where they go.
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(flags: &LogFlags) -> Result<LogLevel, String> {
+pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
     let (filter, handle) = reload::Layer::new(parse(&flags.log_level)?);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match flags.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    subscriber.with(traces.map(Traces::layer)).init();
     Ok(LogLevel(handle))
 }

@@ -20,6 +20,8 @@ mod plan;
 mod providers;
 mod run;
 mod signals;
+#[cfg_attr(not(feature = "otel"), path = "no_traces.rs")]
+mod traces;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use error::{CliError, DONE, USAGE};
 use flags::RunFlags;
+use traces::Traces;
 
 /// Gives every Kubernetes Service of type LoadBalancer an address
 #[derive(Debug, Parser)]
@@ -105,8 +108,13 @@ fn parse() -> Result<Arguments, ExitCode> {
 }
 
 async fn run(flags: RunFlags) -> Result<u8, CliError> {
-    let log_level = start_logging(&flags)?;
-    run::run(flags, log_level).await.map(|()| DONE)
+    let traces = Traces::from_environment().map_err(CliError::Usage)?;
+    let log_level = start_logging(&flags, traces.as_ref())?;
+    let result = run::run(flags, log_level).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    result.map(|()| DONE)
 }
 
 async fn with_logs(
@@ -118,13 +126,13 @@ async fn with_logs(
     if flags.log.log_level == "info" {
         flags.log.log_level = "warn,kube_client=off".into();
     }
-    start_logging(&flags)?;
+    start_logging(&flags, None)?;
     work.await
 }
 
-fn start_logging(flags: &RunFlags) -> Result<logging::LogLevel, CliError> {
-    let level =
-        logging::start(&flags.log).map_err(|reason| CliError::Usage(format!("--log-level: {reason}")))?;
+fn start_logging(flags: &RunFlags, traces: Option<&Traces>) -> Result<logging::LogLevel, CliError> {
+    let level = logging::start(&flags.log, traces)
+        .map_err(|reason| CliError::Usage(format!("--log-level: {reason}")))?;
     flags.compatibility.report();
     Ok(level)
 }

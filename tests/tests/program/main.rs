@@ -9,3 +9,4 @@ mod operating;
 mod process;
 mod recorded;
 mod stopping;
+mod traces;
