@@ -5,15 +5,16 @@ use std::process::{Child, Command, Stdio};
 
 use tests::control_plane::ControlPlane;
 
-/// The program beside this bench, built the same way.
+/// The program as it is delivered: built by itself, with its default features.
 pub fn path() -> PathBuf {
     let bench = std::env::current_exe().expect("a path of this bench");
-    let folder = bench.ancestors().nth(2).expect("deps has a parent");
+    let target = bench.ancestors().nth(3).expect("it is in deps/ of a profile's folder");
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller", "--release"]);
+    build.args(["build", "--quiet", "--release", "--package", "controller", "--bin", "cloud-lb-controller"]);
+    build.arg("--target-dir").arg(target);
     let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().expect("cargo runs");
     assert!(built.success(), "the program does not build");
-    folder.join("cloud-lb-controller")
+    target.join("release/cloud-lb-controller")
 }
 
 /// The program at work.
