@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cloud_provider::{Error, Note, Outcome, Pending, Published, Ready, Request, ServiceId, ServiceView};
 
+use crate::adoption;
 use crate::apply::Applied;
 use crate::client::{LoadBalancer, LoadBalancerState, Select, Tags, Target};
 use crate::desired;
@@ -56,19 +57,14 @@ impl AwsProvider {
 
     /// What is this Service's, or is to be taken over.
     async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Found, Error> {
-        let found = self.observer().find(&service.id, max_age).await.map_err(general)?;
-        if !self.config.adopt || !found.load_balancers.is_empty() || service.published.is_empty() {
-            return Ok(found);
+        let mut found = self.observer().find(&service.id, max_age).await.map_err(general)?;
+        if found.load_balancers.is_empty() {
+            let all = self.observer().everything(max_age).await.map_err(general)?;
+            let theirs = adoption::choose(service, spec, &self.config, all)?;
+            found.load_balancers = theirs.load_balancers;
+            found.target_groups.extend(theirs.target_groups);
         }
-        let mut adopted = self.observer().find_adoptable(service, max_age).await.map_err(general)?;
-        // One of another scheme cannot become what is asked for, and is not ours to delete.
-        let wanted = spec.load_balancer.scheme;
-        adopted.load_balancers.retain(|_, lb| wanted.is_none_or(|scheme| scheme == lb.resource.scheme));
-        if adopted.load_balancers.is_empty() {
-            return Ok(found);
-        }
-        adopted.target_groups.extend(found.target_groups);
-        Ok(adopted)
+        Ok(found)
     }
 
     /// Whether the shared view and the notes in it say that nothing is to be done.

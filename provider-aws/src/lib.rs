@@ -23,6 +23,7 @@
 
 #![deny(missing_docs)]
 
+pub mod adoption;
 mod apply;
 pub mod client;
 mod config;

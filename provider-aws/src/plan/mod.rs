@@ -2,6 +2,7 @@
 //!
 //! The order makes every prefix safe to stop after:
 //!
+//! 0. what is taken over from another controller is made ours, load balancer and target groups in one request;
 //! 1. what lets traffic in: the nodes' source group, the rules on the nodes, the frontend group with its rules;
 //! 2. target groups, with their targets, before anything sends traffic to them;
 //! 3. the load balancer;
@@ -20,10 +21,10 @@ mod target_groups;
 
 use std::collections::BTreeSet;
 
-use crate::client::{LoadBalancerState, Tags};
+use crate::client::{ARNS_PER_CALL, LoadBalancerState, Tags};
 use crate::drift;
 use crate::model::{Desired, LoadBalancer, Zone};
-use crate::naming::{APPLIED_TAG, TARGETS_TAG};
+use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
 
 pub use self::action::{Action, GroupRef, Known, What};
@@ -52,6 +53,7 @@ pub enum Wait {
 /// Compares, and says what to do.
 pub fn plan(desired: &Desired, observed: &Observed) -> Planned {
     let mut planner = Planner::new(desired, observed);
+    planner.claim();
     planner.make_room();
     planner.grant();
     planner.make_target_groups();
@@ -129,6 +131,37 @@ impl<'a> Planner<'a> {
         self.actions.push(Action::new(what, reason));
     }
 
+    /// Makes what is taken over ours: the load balancer and its target groups at once, so that no half of them is
+    /// left to the other controller.
+    fn claim(&mut self) {
+        let load_balancer = self.keeper.map(|lb| (&lb.resource.arn, &lb.tags));
+        let target_groups = self.observed.target_groups.iter().map(|tg| (&tg.resource.arn, &tg.tags));
+        let theirs: Vec<String> = load_balancer
+            .into_iter()
+            .chain(target_groups)
+            .filter(|(_, tags)| !tags.contains_key(UID_TAG))
+            .map(|(arn, _)| arn.clone())
+            .collect();
+        for arns in theirs.chunks(ARNS_PER_CALL) {
+            let what = What::Tag { arns: arns.to_vec(), add: self.claim_tags(), remove: Vec::new() };
+            self.push(what, "it is taken over from another controller");
+        }
+    }
+
+    /// The tags that make something this Service's.
+    fn claim_tags(&self) -> Tags {
+        let mut tags = self.desired.load_balancer.tags.clone();
+        tags.retain(|key, _| [CLUSTER_TAG, UID_TAG].contains(&key.as_str()));
+        tags
+    }
+
+    /// The tags something has once it is claimed.
+    fn claimed(&self, found: &Tags) -> Tags {
+        let mut tags = found.clone();
+        tags.extend(self.claim_tags());
+        tags
+    }
+
     /// A name is unique, so that what has ours and cannot stay must go first; the user chose the name, or AWS
     /// failed to make the load balancer.
     fn make_room(&mut self) {
@@ -185,7 +218,7 @@ impl<'a> Planner<'a> {
     fn change_load_balancer(&mut self, keeper: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
         let wanted = &self.desired.load_balancer;
         let found = &*keeper.resource;
-        let drift = drift::tags(&wanted.tags, &keeper.tags);
+        let drift = drift::tags(&wanted.tags, &self.claimed(&keeper.tags));
         if !drift.is_empty() {
             let what = What::Tag { arns: vec![found.arn.clone()], add: drift.add, remove: drift.remove };
             self.push(what, "tags differ");

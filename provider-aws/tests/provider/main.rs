@@ -1,5 +1,6 @@
 //! The provider end to end on the strict in-memory AWS, through the contract's trait alone.
 
+mod adoption;
 mod bad_input;
 mod change;
 mod conformance;
