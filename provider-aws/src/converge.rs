@@ -15,6 +15,7 @@ use crate::model::Desired;
 use crate::naming::{APPLIED_TAG, RESOURCE_TAG, TARGETS_TAG};
 use crate::observe::{Found, FoundResource};
 use crate::options::{self, Spec};
+use crate::placement;
 use crate::plan::{self, Planned, Wait};
 use crate::provider::{AwsProvider, published};
 use crate::site::Surveyed;
@@ -52,6 +53,13 @@ impl AwsProvider {
         let Some(Surveyed { site, node_groups, notes: more }) = surveyed else { return Ok(None) };
         notes.extend(more);
         let desired = desired::build(&service.id, &parsed.spec, &self.config, site)?;
+        for FoundResource { resource, tags } in found.load_balancers.values() {
+            if resource.scheme == desired.load_balancer.scheme {
+                let is_applied = tags.get(APPLIED_TAG) == Some(&desired.digest());
+                let moves = placement::moves(&desired.load_balancer, resource, is_applied);
+                moves.map_err(|only_zone| only_zone.mistake())?;
+            }
+        }
         Ok(Some(Prepared { found, desired, node_groups, notes }))
     }
 
@@ -81,7 +89,7 @@ impl AwsProvider {
             && lb.tags.get(APPLIED_TAG) == Some(&desired.digest())
             && (instances.is_none() || registered == instances)
             && drift::tags(&wanted.tags, &lb.tags).is_empty()
-            && drift::subnets(wanted, &lb.resource).is_none()
+            && placement::difference(wanted, &lb.resource, true).is_none()
             && drift::ip_address_type(wanted, &lb.resource).is_none()
             && desired.target_groups.iter().all(|wanted| {
                 let resource = wanted.tags.get(RESOURCE_TAG);

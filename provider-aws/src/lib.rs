@@ -37,6 +37,7 @@ pub mod model;
 pub mod naming;
 pub mod observe;
 pub mod options;
+pub mod placement;
 pub mod plan;
 mod provider;
 mod site;

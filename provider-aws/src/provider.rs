@@ -14,7 +14,7 @@ use crate::apply::Applier;
 use crate::client::{ARNS_PER_CALL, Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup};
 use crate::config::AwsConfig;
 use crate::converge::Prepared;
-use crate::failure::{Failure, general};
+use crate::failure::{Failure, general, zone_is_leaving};
 use crate::memory::Memory;
 use crate::model::{self, Desired};
 use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, UID_TAG};
@@ -164,6 +164,7 @@ impl AwsProvider {
 fn failed(failure: Failure) -> Error {
     match failure {
         Failure::Api(error) => general(error),
+        Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
         Failure::NameTaken { kind, name } => {
             Error::transient(format!("the {kind} {name} is somebody else's"))
         }

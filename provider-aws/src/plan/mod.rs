@@ -23,9 +23,10 @@ use std::collections::BTreeSet;
 
 use crate::client::{ARNS_PER_CALL, LoadBalancerState, Tags};
 use crate::drift;
-use crate::model::{Desired, LoadBalancer, Zone};
+use crate::model::Desired;
 use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
+use crate::placement;
 
 pub use self::action::{Action, GroupRef, Known, What};
 pub(crate) use self::groups::open_nodes;
@@ -223,11 +224,11 @@ impl<'a> Planner<'a> {
             let what = What::Tag { arns: vec![found.arn.clone()], add: drift.add, remove: drift.remove };
             self.push(what, "tags differ");
         }
-        if let Some(change) = drift::subnets(wanted, found) {
-            self.set_subnets(wanted, keeper, change);
-        }
+        self.set_subnets(keeper);
         self.set_groups(keeper, groups);
-        if let Some(change) = drift::ip_address_type(wanted, found) {
+        if let Some(change) = drift::ip_address_type(wanted, found)
+            && !placement::comes_with_subnets(wanted, found)
+        {
             let what = What::SetIpAddressType(wanted.ip_address_type);
             self.actions.push(Action::new(what, "address families differ").with(vec![change]));
         }
@@ -244,35 +245,25 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// AWS refuses another subnet of a zone that is enabled: the zone has to go first and comes back (the AWS
-    /// Load Balancer Controller's issues #4171 and #4172). With no other zone to serve meanwhile, AWS is left to
-    /// refuse.
-    fn set_subnets(
-        &mut self,
-        wanted: &LoadBalancer,
-        keeper: &ObservedLoadBalancer,
-        change: cloud_provider::Change,
-    ) {
-        let swapped = |zone: &&Zone| {
-            let other = |found: &&crate::client::ZoneMapping| {
-                found.zone == zone.name && found.subnet_id != zone.mapping.subnet_id
+    /// Zone by zone where a subnet or an address changes. What cannot be moved at all was refused before.
+    fn set_subnets(&mut self, keeper: &ObservedLoadBalancer) {
+        let wanted = &self.desired.load_balancer;
+        let is_applied = keeper.tags.get(APPLIED_TAG) == Some(&self.desired.digest());
+        let Some(change) = placement::difference(wanted, &keeper.resource, is_applied) else { return };
+        let moves = placement::moves(wanted, &keeper.resource, is_applied).unwrap_or_default();
+        for step in moves {
+            let reason = match step.takes_zones_out {
+                true => "another subnet or address is wanted in a zone, so the zone has to go first",
+                false => "subnets differ",
             };
-            keeper.resource.zones.iter().find(other).is_some()
-        };
-        let unswapped: Vec<&Zone> = wanted.zones.iter().filter(|zone| !swapped(zone)).collect();
-        let present = |zone: &&&Zone| {
-            keeper.resource.zones.iter().any(|found| found.subnet_id == zone.mapping.subnet_id)
-        };
-        let meanwhile: Vec<&&Zone> = unswapped.iter().filter(present).collect();
-        let ipv6_source_nat = wanted.ipv6_source_nat;
-        if unswapped.len() < wanted.zones.len() && !meanwhile.is_empty() {
-            let subnets = meanwhile.iter().map(|zone| zone.mapping.clone()).collect();
-            let reason = "another subnet of a zone is wanted, so the zone has to go first";
-            self.push(What::SetSubnets { subnets, ipv6_source_nat }, reason);
+            let what = What::SetSubnets {
+                subnets: step.subnets,
+                ipv6_source_nat: wanted.ipv6_source_nat,
+                ip_address_type: step.ip_address_type,
+                takes_zones_out: step.takes_zones_out,
+            };
+            self.actions.push(Action::new(what, reason).with(vec![change.clone()]));
         }
-        let subnets = wanted.zones.iter().map(|zone| zone.mapping.clone()).collect();
-        let what = What::SetSubnets { subnets, ipv6_source_nat };
-        self.actions.push(Action::new(what, "subnets differ").with(vec![change]));
     }
 
     /// Old load balancers, then old target groups, then old groups: each is free only after the one before.

@@ -8,7 +8,7 @@ use crate::client::{
     HealthCheck, HealthCheckPort, HealthCheckProtocol, IpAddressType, LoadBalancer as Lb, LoadBalancerKind,
     Protocol, Scheme, SubnetMapping, TargetFamily, ZoneMapping,
 };
-use crate::model::{FrontendGroup, Groups, Listener, TargetGroup};
+use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
 use crate::naming::UID_TAG;
 
 fn desired() -> Desired {

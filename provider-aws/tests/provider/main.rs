@@ -9,4 +9,5 @@ mod faults;
 mod fixture;
 mod iam;
 mod lifecycle;
+mod placement;
 mod prefixes;
