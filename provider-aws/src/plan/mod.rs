@@ -10,18 +10,19 @@
 //! 5. what is no longer wanted: targets, rules, an old load balancer, old target groups, old groups;
 //! 6. the record that all of it was done.
 //!
-//! New rules come before old ones go, new targets before old ones go. A load balancer that has to be replaced
+//! New rules come before old ones go, as far as the quota has room for both; new targets before old ones go. A load balancer that has to be replaced
 //! (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
 //! that has to be replaced goes only when its targets have drained.
 
 mod action;
 mod groups;
 mod listeners;
+mod rules;
 mod target_groups;
 
 use std::collections::BTreeSet;
 
-use crate::client::{ARNS_PER_CALL, LoadBalancerState, Tags};
+use crate::client::{ARNS_PER_CALL, IngressRule, LoadBalancerState, Tags};
 use crate::drift;
 use crate::model::Desired;
 use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
@@ -30,6 +31,7 @@ use crate::placement;
 
 pub use self::action::{Action, GroupRef, Known, What};
 pub(crate) use self::groups::open_nodes;
+pub(crate) use self::rules::weight as rules_weight;
 
 /// What has to happen, and what has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +82,8 @@ struct Planner<'a> {
     matched: Vec<Option<&'a ObservedTargetGroup>>,
     /// Target groups that are to go.
     leftover: Vec<&'a ObservedTargetGroup>,
+    /// Rules that go early, to make room for others.
+    revoked: BTreeSet<IngressRule>,
     actions: Vec<Action>,
     known: Known,
     waits: BTreeSet<Wait>,
@@ -122,6 +126,7 @@ impl<'a> Planner<'a> {
             deleted: BTreeSet::new(),
             matched,
             leftover,
+            revoked: BTreeSet::new(),
             actions: Vec::new(),
             known,
             waits: BTreeSet::new(),

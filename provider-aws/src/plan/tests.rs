@@ -39,6 +39,7 @@ fn desired() -> Desired {
                 name: "frontend".to_owned(),
                 vpc_id: "vpc-1".to_owned(),
                 rules: BTreeSet::new(),
+                rules_at_most: 60,
                 tags: Tags::new(),
             }),
             given: BTreeSet::new(),

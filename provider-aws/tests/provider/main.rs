@@ -11,3 +11,4 @@ mod iam;
 mod lifecycle;
 mod placement;
 mod prefixes;
+mod rules;
