@@ -6,13 +6,19 @@
 //! 1. what lets traffic in: the nodes' source group, the rules on the nodes, the frontend group with its rules;
 //! 2. target groups, with their targets, before anything sends traffic to them;
 //! 3. the load balancer;
-//! 4. listeners: those wanted are made or changed, then the others go;
-//! 5. what is no longer wanted: targets, rules, an old load balancer, old target groups, old groups;
+//! 4. listeners: those wanted are made or changed, then the others go (some before, where AWS has no room for both);
+//! 5. what is no longer wanted: IPv6 and source NAT that old listeners needed, targets, rules, an old load balancer,
+//!    old target groups, old groups;
 //! 6. the record that all of it was done.
 //!
 //! New rules come before old ones go, as far as the quota has room for both; new targets before old ones go. A load balancer that has to be replaced
 //! (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
 //! that has to be replaced goes only when its targets have drained.
+//!
+//! A listener goes over to a new target group in one request, with targets registered and not yet checked: AWS
+//! checks only what a listener uses. Sharing the traffic by weight meanwhile would let them be checked first, but
+//! a listener takes only target groups of protocols it is compatible with, so that hardly any replacement could use
+//! it, and whether a group of weight 0 is checked AWS does not say.
 
 mod action;
 mod groups;
@@ -22,9 +28,11 @@ mod target_groups;
 
 use std::collections::BTreeSet;
 
-use crate::client::{ARNS_PER_CALL, IngressRule, LoadBalancerState, Tags};
+use crate::client::{
+    ARNS_PER_CALL, IngressRule, IpAddressType, LoadBalancer as AwsLoadBalancer, LoadBalancerState, Tags,
+};
 use crate::drift;
-use crate::model::Desired;
+use crate::model::{Desired, LoadBalancer};
 use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
 use crate::placement;
@@ -62,6 +70,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Planned {
     planner.make_target_groups();
     planner.make_load_balancer();
     planner.make_listeners();
+    planner.narrow();
     planner.revoke();
     planner.deregister();
     planner.retire();
@@ -229,13 +238,13 @@ impl<'a> Planner<'a> {
             let what = What::Tag { arns: vec![found.arn.clone()], add: drift.add, remove: drift.remove };
             self.push(what, "tags differ");
         }
-        self.set_subnets(keeper);
+        if !loses_source_nat(wanted, found) {
+            self.set_subnets(keeper);
+        }
         self.set_groups(keeper, groups);
-        if let Some(change) = drift::ip_address_type(wanted, found)
-            && !placement::comes_with_subnets(wanted, found)
+        if wanted.ip_address_type == IpAddressType::DualStack && !placement::comes_with_subnets(wanted, found)
         {
-            let what = What::SetIpAddressType(wanted.ip_address_type);
-            self.actions.push(Action::new(what, "address families differ").with(vec![change]));
+            self.set_ip_address_type(keeper);
         }
         let attributes = drift::attributes(&wanted.attributes, &keeper.attributes, &keeper.tags);
         if !attributes.is_empty() {
@@ -247,6 +256,27 @@ impl<'a> Planner<'a> {
         {
             let what = What::ModifyCapacityReservation(capacity);
             self.actions.push(Action::new(what, "reserved capacity differs").with(vec![change]));
+        }
+    }
+
+    /// What listeners and target groups that have been replaced by now may have needed: IPv6, and source NAT for
+    /// datagrams over it.
+    fn narrow(&mut self) {
+        let Some(keeper) = self.keeper else { return };
+        let wanted = &self.desired.load_balancer;
+        if loses_source_nat(wanted, &keeper.resource) {
+            self.set_subnets(keeper);
+        }
+        if wanted.ip_address_type == IpAddressType::Ipv4 {
+            self.set_ip_address_type(keeper);
+        }
+    }
+
+    fn set_ip_address_type(&mut self, keeper: &ObservedLoadBalancer) {
+        let wanted = &self.desired.load_balancer;
+        if let Some(change) = drift::ip_address_type(wanted, &keeper.resource) {
+            let what = What::SetIpAddressType(wanted.ip_address_type);
+            self.actions.push(Action::new(what, "address families differ").with(vec![change]));
         }
     }
 
@@ -317,6 +347,10 @@ impl<'a> Planner<'a> {
             self.push(what, "so that nobody has to compare again");
         }
     }
+}
+
+fn loses_source_nat(wanted: &LoadBalancer, found: &AwsLoadBalancer) -> bool {
+    found.ipv6_source_nat && wanted.ipv6_source_nat == Some(false)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::client::{
-    HealthCheck, HealthCheckPort, HealthCheckProtocol, IpAddressType, LoadBalancer as Lb, LoadBalancerKind,
-    Protocol, Scheme, SubnetMapping, TargetFamily, ZoneMapping,
+    HealthCheck, HealthCheckPort, HealthCheckProtocol, LoadBalancer as Lb, LoadBalancerKind, Protocol,
+    Scheme, SubnetMapping, TargetFamily, ZoneMapping,
 };
-use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
+use crate::model::{FrontendGroup, Groups, Listener, TargetGroup, Zone};
 use crate::naming::UID_TAG;
 
 fn desired() -> Desired {

@@ -11,4 +11,5 @@ mod iam;
 mod lifecycle;
 mod placement;
 mod prefixes;
+mod replacement;
 mod rules;
