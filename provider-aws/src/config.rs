@@ -29,6 +29,9 @@ pub struct AwsConfig {
     pub manage_backend_rules: bool,
     /// The cluster's range of node ports: what is opened on the nodes, towards our load balancers alone.
     pub node_ports: RangeInclusive<u16>,
+    /// How many inbound rules a security group may have for each address family: AWS's quota *Inbound or outbound
+    /// rules per security group*, which the account may have had raised.
+    pub rules_per_group: usize,
     /// Whether load balancers that cloud-provider-aws or the AWS Load Balancer Controller made for the same
     /// Service are taken over, and Services with their type annotation are served.
     pub adopt: bool,
@@ -66,6 +69,7 @@ impl Default for AwsConfig {
             externally_managed_tags: BTreeSet::new(),
             manage_backend_rules: true,
             node_ports: 30000..=32767,
+            rules_per_group: 60,
             adopt: false,
             snapshot_age: Duration::from_secs(60),
             deep_verification: Duration::from_secs(3600),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cloud_provider::{Error, Note, Outcome, Pending, Published, Ready, Request, ServiceId, ServiceView};
 
+use crate::adoption;
 use crate::apply::Applied;
 use crate::client::{LoadBalancer, LoadBalancerState, Select, Tags, Target};
 use crate::desired;
@@ -14,6 +15,7 @@ use crate::model::Desired;
 use crate::naming::{APPLIED_TAG, RESOURCE_TAG, TARGETS_TAG};
 use crate::observe::{Found, FoundResource};
 use crate::options::{self, Spec};
+use crate::placement;
 use crate::plan::{self, Planned, Wait};
 use crate::provider::{AwsProvider, published};
 use crate::site::Surveyed;
@@ -51,24 +53,26 @@ impl AwsProvider {
         let Some(Surveyed { site, node_groups, notes: more }) = surveyed else { return Ok(None) };
         notes.extend(more);
         let desired = desired::build(&service.id, &parsed.spec, &self.config, site)?;
+        for FoundResource { resource, tags } in found.load_balancers.values() {
+            if resource.scheme == desired.load_balancer.scheme {
+                let is_applied = tags.get(APPLIED_TAG) == Some(&desired.digest());
+                let moves = placement::moves(&desired.load_balancer, resource, is_applied);
+                moves.map_err(|only_zone| only_zone.mistake())?;
+            }
+        }
         Ok(Some(Prepared { found, desired, node_groups, notes }))
     }
 
     /// What is this Service's, or is to be taken over.
     async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Found, Error> {
-        let found = self.observer().find(&service.id, max_age).await.map_err(general)?;
-        if !self.config.adopt || !found.load_balancers.is_empty() || service.published.is_empty() {
-            return Ok(found);
+        let mut found = self.observer().find(&service.id, max_age).await.map_err(general)?;
+        if found.load_balancers.is_empty() {
+            let all = self.observer().everything(max_age).await.map_err(general)?;
+            let theirs = adoption::choose(service, spec, &self.config, all)?;
+            found.load_balancers = theirs.load_balancers;
+            found.target_groups.extend(theirs.target_groups);
         }
-        let mut adopted = self.observer().find_adoptable(service, max_age).await.map_err(general)?;
-        // One of another scheme cannot become what is asked for, and is not ours to delete.
-        let wanted = spec.load_balancer.scheme;
-        adopted.load_balancers.retain(|_, lb| wanted.is_none_or(|scheme| scheme == lb.resource.scheme));
-        if adopted.load_balancers.is_empty() {
-            return Ok(found);
-        }
-        adopted.target_groups.extend(found.target_groups);
-        Ok(adopted)
+        Ok(found)
     }
 
     /// Whether the shared view and the notes in it say that nothing is to be done.
@@ -85,7 +89,7 @@ impl AwsProvider {
             && lb.tags.get(APPLIED_TAG) == Some(&desired.digest())
             && (instances.is_none() || registered == instances)
             && drift::tags(&wanted.tags, &lb.tags).is_empty()
-            && drift::subnets(wanted, &lb.resource).is_none()
+            && placement::difference(wanted, &lb.resource, true).is_none()
             && drift::ip_address_type(wanted, &lb.resource).is_none()
             && desired.target_groups.iter().all(|wanted| {
                 let resource = wanted.tags.get(RESOURCE_TAG);

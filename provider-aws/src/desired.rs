@@ -16,6 +16,7 @@ use crate::model::{
 use crate::naming::{self, ADDED_TAGS_TAG, Names, SET_ATTRIBUTES_TAG};
 use crate::options::annotation::key;
 use crate::options::{Access, ListenerSpec, Spec};
+use crate::plan::rules_weight;
 
 /// What was found out about where the load balancer is to stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +46,14 @@ pub fn build(service: &ServiceId, spec: &Spec, config: &AwsConfig, site: Site) -
     let names = Names::new(&config.cluster, service);
     let zones = place(spec, &site)?;
     let builder = Builder { names: &names, spec, config, site: &site };
+    let groups = builder.groups();
+    check_rules(spec, &groups)?;
     let target_groups: Vec<TargetGroup> = spec.listeners.iter().map(|l| builder.target_group(l)).collect();
     let listeners =
         spec.listeners.iter().zip(&target_groups).map(|(l, tg)| builder.listener(l, tg)).collect();
     Ok(Desired {
         load_balancer: builder.load_balancer(zones),
-        groups: builder.groups(),
+        groups,
         target_groups,
         listeners,
         instances: site.instances,
@@ -145,6 +148,7 @@ impl Builder<'_> {
                 name: self.names.frontend_group(),
                 vpc_id: self.site.vpc_id.clone(),
                 rules: frontend_rules(&self.spec.listeners, ranges, prefix_lists, *path_mtu),
+                rules_at_most: self.config.rules_per_group,
                 tags: self.tags(naming::FRONTEND_RESOURCE),
             }),
             Access::Given { .. } | Access::Nothing => None,
@@ -157,6 +161,32 @@ impl Builder<'_> {
         });
         Groups { frontend, given: self.site.given_groups.clone(), nodes, private_link_rules }
     }
+}
+
+/// One more rule than AWS takes would be refused half-way, with some clients let in and others not.
+fn check_rules(spec: &Spec, groups: &Groups) -> Result<(), Mistakes> {
+    let (Some(frontend), Access::Managed { ranges, prefix_lists, .. }) =
+        (&groups.frontend, &spec.security.access)
+    else {
+        return Ok(());
+    };
+    let (count, at_most) = (rules_weight(&frontend.rules), frontend.rules_at_most);
+    if count <= at_most {
+        return Ok(());
+    }
+    let sources = ranges.len() + prefix_lists.len();
+    let value = format!("{sources} networks and prefix lists");
+    let problem = format!(
+        "make {count} rules of one address family with {} ports, and a security group takes {at_most}",
+        spec.listeners.len()
+    );
+    let mistake = Mistake::new("spec.loadBalancerSourceRanges", value, problem)
+        .allowing(format!(
+            "fewer or wider networks, or fewer ports; a prefix list; groups of your own in {}",
+            key::SECURITY_GROUPS
+        ))
+        .meanwhile("nothing is opened or closed");
+    Err(mistake.into())
 }
 
 fn remember_attributes(attributes: &BTreeMap<String, String>) -> Option<(String, String)> {

@@ -1,13 +1,11 @@
 //! What counts as a change, per resource: everything else that AWS shows is its own affair or somebody's who
 //! wanted it so by hand.
 
-use std::collections::BTreeSet;
-
 use cloud_provider::Change;
 
 use crate::client::{
     AlpnPolicy, Attributes, CapacityChange, Forward, HealthCheck, Listener as AwsListener,
-    LoadBalancer as AwsLoadBalancer, Protocol, SourceNatPrefix, Tags, WeightedTargetGroup,
+    LoadBalancer as AwsLoadBalancer, Protocol, Tags, WeightedTargetGroup,
 };
 use crate::model;
 use crate::naming::{
@@ -74,26 +72,6 @@ fn default_attribute(key: &str) -> Option<&'static str> {
         "target_health_state.unhealthy.connection_termination.enabled" => "true",
         "target_health_state.unhealthy.draining_interval_seconds" => "0",
         _ => return None,
-    })
-}
-
-/// How the load balancer's subnets differ, if they do: other subnets, other source NAT.
-pub fn subnets(wanted: &model::LoadBalancer, found: &AwsLoadBalancer) -> Option<Change> {
-    let want: BTreeSet<&str> = wanted.zones.iter().map(|zone| zone.mapping.subnet_id.as_str()).collect();
-    let have: BTreeSet<&str> = found.zones.iter().map(|zone| zone.subnet_id.as_str()).collect();
-    let source_nat = wanted.ipv6_source_nat.is_some_and(|on| on != found.ipv6_source_nat);
-    let prefixes = wanted.zones.iter().any(|zone| match zone.mapping.source_nat_ipv6_prefix {
-        Some(SourceNatPrefix::Prefix(prefix)) => found
-            .zones
-            .iter()
-            .find(|z| z.subnet_id == zone.mapping.subnet_id)
-            .is_some_and(|z| !z.source_nat_ipv6_prefixes.contains(&prefix)),
-        Some(SourceNatPrefix::AutoAssigned) | None => false,
-    });
-    (want != have || source_nat || prefixes).then(|| Change {
-        field: "Subnets".to_owned(),
-        from: have.into_iter().collect::<Vec<_>>().join(", "),
-        to: want.into_iter().collect::<Vec<_>>().join(", "),
     })
 }
 

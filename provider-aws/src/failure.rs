@@ -11,6 +11,8 @@ use crate::options::annotation::{self, key};
 pub(crate) enum Failure {
     /// AWS refused.
     Api(ApiError),
+    /// AWS has not let go of a zone yet that is to come back.
+    ZoneIsLeaving(ApiError),
     /// The name is somebody else's.
     NameTaken {
         /// The kind of resource.
@@ -32,12 +34,19 @@ impl Failure {
     pub(crate) fn for_service(self, service: &ServiceView) -> Error {
         match self {
             Failure::NameTaken { kind, name } => name_taken(service, kind, &name),
+            Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
             Failure::Api(error) => match blamed(&error, service) {
                 Some(mistake) => mistake.into(),
                 None => general(error),
             },
         }
     }
+}
+
+/// It passes by itself, though AWS calls the request invalid.
+pub(crate) fn zone_is_leaving(error: ApiError) -> Error {
+    let what = "AWS takes a few minutes to let go of the zone whose subnet or address changes; the other zones serve";
+    Error::transient_from(format!("{what} ({error})"), error)
 }
 
 /// The class of a failure that no annotation explains.

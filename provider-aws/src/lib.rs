@@ -23,6 +23,7 @@
 
 #![deny(missing_docs)]
 
+pub mod adoption;
 mod apply;
 pub mod client;
 mod config;
@@ -37,6 +38,7 @@ pub mod model;
 pub mod naming;
 pub mod observe;
 pub mod options;
+pub mod placement;
 pub mod plan;
 mod provider;
 mod site;

@@ -24,6 +24,8 @@ pub(crate) struct Memory {
     doubted_groups: Mutex<BTreeSet<String>>,
     /// Security groups of nodes that are open.
     opened: Mutex<BTreeSet<String>>,
+    /// Load balancers that zones were taken out of, with the moment.
+    zones_taken_out: Mutex<HashMap<String, Instant>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Default for Memory {
             made_groups: Mutex::default(),
             doubted_groups: Mutex::default(),
             opened: Mutex::default(),
+            zones_taken_out: Mutex::default(),
         }
     }
 }
@@ -53,6 +56,9 @@ impl Default for Memory {
 impl Memory {
     /// How long a new security group may be hidden; seconds at AWS.
     const EC2_SETTLES: Duration = Duration::from_secs(10);
+
+    /// How long a zone may take to go; ELB guide: up to three minutes.
+    const ZONE_LEAVES: Duration = Duration::from_secs(10 * 60);
 
     /// Whether everything about a Service should be read back. One that is new to this process has its first
     /// turn at a moment that follows from its UID, so that a new leader does not verify all at once.
@@ -171,6 +177,19 @@ impl Memory {
     /// Whether any Service is being worked on.
     pub(crate) fn is_anyone_at_work(&self) -> bool {
         !lock(&self.at_work).is_empty()
+    }
+
+    /// Zones are taken out of a load balancer, to come back.
+    pub(crate) fn zones_taken_out(&self, load_balancer: &str) {
+        let mut taken = lock(&self.zones_taken_out);
+        taken.retain(|_, since| since.elapsed() < Self::ZONE_LEAVES);
+        taken.insert(load_balancer.to_owned(), Instant::now());
+    }
+
+    /// Whether AWS may still be about to let go of zones of a load balancer.
+    pub(crate) fn may_zones_be_leaving(&self, load_balancer: &str) -> bool {
+        let taken = lock(&self.zones_taken_out);
+        taken.get(load_balancer).is_some_and(|since| since.elapsed() < Self::ZONE_LEAVES)
     }
 
     /// A security group of nodes is open.

@@ -93,6 +93,23 @@ impl<'a> Names<'a> {
         Names { cluster, service }
     }
 
+    /// The cluster's name.
+    pub fn cluster(&self) -> &'a str {
+        self.cluster
+    }
+
+    /// The [`STACK_TAG`] of everything of this Service.
+    pub fn stack(&self) -> String {
+        self.service.key.to_string()
+    }
+
+    /// The tags that make something this Service's.
+    pub fn claim(&self) -> Tags {
+        [(CLUSTER_TAG, self.cluster), (UID_TAG, &self.service.uid)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
     /// The load balancer's generated name.
     pub fn load_balancer(&self, scheme: Scheme) -> String {
         self.short(&[self.cluster, &self.service.uid, scheme.as_str()])
@@ -132,7 +149,7 @@ impl<'a> Names<'a> {
     pub fn tags(&self, resource: &str) -> Tags {
         [
             (CLUSTER_TAG, self.cluster),
-            (STACK_TAG, &self.service.key.to_string()),
+            (STACK_TAG, &self.stack()),
             (RESOURCE_TAG, resource),
             (UID_TAG, &self.service.uid),
         ]

@@ -11,16 +11,14 @@ use std::time::Duration;
 use cloud_provider::{ServiceId, ServiceView};
 use futures::future::try_join_all;
 
+use crate::adoption;
 use crate::client::{
     Attributes, Aws, CapacityReservation, Listener, LoadBalancer, Protocol, Result, SecurityGroup,
     SecurityGroupQuery, Snapshot, TagFilter, Tags, TargetGroup, TargetHealth,
 };
 use crate::config::AwsConfig;
 use crate::model::Desired;
-use crate::naming::{
-    self, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, SET_ATTRIBUTES_TAG, STACK_TAG,
-    UID_TAG,
-};
+use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, UID_TAG};
 
 /// What exists for one Service, by the shared view alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,48 +104,31 @@ pub struct Observer<'a> {
 }
 
 impl Observer<'_> {
-    /// What the shared view, at most as old as `max_age`, has of a Service.
+    /// What the shared view, at most as old as `max_age`, has of a Service: what carries its UID, and what is being
+    /// taken over with it.
     ///
     /// # Errors
     /// When the view cannot be renewed.
     pub async fn find(&self, service: &ServiceId, max_age: Duration) -> Result<Found> {
         let conditions =
             [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)];
-        Ok(Found::of(self.aws.tagged(&conditions, max_age).await?))
+        let mut found = Found::of(self.aws.tagged(&conditions, max_age).await?);
+        // One that is being taken over may have target groups that do not carry our tags yet.
+        if found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG)) {
+            let mut theirs = self.everything(max_age).await?;
+            theirs.load_balancers.clone_from(&found.load_balancers);
+            adoption::keep_attached(&Names::new(&self.config.cluster, service), &mut theirs);
+            found.target_groups.extend(theirs.target_groups);
+        }
+        Ok(found)
     }
 
-    /// What another controller made for this very Service: recognised by its tags and name, and by the host name
-    /// that the Service's status shows.
+    /// Everything in the VPC, whoever made it.
     ///
     /// # Errors
     /// When the view cannot be renewed.
-    pub async fn find_adoptable(&self, service: &ServiceView, max_age: Duration) -> Result<Found> {
-        let stack = service.id.key.to_string();
-        let by_aws_lbc = [
-            TagFilter::equals(CLUSTER_TAG, &self.config.cluster),
-            TagFilter::equals(STACK_TAG, &stack),
-            TagFilter::equals(RESOURCE_TAG, naming::LOAD_BALANCER_RESOURCE),
-        ];
-        let by_cloud_provider = [TagFilter::equals(CLOUD_PROVIDER_SERVICE_TAG, &stack)];
-        let name = Names::new(&self.config.cluster, &service.id).cloud_provider_load_balancer();
-        let published = hostnames(service);
-        let mut found = Found::of(self.aws.tagged(&by_aws_lbc, max_age).await?);
-        let mut theirs = Found::of(self.aws.tagged(&by_cloud_provider, max_age).await?);
-        theirs.load_balancers.retain(|_, lb| lb.resource.name == name);
-        found.load_balancers.append(&mut theirs.load_balancers);
-        found.load_balancers.retain(|_, lb| {
-            !lb.tags.contains_key(UID_TAG) && published.contains(&lb.resource.dns_name.to_lowercase())
-        });
-        found.target_groups.clear();
-        if !found.load_balancers.is_empty() {
-            let all = Found::of(self.aws.snapshot(max_age).await?);
-            found.target_groups = all.target_groups;
-            found.target_groups.retain(|_, tg| {
-                tg.resource.load_balancer_arns.iter().any(|arn| found.load_balancers.contains_key(arn))
-                    && !tg.tags.contains_key(UID_TAG)
-            });
-        }
-        Ok(found)
+    pub async fn everything(&self, max_age: Duration) -> Result<Found> {
+        Ok(Found::of(self.aws.snapshot(max_age).await?))
     }
 
     /// Everything about a Service's resources that the view does not hold.
@@ -162,16 +143,16 @@ impl Observer<'_> {
         node_groups: &BTreeSet<String>,
     ) -> Result<Observed> {
         let load_balancers =
-            try_join_all(found.load_balancers.into_values().map(|lb| self.load_balancer(desired, lb)));
+            try_join_all(found.load_balancers.values().cloned().map(|lb| self.load_balancer(desired, lb)));
         let target_groups =
-            try_join_all(found.target_groups.into_values().map(|tg| self.target_group(desired, tg)));
+            try_join_all(found.target_groups.values().cloned().map(|tg| self.target_group(desired, tg)));
         let (load_balancers, target_groups) = futures::try_join!(load_balancers, target_groups)?;
         let groups = self.cluster_groups().await?;
         let node_groups = self.node_groups(node_groups).await?;
         Ok(Observed {
             load_balancers,
             target_groups,
-            frontend_groups: self.frontends(service, &groups),
+            frontend_groups: self.frontends(&service.id, &found, &groups),
             nodes_source: nodes_source(&self.config.cluster, &groups),
             node_groups: node_groups.to_vec(),
             published: hostnames(service),
@@ -259,13 +240,22 @@ impl Observer<'_> {
         self.aws.security_groups(&query).await
     }
 
-    fn frontends(&self, service: &ServiceView, groups: &[SecurityGroup]) -> Vec<SecurityGroup> {
-        let names = Names::new(&self.config.cluster, &service.id);
+    /// The Service's own groups, the one among them that its load balancer brought along from another controller.
+    pub(crate) fn frontends(
+        &self,
+        service: &ServiceId,
+        found: &Found,
+        groups: &[SecurityGroup],
+    ) -> Vec<SecurityGroup> {
+        let names = Names::new(&self.config.cluster, service);
         let frontend_name = names.frontend_group();
-        let adoptable = |group: &&SecurityGroup| {
-            self.config.adopt && group.name == frontend_name && !group.tags.contains_key(UID_TAG)
+        let comes_along = |group: &SecurityGroup| {
+            let carries = |lb: &FoundResource<LoadBalancer>| lb.resource.security_groups.contains(&group.id);
+            group.name == frontend_name
+                && !group.tags.contains_key(UID_TAG)
+                && (self.config.adopt || found.load_balancers.values().any(carries))
         };
-        groups.iter().filter(|group| names.owns(&group.tags) || adoptable(group)).cloned().collect()
+        groups.iter().filter(|group| names.owns(&group.tags) || comes_along(group)).cloned().collect()
     }
 }
 
@@ -294,6 +284,6 @@ pub fn nodes_source(cluster: &str, groups: &[SecurityGroup]) -> Option<SecurityG
     groups.iter().find(|group| group.name == name).cloned()
 }
 
-fn hostnames(service: &ServiceView) -> BTreeSet<String> {
+pub(crate) fn hostnames(service: &ServiceView) -> BTreeSet<String> {
     service.published.iter().filter_map(|entry| entry.hostname.as_ref()).map(|h| h.to_lowercase()).collect()
 }

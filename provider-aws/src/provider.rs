@@ -11,14 +11,14 @@ use cloud_provider::{
 };
 
 use crate::apply::Applier;
-use crate::client::{Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup};
+use crate::client::{ARNS_PER_CALL, Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup};
 use crate::config::AwsConfig;
 use crate::converge::Prepared;
-use crate::failure::{Failure, general};
+use crate::failure::{Failure, general, zone_is_leaving};
 use crate::memory::Memory;
 use crate::model::{self, Desired};
-use crate::naming::{self, CLUSTER_TAG, Names, RESOURCE_TAG, UID_TAG};
-use crate::observe::{FoundResource, Observer, nodes_source};
+use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, UID_TAG};
+use crate::observe::{Found, FoundResource, Observer, nodes_source};
 use crate::options;
 use crate::options::annotation::{PREFIX, key};
 use crate::plan::{self, Known};
@@ -124,6 +124,30 @@ impl AwsProvider {
         Ok(())
     }
 
+    /// Puts our tags on what a load balancer brought along from another controller and does not carry them yet, so
+    /// that it is found without the load balancer, too.
+    async fn claim_what_came_along(&self, service: &ServiceId, found: &Found) -> Result<(), Error> {
+        let names = Names::new(&self.config.cluster, service);
+        let theirs = |tg: &FoundResource<TargetGroup>| !tg.tags.contains_key(UID_TAG);
+        let arns: Vec<String> =
+            found.target_groups.iter().filter(|(_, tg)| theirs(tg)).map(|(arn, _)| arn.clone()).collect();
+        for arns in arns.chunks(ARNS_PER_CALL) {
+            self.aws.add_tags(arns, &names.claim()).await.map_err(general)?;
+        }
+        if found.load_balancers.values().all(|lb| lb.tags.contains_key(APPLIED_TAG)) {
+            return Ok(());
+        }
+        let groups = self.observer().cluster_groups().await.map_err(general)?;
+        let carried =
+            |id: &String| found.load_balancers.values().any(|lb| lb.resource.security_groups.contains(id));
+        for group in self.observer().frontends(service, found, &groups) {
+            if carried(&group.id) && !names.owns(&group.tags) {
+                self.aws.create_tags(&[group.id], &names.claim()).await.map_err(general)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes down what all Services shared, when no Service is left.
     async fn release_nodes_source(&self, service: &ServiceId, groups: &[SecurityGroup]) -> Result<(), Error> {
         let Some(source) = nodes_source(&self.config.cluster, groups) else { return Ok(()) };
@@ -140,6 +164,7 @@ impl AwsProvider {
 fn failed(failure: Failure) -> Error {
     match failure {
         Failure::Api(error) => general(error),
+        Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
         Failure::NameTaken { kind, name } => {
             Error::transient(format!("the {kind} {name} is somebody else's"))
         }
@@ -254,6 +279,7 @@ impl CloudLoadBalancer for AwsProvider {
 
     async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
         let found = self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
+        self.claim_what_came_along(service, &found).await?;
         let mut applier = self.applier(service, Known::default());
         for arn in found.load_balancers.keys() {
             applier.delete_load_balancer(arn).await.map_err(failed)?;

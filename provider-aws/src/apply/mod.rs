@@ -157,10 +157,14 @@ impl Applier<'_> {
     async fn change_load_balancer(&mut self, what: &What) -> Result<Applied, Failure> {
         let Some(arn) = self.known.load_balancer.clone() else { return Ok(Applied::Stale) };
         match what {
-            What::SetSubnets { subnets, ipv6_source_nat } => {
-                let (subnets, ipv6_source_nat) = (subnets.clone(), *ipv6_source_nat);
-                let request = SetSubnets { load_balancer_arn: arn, subnets, ipv6_source_nat };
-                self.aws.set_subnets(&request).await?;
+            What::SetSubnets { subnets, ipv6_source_nat, ip_address_type, takes_zones_out } => {
+                let request = SetSubnets {
+                    load_balancer_arn: arn,
+                    subnets: subnets.clone(),
+                    ipv6_source_nat: *ipv6_source_nat,
+                    ip_address_type: *ip_address_type,
+                };
+                self.set_subnets(&request, *takes_zones_out).await?;
             }
             What::SetSecurityGroups { groups, enforce_private_link_inbound } => {
                 let Some(security_groups) = self.group_ids(groups) else { return Ok(Applied::Stale) };
@@ -184,6 +188,23 @@ impl Applier<'_> {
             _ => {}
         }
         Ok(Applied::Done)
+    }
+
+    /// AWS takes up to three minutes to let go of a zone, and refuses it until then.
+    async fn set_subnets(&self, request: &SetSubnets, takes_zones_out: bool) -> Result<(), Failure> {
+        let arn = &request.load_balancer_arn;
+        if takes_zones_out {
+            self.memory.zones_taken_out(arn);
+        }
+        let mut patience = self.patience();
+        while let Err(error) = self.aws.set_subnets(request).await {
+            let is_leaving = error.kind == ErrorKind::Invalid && self.memory.may_zones_be_leaving(arn);
+            patience.wait_if(is_leaving, error.clone()).await.map_err(|error| match is_leaving {
+                true => Failure::ZoneIsLeaving(error),
+                false => Failure::Api(error),
+            })?;
+        }
+        Ok(())
     }
 
     fn group_ids(&self, groups: &BTreeSet<GroupRef>) -> Option<BTreeSet<String>> {

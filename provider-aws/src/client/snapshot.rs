@@ -63,7 +63,7 @@ pub(super) enum Patch {
 /// A change of a load balancer that AWS has made.
 #[derive(Clone, Debug)]
 pub(super) enum LoadBalancerChange {
-    Zones(Vec<super::ZoneMapping>, Option<bool>),
+    Zones(Vec<super::ZoneMapping>, Option<bool>, Option<super::IpAddressType>),
     SecurityGroups(BTreeSet<String>, Option<bool>),
     IpAddressType(super::IpAddressType),
 }
@@ -338,8 +338,9 @@ fn matching<T>(
 impl LoadBalancerChange {
     fn apply(self, lb: &mut LoadBalancer) {
         match self {
-            Self::Zones(zones, source_nat) => {
+            Self::Zones(zones, source_nat, ip_address_type) => {
                 lb.zones = zones;
+                lb.ip_address_type = ip_address_type.unwrap_or(lb.ip_address_type);
                 lb.ipv6_source_nat = source_nat.unwrap_or(lb.ipv6_source_nat);
             }
             Self::SecurityGroups(groups, enforce) => {

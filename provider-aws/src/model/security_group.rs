@@ -35,6 +35,9 @@ pub struct FrontendGroup {
     pub vpc_id: String,
     /// Its inbound rules: these and no others.
     pub rules: BTreeSet<IngressRule>,
+    /// How many rules AWS lets it have for each address family. Says nothing of what should exist.
+    #[serde(skip)]
+    pub rules_at_most: usize,
     /// Tags.
     pub tags: Tags,
 }

@@ -88,6 +88,8 @@ pub enum What {
     SetSubnets {
         subnets: Vec<SubnetMapping>,
         ipv6_source_nat: Option<bool>,
+        ip_address_type: Option<IpAddressType>,
+        takes_zones_out: bool,
     },
     SetSecurityGroups {
         groups: BTreeSet<GroupRef>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::rules::{self, Exchange};
 use super::{Action, GroupRef, Planner, What};
 use crate::client::{IngressRule, RuleSource, SecurityGroup, Traffic};
 use crate::drift;
@@ -32,19 +33,23 @@ impl Planner<'_> {
             }
             return;
         };
-        let missing: Vec<IngressRule> = wanted
-            .rules
-            .iter()
-            .filter(|rule| !found.ingress.iter().any(|r| r.same_rule(rule)))
-            .cloned()
-            .collect();
+        let steps = rules::exchange(&found.ingress, &wanted.rules, wanted.rules_at_most);
         let drift = drift::tags(&wanted.tags, &found.tags);
         if !drift.add.is_empty() {
             self.push(What::TagGroup { group: GroupRef::Frontend, add: drift.add }, "tags differ");
         }
-        if !missing.is_empty() {
-            let what = What::AuthorizeIngress { group: GroupRef::Frontend, rules: missing };
-            self.push(what, "these may connect, too");
+        for step in steps {
+            let group = GroupRef::Frontend;
+            match step {
+                Exchange::Grant(rules) => {
+                    self.push(What::AuthorizeIngress { group, rules }, "these may connect, too");
+                }
+                Exchange::Revoke(rules) => {
+                    self.revoked.extend(rules.iter().cloned());
+                    let reason = "these may no longer connect, and the others need the room";
+                    self.push(What::RevokeIngress { group, rules }, reason);
+                }
+            }
         }
     }
 
@@ -83,10 +88,8 @@ impl Planner<'_> {
     /// Takes rules out that let in what may no longer connect.
     pub(super) fn revoke(&mut self) {
         let (Some(wanted), Some(found)) = (&self.desired.groups.frontend, self.frontend()) else { return };
-        let extra: Vec<IngressRule> = found
-            .ingress
-            .iter()
-            .filter(|rule| !wanted.rules.iter().any(|w| w.same_rule(rule)))
+        let extra: Vec<IngressRule> = rules::stale(&found.ingress, &wanted.rules)
+            .filter(|rule| !self.revoked.contains(rule))
             .cloned()
             .collect();
         if !extra.is_empty() {

@@ -9,13 +9,24 @@ use crate::drift;
 use crate::model::Listener;
 use crate::observe::ObservedListener;
 
+/// The listeners a Network Load Balancer may have; AWS does not raise it.
+const LISTENERS: usize = 50;
+
 impl Planner<'_> {
     pub(super) fn make_listeners(&mut self) {
         let wanted = self.desired.listeners.iter().map(|listener| (listener.port, listener));
         let found = self.keeper.into_iter().flat_map(|lb| &lb.listeners).map(|l| (l.resource.port, l));
         let split = diff::split(wanted, found);
-        for (_, wanted, found) in split.keep {
+        for (_, wanted, found) in &split.keep {
             self.change_listener(wanted, found);
+        }
+        let total = split.keep.len() + split.create.len() + split.delete.len();
+        let too_many = total.saturating_sub(LISTENERS);
+        for (i, (port, found)) in split.delete.iter().enumerate() {
+            if i < too_many {
+                let what = What::DeleteListener { arn: found.resource.arn.clone(), port: *port };
+                self.push(what, "the Service has no such port, and others need the room");
+            }
         }
         for (port, wanted) in split.create {
             self.push(What::CreateListener(wanted.clone()), "it does not exist");
@@ -27,7 +38,7 @@ impl Planner<'_> {
                 self.push(What::ModifyListenerAttributes { port, attributes }, "the Service asks for them");
             }
         }
-        for (port, found) in split.delete {
+        for (port, found) in split.delete.into_iter().skip(too_many) {
             let arn = found.resource.arn.clone();
             self.push(What::DeleteListener { arn, port }, "the Service has no such port");
         }

@@ -2,32 +2,44 @@
 //!
 //! The order makes every prefix safe to stop after:
 //!
+//! 0. what is taken over from another controller is made ours, load balancer and target groups in one request;
 //! 1. what lets traffic in: the nodes' source group, the rules on the nodes, the frontend group with its rules;
 //! 2. target groups, with their targets, before anything sends traffic to them;
 //! 3. the load balancer;
-//! 4. listeners: those wanted are made or changed, then the others go;
-//! 5. what is no longer wanted: targets, rules, an old load balancer, old target groups, old groups;
+//! 4. listeners: those wanted are made or changed, then the others go (some before, where AWS has no room for both);
+//! 5. what is no longer wanted: IPv6 and source NAT that old listeners needed, targets, rules, an old load balancer,
+//!    old target groups, old groups;
 //! 6. the record that all of it was done.
 //!
-//! New rules come before old ones go, new targets before old ones go. A load balancer that has to be replaced
+//! New rules come before old ones go, as far as the quota has room for both; new targets before old ones go. A load balancer that has to be replaced
 //! (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
 //! that has to be replaced goes only when its targets have drained.
+//!
+//! A listener goes over to a new target group in one request, with targets registered and not yet checked: AWS
+//! checks only what a listener uses. Sharing the traffic by weight meanwhile would let them be checked first, but
+//! a listener takes only target groups of protocols it is compatible with, so that hardly any replacement could use
+//! it, and whether a group of weight 0 is checked AWS does not say.
 
 mod action;
 mod groups;
 mod listeners;
+mod rules;
 mod target_groups;
 
 use std::collections::BTreeSet;
 
-use crate::client::{LoadBalancerState, Tags};
+use crate::client::{
+    ARNS_PER_CALL, IngressRule, IpAddressType, LoadBalancer as AwsLoadBalancer, LoadBalancerState, Tags,
+};
 use crate::drift;
-use crate::model::{Desired, LoadBalancer, Zone};
-use crate::naming::{APPLIED_TAG, TARGETS_TAG};
+use crate::model::{Desired, LoadBalancer};
+use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
+use crate::placement;
 
 pub use self::action::{Action, GroupRef, Known, What};
 pub(crate) use self::groups::open_nodes;
+pub(crate) use self::rules::weight as rules_weight;
 
 /// What has to happen, and what has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,11 +64,13 @@ pub enum Wait {
 /// Compares, and says what to do.
 pub fn plan(desired: &Desired, observed: &Observed) -> Planned {
     let mut planner = Planner::new(desired, observed);
+    planner.claim();
     planner.make_room();
     planner.grant();
     planner.make_target_groups();
     planner.make_load_balancer();
     planner.make_listeners();
+    planner.narrow();
     planner.revoke();
     planner.deregister();
     planner.retire();
@@ -77,6 +91,8 @@ struct Planner<'a> {
     matched: Vec<Option<&'a ObservedTargetGroup>>,
     /// Target groups that are to go.
     leftover: Vec<&'a ObservedTargetGroup>,
+    /// Rules that go early, to make room for others.
+    revoked: BTreeSet<IngressRule>,
     actions: Vec<Action>,
     known: Known,
     waits: BTreeSet<Wait>,
@@ -119,6 +135,7 @@ impl<'a> Planner<'a> {
             deleted: BTreeSet::new(),
             matched,
             leftover,
+            revoked: BTreeSet::new(),
             actions: Vec::new(),
             known,
             waits: BTreeSet::new(),
@@ -127,6 +144,37 @@ impl<'a> Planner<'a> {
 
     fn push(&mut self, what: What, reason: impl Into<String>) {
         self.actions.push(Action::new(what, reason));
+    }
+
+    /// Makes what is taken over ours: the load balancer and its target groups at once, so that no half of them is
+    /// left to the other controller.
+    fn claim(&mut self) {
+        let load_balancer = self.keeper.map(|lb| (&lb.resource.arn, &lb.tags));
+        let target_groups = self.observed.target_groups.iter().map(|tg| (&tg.resource.arn, &tg.tags));
+        let theirs: Vec<String> = load_balancer
+            .into_iter()
+            .chain(target_groups)
+            .filter(|(_, tags)| !tags.contains_key(UID_TAG))
+            .map(|(arn, _)| arn.clone())
+            .collect();
+        for arns in theirs.chunks(ARNS_PER_CALL) {
+            let what = What::Tag { arns: arns.to_vec(), add: self.claim_tags(), remove: Vec::new() };
+            self.push(what, "it is taken over from another controller");
+        }
+    }
+
+    /// The tags that make something this Service's.
+    fn claim_tags(&self) -> Tags {
+        let mut tags = self.desired.load_balancer.tags.clone();
+        tags.retain(|key, _| [CLUSTER_TAG, UID_TAG].contains(&key.as_str()));
+        tags
+    }
+
+    /// The tags something has once it is claimed.
+    fn claimed(&self, found: &Tags) -> Tags {
+        let mut tags = found.clone();
+        tags.extend(self.claim_tags());
+        tags
     }
 
     /// A name is unique, so that what has ours and cannot stay must go first; the user chose the name, or AWS
@@ -185,18 +233,18 @@ impl<'a> Planner<'a> {
     fn change_load_balancer(&mut self, keeper: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
         let wanted = &self.desired.load_balancer;
         let found = &*keeper.resource;
-        let drift = drift::tags(&wanted.tags, &keeper.tags);
+        let drift = drift::tags(&wanted.tags, &self.claimed(&keeper.tags));
         if !drift.is_empty() {
             let what = What::Tag { arns: vec![found.arn.clone()], add: drift.add, remove: drift.remove };
             self.push(what, "tags differ");
         }
-        if let Some(change) = drift::subnets(wanted, found) {
-            self.set_subnets(wanted, keeper, change);
+        if !loses_source_nat(wanted, found) {
+            self.set_subnets(keeper);
         }
         self.set_groups(keeper, groups);
-        if let Some(change) = drift::ip_address_type(wanted, found) {
-            let what = What::SetIpAddressType(wanted.ip_address_type);
-            self.actions.push(Action::new(what, "address families differ").with(vec![change]));
+        if wanted.ip_address_type == IpAddressType::DualStack && !placement::comes_with_subnets(wanted, found)
+        {
+            self.set_ip_address_type(keeper);
         }
         let attributes = drift::attributes(&wanted.attributes, &keeper.attributes, &keeper.tags);
         if !attributes.is_empty() {
@@ -211,35 +259,46 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// AWS refuses another subnet of a zone that is enabled: the zone has to go first and comes back (the AWS
-    /// Load Balancer Controller's issues #4171 and #4172). With no other zone to serve meanwhile, AWS is left to
-    /// refuse.
-    fn set_subnets(
-        &mut self,
-        wanted: &LoadBalancer,
-        keeper: &ObservedLoadBalancer,
-        change: cloud_provider::Change,
-    ) {
-        let swapped = |zone: &&Zone| {
-            let other = |found: &&crate::client::ZoneMapping| {
-                found.zone == zone.name && found.subnet_id != zone.mapping.subnet_id
-            };
-            keeper.resource.zones.iter().find(other).is_some()
-        };
-        let unswapped: Vec<&Zone> = wanted.zones.iter().filter(|zone| !swapped(zone)).collect();
-        let present = |zone: &&&Zone| {
-            keeper.resource.zones.iter().any(|found| found.subnet_id == zone.mapping.subnet_id)
-        };
-        let meanwhile: Vec<&&Zone> = unswapped.iter().filter(present).collect();
-        let ipv6_source_nat = wanted.ipv6_source_nat;
-        if unswapped.len() < wanted.zones.len() && !meanwhile.is_empty() {
-            let subnets = meanwhile.iter().map(|zone| zone.mapping.clone()).collect();
-            let reason = "another subnet of a zone is wanted, so the zone has to go first";
-            self.push(What::SetSubnets { subnets, ipv6_source_nat }, reason);
+    /// What listeners and target groups that have been replaced by now may have needed: IPv6, and source NAT for
+    /// datagrams over it.
+    fn narrow(&mut self) {
+        let Some(keeper) = self.keeper else { return };
+        let wanted = &self.desired.load_balancer;
+        if loses_source_nat(wanted, &keeper.resource) {
+            self.set_subnets(keeper);
         }
-        let subnets = wanted.zones.iter().map(|zone| zone.mapping.clone()).collect();
-        let what = What::SetSubnets { subnets, ipv6_source_nat };
-        self.actions.push(Action::new(what, "subnets differ").with(vec![change]));
+        if wanted.ip_address_type == IpAddressType::Ipv4 {
+            self.set_ip_address_type(keeper);
+        }
+    }
+
+    fn set_ip_address_type(&mut self, keeper: &ObservedLoadBalancer) {
+        let wanted = &self.desired.load_balancer;
+        if let Some(change) = drift::ip_address_type(wanted, &keeper.resource) {
+            let what = What::SetIpAddressType(wanted.ip_address_type);
+            self.actions.push(Action::new(what, "address families differ").with(vec![change]));
+        }
+    }
+
+    /// Zone by zone where a subnet or an address changes. What cannot be moved at all was refused before.
+    fn set_subnets(&mut self, keeper: &ObservedLoadBalancer) {
+        let wanted = &self.desired.load_balancer;
+        let is_applied = keeper.tags.get(APPLIED_TAG) == Some(&self.desired.digest());
+        let Some(change) = placement::difference(wanted, &keeper.resource, is_applied) else { return };
+        let moves = placement::moves(wanted, &keeper.resource, is_applied).unwrap_or_default();
+        for step in moves {
+            let reason = match step.takes_zones_out {
+                true => "another subnet or address is wanted in a zone, so the zone has to go first",
+                false => "subnets differ",
+            };
+            let what = What::SetSubnets {
+                subnets: step.subnets,
+                ipv6_source_nat: wanted.ipv6_source_nat,
+                ip_address_type: step.ip_address_type,
+                takes_zones_out: step.takes_zones_out,
+            };
+            self.actions.push(Action::new(what, reason).with(vec![change.clone()]));
+        }
     }
 
     /// Old load balancers, then old target groups, then old groups: each is free only after the one before.
@@ -288,6 +347,10 @@ impl<'a> Planner<'a> {
             self.push(what, "so that nobody has to compare again");
         }
     }
+}
+
+fn loses_source_nat(wanted: &LoadBalancer, found: &AwsLoadBalancer) -> bool {
+    found.ipv6_source_nat && wanted.ipv6_source_nat == Some(false)
 }
 
 #[cfg(test)]

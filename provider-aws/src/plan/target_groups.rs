@@ -6,7 +6,6 @@ use super::{Action, Planner, Wait, What};
 use crate::client::{Target, TargetType};
 use crate::drift;
 use crate::model::{Desired, TargetGroup};
-use crate::naming::UID_TAG;
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
 
 type Matched<'a> = (Vec<Option<&'a ObservedTargetGroup>>, Vec<&'a ObservedTargetGroup>);
@@ -79,7 +78,7 @@ impl Planner<'_> {
 
     fn change_target_group(&mut self, wanted: &TargetGroup, found: &ObservedTargetGroup) {
         let target_group = wanted.name.clone();
-        let drift = drift::tags(&wanted.tags, &found.tags);
+        let drift = drift::tags(&wanted.tags, &self.claimed(&found.tags));
         if !drift.is_empty() {
             let arns = vec![found.resource.arn.clone()];
             self.push(What::Tag { arns, add: drift.add, remove: drift.remove }, "tags differ");
@@ -122,10 +121,6 @@ impl Planner<'_> {
     /// A target group that served is emptied first, and deleted by a later plan once connections have ended.
     pub(super) fn retire_target_groups(&mut self) {
         for found in self.leftover.clone() {
-            // What is being taken over and has no place in it stays its maker's.
-            if !found.tags.contains_key(UID_TAG) {
-                continue;
-            }
             let arn = &found.resource.arn;
             let forwards = |lb: &ObservedLoadBalancer| {
                 let mut groups = lb.listeners.iter().flat_map(|l| &l.resource.forward.target_groups);

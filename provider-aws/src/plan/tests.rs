@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::client::{
-    HealthCheck, HealthCheckPort, HealthCheckProtocol, IpAddressType, LoadBalancer as Lb, LoadBalancerKind,
-    Protocol, Scheme, SubnetMapping, TargetFamily, ZoneMapping,
+    HealthCheck, HealthCheckPort, HealthCheckProtocol, LoadBalancer as Lb, LoadBalancerKind, Protocol,
+    Scheme, SubnetMapping, TargetFamily, ZoneMapping,
 };
-use crate::model::{FrontendGroup, Groups, Listener, TargetGroup};
+use crate::model::{FrontendGroup, Groups, Listener, TargetGroup, Zone};
 use crate::naming::UID_TAG;
 
 fn desired() -> Desired {
@@ -39,6 +39,7 @@ fn desired() -> Desired {
                 name: "frontend".to_owned(),
                 vpc_id: "vpc-1".to_owned(),
                 rules: BTreeSet::new(),
+                rules_at_most: 60,
                 tags: Tags::new(),
             }),
             given: BTreeSet::new(),

@@ -46,6 +46,7 @@ async fn every_call_is_made_by_exactly_one_method() {
         load_balancer_arn: text.clone(),
         subnets: Vec::new(),
         ipv6_source_nat: None,
+        ip_address_type: None,
     };
     let set_groups = provider_aws::client::SetSecurityGroups {
         load_balancer_arn: text.clone(),

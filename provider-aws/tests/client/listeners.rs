@@ -173,6 +173,7 @@ async fn udp_on_dualstack_needs_source_nat_prefixes() {
         load_balancer_arn: lb.arn,
         subnets: account.vpc.private.iter().map(SubnetMapping::subnet).collect(),
         ipv6_source_nat: Some(false),
+        ip_address_type: None,
     };
     assert_eq!(account.aws.set_subnets(&off).await.code(), "InvalidConfigurationRequest");
 }

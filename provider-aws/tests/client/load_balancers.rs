@@ -268,7 +268,12 @@ async fn zones_are_added_and_removed_but_a_subnet_is_not_swapped_inside_its_zone
     let lb = account.load_balancer("web").await;
     let set = async |ids: &[&String]| {
         let subnets = ids.iter().copied().map(SubnetMapping::subnet).collect();
-        let request = SetSubnets { load_balancer_arn: lb.arn.clone(), subnets, ipv6_source_nat: None };
+        let request = SetSubnets {
+            load_balancer_arn: lb.arn.clone(),
+            subnets,
+            ipv6_source_nat: None,
+            ip_address_type: None,
+        };
         account.aws.set_subnets(&request).await
     };
     let (private, public) = (&account.vpc.private, &account.vpc.public);
@@ -288,6 +293,7 @@ async fn subnets_of_another_vpc_are_refused() {
         load_balancer_arn: lb.arn,
         subnets: vec![SubnetMapping::subnet(&elsewhere.private[0])],
         ipv6_source_nat: None,
+        ip_address_type: None,
     };
 
     assert_eq!(account.aws.set_subnets(&request).await.code(), "InvalidConfigurationRequest");
@@ -302,6 +308,7 @@ async fn a_zone_that_an_endpoint_service_uses_stays_and_so_does_the_load_balance
         load_balancer_arn: lb.arn.clone(),
         subnets: vec![SubnetMapping::subnet(&account.vpc.private[0])],
         ipv6_source_nat: None,
+        ip_address_type: None,
     };
 
     assert_eq!(account.aws.set_subnets(&request).await.code(), "ResourceInUse");
@@ -453,7 +460,8 @@ async fn a_subnet_that_ran_low_after_it_was_taken_is_kept() {
     });
     let mut subnets = account.a_load_balancer("web").subnets;
     subnets.push(SubnetMapping::subnet(fourth));
-    let request = SetSubnets { load_balancer_arn: lb.arn, subnets, ipv6_source_nat: None };
+    let request =
+        SetSubnets { load_balancer_arn: lb.arn, subnets, ipv6_source_nat: None, ip_address_type: None };
 
     assert_eq!(account.aws.set_subnets(&request).await.unwrap().len(), 4);
 }

@@ -114,6 +114,7 @@ async fn what_this_process_changes_or_deletes_costs_no_request() {
         load_balancer_arn: arn.clone(),
         subnets: vec![SubnetMapping::subnet(&account.vpc.private[0])],
         ipv6_source_nat: Some(true),
+        ip_address_type: None,
     })
     .await
     .unwrap();

@@ -1,15 +1,11 @@
-//! Changes that AWS makes hard, and load balancers that somebody else made.
+//! Changes that AWS makes hard.
 
 use cloud_provider::testing::request;
-use cloud_provider::{CloudLoadBalancer, Ingress, Outcome, Protocol, ServiceView};
+use cloud_provider::{CloudLoadBalancer, Outcome, Protocol};
 use provider_aws::client::fake::{Lag, Lags};
-use provider_aws::client::{
-    CreateListener, CreateLoadBalancer, CreateTargetGroup, Elbv2, Forward, HealthCheck, HealthCheckPort,
-    HealthCheckProtocol, IpAddressType, Protocol as AwsProtocol, Scheme, SubnetMapping, Tags, TargetFamily,
-    TargetType,
-};
+use provider_aws::client::{Elbv2, Protocol as AwsProtocol, Scheme};
 
-use crate::fixture::{Cluster, PREFIX, a_cluster, a_cluster_with, web};
+use crate::fixture::{PREFIX, a_cluster, web};
 
 fn key(suffix: &str) -> String {
     format!("{PREFIX}{suffix}")
@@ -105,89 +101,6 @@ async fn a_change_by_hand_is_found_when_everything_is_read_back() {
     tokio::time::advance(cluster.config.deep_verification * 2).await;
     cluster.ready(&mut service).await;
     assert_eq!(cluster.aws.describe_listeners(&arn, None).await.unwrap().items.len(), 1);
-}
-
-/// A load balancer as cloud-provider-aws makes it: no security groups, its own names and tags.
-async fn by_cloud_provider(cluster: &Cluster, service: &ServiceView) -> String {
-    let tags = |extra: &str| {
-        Tags::from([
-            ("kubernetes.io/service-name".to_owned(), service.id.key.to_string()),
-            ("kubernetes.io/cluster/prod".to_owned(), extra.to_owned()),
-        ])
-    };
-    let lb = CreateLoadBalancer {
-        name: cloud_provider::name::load_balancer_name(&service.id),
-        scheme: Scheme::InternetFacing,
-        ip_address_type: IpAddressType::Ipv4,
-        subnets: cluster.vpc.public.iter().map(SubnetMapping::subnet).collect(),
-        security_groups: Default::default(),
-        ipv6_source_nat: false,
-        tags: tags("owned"),
-    };
-    let lb = cluster.aws.create_load_balancer(&lb).await.unwrap();
-    let health_check = HealthCheck {
-        protocol: HealthCheckProtocol::Tcp,
-        port: HealthCheckPort::TrafficPort,
-        path: None,
-        matcher: None,
-        interval_seconds: 30,
-        timeout_seconds: 10,
-        healthy_threshold: 3,
-        unhealthy_threshold: 3,
-    };
-    let group = CreateTargetGroup {
-        name: "k8s-by-somebody-else".to_owned(),
-        protocol: AwsProtocol::Tcp,
-        port: 30080,
-        vpc_id: cluster.vpc.id.clone(),
-        target_type: TargetType::Instance,
-        family: TargetFamily::Ipv4,
-        health_check,
-        tags: tags("owned"),
-    };
-    let group = cluster.aws.create_target_group(&group).await.unwrap();
-    let listener = CreateListener {
-        load_balancer_arn: lb.arn.clone(),
-        port: 80,
-        protocol: AwsProtocol::Tcp,
-        default_certificate: None,
-        ssl_policy: None,
-        alpn_policy: None,
-        forward: Forward::to(&group.arn),
-        tags: tags("owned"),
-    };
-    cluster.aws.create_listener(&listener).await.unwrap();
-    lb.dns_name
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_load_balancer_of_cloud_provider_aws_is_taken_over_in_place_when_the_operator_says_so() {
-    let cluster = a_cluster_with(2, |config| config.adopt = true).await;
-    let mut service = web("web").build();
-    let hostname = by_cloud_provider(&cluster, &service).await.to_lowercase();
-    service.published = vec![Ingress::hostname(&hostname)];
-    tokio::time::advance(cluster.config.snapshot_age * 2).await;
-    let before = cluster.load_balancer().await.arn;
-    let published = cluster.ready(&mut service).await;
-    assert_eq!(published.ingress[0].hostname.as_deref(), Some(hostname.as_str()));
-    assert_eq!(cluster.load_balancer().await.arn, before);
-    assert_eq!(cluster.targets().await.len(), 2);
-    let plan = cluster.provider.plan(&cluster.request(&service)).await.unwrap();
-    assert!(plan.is_empty(), "{plan}");
-    cluster.deleted(&service).await;
-    assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_load_balancer_of_cloud_provider_aws_is_left_alone_by_default() {
-    let cluster = a_cluster(2).await;
-    let mut service = web("web").build();
-    let hostname = by_cloud_provider(&cluster, &service).await.to_lowercase();
-    service.published = vec![Ingress::hostname(&hostname)];
-    cluster.ready(&mut service).await;
-    assert_eq!(cluster.load_balancers().await.len(), 2);
-    cluster.deleted(&service).await;
-    assert_eq!(cluster.load_balancer().await.dns_name.to_lowercase(), hostname, "theirs stays");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! The provider end to end on the strict in-memory AWS, through the contract's trait alone.
 
+mod adoption;
 mod bad_input;
 mod change;
 mod conformance;
@@ -9,4 +10,7 @@ mod faults;
 mod fixture;
 mod iam;
 mod lifecycle;
+mod placement;
 mod prefixes;
+mod replacement;
+mod rules;

@@ -110,7 +110,8 @@ impl Aws {
         let unsettled = self.unsettled();
         let result = self.inner.elbv2.set_subnets(request).await;
         unsettled.settle(&result, |zones| {
-            let change = LoadBalancerChange::Zones(zones.clone(), request.ipv6_source_nat);
+            let change =
+                LoadBalancerChange::Zones(zones.clone(), request.ipv6_source_nat, request.ip_address_type);
             Some(Patch::ChangeLoadBalancer(request.load_balancer_arn.clone(), change))
         });
         result

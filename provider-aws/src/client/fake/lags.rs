@@ -36,6 +36,8 @@ pub struct Lags {
     pub released_target_group: Lag,
     /// How long a new security group is unknown to other requests.
     pub new_security_group: Lag,
+    /// How long a zone that was taken out of a load balancer cannot come back; minutes at AWS.
+    pub removed_zone: Lag,
 }
 
 impl Lags {
@@ -59,6 +61,7 @@ impl Lags {
             new_listener: lag,
             released_target_group: lag,
             new_security_group: lag,
+            removed_zone: lag,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Load balancers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     super::{
@@ -107,6 +107,7 @@ impl World {
             provisioning,
             made_without_groups: request.security_groups.is_empty(),
             endpoint_service: false,
+            leaving_zones: BTreeMap::new(),
             attributes: attributes::load_balancer_defaults(),
             capacity: CapacityReservation::default(),
             tags: request.tags.clone(),
@@ -146,27 +147,37 @@ impl World {
 
     pub(super) fn set_subnets(&mut self, request: &SetSubnets) -> Verdict<Vec<ZoneMapping>> {
         let arn = &request.load_balancer_arn;
+        let now = self.now;
+        if let Some(record) = self.load_balancers.get_mut(arn) {
+            record.leaving_zones.retain(|_, leaving| leaving.look(now));
+        }
         let record = self.load_balancer(arn)?;
         let source_nat = request.ipv6_source_nat.unwrap_or(record.lb.ipv6_source_nat);
-        let placing = Placing {
-            scheme: record.lb.scheme,
-            ip_address_type: record.lb.ip_address_type,
-            source_nat,
-            owner: Some(arn),
-        };
-        let (vpc_id, mut zones) = self.place(&request.subnets, &placing)?;
+        let ip_address_type = request.ip_address_type.unwrap_or(record.lb.ip_address_type);
+        let becomes_dualstack = ip_address_type != record.lb.ip_address_type;
+        let placing = Placing { scheme: record.lb.scheme, ip_address_type, source_nat, owner: Some(arn) };
+        if ip_address_type == IpAddressType::Ipv4 && becomes_dualstack {
+            return refuse(IMPOSSIBLE, "IPv6 is turned off with SetIpAddressType");
+        }
+        let (vpc_id, zones) = self.place(&request.subnets, &placing)?;
         if vpc_id != record.lb.vpc_id {
             return refuse(IMPOSSIBLE, "The subnets are not in the VPC of the load balancer");
         }
-        for zone in &mut zones {
+        for zone in &zones {
             let before = record.lb.zones.iter().find(|before| before.zone == zone.zone);
             match before {
                 Some(before) if before.subnet_id != zone.subnet_id => {
                     let message = format!("The subnet in {} cannot be replaced in one step", zone.zone);
                     return refuse(IMPOSSIBLE, message);
                 }
-                // The addresses of a subnet that stays are kept.
-                Some(before) if zone.addresses.is_empty() => zone.addresses = before.addresses.clone(),
+                Some(before) if !keeps_addresses(before, zone, becomes_dualstack) => {
+                    let message = format!("{} must keep its existing configuration", zone.subnet_id);
+                    return refuse(IMPOSSIBLE, message);
+                }
+                None if record.leaving_zones.contains_key(&zone.zone) => {
+                    let message = format!("{} is still associated with the load balancer", zone.zone);
+                    return refuse(IMPOSSIBLE, message);
+                }
                 _ => {}
             }
         }
@@ -174,13 +185,18 @@ impl World {
         if gone && record.endpoint_service {
             return refuse("ResourceInUse", "A zone in use by an endpoint service cannot be removed");
         }
-        if !source_nat && self.has_udp_on_dualstack(arn, record.lb.ip_address_type) {
+        if !source_nat && self.has_udp_on_dualstack(arn, ip_address_type) {
             return refuse(IMPOSSIBLE, "UDP on a dualstack load balancer needs IPv6 source NAT");
         }
         self.hold_addresses(arn, &zones);
+        let leaving = Countdown::start(self.lags.removed_zone, self.now);
         let record = self.load_balancers.get_mut(arn).expect("checked");
+        let gone =
+            record.lb.zones.iter().map(|zone| &zone.zone).filter(|z| !zones.iter().any(|n| n.zone == **z));
+        record.leaving_zones.extend(gone.map(|zone| (zone.clone(), leaving)));
         record.lb.zones.clone_from(&zones);
         record.lb.ipv6_source_nat = source_nat;
+        record.lb.ip_address_type = ip_address_type;
         Ok(zones)
     }
 
@@ -272,6 +288,16 @@ impl World {
 
 pub(super) fn not_found<T>(which: &str) -> Verdict<T> {
     refuse("LoadBalancerNotFound", format!("Load balancer '{which}' not found"))
+}
+
+/// A subnet that stays is named with the addresses it has; only IPv6 comes along with the change to dualstack.
+fn keeps_addresses(before: &ZoneMapping, after: &ZoneMapping, becomes_dualstack: bool) -> bool {
+    let part = |zone: &ZoneMapping| {
+        let address = zone.addresses.first().cloned().unwrap_or_default();
+        let ipv6 = address.ipv6.filter(|_| !becomes_dualstack);
+        (address.allocation_id, address.private_ipv4, ipv6)
+    };
+    part(before) == part(after)
 }
 
 /// Whether a create asks for what exists. Tags do not count.

@@ -89,6 +89,8 @@ pub(super) struct LoadBalancerRecord {
     pub(super) provisioning: Countdown,
     pub(super) made_without_groups: bool,
     pub(super) endpoint_service: bool,
+    /// Zones that were taken out and that AWS has not let go of yet.
+    pub(super) leaving_zones: BTreeMap<String, Countdown>,
     pub(super) attributes: Attributes,
     pub(super) capacity: CapacityReservation,
     pub(super) tags: Tags,
@@ -197,6 +199,7 @@ impl World {
     pub(super) fn settle(&mut self) {
         for record in self.load_balancers.values_mut() {
             record.provisioning = Countdown::Over;
+            record.leaving_zones.clear();
         }
         for record in self.listeners.values_mut() {
             record.hidden = Countdown::Over;

@@ -103,7 +103,8 @@ impl Elbv2 for Sdk {
             .set_subnets()
             .load_balancer_arn(&request.load_balancer_arn)
             .set_subnet_mappings(Some(request.subnets.iter().map(data::subnet_mapping).collect()))
-            .set_enable_prefix_for_ipv6_source_nat(request.ipv6_source_nat.map(data::source_nat));
+            .set_enable_prefix_for_ipv6_source_nat(request.ipv6_source_nat.map(data::source_nat))
+            .set_ip_address_type(request.ip_address_type.map(|to| to.as_str().into()));
         let reply = send(Call::SetSubnets, sent.send()).await?;
         Ok(data::zones(reply.availability_zones.unwrap_or_default()))
     }

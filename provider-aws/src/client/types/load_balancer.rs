@@ -169,11 +169,13 @@ pub struct CreateLoadBalancer {
 pub struct SetSubnets {
     /// The load balancer.
     pub load_balancer_arn: String,
-    /// All subnets it is to have. A different subnet of a zone it already has is refused: remove the zone
-    /// first.
+    /// All subnets it is to have, those that stay with the addresses they have. A different subnet of a zone it
+    /// already has, or a different address, is refused: remove the zone first.
     pub subnets: Vec<SubnetMapping>,
     /// Turns IPv6 prefixes for source NAT on or off; none leaves it as it is.
     pub ipv6_source_nat: Option<bool>,
+    /// Changes the address families with the subnets; none leaves them as they are.
+    pub ip_address_type: Option<IpAddressType>,
 }
 
 /// The complete set of security groups a load balancer is to have.
