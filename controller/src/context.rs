@@ -196,6 +196,12 @@ impl Context {
         lock(&self.woken).remove(key)
     }
 
+    /// Notes that a Service left before the turn that it waited for.
+    pub(crate) fn left(&self, key: &ServiceKey) {
+        self.take_woken(key);
+        self.metrics.left(key);
+    }
+
     /// Drops a key from the store, or brings one into it.
     pub fn command(&self, command: Command) {
         // As above: a closed channel means that the controller stops.

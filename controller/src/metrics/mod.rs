@@ -327,7 +327,17 @@ impl Metrics {
         self.work_seconds.observe(took.as_secs_f64());
         let labels = TurnLabels { provider: provider.to_owned(), result: result.as_str() };
         self.reconciles.get_or_create(&labels).inc();
-        if let Some(took) = self.node_sync.reached(key) {
+        self.nodes_arrived(self.node_sync.had_its_turn(key, took));
+    }
+
+    /// A Service left before the turn that it waited for.
+    pub(crate) fn left(&self, key: &ServiceKey) {
+        self.queue.leaves(key);
+        self.nodes_arrived(self.node_sync.left(key));
+    }
+
+    fn nodes_arrived(&self, took: Option<Duration>) {
+        if let Some(took) = took {
             self.node_sync_seconds.observe(took.as_secs_f64());
         }
     }

@@ -1,0 +1,37 @@
+//! What is counted of Services that come and go.
+
+use cloud_provider::testing::{Calls, MemoryCloud, Method, Point};
+use controller::Config;
+use serde_json::json;
+use tests::cluster::{Cluster, eventually, quick};
+
+#[tokio::test]
+async fn a_service_that_left_does_not_wait_for_a_turn_any_more() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    let running = cluster.run_with(vec![cloud.provider()], Config { workers: 1, ..quick() });
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    let waiting = "workqueue_depth{name=\"service\"}";
+    eventually("nobody waits", || running.metric(waiting) == Some(0.0)).await;
+    let deletion = cloud.hold(Calls::next(Method::Delete), Point::Before);
+    let another = cloud.hold(Calls::next(Method::Ensure), Point::Before);
+    cluster.delete("web").await;
+    eventually("the turn that deletes", || cloud.count(Method::Delete) == 1).await;
+    let others: Vec<String> = (0..9).map(|i| format!("other-{i}")).collect();
+    for other in &others {
+        cluster.create(other).await;
+    }
+    // Asks for another turn, which most likely comes after one of the others, and then too late.
+    cluster.change("web", json!({ "metadata": { "labels": { "colour": "blue" } } })).await;
+    eventually("all wait", || running.metric(waiting) == Some(10.0)).await;
+
+    deletion.release();
+    cluster.until_gone("web").await;
+    another.release();
+
+    for other in &others {
+        cluster.until_published(other).await;
+    }
+    eventually("nobody waits", || running.metric(waiting) == Some(0.0)).await;
+    running.stop().await;
+}
