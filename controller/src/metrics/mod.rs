@@ -281,7 +281,7 @@ impl Metrics {
         text
     }
 
-    /// Whether this process leads.
+    /// Whether this process leads. Not shown before it was said once, as nothing is where there is no election.
     pub fn lead(&self, leading: bool) {
         self.leading.get_or_create(&NameLabel { name: "cloud-lb-controller" }).set(i64::from(leading));
     }
@@ -322,7 +322,7 @@ impl Metrics {
         }
     }
 
-    /// `provider` is empty for a Service that nobody claims.
+    /// `provider` is empty for a Service that is nobody's.
     pub(crate) fn turn_ends(&self, key: &ServiceKey, provider: &str, result: TurnResult, took: Duration) {
         self.work_seconds.observe(took.as_secs_f64());
         let labels = TurnLabels { provider: provider.to_owned(), result: result.as_str() };
