@@ -233,10 +233,11 @@ impl Context {
 
     /// How the Services stand that somebody serves, each as after its last turn.
     pub(crate) fn census(&self) -> Count {
-        let mut count = Count::new();
+        let name = |provider: ProviderIndex| self.providers[provider].provider.name().to_owned();
+        // Also of a provider that serves none: a number is missing only where nobody counts.
+        let mut count: Count = (0..self.providers.len()).map(|p| ((name(p), Standing::Ready), 0)).collect();
         for (provider, standing) in lock(&self.standings).values() {
-            let name = self.providers[*provider].provider.name().to_owned();
-            *count.entry((name, *standing)).or_default() += 1;
+            *count.entry((name(*provider), *standing)).or_default() += 1;
         }
         count
     }

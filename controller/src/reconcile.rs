@@ -30,7 +30,7 @@ pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
         service = %tracked.view.id.key,
         // Of a Service the API server counts no generations; its version tells the same.
         generation = tracked.meta.generation,
-        version = tracked.meta.resource_version,
+        version = tracked.meta.resource_version.as_deref().map(field::display),
         provider = field::Empty,
         result = field::Empty,
     );
@@ -40,7 +40,7 @@ pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
 async fn turn(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
     let (key, began) = (tracked.view.id.key.clone(), Instant::now());
     let provider = context.whose(&tracked).map(str::to_owned).unwrap_or_default();
-    Span::current().record("provider", &provider);
+    Span::current().record("provider", field::display(&provider));
     context.metrics.turn_begins(&key);
     let release = departed::release(&key, &context).await;
     let (rest, result) = if tracked.gone {
@@ -52,7 +52,7 @@ async fn turn(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
         Turn::begin(tracked, context.clone()).take(&provider).await
     };
     context.count(&key);
-    Span::current().record("result", result.as_str());
+    Span::current().record("result", field::display(result.as_str()));
     tracing::debug!(took = ?began.elapsed(), "a turn is over");
     context.metrics.turn_ends(&key, &provider, result, began.elapsed());
     match release.into_iter().chain(rest).min() {

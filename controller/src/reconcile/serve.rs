@@ -222,7 +222,7 @@ impl Turn {
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
         }
-        tracing::warn!(provider = self.name(provider), ?operation, %error, "not as the Service wants it");
+        tracing::warn!(?operation, %error, "not as the Service wants it");
         let record =
             Record::new(self.name(provider), Readiness::False, error.class().as_str(), error.to_string());
         if self.record_of(provider) != Some(&record) {

@@ -43,6 +43,7 @@ async fn a_service_counts_as_it_stood_after_its_last_turn() {
     let running = cluster.run(cloud.provider());
     let standing =
         |state| running.metric(&format!("cloud_lb_services{{provider=\"memory\",state=\"{state}\"}}"));
+    eventually("there is none", || standing("ready") == Some(0.0)).await;
     cluster.create("web").await;
     cluster.until_published("web").await;
     eventually("it is ready", || standing("ready") == Some(1.0)).await;
@@ -61,7 +62,7 @@ async fn a_service_counts_as_it_stood_after_its_last_turn() {
 
     cluster.delete("web").await;
     cluster.until_gone("web").await;
-    eventually("it does not count any more", || standing("failing").unwrap_or_default() == 0.0).await;
+    eventually("it does not count any more", || standing("failing") == Some(0.0)).await;
     let turns = |result| format!("cloud_lb_reconciles_total{{provider=\"memory\",result=\"{result}\"}}");
     eventually("its last turn counts", || running.metric(&turns("cleaned_up")) == Some(1.0)).await;
     running.stop().await;
