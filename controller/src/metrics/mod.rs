@@ -317,13 +317,14 @@ impl Metrics {
     }
 
     pub(crate) fn turn_begins(&self, key: &ServiceKey) {
-        if let Some(waited) = self.queue.leaves(key) {
+        if let Some(waited) = self.queue.begins(key) {
             self.queue_seconds.observe(waited.as_secs_f64());
         }
     }
 
     /// `provider` is empty for a Service that is nobody's.
     pub(crate) fn turn_ends(&self, key: &ServiceKey, provider: &str, result: TurnResult, took: Duration) {
+        self.queue.ends(key);
         self.work_seconds.observe(took.as_secs_f64());
         let labels = TurnLabels { provider: provider.to_owned(), result: result.as_str() };
         self.reconciles.get_or_create(&labels).inc();
@@ -406,6 +407,30 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_wait_and_the_longest_turn_are_told_while_they_last() {
+        let metrics = Metrics::default();
+        let (a, b) = (ServiceKey::new("d", "a"), ServiceKey::new("d", "b"));
+        let told = || {
+            let text = metrics.encode();
+            ["cloud_lb_queue_oldest_seconds", "workqueue_longest_running_processor_seconds"].map(|name| {
+                let sample = format!("{name}{{name=\"service\"}} ");
+                let value = text.lines().find_map(|line| line.strip_prefix(&sample)).expect("a sample");
+                value.parse::<f64>().expect("a number")
+            })
+        };
+        metrics.queued(&a);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        metrics.queued(&b);
+        assert_eq!(told(), [3.0, 0.0]);
+        metrics.turn_begins(&a);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(told(), [5.0, 5.0]);
+        metrics.left(&b);
+        metrics.turn_ends(&a, "bare", TurnResult::Ready, Duration::from_secs(5));
+        assert_eq!(told(), [0.0, 0.0]);
     }
 
     #[test]

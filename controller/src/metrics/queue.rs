@@ -1,4 +1,4 @@
-//! Services that wait for their turn.
+//! Services that wait for their turn, and those that have it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,14 +13,20 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tokio::time::Instant;
 
-/// Who waits, and since when. Depth and age are looked up when somebody asks.
+/// Who waits or has a turn, and since when. Numbers and ages are looked up when somebody asks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Queue(Arc<Mutex<HashMap<ServiceKey, Instant>>>);
+pub(super) struct Queue(Arc<Mutex<Keys>>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    waiting: HashMap<ServiceKey, Instant>,
+    at_work: HashMap<ServiceKey, Instant>,
+}
 
 impl Queue {
     /// A Service waits from now on; says whether it did not before.
     pub(super) fn joins(&self, key: &ServiceKey) -> bool {
-        match self.lock().entry(key.clone()) {
+        match self.lock().waiting.entry(key.clone()) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Instant::now());
                 true
@@ -29,38 +35,49 @@ impl Queue {
         }
     }
 
-    /// Its turn has come; how long it waited, if it did.
-    pub(super) fn leaves(&self, key: &ServiceKey) -> Option<Duration> {
-        self.lock().remove(key).map(|since| since.elapsed())
+    /// Its turn begins; how long it waited, if it did.
+    pub(super) fn begins(&self, key: &ServiceKey) -> Option<Duration> {
+        let mut keys = self.lock();
+        keys.at_work.insert(key.clone(), Instant::now());
+        keys.waiting.remove(key).map(|since| since.elapsed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ServiceKey, Instant>> {
-        // A panic elsewhere does not make a plain map wrong.
+    /// Its turn is over.
+    pub(super) fn ends(&self, key: &ServiceKey) {
+        self.lock().at_work.remove(key);
+    }
+
+    /// It does not wait any more.
+    pub(super) fn leaves(&self, key: &ServiceKey) {
+        self.lock().waiting.remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Keys> {
+        // A panic elsewhere does not make plain maps wrong.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// How long ago the first was.
+fn age(of: &HashMap<ServiceKey, Instant>) -> f64 {
+    of.values().min().map(Instant::elapsed).unwrap_or_default().as_secs_f64()
+}
+
 impl Collector for Queue {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (depth, oldest) = {
-            let waiting = self.lock();
-            (waiting.len(), waiting.values().min().map(Instant::elapsed))
+        let (depth, oldest, longest) = {
+            let keys = self.lock();
+            (keys.waiting.len(), age(&keys.waiting), age(&keys.at_work))
         };
         let depth = ConstGauge::new(i64::try_from(depth).unwrap_or(i64::MAX));
-        let kind = depth.metric_type();
-        depth.encode(encoder.encode_descriptor(
-            "workqueue_depth",
-            "Services waiting for a turn",
-            None,
-            kind,
-        )?)?;
-        let oldest = ConstGauge::new(oldest.unwrap_or_default().as_secs_f64());
-        let kind = oldest.metric_type();
-        oldest.encode(encoder.encode_descriptor(
-            "cloud_lb_queue_oldest",
-            "How long the Service that waits longest has waited for its turn",
-            Some(&Unit::Seconds),
-            kind,
-        )?)
+        let (kind, help) = (depth.metric_type(), "Services waiting for a turn");
+        depth.encode(encoder.encode_descriptor("workqueue_depth", help, None, kind)?)?;
+        let (oldest, unit) = (ConstGauge::new(oldest), Some(&Unit::Seconds));
+        let (kind, help) =
+            (oldest.metric_type(), "How long the Service that waits longest has waited for its turn");
+        oldest.encode(encoder.encode_descriptor("cloud_lb_queue_oldest", help, unit, kind)?)?;
+        let longest = ConstGauge::new(longest);
+        let help = "How long the turn under way that takes longest has taken";
+        longest.encode(encoder.encode_descriptor("workqueue_longest_running_processor", help, unit, kind)?)
     }
 }
