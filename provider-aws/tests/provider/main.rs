@@ -13,3 +13,4 @@ mod placement;
 mod prefixes;
 mod replacement;
 mod rules;
+mod waiting;
