@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use provider_aws::client::{
     CapacityChange, Elbv2, IpAddressType, LoadBalancerState, Protocol, Scheme, Select, SetSecurityGroups,
     SetSubnets, SourceNatPrefix, SubnetMapping, ZoneKind,
-    fake::{Quotas, SubnetSeed},
+    fake::{Lag, Lags, Quotas, SubnetSeed},
 };
 
 use super::account::{Account, Refused, a_group, tags};
@@ -464,4 +464,166 @@ async fn a_subnet_that_ran_low_after_it_was_taken_is_kept() {
         SetSubnets { load_balancer_arn: lb.arn, subnets, ipv6_source_nat: None, ip_address_type: None };
 
     assert_eq!(account.aws.set_subnets(&request).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn network_interfaces_in_a_vpc_are_limited() {
+    let account = Account::new().await;
+    account.aws.set_quotas(Quotas { interfaces_per_vpc: 5, ..Quotas::default() });
+    account.load_balancer("one").await;
+    let mut second = account.a_load_balancer("two");
+    assert_eq!(account.aws.create_load_balancer(&second).await.code(), "TooManyLoadBalancers");
+
+    second.subnets.pop();
+    let second = account.aws.create_load_balancer(&second).await.unwrap();
+    let wider = SetSubnets {
+        load_balancer_arn: second.arn,
+        subnets: account.a_load_balancer("two").subnets,
+        ipv6_source_nat: None,
+        ip_address_type: None,
+    };
+    assert_eq!(account.aws.set_subnets(&wider).await.code(), "TooManyLoadBalancers");
+}
+
+#[tokio::test]
+async fn while_capacity_is_being_reserved_neither_it_nor_the_zones_change() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    account.aws.set_lags(Lags { capacity: Lag::Looks(2), ..Lags::default() });
+    let reserve = CapacityChange::Units(3000);
+    account.aws.modify_capacity_reservation(&lb.arn, reserve).await.unwrap();
+
+    let again = account.aws.modify_capacity_reservation(&lb.arn, reserve).await;
+    assert_eq!(again.code(), "CapacityReservationPending");
+    let request = SetSubnets {
+        load_balancer_arn: lb.arn.clone(),
+        subnets: account.a_load_balancer("web").subnets,
+        ipv6_source_nat: None,
+        ip_address_type: None,
+    };
+    assert_eq!(account.aws.set_subnets(&request).await.code(), "CapacityReservationPending");
+    account.aws.set_subnets(&request).await.unwrap();
+}
+
+#[tokio::test]
+async fn capacity_is_not_reserved_before_a_load_balancer_is_active() {
+    let account = Account::new().await;
+    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    let lb = account.load_balancer("web").await;
+    let refused = account.aws.modify_capacity_reservation(&lb.arn, CapacityChange::Units(3000)).await;
+
+    assert_eq!(refused.code(), "PriorRequestNotComplete");
+}
+
+#[tokio::test]
+async fn a_subnet_that_stays_keeps_its_existing_configuration() {
+    let account = Account::new().await;
+    let at = |last: u8| {
+        let mapping = |(i, id): (usize, &String)| SubnetMapping {
+            private_ipv4: Some(format!("10.0.{}.{last}", 100 + i).parse().unwrap()),
+            ..SubnetMapping::subnet(id)
+        };
+        account.vpc.private.iter().enumerate().map(mapping).collect::<Vec<_>>()
+    };
+    let request =
+        provider_aws::client::CreateLoadBalancer { subnets: at(9), ..account.a_load_balancer("web") };
+    let lb = account.aws.create_load_balancer(&request).await.unwrap();
+    let set = async |subnets: Vec<SubnetMapping>| {
+        let request = SetSubnets {
+            load_balancer_arn: lb.arn.clone(),
+            subnets,
+            ipv6_source_nat: None,
+            ip_address_type: None,
+        };
+        account.aws.set_subnets(&request).await
+    };
+
+    assert_eq!(set(at(10)).await.code(), "InvalidConfigurationRequest");
+    let unnamed = account.vpc.private.iter().map(SubnetMapping::subnet).collect();
+    assert_eq!(set(unnamed).await.code(), "InvalidConfigurationRequest");
+    set(at(9)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_zone_that_was_taken_out_comes_back_only_after_a_while() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    account.aws.set_lags(Lags { removed_zone: Lag::Looks(1), ..Lags::default() });
+    let all = account.a_load_balancer("web").subnets;
+    let set = async |subnets: &[SubnetMapping]| {
+        let request = SetSubnets {
+            load_balancer_arn: lb.arn.clone(),
+            subnets: subnets.to_vec(),
+            ipv6_source_nat: None,
+            ip_address_type: None,
+        };
+        account.aws.set_subnets(&request).await
+    };
+    set(&all[1..]).await.unwrap();
+
+    assert_eq!(set(&all).await.code(), "InvalidConfigurationRequest");
+    assert_eq!(set(&all).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn ipv6_addresses_are_set_with_the_subnets_when_a_load_balancer_becomes_dualstack() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    let mut subnets = account.a_load_balancer("web").subnets;
+    subnets[0].ipv6 = Some("2001:db8:0:64::9".parse().unwrap());
+    let with = |ip_address_type| SetSubnets {
+        load_balancer_arn: lb.arn.clone(),
+        subnets: subnets.clone(),
+        ipv6_source_nat: None,
+        ip_address_type,
+    };
+
+    let ipv4 = account.aws.set_subnets(&with(None)).await;
+    assert_eq!(ipv4.code(), "InvalidConfigurationRequest");
+    let zones = account.aws.set_subnets(&with(Some(IpAddressType::DualStack))).await.unwrap();
+    assert!(zones.iter().any(|zone| zone.addresses.iter().any(|address| address.ipv6.is_some())));
+}
+
+#[tokio::test]
+async fn what_changes_must_exist() {
+    let account = Account::new().await;
+    let (lb, absent) = (account.load_balancer("web").await.arn, "absent".to_owned());
+    let subnets = |arn: &str, subnet: &str| SetSubnets {
+        load_balancer_arn: arn.to_owned(),
+        subnets: vec![SubnetMapping::subnet(subnet)],
+        ipv6_source_nat: None,
+        ip_address_type: None,
+    };
+    let here = &account.vpc.private[0];
+    assert_eq!(account.aws.set_subnets(&subnets(&absent, here)).await.code(), "LoadBalancerNotFound");
+    assert_eq!(account.aws.set_subnets(&subnets(&lb, "subnet-absent")).await.code(), "SubnetNotFound");
+    let groups = |arn: &str, group: &str| SetSecurityGroups {
+        load_balancer_arn: arn.to_owned(),
+        security_groups: BTreeSet::from([group.to_owned()]),
+        enforce_private_link_inbound: None,
+    };
+    let refused = account.aws.set_security_groups(&groups(&absent, &account.group)).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+    let refused = account.aws.set_security_groups(&groups(&lb, "sg-absent")).await;
+    assert_eq!(refused.code(), "InvalidSecurityGroup");
+    let refused = account.aws.set_ip_address_type(&absent, IpAddressType::Ipv4).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+    let protect = tags(&[("deletion_protection.enabled", "true")]);
+    let refused = account.aws.modify_load_balancer_attributes(&absent, &protect).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+    let refused = account.aws.modify_capacity_reservation(&absent, CapacityChange::Reset).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+}
+
+#[tokio::test]
+async fn aws_may_fail_to_make_a_load_balancer() {
+    let account = Account::new().await;
+    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    let lb = account.load_balancer("web").await;
+    account.aws.set_outcome(&lb.arn, LoadBalancerState::Failed);
+    let state =
+        async || account.aws.describe_load_balancers(&Select::All, None).await.unwrap().items[0].state;
+
+    assert_eq!(state().await, LoadBalancerState::Provisioning);
+    assert_eq!(state().await, LoadBalancerState::Failed);
 }

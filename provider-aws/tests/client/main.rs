@@ -7,6 +7,7 @@ mod lags;
 mod listeners;
 mod load_balancers;
 mod pacing;
+mod rules;
 mod security_groups;
 mod shared_reads;
 mod snapshot;

@@ -14,3 +14,4 @@ mod placement;
 mod prefixes;
 mod replacement;
 mod rules;
+mod waiting;
