@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{CloudLoadBalancer, Ingress, ServiceView};
+use cloud_provider::{CloudLoadBalancer, ErrorClass, Ingress, ServiceView};
 use provider_aws::AwsConfig;
 use provider_aws::client::fake::{FakeAws, Fault};
 use provider_aws::client::{
@@ -212,7 +212,8 @@ async fn what_was_taken_over_is_found_by_its_tags_and_costs_no_further_write() {
 
     let ours = cluster.aws.all_tags();
     let uid = |arn: &String| ours[arn].get(UID_TAG) == Some(&service.id.uid);
-    assert!(uid(&theirs.load_balancer.arn) && theirs.target_groups.iter().all(uid), "{ours:#?}");
+    assert!(uid(&theirs.load_balancer.arn), "{ours:#?}");
+    assert!(theirs.target_groups.iter().chain(&theirs.listeners).all(uid), "{ours:#?}");
     assert_eq!(group(&cluster.aws, &theirs.managed_group).await.tags.get(UID_TAG), Some(&service.id.uid));
 
     // By another process, which neither adopts nor knows the host name.
@@ -287,11 +288,19 @@ async fn a_target_group_that_a_user_made_is_not_taken_over_with_the_load_balance
 }
 
 /// A Service is refused for what another controller made; nothing is written, and deleting it leaves theirs.
-async fn is_refused(cluster: &Cluster, service: &ServiceView, theirs: &Theirs, texts: &[&str]) {
+async fn is_refused(
+    cluster: &Cluster,
+    service: &ServiceView,
+    theirs: &Theirs,
+    class: ErrorClass,
+    texts: &[&str],
+) {
     look_again(cluster).await;
     let before = (cluster.aws.remaining(), cluster.aws.all_tags());
-    let (mistakes, requests) = cluster.requests(cluster.mistakes(service)).await;
-    let text = mistakes.to_string();
+    let (result, requests) = cluster.requests(cluster.ensure(service)).await;
+    let error = result.expect_err("it is not to be taken over");
+    assert_eq!(error.class(), class, "{error}");
+    let text = error.to_string();
     for expected in texts.iter().copied().chain([theirs.load_balancer.name.as_str(), "until then"]) {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
@@ -306,8 +315,8 @@ async fn without_the_operators_word_a_load_balancer_of_the_aws_load_balancer_con
     let plain = web("web").build();
     let theirs = by_aws_lbc(&cluster, &plain, &[80]).await;
     let service = showing(&plain, &theirs.load_balancer);
-    let texts = ["the AWS Load Balancer Controller made for this Service", "adoption"];
-    is_refused(&cluster, &service, &theirs, &texts).await;
+    let texts = ["the AWS Load Balancer Controller's", "made it for this Service", "adoption"];
+    is_refused(&cluster, &service, &theirs, ErrorClass::Denied, &texts).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +324,7 @@ async fn a_load_balancer_that_the_status_does_not_show_is_not_taken_over() {
     let cluster = an_adopting_cluster(2).await;
     let plain = web("web").build();
     let theirs = by_aws_lbc(&cluster, &plain, &[80]).await;
-    is_refused(&cluster, &plain, &theirs, &["a status that shows this host name"]).await;
+    is_refused(&cluster, &plain, &theirs, ErrorClass::Denied, &["once the Service's status shows"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,7 +334,8 @@ async fn a_load_balancer_of_another_scheme_is_not_taken_over() {
     let backend = backend_group(&cluster);
     let theirs = by_aws_lbc_in(&cluster, &plain, &[80], &backend, Scheme::InternetFacing).await;
     let service = showing(&plain, &theirs.load_balancer);
-    is_refused(&cluster, &service, &theirs, &["is not the scheme of", "internet-facing until"]).await;
+    let texts = ["is not the scheme of", "internet-facing until"];
+    is_refused(&cluster, &service, &theirs, ErrorClass::Invalid, &texts).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,8 +429,8 @@ async fn a_takeover_goes_on_when_the_operator_takes_his_word_back_in_its_midst()
             cluster.ready(&mut service).await;
             assert_eq!(cluster.load_balancer().await.arn, theirs.load_balancer.arn, "request {nth}");
         } else {
-            let mistakes = cluster.mistakes(&service).await.to_string();
-            assert!(mistakes.contains("adoption"), "request {nth}: {mistakes}");
+            let error = cluster.ensure(&service).await.expect_err("it is theirs");
+            assert!(error.to_string().contains("adoption"), "request {nth}: {error}");
         }
     }
 }
