@@ -66,7 +66,7 @@ fn load_balancer_maker(names: &Names<'_>, lb: &FoundResource<LoadBalancer>) -> O
     })
 }
 
-/// What is to be taken over for a Service that has no load balancer of ours; `all` is everything in the VPC.
+/// What is to be taken over for a Service that has no load balancer of ours, of what is tagged for it.
 ///
 /// # Errors
 /// One that names the load balancer when it stands in the way of ours and may not be taken over: denied, until the
@@ -75,12 +75,12 @@ pub fn choose(
     service: &ServiceView,
     spec: &Spec,
     config: &AwsConfig,
-    mut all: Found,
+    mut tagged: Found,
 ) -> Result<Found, Error> {
     let names = Names::new(&config.cluster, &service.id);
     let published = hostnames(service);
     let mut chosen = None;
-    for (arn, lb) in &all.load_balancers {
+    for (arn, lb) in &tagged.load_balancers {
         let Some(maker) = load_balancer_maker(&names, lb) else { continue };
         let is_shown = published.contains(&lb.resource.dns_name.to_lowercase());
         if config.adopt && is_shown {
@@ -94,9 +94,9 @@ pub fn choose(
         }
     }
     let Some(arn) = chosen else { return Ok(Found::default()) };
-    all.load_balancers.retain(|other, _| *other == arn);
-    keep_attached(&names, &mut all);
-    Ok(all)
+    tagged.load_balancers.retain(|other, _| *other == arn);
+    keep_attached(&names, &mut tagged);
+    Ok(tagged)
 }
 
 /// Leaves only target groups that another controller made for this Service and that its load balancers use.
