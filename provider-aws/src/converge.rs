@@ -67,8 +67,8 @@ impl AwsProvider {
     async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Found, Error> {
         let mut found = self.observer().find(&service.id, max_age).await.map_err(general)?;
         if found.load_balancers.is_empty() {
-            let all = self.observer().everything(max_age).await.map_err(general)?;
-            let theirs = adoption::choose(service, spec, &self.config, all)?;
+            let tagged = self.observer().tagged_for(&service.id, max_age).await.map_err(general)?;
+            let theirs = adoption::choose(service, spec, &self.config, tagged)?;
             found.load_balancers = theirs.load_balancers;
             found.target_groups.extend(theirs.target_groups);
         }

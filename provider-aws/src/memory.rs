@@ -200,10 +200,12 @@ impl Memory {
         taken.insert(load_balancer.to_owned(), Instant::now());
     }
 
-    /// Whether AWS may still be about to let go of zones of a load balancer.
+    /// Whether AWS may still be about to let go of zones of a load balancer, which the process before this one may
+    /// have taken out.
     pub(crate) fn may_zones_be_leaving(&self, load_balancer: &str) -> bool {
         let taken = lock(&self.zones_taken_out);
-        taken.get(load_balancer).is_some_and(|since| since.elapsed() < Self::ZONE_LEAVES)
+        let since = taken.get(load_balancer).unwrap_or(&self.started);
+        since.elapsed() < Self::ZONE_LEAVES
     }
 
     /// A security group of nodes is open.

@@ -13,3 +13,4 @@ mod shared_reads;
 mod snapshot;
 mod target_groups;
 mod targets;
+mod zones;

@@ -10,6 +10,7 @@ mod faults;
 mod fixture;
 mod iam;
 mod lifecycle;
+mod others;
 mod placement;
 mod prefixes;
 mod replacement;
