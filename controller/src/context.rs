@@ -113,6 +113,7 @@ pub struct Context {
     commands: mpsc::UnboundedSender<Command>,
     queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
     memory: Mutex<HashMap<ServiceKey, Memory>>,
+    standings: Mutex<HashMap<ServiceKey, (ProviderIndex, Standing)>>,
     departed: Mutex<HashMap<ServiceKey, Departed>>,
     woken: Mutex<HashSet<ServiceKey>>,
     released: Mutex<HashSet<ServiceId>>,
@@ -158,6 +159,7 @@ impl Context {
             commands,
             queue,
             memory: Mutex::default(),
+            standings: Mutex::default(),
             departed: Mutex::default(),
             woken: Mutex::default(),
             released: Mutex::default(),
@@ -196,6 +198,13 @@ impl Context {
         lock(&self.woken).remove(key)
     }
 
+    /// Notes that a Service left before the turn that it waited for.
+    pub(crate) fn left(&self, key: &ServiceKey) {
+        self.take_woken(key);
+        self.count(key);
+        self.metrics.left(key);
+    }
+
     /// Drops a key from the store, or brings one into it.
     pub fn command(&self, command: Command) {
         // As above: a closed channel means that the controller stops.
@@ -212,14 +221,22 @@ impl Context {
         lock(&self.memory).insert(memory.id.key.clone(), memory);
     }
 
-    /// How the Services stand that somebody serves.
+    /// Counts a Service by what is remembered of it, until the next time; not at all if that is nothing.
+    pub(crate) fn count(&self, key: &ServiceKey) {
+        let counted = lock(&self.memory).get(key).and_then(|m| Some((m.last.provider?, m.standing())));
+        let mut standings = lock(&self.standings);
+        match counted {
+            Some(counted) => standings.insert(key.clone(), counted),
+            None => standings.remove(key),
+        };
+    }
+
+    /// How the Services stand that somebody serves, each as after its last turn.
     pub(crate) fn census(&self) -> Count {
         let mut count = Count::new();
-        for (provider, memory) in
-            lock(&self.memory).values().filter_map(|memory| Some((memory.last.provider?, memory)))
-        {
-            let name = self.providers[provider].provider.name().to_owned();
-            *count.entry((name, memory.standing())).or_default() += 1;
+        for (provider, standing) in lock(&self.standings).values() {
+            let name = self.providers[*provider].provider.name().to_owned();
+            *count.entry((name, *standing)).or_default() += 1;
         }
         count
     }
@@ -289,6 +306,13 @@ impl Context {
         }
         let wanting = ServiceView { wants_load_balancer: true, ..view.clone() };
         self.providers.iter().position(|s| s.provider.claims(&wanting))
+    }
+
+    /// The name of the provider whose a Service is: whoever claims it, or else has recorded itself on it.
+    pub(crate) fn whose(&self, tracked: &Tracked) -> Option<&str> {
+        let claimer = if tracked.is_load_balancer { self.claimer(&tracked.view) } else { None };
+        let recorded = || tracked.records.iter().find_map(|record| self.provider_named(&record.provider));
+        claimer.or_else(recorded).map(|index| self.providers[index].provider.name())
     }
 
     /// The provider of this name.

@@ -8,7 +8,7 @@ use cloud_provider::{CloudLoadBalancer, ServiceKey};
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
-use kube::runtime::controller::{Action, Config as Applier};
+use kube::runtime::controller::{Action, Config as Applier, Error as TurnError};
 use kube::runtime::reflector::{Store, store};
 use kube::runtime::{WatchStreamExt, applier, watcher};
 use tokio::sync::{mpsc, watch};
@@ -260,6 +260,7 @@ async fn work(
     })
     .take_until(stop.cancelled_owned());
     let config = Applier::default().concurrency(context.config.workers);
+    let shared = context.clone();
     applier(
         |tracked: Arc<Tracked>, context: Arc<Context>| {
             reconcile::reconcile(tracked, context).map(Ok::<Action, Infallible>).boxed()
@@ -270,6 +271,12 @@ async fn work(
         queue,
         config,
     )
-    .for_each(|_| std::future::ready(()))
+    .for_each(|turn| {
+        // It left the store before its turn came.
+        if let Err(TurnError::ObjectNotFound(left)) = turn {
+            shared.left(&ServiceKey::new(left.namespace.unwrap_or_default(), left.name));
+        }
+        std::future::ready(())
+    })
     .await;
 }

@@ -22,11 +22,15 @@ use crate::watch::Command;
 
 /// One turn: looks, decides, acts, and says when to look again. Never two at once for one key.
 pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
-    // At the level of errors, so that whatever is logged says of which Service.
+    // At the level of errors, so that whatever is logged says of which Service; without a parent, since the span around
+    // it, kube's, says the same in other words.
     let span = error_span!(
+        parent: None,
         "reconcile",
         service = %tracked.view.id.key,
+        // Of a Service the API server counts no generations; its version tells the same.
         generation = tracked.meta.generation,
+        version = tracked.meta.resource_version,
         provider = field::Empty,
         result = field::Empty,
     );
@@ -35,21 +39,22 @@ pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
 
 async fn turn(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
     let (key, began) = (tracked.view.id.key.clone(), Instant::now());
+    let provider = context.whose(&tracked).map(str::to_owned).unwrap_or_default();
+    Span::current().record("provider", &provider);
     context.metrics.turn_begins(&key);
     let release = departed::release(&key, &context).await;
-    let (rest, provider, result) = if tracked.gone {
+    let (rest, result) = if tracked.gone {
         if release.is_none() {
             context.command(Command::Forget(key.clone()));
         }
-        (None, None, if release.is_none() { TurnResult::CleanedUp } else { TurnResult::Failed })
+        (None, if release.is_none() { TurnResult::CleanedUp } else { TurnResult::Failed })
     } else {
-        Turn::begin(tracked, context.clone()).take().await
+        Turn::begin(tracked, context.clone()).take(&provider).await
     };
-    let provider = provider.map(|p| context.providers[p].provider.name()).unwrap_or_default();
-    let span = Span::current();
-    span.record("provider", provider).record("result", result.as_str());
+    context.count(&key);
+    Span::current().record("result", result.as_str());
     tracing::debug!(took = ?began.elapsed(), "a turn is over");
-    context.metrics.turn_ends(&key, provider, result, began.elapsed());
+    context.metrics.turn_ends(&key, &provider, result, began.elapsed());
     match release.into_iter().chain(rest).min() {
         Some(again) => Action::requeue(again.saturating_duration_since(Instant::now())),
         None => Action::await_change(),
@@ -100,17 +105,14 @@ impl Turn {
         Turn { context, tracked, memory, result: TurnResult::Unchanged }
     }
 
-    /// Takes steps until there is nothing to do now: when to look again, who claims the Service, and what came of it.
-    async fn take(mut self) -> (Option<Instant>, Option<ProviderIndex>, TurnResult) {
-        let rest = self.steps().await;
-        let claimer = self.look().claimed_by;
-        let rest = match rest {
+    /// Takes steps until there is nothing to do now: when to look again, and what came of it.
+    async fn take(mut self, provider: &str) -> (Option<Instant>, TurnResult) {
+        let rest = match self.steps().await {
             Ok(rest) => rest,
             Err(Stop::Vanished) => None,
             Err(Stop::WriteFailed) => {
                 self.result = TurnResult::WriteFailed;
-                let provider = claimer.map(|p| self.context.providers[p].provider.name());
-                self.context.metrics.retried(provider.unwrap_or_default(), "WriteFailed");
+                self.context.metrics.retried(provider, "WriteFailed");
                 Some(Instant::now() + self.memory.backoff.failed())
             }
         };
@@ -120,7 +122,7 @@ impl Turn {
         } else if !tracked.is_interesting() {
             context.command(Command::Forget(memory.id.key));
         }
-        (rest, claimer, result)
+        (rest, result)
     }
 
     async fn steps(&mut self) -> Result<Option<Instant>, Stop> {

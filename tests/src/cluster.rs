@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloud_provider::{CloudLoadBalancer, ServiceKey};
 use controller::nodes::SettleConfig;
 use controller::retry::RetryConfig;
-use controller::{Config, ServiceController};
+use controller::{Config, Metrics, ServiceController};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Service};
@@ -289,18 +289,27 @@ pub struct Running {
     task: JoinHandle<Result<(), controller::Error>>,
     /// What was asked of the API server, by it and by others.
     requests: Option<RequestLog>,
+    metrics: Arc<Metrics>,
 }
 
 impl Running {
     /// Starts one.
     pub fn start(client: kube::Client, providers: Vec<Arc<dyn CloudLoadBalancer>>, config: Config) -> Self {
         let stop = CancellationToken::new();
-        let mut controller = ServiceController::new(client).config(config);
+        let metrics = Arc::new(Metrics::default());
+        let mut controller = ServiceController::new(client).config(config).metrics(metrics.clone());
         for provider in providers {
             controller = controller.provider(provider);
         }
         let task = tokio::spawn(controller.run(stop.clone()));
-        Running { stop, task, requests: None }
+        Running { stop, task, requests: None, metrics }
+    }
+
+    /// The value of a metric, by its name with its labels as they are shown; none if it has no such sample.
+    pub fn metric(&self, sample: &str) -> Option<f64> {
+        let shown = self.metrics.encode();
+        let value = shown.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))?;
+        Some(value.parse().expect("a number"))
     }
 
     /// Stops it as SIGTERM would.

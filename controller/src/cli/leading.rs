@@ -51,6 +51,8 @@ pub async fn run(
     let fence: Arc<OnceLock<Fence>> = Arc::default();
     let asked = fence.clone();
     let controller = controller.fenced_by(move || asked.get().is_some_and(Fence::is_leader));
+    // Shown from the start: a sum over replicas of which none ever led is 0 and not nothing.
+    metrics.lead(false);
     let (elected, won) = oneshot::channel();
     let work_stop = stop.child_token();
     let leading = async {

@@ -1,5 +1,7 @@
 //! Log lines: as text or JSON, at a level that can be changed while the program runs.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -38,7 +40,7 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
 /// What is wrong with the filter.
 pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
     let (filter, handle) = reload::Layer::new(parse(&flags.log_level)?);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(in_colour());
     let lines = match flags.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
@@ -46,4 +48,10 @@ pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, Stri
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     subscriber.with(traces.map(Traces::layer)).init();
     Ok(LogLevel(handle))
+}
+
+/// On a terminal, unless its owner wants none (<https://no-color.org>).
+fn in_colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !unwanted
 }

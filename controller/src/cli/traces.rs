@@ -19,10 +19,11 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracerProvider, Tracer};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::runtime::Handle;
 use tracing::Subscriber;
-use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
 const NAME: &str = "cloud-lb-controller";
@@ -60,9 +61,11 @@ impl Traces {
         Ok(Some(Traces(provider)))
     }
 
-    /// Takes in what is logged within spans.
-    pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> OpenTelemetryLayer<S, Tracer> {
-        tracing_opentelemetry::layer().with_tracer(self.0.tracer(NAME))
+    /// Takes in spans and what is logged within them.
+    pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
+        let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer(NAME));
+        // kube's span around each turn says nothing that the turn's own does not.
+        layer.with_filter(filter_fn(|metadata| !metadata.target().starts_with("kube_runtime")))
     }
 
     /// Sends what is left, for a while.

@@ -281,7 +281,7 @@ impl Metrics {
         text
     }
 
-    /// Whether this process leads.
+    /// Whether this process leads. Not shown before it was said once, as nothing is where there is no election.
     pub fn lead(&self, leading: bool) {
         self.leading.get_or_create(&NameLabel { name: "cloud-lb-controller" }).set(i64::from(leading));
     }
@@ -322,12 +322,22 @@ impl Metrics {
         }
     }
 
-    /// `provider` is empty for a Service that nobody claims.
+    /// `provider` is empty for a Service that is nobody's.
     pub(crate) fn turn_ends(&self, key: &ServiceKey, provider: &str, result: TurnResult, took: Duration) {
         self.work_seconds.observe(took.as_secs_f64());
         let labels = TurnLabels { provider: provider.to_owned(), result: result.as_str() };
         self.reconciles.get_or_create(&labels).inc();
-        if let Some(took) = self.node_sync.reached(key) {
+        self.nodes_arrived(self.node_sync.had_its_turn(key, took));
+    }
+
+    /// A Service left before the turn that it waited for.
+    pub(crate) fn left(&self, key: &ServiceKey) {
+        self.queue.leaves(key);
+        self.nodes_arrived(self.node_sync.left(key));
+    }
+
+    fn nodes_arrived(&self, took: Option<Duration>) {
+        if let Some(took) = took {
             self.node_sync_seconds.observe(took.as_secs_f64());
         }
     }

@@ -6,6 +6,7 @@
 mod deletion;
 mod failures;
 mod lifecycle;
+mod measures;
 mod nodes;
 mod ownership;
 mod promises;

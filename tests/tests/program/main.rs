@@ -3,6 +3,7 @@
 mod commands;
 mod doctor;
 mod embed;
+mod logs;
 mod mistakes;
 mod observability;
 mod operating;

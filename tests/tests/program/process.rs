@@ -118,7 +118,7 @@ impl Program {
     /// The address it serves health and metrics on.
     pub async fn address(&self) -> String {
         self.until_it_says("serving health").await;
-        let log = strip(&self.log());
+        let log = self.log();
         let rest = log.split("address=").nth(1).expect("an address in the log");
         rest.split_whitespace().next().expect("an address").to_owned()
     }
@@ -150,17 +150,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Without the colours of the log.
-fn strip(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\x1b') {
-        plain.push_str(before);
-        rest = after.split_once('m').map_or("", |(_, rest)| rest);
-    }
-    plain + rest
 }
 
 /// One request, off the test's own thread: status and body. None: nobody listens any more.
