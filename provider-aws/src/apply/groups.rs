@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Applier;
 use crate::client::{
     CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
@@ -162,6 +164,7 @@ impl Applier<'_> {
         shared: &str,
     ) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
         let observer = Observer { aws: self.aws, config: self.config };
+        let until = Instant::now() + self.config.deletion_wait;
         let mut pause = Duration::from_millis(500);
         loop {
             self.aws.forget_security_groups();
@@ -170,12 +173,12 @@ impl Applier<'_> {
                 self.memory.is_group_doubted(name, uid) && !groups.iter().any(|group| group.name == name)
             };
             let doubted = is_unseen(frontend, Some(&self.service.uid)) || is_unseen(shared, None);
-            if !doubted || pause > self.config.deletion_wait {
+            if !doubted || Instant::now() + pause > until {
                 [frontend, shared].into_iter().for_each(|name| self.memory.trust_group(name));
                 return Ok(groups);
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 

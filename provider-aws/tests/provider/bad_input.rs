@@ -173,6 +173,21 @@ async fn security_groups_that_do_not_exist() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_security_groups_than_a_load_balancer_takes() {
+    let cluster = a_cluster(2).await;
+    let seed = |i: usize| {
+        cluster.aws.seed_security_group(&cluster.vpc.id, &format!("own-{i}"), Tags::new(), Vec::new())
+    };
+    let groups: Vec<String> = (0..5).map(seed).collect();
+    let list = groups.join(",");
+    let opened = [("security-groups", list.as_str()), ("manage-backend-security-group-rules", "true")];
+    is_refused(&cluster, &annotated(&opened), &["security-groups", "up to 4 groups"]).await;
+    let mut five = annotated(&[("security-groups", &list)]);
+    cluster.ready(&mut five).await;
+    assert_eq!(cluster.load_balancer().await.security_groups, groups.into_iter().collect());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_for_a_load_balancer_that_exists_is_not_applied_and_said_so() {
     let cluster = a_cluster(2).await;
     let mut service = web("web").build();

@@ -114,3 +114,16 @@ async fn what_another_process_was_making_is_waited_for_until_ec2_shows_it() {
     cluster.provider.delete(&service.id).await.unwrap();
     assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_another_process_may_have_begun_is_deleted_soon_after() {
+    let mut cluster = a_cluster(1).await;
+    let service = web("web").build();
+    cluster.restart(&[service.clone().into()]).await;
+    let began = Instant::now();
+    cluster.provider.delete(&service.id).await.unwrap();
+    assert!(!began.elapsed().is_zero(), "EC2 takes a moment to show a group that may have been made");
+    let later = Instant::now();
+    cluster.provider.delete(&web("other").build().id).await.unwrap();
+    assert_eq!(later.elapsed(), Duration::ZERO, "once is enough");
+}
