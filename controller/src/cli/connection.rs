@@ -1,14 +1,13 @@
 //! The API server the flags lead to.
 
 use std::path::Path;
-use std::time::Duration;
 
-use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tower::limit::RateLimitLayer;
+use tower::service_fn;
 
 use super::error::CliError;
 use super::flags::ClusterFlags;
+use super::pace::Pace;
 
 /// Clients of one cluster.
 pub struct Clients {
@@ -28,15 +27,25 @@ pub async fn clients(flags: &ClusterFlags) -> Result<Clients, CliError> {
         Some(path) => from_file(path).await?,
         None => kube::Config::infer().await.map_err(|e| no_cluster(&e))?,
     };
-    let election = kube::Client::try_from(config.clone()).map_err(|e| no_cluster(&e))?;
-    let work = match limit(flags) {
-        Some((burst, per)) => {
-            let builder = ClientBuilder::try_from(config).map_err(|e| no_cluster(&e))?;
-            builder.with_layer(&RateLimitLayer::new(burst, per)).build()
-        }
-        None => election.clone(),
-    };
+    let election = kube::Client::try_from(config).map_err(|e| no_cluster(&e))?;
+    let work = pace(flags).map_or_else(|| election.clone(), |pace| paced(&election, pace));
     Ok(Clients { work, election })
+}
+
+/// The same client, at a pace.
+fn paced(client: &kube::Client, pace: Pace) -> kube::Client {
+    let inner = client.clone();
+    let service = service_fn(move |request| {
+        let (inner, wait) = (inner.clone(), pace.wait(&request));
+        async move {
+            if !wait.is_zero() {
+                tracing::debug!(?wait, "--kube-api-qps holds a request up");
+                tokio::time::sleep(wait).await;
+            }
+            inner.send(request).await
+        }
+    });
+    kube::Client::new(service, client.default_namespace()).with_valid_until(*client.valid_until())
 }
 
 /// A client that keeps to the rate of the flags.
@@ -47,14 +56,14 @@ pub async fn client(flags: &ClusterFlags) -> Result<kube::Client, CliError> {
     Ok(clients(flags).await?.work)
 }
 
-/// So many requests in so long a time; none: as many as one likes.
-fn limit(flags: &ClusterFlags) -> Option<(u64, Duration)> {
+/// The pace of the flags; none: as fast as one likes.
+fn pace(flags: &ClusterFlags) -> Option<Pace> {
     let qps = Some(flags.kube_api_qps).filter(|qps| *qps > 0.0)?;
     let burst = match flags.kube_api_burst {
-        0 => (1.5 * qps).ceil(),
-        burst => f64::from(burst),
+        0 => (1.5 * qps).ceil() as u32,
+        burst => burst,
     };
-    Some((burst as u64, Duration::from_secs_f64(burst / qps)))
+    Some(Pace::new(qps, burst))
 }
 
 async fn from_file(path: &Path) -> Result<kube::Config, CliError> {
@@ -63,25 +72,4 @@ async fn from_file(path: &Path) -> Result<kube::Config, CliError> {
     };
     let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
     kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_is_what_may_be_asked_in_the_time_the_rate_allows_it() {
-        let table = [
-            ((0.0, 0), None),
-            ((0.0, 30), None),
-            ((20.0, 30), Some((30, Duration::from_millis(1_500)))),
-            ((20.0, 0), Some((30, Duration::from_millis(1_500)))),
-            ((0.5, 0), Some((1, Duration::from_secs(2)))),
-            ((100.0, 1), Some((1, Duration::from_millis(10)))),
-        ];
-        for ((kube_api_qps, kube_api_burst), expected) in table {
-            let flags = ClusterFlags { kubeconfig: None, config: None, kube_api_qps, kube_api_burst };
-            assert_eq!(limit(&flags), expected, "{kube_api_qps} {kube_api_burst}");
-        }
-    }
 }

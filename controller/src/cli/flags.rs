@@ -76,7 +76,7 @@ pub struct ClusterFlags {
     pub kubeconfig: Option<PathBuf>,
 
     /// Requests a second to the API server at most; 0: no limit, the server's own priority and fairness decides.
-    /// Renewals of the Lease are never held up
+    /// Watches and renewals of the Lease are never held up
     #[arg(long, env = "KUBE_API_QPS", default_value = "0", value_name = "NUMBER", value_parser = qps)]
     pub kube_api_qps: f64,
 
@@ -362,10 +362,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Reads a rate: a number that is not negative.
+/// Less than one request in so many seconds is a mistake.
+const SLOWEST: f64 = 1_000.0;
+
+/// Reads a rate: a number that is not negative, nor so small that nothing would happen.
 fn qps(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(qps) if qps.is_finite() && qps >= 0.0 => Ok(qps),
+        Ok(qps) if qps.is_finite() && (qps == 0.0 || qps >= 1.0 / SLOWEST) => Ok(qps),
         _ => Err(format!(
             "{text:?} is not a number of requests a second; write it as 20 or 0.5, or 0 for no limit"
         )),
@@ -413,7 +416,7 @@ mod tests {
         assert_eq!(qps("20"), Ok(20.0));
         assert_eq!(qps("0.5"), Ok(0.5));
         assert_eq!(qps("0"), Ok(0.0));
-        for wrong in ["", "-1", "inf", "NaN", "20/s"] {
+        for wrong in ["", "-1", "inf", "NaN", "20/s", "1e-300"] {
             assert!(qps(wrong).is_err(), "{wrong:?}");
         }
     }

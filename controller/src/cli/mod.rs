@@ -16,6 +16,7 @@ mod leading;
 mod logging;
 mod measures;
 mod orphans;
+mod pace;
 mod plan;
 mod providers;
 mod run;

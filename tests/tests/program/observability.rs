@@ -10,7 +10,7 @@ use super::process::read;
 use super::recorded::{registered, sources};
 
 /// PromQL's words that are written like a metric's name or stand where one could.
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 18] = [
     "absent",
     "by",
     "count",
@@ -25,13 +25,14 @@ const WORDS: [&str; 17] = [
     "rate",
     "sum",
     "state",
+    "time",
     "used",
     "version",
     "pod",
 ];
 
 /// What Prometheus adds to every series by itself.
-const ADDED: [&str; 3] = ["job", "pod", "le"];
+const ADDED: [&str; 3] = ["instance", "job", "le"];
 
 fn alerts() -> Vec<Value> {
     let file: Value = serde_saphyr::from_str(&read("deploy/observability/alerts.yaml")).expect("YAML");
@@ -178,6 +179,9 @@ fn the_dashboard_loads() {
     for field in ["title", "uid", "schemaVersion", "templating", "time"] {
         assert!(!dashboard[field].is_null(), "{field}");
     }
+    let variables = dashboard["templating"]["list"].as_array().expect("variables");
+    let variables: Vec<&Value> = variables.iter().map(|variable| &variable["name"]).collect();
+    assert_eq!(variables, ["datasource", "job", "instance"]);
     let mut ids = BTreeSet::new();
     let mut rows: Vec<(i64, i64, i64, i64)> = Vec::new();
     for panel in panels() {
@@ -192,7 +196,12 @@ fn the_dashboard_loads() {
         rows.push(place);
         if panel["type"] != "row" {
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
-            assert!(!panel["targets"].as_array().expect("targets").is_empty(), "{}", panel["title"]);
+            let targets = panel["targets"].as_array().expect("targets");
+            assert!(!targets.is_empty(), "{}", panel["title"]);
+            for expression in targets.iter().map(|target| target["expr"].as_str().expect("an expression")) {
+                // The variables choose for every panel.
+                assert!(expression.contains(r#"{job=~"$job",instance=~"$instance""#), "{expression}");
+            }
         }
     }
 }
