@@ -2,9 +2,12 @@
 //! test only.
 
 use std::env;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -38,4 +41,28 @@ fn build() -> PathBuf {
     let built = cargo.current_dir(WORKSPACE).status().expect("cargo runs");
     assert!(built.success(), "the programs do not build");
     folder.to_owned()
+}
+
+/// One request to what a program serves, off the test's own thread: status and body. None: nobody listens any more.
+///
+/// # Panics
+/// When the runtime ends meanwhile.
+pub async fn http(
+    address: &str,
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+) -> Option<(u16, String)> {
+    let address = address.to_owned();
+    let ask = move || {
+        let mut connection = TcpStream::connect(&address).ok()?;
+        connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        let length = body.len();
+        write!(connection, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    };
+    tokio::task::spawn_blocking(ask).await.expect("the runtime lives")
 }

@@ -1,11 +1,13 @@
 //! The program, as its users run it: flags, a kubeconfig, the environment of the AWS SDK, and kubectl.
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Stdio};
 
 use tempfile::TempDir;
 use tests::aws::{LoadBalancer, NOTHING};
-use tests::programs;
+use tests::cluster::eventually;
+use tests::programs::{self, http};
 use tests::rights::{Rights, refused};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
@@ -77,22 +79,39 @@ impl<'a> Access<'a> {
 /// The program at work on a world.
 struct Program {
     child: Child,
+    log: PathBuf,
 }
 
 impl Program {
     async fn start(access: &Access<'_>) -> Self {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml");
         let name = format!("--cluster-name={}", access.world.name);
-        let mut command = access.command(&["--http-address=", "--config", config, &name]).await;
-        Program { child: command.stderr(Stdio::piped()).spawn().expect("the program starts") }
+        let mut command = access.command(&["--http-address=127.0.0.1:0", "--config", config, &name]).await;
+        let log = access.folder.path().join("log");
+        command.stderr(File::create(&log).expect("a file for the log"));
+        Program { child: command.spawn().expect("the program starts"), log }
     }
 
-    /// Asks it to stop, and returns what it said.
-    async fn stop(self) -> Output {
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log")
+    }
+
+    /// What it shows under `/metrics`.
+    async fn metrics(&self) -> String {
+        let address =
+            || self.log().split_once("address=")?.1.split_once('\n').map(|(address, _)| address.to_owned());
+        eventually("it says where it serves", || address().is_some()).await;
+        let (_, metrics) =
+            http(&address().expect("an address"), "GET", "/metrics", "").await.expect("metrics");
+        metrics
+    }
+
+    /// Asks it to stop; how it ended.
+    async fn stop(&mut self) -> ExitStatus {
         let id = self.child.id().expect("it still runs").to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await;
         assert!(asked.expect("kill runs").success());
-        self.child.wait_with_output().await.expect("it ends")
+        self.child.wait().await.expect("it ends")
     }
 }
 
@@ -127,7 +146,7 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     // The program's own way to the cluster: with the rights that it is installed with.
     let rights = Rights::of_the_base();
     let restricted = Access::with(&world, &world.cluster.kubeconfig_with(rights.clone()));
-    let program = Program::start(&restricted).await;
+    let mut program = Program::start(&restricted).await;
 
     kubectl(&world, &kubeconfig, &["apply", "-f", "-"], MANIFEST).await;
     let balancer: LoadBalancer = world.served("web").await;
@@ -143,8 +162,16 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     kubectl(&world, &kubeconfig, &["delete", "service", "web", "--timeout=60s"], "").await;
     assert_eq!(world.network.leftovers().await, NOTHING);
 
-    let output = program.stop().await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metrics = program.metrics().await;
+    for sample in [
+        "cloud_lb_aws_requests_total{family=\"elb_write\",operation=\"CreateLoadBalancer\",outcome=\"Done\"} 1\n",
+        "cloud_lb_aws_request_duration_seconds_count{family=\"elb_targets\"} ",
+    ] {
+        assert!(metrics.contains(sample), "{sample} is missing in\n{metrics}");
+    }
+
+    let ended = program.stop().await;
+    assert!(ended.success(), "{}", program.log());
 
     let asked = world.cluster.asked_by_the_controller();
     assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));

@@ -2,8 +2,9 @@
 
 use tests::apiserver::Request;
 use tests::cluster::{Cluster, eventually};
+use tests::programs::http;
 
-use super::process::{Access, Program, http, with_pool};
+use super::process::{Access, Program, with_pool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_gets_an_address_from_the_cluster_pools() {

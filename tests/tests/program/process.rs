@@ -1,11 +1,9 @@
 //! Starting the program, listening to it, and talking to it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::cluster::{Cluster, eventually};
@@ -150,27 +148,6 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// One request, off the test's own thread: status and body. None: nobody listens any more.
-pub async fn http(
-    address: &str,
-    method: &'static str,
-    path: &'static str,
-    body: &'static str,
-) -> Option<(u16, String)> {
-    let address = address.to_owned();
-    let ask = move || {
-        let mut connection = TcpStream::connect(&address).ok()?;
-        connection.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        let length = body.len();
-        write!(connection, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-    };
-    tokio::task::spawn_blocking(ask).await.expect("no panic")
 }
 
 /// A cluster with the definitions and a pool of documentation addresses.

@@ -5,8 +5,9 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tests::apiserver::Matching;
 use tests::cluster::{Cluster, eventually};
+use tests::programs::http;
 
-use super::process::{Access, Program, http, with_pool};
+use super::process::{Access, Program, with_pool};
 
 fn leases(cluster: &Cluster) -> Api<Lease> {
     Api::namespaced(cluster.client.clone(), "kube-system")

@@ -71,3 +71,23 @@ async fn what_is_left_is_sent_before_the_program_ends() {
     assert!(has(&posted, &["addresses", "reconcile"]), "{}", program.log());
     assert!(!has(&posted, &["reconciling object"]), "one span for each turn");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_does_not_answer_does_not_keep_the_program() {
+    // Connections wait to be accepted, which nobody does.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", silent.local_addr().expect("an address"));
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let mut command = access.command(&["run", "--cloud-provider=bare", "--http-address="]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", address);
+    let mut program = Program::spawn(command);
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+
+    program.signal("TERM");
+
+    assert!(program.end().await.success(), "{}", program.log());
+    eventually("it says so", || program.log().contains("the last spans were not sent")).await;
+}
