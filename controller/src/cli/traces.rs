@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn an_endpoint_switches_the_export_on_and_others_off_again() {
         let on = |timeout| Ok(Some(Duration::from_millis(timeout)));
-        let table: &[(&[(&str, &str)], Result<Option<Duration>, String>)] = &[
+        type Asked = Result<Option<Duration>, String>;
+        let table: &[(&[(&str, &str)], Asked)] = &[
             (&[], Ok(None)),
             (&[ENDPOINT], on(10_000)),
             (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")], on(10_000)),
