@@ -13,7 +13,7 @@
 //! Taking over begins with one request that puts our tags on the load balancer and its target groups together:
 //! before it everything is the other controller's, after it everything is ours, whoever goes on.
 
-use cloud_provider::{Mistake, Mistakes, ServiceView};
+use cloud_provider::{Error, Mistake, ServiceView};
 
 use crate::client::{LoadBalancer, Tags};
 use crate::config::AwsConfig;
@@ -66,20 +66,21 @@ fn load_balancer_maker(names: &Names<'_>, lb: &FoundResource<LoadBalancer>) -> O
     })
 }
 
-/// What is to be taken over for a Service that has no load balancer of ours; `all` is everything in the VPC.
+/// What is to be taken over for a Service that has no load balancer of ours, of what is tagged for it.
 ///
 /// # Errors
-/// A mistake that names the load balancer when it stands in the way of ours and may not be taken over.
+/// One that names the load balancer when it stands in the way of ours and may not be taken over: denied, until the
+/// operator allows it or it has gone; a mistake, where the Service asks for another scheme.
 pub fn choose(
     service: &ServiceView,
     spec: &Spec,
     config: &AwsConfig,
-    mut all: Found,
-) -> Result<Found, Mistakes> {
+    mut tagged: Found,
+) -> Result<Found, Error> {
     let names = Names::new(&config.cluster, &service.id);
     let published = hostnames(service);
     let mut chosen = None;
-    for (arn, lb) in &all.load_balancers {
+    for (arn, lb) in &tagged.load_balancers {
         let Some(maker) = load_balancer_maker(&names, lb) else { continue };
         let is_shown = published.contains(&lb.resource.dns_name.to_lowercase());
         if config.adopt && is_shown {
@@ -89,13 +90,13 @@ pub fn choose(
             }
             chosen.get_or_insert_with(|| arn.clone());
         } else if maker == Maker::AwsLoadBalancerController {
-            return Err(not_to_be_taken_over(lb, maker, config.adopt).into());
+            return Err(not_to_be_taken_over(lb, maker, config.adopt));
         }
     }
     let Some(arn) = chosen else { return Ok(Found::default()) };
-    all.load_balancers.retain(|other, _| *other == arn);
-    keep_attached(&names, &mut all);
-    Ok(all)
+    tagged.load_balancers.retain(|other, _| *other == arn);
+    keep_attached(&names, &mut tagged);
+    Ok(tagged)
 }
 
 /// Leaves only target groups that another controller made for this Service and that its load balancers use.
@@ -107,22 +108,21 @@ pub fn keep_attached(names: &Names<'_>, found: &mut Found) {
     });
 }
 
-fn not_to_be_taken_over(lb: &FoundResource<LoadBalancer>, maker: Maker, adopts: bool) -> Mistake {
-    let problem = format!(
-        "belongs to {} ({}), which {} made for this Service",
-        lb.resource.name,
-        lb.resource.arn,
+fn not_to_be_taken_over(lb: &FoundResource<LoadBalancer>, maker: Maker, adopts: bool) -> Error {
+    let lb = &lb.resource;
+    let what_helps = match adopts {
+        true => "it is taken over once the Service's status shows its host name",
+        false => "adoption, which the operator enables, takes it over",
+    };
+    let message = format!(
+        "the load balancer {} ({}, {}) is {}'s, who made it for this Service and whose names ours would have; {what_helps}; \
+         until then it is left alone and nothing is made",
+        lb.name,
+        lb.arn,
+        lb.dns_name,
         maker.name()
     );
-    let allowed = match adopts {
-        true => {
-            "a status that shows this host name, so that it is taken over; or a Service without this load balancer"
-        }
-        false => "adoption, which the operator enables; or a Service without this load balancer",
-    };
-    Mistake::new("status.loadBalancer", &lb.resource.dns_name, problem)
-        .allowing(allowed)
-        .meanwhile("that one is left alone and nothing is made")
+    Error::Denied { message }
 }
 
 fn other_scheme(lb: &FoundResource<LoadBalancer>, maker: Maker, wanted: &str) -> Mistake {

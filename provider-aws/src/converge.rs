@@ -67,8 +67,8 @@ impl AwsProvider {
     async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Found, Error> {
         let mut found = self.observer().find(&service.id, max_age).await.map_err(general)?;
         if found.load_balancers.is_empty() {
-            let all = self.observer().everything(max_age).await.map_err(general)?;
-            let theirs = adoption::choose(service, spec, &self.config, all)?;
+            let tagged = self.observer().tagged_for(&service.id, max_age).await.map_err(general)?;
+            let theirs = adoption::choose(service, spec, &self.config, tagged)?;
             found.load_balancers = theirs.load_balancers;
             found.target_groups.extend(theirs.target_groups);
         }
@@ -118,7 +118,11 @@ impl AwsProvider {
         let period = self.config.deep_verification;
         let mut max_age = self.config.snapshot_age;
         for _ in 0..LOOKS {
-            let Some(prepared) = self.prepare(request, max_age).await? else { return Ok(no_vpc()) };
+            let Some(prepared) = self.prepare(request, max_age).await? else {
+                self.waiting.for_the_vpc(&service.id.key);
+                return Ok(no_vpc());
+            };
+            self.waiting.vpc_is_known(&service.id.key);
             let prepared = self.freshen(&service.id, prepared).await?;
             if self.is_settled(&service.id, &prepared) && !self.memory.is_verification_due(uid, period) {
                 self.remember_targets(&service.id, &prepared);
@@ -241,14 +245,18 @@ impl AwsProvider {
         let lb = resource.clone();
         let published = published(service, &lb);
         let pending = |reason: &str, why: String, publish: Option<Published>| {
-            let after = Some(self.config.provisioning_look);
+            // It is woken when the load balancer is made; this is for the case that nobody listens.
+            let patience = if lb.state == LoadBalancerState::Provisioning { 4 } else { 1 };
+            let after = Some(self.config.provisioning_look * patience);
             let notes = prepared.notes.clone();
             Ok(Outcome::Pending(Pending { reason: reason.to_owned(), why, after, publish, notes }))
         };
         if lb.state == LoadBalancerState::Provisioning {
+            self.waiting.until_made(&lb.arn, &service.id.key);
             let why = format!("AWS is making the load balancer {}", lb.name);
             return pending("Provisioning", why, Some(published).filter(|_| !replaces));
         }
+        self.waiting.no_longer_until_made(&lb.arn);
         if replaces {
             let why = format!("{} takes over; the old load balancer goes once clients are told", lb.name);
             return pending("Replacing", why, Some(published));
@@ -289,7 +297,8 @@ fn no_vpc() -> Outcome {
     Outcome::Pending(Pending {
         reason: "NoVpc".to_owned(),
         why: "no VPC is configured, and no node that EC2 knows tells it yet".to_owned(),
-        after: Some(Duration::from_secs(30)),
+        // Without nodes another look asks AWS for nothing, and the first node should not wait.
+        after: Some(Duration::from_secs(5)),
         publish: None,
         notes: Vec::new(),
     })

@@ -48,6 +48,7 @@ pub fn build(service: &ServiceId, spec: &Spec, config: &AwsConfig, site: Site) -
     let builder = Builder { names: &names, spec, config, site: &site };
     let groups = builder.groups();
     check_rules(spec, &groups)?;
+    check_given(&groups)?;
     let target_groups: Vec<TargetGroup> = spec.listeners.iter().map(|l| builder.target_group(l)).collect();
     let listeners =
         spec.listeners.iter().zip(&target_groups).map(|(l, tg)| builder.listener(l, tg)).collect();
@@ -186,6 +187,23 @@ fn check_rules(spec: &Spec, groups: &Groups) -> Result<(), Mistakes> {
             key::SECURITY_GROUPS
         ))
         .meanwhile("nothing is opened or closed");
+    Err(mistake.into())
+}
+
+/// *Quotas for your Network Load Balancers*: security groups of a network interface.
+const GROUPS: usize = 5;
+
+/// The group by which the nodes let the load balancer in takes a place as well.
+fn check_given(groups: &Groups) -> Result<(), Mistakes> {
+    if groups.given.len() + usize::from(groups.nodes.is_some()) <= GROUPS {
+        return Ok(());
+    }
+    let value = groups.given.iter().cloned().collect::<Vec<_>>().join(",");
+    let problem =
+        format!("is more groups than AWS takes beside the one that {} adds", key::MANAGE_BACKEND_RULES);
+    let mistake = Mistake::in_annotation(key::SECURITY_GROUPS, value, problem)
+        .allowing(format!("up to {} groups, or {} off", GROUPS - 1, key::MANAGE_BACKEND_RULES))
+        .meanwhile("nothing is changed");
     Err(mistake.into())
 }
 

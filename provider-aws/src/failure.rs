@@ -104,6 +104,9 @@ fn blamed(error: &ApiError, service: &ServiceView) -> Option<Mistake> {
         (_, Call::ModifyCapacityReservation) if invalid => has(key::CAPACITY),
         (_, Call::SetIpAddressType) if invalid => has(key::IP_ADDRESS_TYPE),
         (_, Call::SetSubnets) if invalid => has(key::SUBNETS),
+        (_, Call::SetSecurityGroups) if invalid => {
+            has(key::SECURITY_GROUPS).or_else(|| has(key::PRIVATE_LINK_RULES))
+        }
         (_, Call::CreateTargetGroup | Call::ModifyTargetGroup) if invalid => {
             starts_with("service.beta.kubernetes.io/aws-load-balancer-healthcheck-")
         }

@@ -44,6 +44,7 @@ mod provider;
 mod site;
 pub mod subnets;
 pub mod targets;
+mod waiting;
 
 pub use config::AwsConfig;
 pub use provider::AwsProvider;

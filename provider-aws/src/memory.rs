@@ -22,6 +22,9 @@ pub(crate) struct Memory {
     made_groups: Mutex<HashMap<String, BTreeSet<String>>>,
     /// Names of security groups that a request of this process may have made without telling.
     doubted_groups: Mutex<BTreeSet<String>>,
+    /// Services that were being served for the first time when this process began, if it has been told: another
+    /// process may have made something for them just before.
+    inherited: Mutex<Option<BTreeSet<String>>>,
     /// Security groups of nodes that are open.
     opened: Mutex<BTreeSet<String>>,
     /// Load balancers that zones were taken out of, with the moment.
@@ -47,6 +50,7 @@ impl Default for Memory {
             notes_due: Mutex::default(),
             made_groups: Mutex::default(),
             doubted_groups: Mutex::default(),
+            inherited: Mutex::default(),
             opened: Mutex::default(),
             zones_taken_out: Mutex::default(),
         }
@@ -151,10 +155,20 @@ impl Memory {
         lock(&self.doubted_groups).remove(name);
     }
 
+    /// These Services had no address yet when this process began.
+    pub(crate) fn inherit(&self, uids: impl Iterator<Item = String>) {
+        *lock(&self.inherited) = Some(uids.collect());
+    }
+
     /// Whether there may be a security group of this name that nobody has seen: this process asked for it and got
-    /// no answer, or is so young that the one before it may have.
-    pub(crate) fn is_group_doubted(&self, name: &str) -> bool {
-        self.started.elapsed() < Self::EC2_SETTLES || lock(&self.doubted_groups).contains(name)
+    /// no answer, or the one before it may have, for this Service or, none, for any.
+    pub(crate) fn is_group_doubted(&self, name: &str, uid: Option<&str>) -> bool {
+        let inherited = match (&*lock(&self.inherited), uid) {
+            (None, _) => true,
+            (Some(uids), Some(uid)) => uids.contains(uid),
+            (Some(uids), None) => !uids.is_empty(),
+        };
+        inherited && self.started.elapsed() < Self::EC2_SETTLES || lock(&self.doubted_groups).contains(name)
     }
 
     /// The security groups that this process made for a Service.
@@ -186,10 +200,12 @@ impl Memory {
         taken.insert(load_balancer.to_owned(), Instant::now());
     }
 
-    /// Whether AWS may still be about to let go of zones of a load balancer.
+    /// Whether AWS may still be about to let go of zones of a load balancer, which the process before this one may
+    /// have taken out.
     pub(crate) fn may_zones_be_leaving(&self, load_balancer: &str) -> bool {
         let taken = lock(&self.zones_taken_out);
-        taken.get(load_balancer).is_some_and(|since| since.elapsed() < Self::ZONE_LEAVES)
+        let since = taken.get(load_balancer).unwrap_or(&self.started);
+        since.elapsed() < Self::ZONE_LEAVES
     }
 
     /// A security group of nodes is open.

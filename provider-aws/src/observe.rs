@@ -18,7 +18,9 @@ use crate::client::{
 };
 use crate::config::AwsConfig;
 use crate::model::Desired;
-use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, UID_TAG};
+use crate::naming::{
+    self, APPLIED_TAG, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, STACK_TAG, UID_TAG,
+};
 
 /// What exists for one Service, by the shared view alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +117,7 @@ impl Observer<'_> {
         let mut found = Found::of(self.aws.tagged(&conditions, max_age).await?);
         // One that is being taken over may have target groups that do not carry our tags yet.
         if found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG)) {
-            let mut theirs = self.everything(max_age).await?;
+            let mut theirs = self.tagged_for(service, max_age).await?;
             theirs.load_balancers.clone_from(&found.load_balancers);
             adoption::keep_attached(&Names::new(&self.config.cluster, service), &mut theirs);
             found.target_groups.extend(theirs.target_groups);
@@ -123,12 +125,20 @@ impl Observer<'_> {
         Ok(found)
     }
 
-    /// Everything in the VPC, whoever made it.
+    /// What is tagged for a Service of this key, by us or by another controller.
     ///
     /// # Errors
     /// When the view cannot be renewed.
-    pub async fn everything(&self, max_age: Duration) -> Result<Found> {
-        Ok(Found::of(self.aws.snapshot(max_age).await?))
+    pub async fn tagged_for(&self, service: &ServiceId, max_age: Duration) -> Result<Found> {
+        let stack = Names::new(&self.config.cluster, service).stack();
+        let cluster = TagFilter::equals(CLUSTER_TAG, &self.config.cluster);
+        let by_stack = [cluster, TagFilter::equals(STACK_TAG, &stack)];
+        let by_cloud_provider = [TagFilter::equals(CLOUD_PROVIDER_SERVICE_TAG, &stack)];
+        let mut found = Found::of(self.aws.tagged(&by_stack, max_age).await?);
+        let more = Found::of(self.aws.tagged(&by_cloud_provider, max_age).await?);
+        found.load_balancers.extend(more.load_balancers);
+        found.target_groups.extend(more.target_groups);
+        Ok(found)
     }
 
     /// Everything about a Service's resources that the view does not hold.

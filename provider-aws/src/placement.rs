@@ -63,7 +63,7 @@ pub fn difference(wanted: &LoadBalancer, found: &AwsLoadBalancer, is_applied: bo
     let source_nat = wanted.ipv6_source_nat.is_some_and(|on| on != found.ipv6_source_nat);
     (gone || source_nat || wanted.zones.iter().any(differs)).then(|| Change {
         field: "Subnets".to_owned(),
-        from: join(found.zones.iter().map(|zone| show(&existing(zone)))),
+        from: join(found.zones.iter().map(|zone| show(&existing(found, zone)))),
         to: join(wanted.zones.iter().map(|zone| show(&zone.mapping))),
     })
 }
@@ -85,7 +85,7 @@ pub fn moves(
         |subnets: Vec<SubnetMapping>, takes_zones_out| Move { subnets, ip_address_type, takes_zones_out };
     let target: Vec<SubnetMapping> = wanted.zones.iter().map(|zone| completed(wanted, found, zone)).collect();
     let mut now: BTreeMap<&str, SubnetMapping> =
-        found.zones.iter().map(|zone| (zone.zone.as_str(), existing(zone))).collect();
+        found.zones.iter().map(|zone| (zone.zone.as_str(), existing(found, zone))).collect();
     let mut unmoved: BTreeMap<&str, &SubnetMapping> = BTreeMap::new();
     let mut moves = Vec::new();
     let mut is_wider = false;
@@ -206,14 +206,19 @@ fn holds<T: PartialEq>(
 }
 
 /// A subnet with its existing configuration.
-fn existing(zone: &ZoneMapping) -> SubnetMapping {
+fn existing(found: &AwsLoadBalancer, zone: &ZoneMapping) -> SubnetMapping {
     let address = zone.addresses.first();
     SubnetMapping {
         subnet_id: zone.subnet_id.clone(),
         allocation_id: address.and_then(|address| address.allocation_id.clone()),
         private_ipv4: address.and_then(|address| address.private_ipv4),
         ipv6: address.and_then(|address| address.ipv6),
-        source_nat_ipv6_prefix: zone.source_nat_ipv6_prefixes.first().copied().map(SourceNatPrefix::Prefix),
+        source_nat_ipv6_prefix: zone
+            .source_nat_ipv6_prefixes
+            .first()
+            .filter(|_| found.ipv6_source_nat)
+            .copied()
+            .map(SourceNatPrefix::Prefix),
     }
 }
 
@@ -221,7 +226,7 @@ fn existing(zone: &ZoneMapping) -> SubnetMapping {
 fn completed(wanted: &LoadBalancer, found: &AwsLoadBalancer, zone: &Zone) -> SubnetMapping {
     let mut mapping = zone.mapping.clone();
     if let Some(present) = subnet(found, &mapping.subnet_id) {
-        let existing = existing(present);
+        let existing = existing(found, present);
         mapping.allocation_id = mapping.allocation_id.or(existing.allocation_id);
         mapping.private_ipv4 = mapping.private_ipv4.or(existing.private_ipv4);
         mapping.ipv6 = mapping.ipv6.or(existing.ipv6);

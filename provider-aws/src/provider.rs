@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloud_provider::{
     CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, PortStatus, Published, Request, ServiceId,
-    ServiceView,
+    ServiceView, WakeupStream,
 };
 
 use crate::apply::Applier;
@@ -23,6 +23,7 @@ use crate::options;
 use crate::options::annotation::{PREFIX, key};
 use crate::plan::{self, Known};
 use crate::site::Surveyor;
+use crate::waiting::Waiting;
 
 /// Network Load Balancers, with instances as targets.
 ///
@@ -35,6 +36,7 @@ pub struct AwsProvider {
     pub(crate) aws: Aws,
     pub(crate) config: AwsConfig,
     pub(crate) memory: Memory,
+    pub(crate) waiting: Arc<Waiting>,
     pub(crate) vpc: OnceLock<String>,
     pub(crate) shared_group: tokio::sync::Mutex<()>,
 }
@@ -51,6 +53,7 @@ impl AwsProvider {
             aws,
             config,
             memory: Memory::default(),
+            waiting: Arc::default(),
             vpc,
             shared_group: tokio::sync::Mutex::default(),
         }
@@ -207,7 +210,13 @@ impl CloudLoadBalancer for AwsProvider {
         key.starts_with(PREFIX)
     }
 
-    async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
+    /// A load balancer was made, or the VPC became known.
+    fn wakeups(&self) -> WakeupStream {
+        self.waiting.wakeups(self.aws.clone(), self.config.provisioning_look)
+    }
+
+    async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
+        self.memory.inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.clone()));
         self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
         Ok(())
     }
@@ -282,6 +291,7 @@ impl CloudLoadBalancer for AwsProvider {
         self.claim_what_came_along(service, &found).await?;
         let mut applier = self.applier(service, Known::default());
         for arn in found.load_balancers.keys() {
+            self.waiting.no_longer_until_made(arn);
             applier.delete_load_balancer(arn).await.map_err(failed)?;
         }
         for arn in found.target_groups.keys() {
@@ -289,7 +299,7 @@ impl CloudLoadBalancer for AwsProvider {
         }
         let names = Names::new(&self.config.cluster, service);
         let shared = naming::nodes_source_group(&self.config.cluster);
-        let groups = applier.all_groups(&[names.frontend_group(), shared]).await.map_err(failed)?;
+        let groups = applier.all_groups(&names.frontend_group(), &shared).await.map_err(failed)?;
         let mut unseen = self.memory.made_groups(&service.uid);
         for group in groups.iter().filter(|group| names.owns(&group.tags)) {
             unseen.remove(&group.id);

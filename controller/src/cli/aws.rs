@@ -71,6 +71,7 @@ fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfi
         externally_managed_tags: flags.aws_externally_managed_tags.iter().cloned().collect(),
         manage_backend_rules: flags.aws_manage_backend_rules,
         node_ports: flags.aws_node_ports.clone(),
+        rules_per_group: flags.aws_rules_per_group.into(),
         adopt: flags.aws_adopt,
         ..AwsConfig::new(cluster)
     };

@@ -166,6 +166,10 @@ pub struct AwsFlags {
     #[arg(long, env = "AWS_MANAGE_BACKEND_RULES", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub aws_manage_backend_rules: bool,
 
+    /// How many inbound rules a security group may have for each address family: the quota of the account
+    #[arg(long, env = "AWS_RULES_PER_GROUP", default_value_t = 60, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub aws_rules_per_group: u16,
+
     /// The cluster's range of node ports: what is opened on the nodes
     #[arg(long, env = "AWS_NODE_PORTS", default_value = "30000-32767", value_name = "FIRST-LAST", value_parser = port_range)]
     pub aws_node_ports: PortRange,

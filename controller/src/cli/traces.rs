@@ -155,9 +155,7 @@ mod tests {
 
     use super::*;
 
-    type Environment<'a> = &'a [(&'a str, &'a str)];
-
-    fn asked_in(environment: Environment<'_>) -> Result<Option<Duration>, String> {
+    fn asked_in(environment: &[(&str, &str)]) -> Result<Option<Duration>, String> {
         let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
         asked(|name| environment.get(name).map(|value| (*value).to_owned()))
     }
@@ -167,7 +165,8 @@ mod tests {
     #[test]
     fn an_endpoint_switches_the_export_on_and_others_off_again() {
         let on = |timeout| Ok(Some(Duration::from_millis(timeout)));
-        let table: &[(Environment<'_>, Result<Option<Duration>, String>)] = &[
+        type Asked = Result<Option<Duration>, String>;
+        let table: &[(&[(&str, &str)], Asked)] = &[
             (&[], Ok(None)),
             (&[ENDPOINT], on(10_000)),
             (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/v1/traces")], on(10_000)),

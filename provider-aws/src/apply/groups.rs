@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Applier;
 use crate::client::{
     CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
@@ -156,21 +158,27 @@ impl Applier<'_> {
 
     /// The cluster's groups, those among them that a request of ours may have made without telling: the reply was
     /// lost, and EC2 takes a moment to show a new group.
-    pub(crate) async fn all_groups(&self, names: &[String]) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
+    pub(crate) async fn all_groups(
+        &self,
+        frontend: &str,
+        shared: &str,
+    ) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
         let observer = Observer { aws: self.aws, config: self.config };
+        let until = Instant::now() + self.config.deletion_wait;
         let mut pause = Duration::from_millis(500);
         loop {
             self.aws.forget_security_groups();
             let groups = observer.cluster_groups().await?;
-            let is_unseen = |name: &&String| {
-                self.memory.is_group_doubted(name) && !groups.iter().any(|group| group.name == **name)
+            let is_unseen = |name: &str, uid: Option<&str>| {
+                self.memory.is_group_doubted(name, uid) && !groups.iter().any(|group| group.name == name)
             };
-            if !names.iter().any(|name| is_unseen(&name)) || pause > self.config.deletion_wait {
-                names.iter().for_each(|name| self.memory.trust_group(name));
+            let doubted = is_unseen(frontend, Some(&self.service.uid)) || is_unseen(shared, None);
+            if !doubted || Instant::now() + pause > until {
+                [frontend, shared].into_iter().for_each(|name| self.memory.trust_group(name));
                 return Ok(groups);
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 

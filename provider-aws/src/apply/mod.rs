@@ -198,7 +198,8 @@ impl Applier<'_> {
         }
         let mut patience = self.patience();
         while let Err(error) = self.aws.set_subnets(request).await {
-            let is_leaving = error.kind == ErrorKind::Invalid && self.memory.may_zones_be_leaving(arn);
+            let refused = !takes_zones_out && error.is("InvalidConfigurationRequest");
+            let is_leaving = refused && self.memory.may_zones_be_leaving(arn);
             patience.wait_if(is_leaving, error.clone()).await.map_err(|error| match is_leaving {
                 true => Failure::ZoneIsLeaving(error),
                 false => Failure::Api(error),

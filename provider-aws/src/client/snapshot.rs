@@ -347,7 +347,13 @@ impl LoadBalancerChange {
                 lb.security_groups = groups;
                 lb.enforce_private_link_inbound = enforce.or(lb.enforce_private_link_inbound);
             }
-            Self::IpAddressType(to) => lb.ip_address_type = to,
+            Self::IpAddressType(to) => {
+                lb.ip_address_type = to;
+                if to == super::IpAddressType::Ipv4 {
+                    lb.ipv6_source_nat = false;
+                    lb.zones.iter_mut().for_each(|zone| zone.source_nat_ipv6_prefixes.clear());
+                }
+            }
         }
     }
 }

@@ -126,7 +126,10 @@ fn read_addresses(
 ) -> Addresses {
     let allocations: Vec<String> =
         reader.list(key::EIP_ALLOCATIONS).unwrap_or_default().iter().map(|id| (*id).to_owned()).collect();
-    for id in &allocations {
+    for (i, id) in allocations.iter().enumerate() {
+        if allocations[..i].contains(id) {
+            reader.wrong(key::EIP_ALLOCATIONS, id, "is named twice", "every Elastic IP once");
+        }
         if !id.starts_with("eipalloc-") {
             reader.wrong(
                 key::EIP_ALLOCATIONS,

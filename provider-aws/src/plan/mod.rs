@@ -147,18 +147,25 @@ impl<'a> Planner<'a> {
     }
 
     /// Makes what is taken over ours: the load balancer and its target groups at once, so that no half of them is
-    /// left to the other controller.
+    /// left to the other controller. Listeners, which nobody finds by their tags, go along or before.
     fn claim(&mut self) {
-        let load_balancer = self.keeper.map(|lb| (&lb.resource.arn, &lb.tags));
-        let target_groups = self.observed.target_groups.iter().map(|tg| (&tg.resource.arn, &tg.tags));
-        let theirs: Vec<String> = load_balancer
-            .into_iter()
-            .chain(target_groups)
-            .filter(|(_, tags)| !tags.contains_key(UID_TAG))
-            .map(|(arn, _)| arn.clone())
+        let theirs = |tags: &Tags| !tags.contains_key(UID_TAG);
+        let load_balancer = self.keeper.filter(|lb| theirs(&lb.tags));
+        let listeners = load_balancer.iter().flat_map(|lb| &lb.listeners).map(|l| l.resource.arn.clone());
+        let mut requests: Vec<Vec<String>> =
+            listeners.collect::<Vec<_>>().chunks(ARNS_PER_CALL).map(<[String]>::to_vec).collect();
+        let target_groups = self.observed.target_groups.iter().filter(|tg| theirs(&tg.tags));
+        let found: Vec<String> = load_balancer
+            .iter()
+            .map(|lb| lb.resource.arn.clone())
+            .chain(target_groups.map(|tg| tg.resource.arn.clone()))
             .collect();
-        for arns in theirs.chunks(ARNS_PER_CALL) {
-            let what = What::Tag { arns: arns.to_vec(), add: self.claim_tags(), remove: Vec::new() };
+        match requests.last_mut() {
+            Some(last) if last.len() + found.len() <= ARNS_PER_CALL => last.extend(found),
+            _ => requests.extend(found.chunks(ARNS_PER_CALL).map(<[String]>::to_vec)),
+        }
+        for arns in requests {
+            let what = What::Tag { arns, add: self.claim_tags(), remove: Vec::new() };
             self.push(what, "it is taken over from another controller");
         }
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use provider_aws::client::{
     AlpnPolicy, CreateListener, CreateLoadBalancer, CreateTargetGroup, Elbv2, Forward, IpAddressType,
-    ModifyListener, Protocol, SubnetMapping, TargetFamily, TargetType, WeightedTargetGroup, fake::Quotas,
+    ModifyListener, Protocol, SubnetMapping, TargetFamily, TargetGroup, TargetType, WeightedTargetGroup,
+    fake::Quotas,
 };
 
 use super::account::{Account, Refused, a_listener, tags};
@@ -345,4 +346,28 @@ async fn idle_timeouts_are_for_tcp_from_60_to_6000_seconds() {
     set(&tcp.arn, "60").await.unwrap();
     let told = account.aws.describe_listener_attributes(&tcp.arn).await.unwrap();
     assert_eq!(told, tags(&[("tcp.idle_timeout.seconds", "60")]));
+}
+
+#[tokio::test]
+async fn target_groups_of_a_forward_and_of_a_load_balancer_are_limited() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    let mut groups = Vec::new();
+    for n in 0..6 {
+        groups.push(account.target_group(&format!("t{n}"), Protocol::Tcp).await);
+    }
+    let shares = |count: usize| {
+        let share = |tg: &TargetGroup| WeightedTargetGroup { arn: tg.arn.clone(), weight: 1 };
+        CreateListener {
+            forward: Forward::weighted(groups[..count].iter().map(share).collect()),
+            ..a_listener(&lb, &groups[0], 80)
+        }
+    };
+    assert_eq!(account.aws.create_listener(&shares(6)).await.code(), "TooManyActions");
+    account.aws.create_listener(&shares(5)).await.unwrap();
+
+    account.aws.set_quotas(Quotas { target_groups_per_load_balancer: 5, ..Quotas::default() });
+    account.aws.create_listener(&a_listener(&lb, &groups[4], 81)).await.expect("it is counted once");
+    let sixth = account.aws.create_listener(&a_listener(&lb, &groups[5], 82)).await;
+    assert_eq!(sixth.code(), "TooManyUniqueTargetGroupsPerLoadBalancer");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use provider_aws::client::{
     CapacityChange, Elbv2, IpAddressType, LoadBalancerState, Protocol, Scheme, Select, SetSecurityGroups,
     SetSubnets, SourceNatPrefix, SubnetMapping, ZoneKind,
-    fake::{Quotas, SubnetSeed},
+    fake::{Lag, Lags, Quotas},
 };
 
 use super::account::{Account, Refused, a_group, tags};
@@ -263,59 +263,6 @@ async fn a_load_balancer_with_security_groups_keeps_at_least_one() {
 }
 
 #[tokio::test]
-async fn zones_are_added_and_removed_but_a_subnet_is_not_swapped_inside_its_zone() {
-    let account = Account::new().await;
-    let lb = account.load_balancer("web").await;
-    let set = async |ids: &[&String]| {
-        let subnets = ids.iter().copied().map(SubnetMapping::subnet).collect();
-        let request = SetSubnets {
-            load_balancer_arn: lb.arn.clone(),
-            subnets,
-            ipv6_source_nat: None,
-            ip_address_type: None,
-        };
-        account.aws.set_subnets(&request).await
-    };
-    let (private, public) = (&account.vpc.private, &account.vpc.public);
-
-    let swapped = set(&[&public[0], &private[1]]).await;
-    assert_eq!(swapped.code(), "InvalidConfigurationRequest");
-    assert_eq!(set(&[&private[1]]).await.unwrap().len(), 1);
-    assert_eq!(set(&[&public[0], &private[1]]).await.unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn subnets_of_another_vpc_are_refused() {
-    let account = Account::new().await;
-    let lb = account.load_balancer("web").await;
-    let elsewhere = account.aws.seed_vpc(1);
-    let request = SetSubnets {
-        load_balancer_arn: lb.arn,
-        subnets: vec![SubnetMapping::subnet(&elsewhere.private[0])],
-        ipv6_source_nat: None,
-        ip_address_type: None,
-    };
-
-    assert_eq!(account.aws.set_subnets(&request).await.code(), "InvalidConfigurationRequest");
-}
-
-#[tokio::test]
-async fn a_zone_that_an_endpoint_service_uses_stays_and_so_does_the_load_balancer() {
-    let account = Account::new().await;
-    let lb = account.load_balancer("web").await;
-    account.aws.set_endpoint_service(&lb.arn, true);
-    let request = SetSubnets {
-        load_balancer_arn: lb.arn.clone(),
-        subnets: vec![SubnetMapping::subnet(&account.vpc.private[0])],
-        ipv6_source_nat: None,
-        ip_address_type: None,
-    };
-
-    assert_eq!(account.aws.set_subnets(&request).await.code(), "ResourceInUse");
-    assert_eq!(account.aws.delete_load_balancer(&lb.arn).await.code(), "ResourceInUse");
-}
-
-#[tokio::test]
 async fn a_protected_load_balancer_is_not_deleted() {
     let account = Account::new().await;
     let lb = account.load_balancer("web").await;
@@ -445,23 +392,75 @@ async fn one_absent_arn_fails_the_tags_of_all() {
 }
 
 #[tokio::test]
-async fn a_subnet_that_ran_low_after_it_was_taken_is_kept() {
+async fn while_capacity_is_being_reserved_neither_it_nor_the_zones_change() {
     let account = Account::new().await;
     let lb = account.load_balancer("web").await;
-    account.aws.change_subnet(&account.vpc.private[0], |subnet| subnet.available_ipv4 = 0);
-    let fourth = account.aws.seed_subnet(SubnetSeed {
-        vpc_id: account.vpc.id.clone(),
-        zone: 'd',
-        ipv4: "10.0.200.0/24".parse().unwrap(),
-        ipv6: None,
-        public: false,
-        available: 8,
-        tags: tags(&[]),
-    });
-    let mut subnets = account.a_load_balancer("web").subnets;
-    subnets.push(SubnetMapping::subnet(fourth));
-    let request =
-        SetSubnets { load_balancer_arn: lb.arn, subnets, ipv6_source_nat: None, ip_address_type: None };
+    account.aws.set_lags(Lags { capacity: Lag::Looks(2), ..Lags::default() });
+    let reserve = CapacityChange::Units(3000);
+    account.aws.modify_capacity_reservation(&lb.arn, reserve).await.unwrap();
 
-    assert_eq!(account.aws.set_subnets(&request).await.unwrap().len(), 4);
+    let again = account.aws.modify_capacity_reservation(&lb.arn, reserve).await;
+    assert_eq!(again.code(), "CapacityReservationPending");
+    let request = SetSubnets {
+        load_balancer_arn: lb.arn.clone(),
+        subnets: account.a_load_balancer("web").subnets,
+        ipv6_source_nat: None,
+        ip_address_type: None,
+    };
+    assert_eq!(account.aws.set_subnets(&request).await.code(), "CapacityReservationPending");
+    account.aws.set_subnets(&request).await.unwrap();
+}
+
+#[tokio::test]
+async fn capacity_is_not_reserved_before_a_load_balancer_is_active() {
+    let account = Account::new().await;
+    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    let lb = account.load_balancer("web").await;
+    let refused = account.aws.modify_capacity_reservation(&lb.arn, CapacityChange::Units(3000)).await;
+
+    assert_eq!(refused.code(), "PriorRequestNotComplete");
+}
+
+#[tokio::test]
+async fn what_changes_must_exist() {
+    let account = Account::new().await;
+    let (lb, absent) = (account.load_balancer("web").await.arn, "absent".to_owned());
+    let subnets = |arn: &str, subnet: &str| SetSubnets {
+        load_balancer_arn: arn.to_owned(),
+        subnets: vec![SubnetMapping::subnet(subnet)],
+        ipv6_source_nat: None,
+        ip_address_type: None,
+    };
+    let here = &account.vpc.private[0];
+    assert_eq!(account.aws.set_subnets(&subnets(&absent, here)).await.code(), "LoadBalancerNotFound");
+    assert_eq!(account.aws.set_subnets(&subnets(&lb, "subnet-absent")).await.code(), "SubnetNotFound");
+    let groups = |arn: &str, group: &str| SetSecurityGroups {
+        load_balancer_arn: arn.to_owned(),
+        security_groups: BTreeSet::from([group.to_owned()]),
+        enforce_private_link_inbound: None,
+    };
+    let refused = account.aws.set_security_groups(&groups(&absent, &account.group)).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+    let refused = account.aws.set_security_groups(&groups(&lb, "sg-absent")).await;
+    assert_eq!(refused.code(), "InvalidSecurityGroup");
+    let refused = account.aws.set_ip_address_type(&absent, IpAddressType::Ipv4).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+    let protect = tags(&[("deletion_protection.enabled", "true")]);
+    let refused = account.aws.modify_load_balancer_attributes(&absent, &protect).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+    let refused = account.aws.modify_capacity_reservation(&absent, CapacityChange::Reset).await;
+    assert_eq!(refused.code(), "LoadBalancerNotFound");
+}
+
+#[tokio::test]
+async fn aws_may_fail_to_make_a_load_balancer() {
+    let account = Account::new().await;
+    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    let lb = account.load_balancer("web").await;
+    account.aws.set_outcome(&lb.arn, LoadBalancerState::Failed);
+    let state =
+        async || account.aws.describe_load_balancers(&Select::All, None).await.unwrap().items[0].state;
+
+    assert_eq!(state().await, LoadBalancerState::Provisioning);
+    assert_eq!(state().await, LoadBalancerState::Failed);
 }

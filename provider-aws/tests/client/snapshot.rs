@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// An account with this many load balancers of ours, each with a target group.
 async fn with_services(count: usize) -> (Account, Aws) {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { load_balancers: 2000, ..Quotas::default() });
+    account.aws.set_quotas(Quotas { load_balancers: 2000, interfaces_per_vpc: 6000, ..Quotas::default() });
     for n in 0..count {
         let name = format!("service-{n}");
         account.load_balancer(&name).await;

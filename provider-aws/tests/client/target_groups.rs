@@ -1,11 +1,11 @@
 //! Rules on target groups.
 
 use provider_aws::client::{
-    CreateTargetGroup, Elbv2, HealthCheck, HealthCheckProtocol, ModifyTargetGroup, Protocol, Select,
-    TargetType, fake::Quotas,
+    CreateListener, CreateTargetGroup, Elbv2, HealthCheck, HealthCheckProtocol, ModifyTargetGroup, Protocol,
+    Select, Tags, TargetType, fake::Quotas,
 };
 
-use super::account::{Account, Refused, a_health_check, tags};
+use super::account::{Account, Refused, a_health_check, a_listener, tags};
 
 #[tokio::test]
 async fn names_have_1_to_32_letters_digits_and_hyphens_and_may_begin_with_internal() {
@@ -54,7 +54,8 @@ async fn health_checks_have_ranges() {
         HealthCheck { interval_seconds: 4, ..good.clone() },
         HealthCheck { interval_seconds: 301, ..good.clone() },
         HealthCheck { timeout_seconds: 1, ..good.clone() },
-        HealthCheck { timeout_seconds: 121, ..good.clone() },
+        HealthCheck { timeout_seconds: 121, interval_seconds: 300, ..good.clone() },
+        HealthCheck { timeout_seconds: 11, ..good.clone() },
         HealthCheck { healthy_threshold: 1, ..good.clone() },
         HealthCheck { unhealthy_threshold: 11, ..good.clone() },
         HealthCheck { path: Some("/".to_owned()), ..good.clone() },
@@ -168,4 +169,29 @@ async fn attributes_have_ranges() {
         let refused = account.aws.modify_target_group_attributes(&tg.arn, &bad).await;
         assert_eq!(refused.code(), "ValidationError", "{bad:?}");
     }
+}
+
+#[tokio::test]
+async fn tags_of_target_groups_and_listeners_are_limited_too() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    let tg = account.target_group("web", Protocol::Tcp).await;
+    let many: Tags = (0..51).map(|n| (format!("k{n}"), String::new())).collect();
+
+    let request = CreateTargetGroup { tags: many.clone(), ..account.a_target_group("other", Protocol::Tcp) };
+    assert_eq!(account.aws.create_target_group(&request).await.code(), "TooManyTags");
+    let request = CreateListener { tags: many.clone(), ..a_listener(&lb, &tg, 80) };
+    assert_eq!(account.aws.create_listener(&request).await.code(), "TooManyTags");
+    assert_eq!(account.aws.add_tags(std::slice::from_ref(&tg.arn), &many).await.code(), "TooManyTags");
+}
+
+#[tokio::test]
+async fn an_absent_target_group_is_not_changed() {
+    let account = Account::new().await;
+    let request = ModifyTargetGroup { target_group_arn: "absent".to_owned(), health_check: a_health_check() };
+
+    assert_eq!(account.aws.modify_target_group(&request).await.code(), "TargetGroupNotFound");
+    let attributes = tags(&[("proxy_protocol_v2.enabled", "true")]);
+    let refused = account.aws.modify_target_group_attributes("absent", &attributes).await;
+    assert_eq!(refused.code(), "TargetGroupNotFound");
 }

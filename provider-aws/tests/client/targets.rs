@@ -6,7 +6,7 @@ use provider_aws::client::{
     fake::{InstanceSeed, Quotas},
 };
 
-use super::account::{Account, Refused, tags};
+use super::account::{Account, Refused, a_listener, tags};
 
 const PORT: u16 = 30080;
 
@@ -191,4 +191,25 @@ async fn an_absent_target_group_has_no_targets() {
     assert_eq!(account.aws.register_targets("absent", &[]).await.code(), "TargetGroupNotFound");
     assert_eq!(account.aws.deregister_targets("absent", &[]).await.code(), "TargetGroupNotFound");
     assert_eq!(account.aws.describe_target_health("absent", &[]).await.code(), "TargetGroupNotFound");
+}
+
+#[tokio::test]
+async fn registrations_of_one_target_behind_a_load_balancer_are_limited() {
+    let account = Account::new().await;
+    account.aws.set_quotas(Quotas { registrations_per_target: 2, ..Quotas::default() });
+    let lb = account.load_balancer("web").await;
+    let instance = account.aws.seed_nodes(&account.vpc, 1).remove(0);
+    let (one, two) =
+        (account.target_group("one", Protocol::Tcp).await, account.target_group("two", Protocol::Tcp).await);
+    account.listener(&lb, &one, 80).await;
+    let at = |port| [Target::new(&instance, port)];
+    account.aws.register_targets(&one.arn, &at(1)).await.unwrap();
+    account.aws.register_targets(&one.arn, &at(2)).await.unwrap();
+    account.aws.register_targets(&one.arn, &at(2)).await.expect("it is there already");
+
+    let third = account.aws.register_targets(&one.arn, &at(3)).await;
+    assert_eq!(third.code(), "TooManyRegistrationsForTargetId");
+    account.aws.register_targets(&two.arn, &at(1)).await.expect("no load balancer uses this group yet");
+    let brought = account.aws.create_listener(&a_listener(&lb, &two, 81)).await;
+    assert_eq!(brought.code(), "TooManyRegistrationsForTargetId");
 }

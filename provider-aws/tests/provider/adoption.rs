@@ -3,152 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{CloudLoadBalancer, Ingress, ServiceView};
+use cloud_provider::{CloudLoadBalancer, ErrorClass, Ingress, ServiceView};
 use provider_aws::AwsConfig;
-use provider_aws::client::fake::{FakeAws, Fault};
-use provider_aws::client::{
-    CreateListener, CreateLoadBalancer, CreateSecurityGroup, CreateTargetGroup, Ec2, Elbv2, Forward,
-    HealthCheck, HealthCheckPort, HealthCheckProtocol, IngressRule, IpAddressType, LoadBalancer,
-    Protocol as AwsProtocol, RuleSource, Scheme, SecurityGroup, SecurityGroupQuery, Select, SubnetMapping,
-    Tags, Target, TargetFamily, TargetType, Traffic,
-};
-use provider_aws::naming::{Names, UID_TAG};
+use provider_aws::client::fake::Fault;
+use provider_aws::client::{Elbv2, LoadBalancer, Scheme, Select, Tags};
+use provider_aws::naming::UID_TAG;
 
-use crate::fixture::{Cluster, PREFIX, a_cluster, a_cluster_with, web};
+use crate::fixture::{Cluster, PREFIX, a_cluster, a_cluster_with, group, web};
+use crate::others::{Theirs, backend_group, by_aws_lbc, by_aws_lbc_in, by_cloud_provider};
 
 /// A cluster whose operator wants load balancers to be taken over.
 async fn an_adopting_cluster(nodes: usize) -> Cluster {
     a_cluster_with(nodes, |config| config.adopt = true).await
-}
-
-fn tags(pairs: &[(&str, &str)]) -> Tags {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
-
-fn a_health_check(interval_seconds: u32) -> HealthCheck {
-    HealthCheck {
-        protocol: HealthCheckProtocol::Tcp,
-        port: HealthCheckPort::TrafficPort,
-        path: None,
-        matcher: None,
-        interval_seconds,
-        timeout_seconds: 10,
-        healthy_threshold: 3,
-        unhealthy_threshold: 3,
-    }
-}
-
-fn tcp(from: u16, to: u16, source: RuleSource) -> IngressRule {
-    IngressRule { traffic: Traffic::Tcp { from, to }, source, description: None }
-}
-
-fn anybody() -> RuleSource {
-    RuleSource::Ipv4("0.0.0.0/0".parse().unwrap())
-}
-
-/// The group that the AWS Load Balancer Controller keeps for all its Services, with its rule on the nodes. It stays
-/// that controller's, whatever becomes of one Service, and is seeded like anything else that is not ours.
-fn backend_group(cluster: &Cluster) -> String {
-    let tags = tags(&[("elbv2.k8s.aws/cluster", "prod"), ("elbv2.k8s.aws/resource", "backend-sg")]);
-    cluster.aws.seed_security_group(&cluster.vpc.id, "k8s-traffic-prod-0123456789", tags, Vec::new())
-}
-
-/// What the AWS Load Balancer Controller made for a Service.
-struct Theirs {
-    load_balancer: LoadBalancer,
-    /// Its managed security group, which says who may connect.
-    managed_group: String,
-    /// The group that all its Services share.
-    backend_group: String,
-    target_groups: Vec<String>,
-    listeners: Vec<String>,
-}
-
-/// A load balancer as the AWS Load Balancer Controller leaves it (the reference's names and tags): a managed group,
-/// the shared backend group, a target group of node ports and a listener for each port.
-async fn by_aws_lbc(cluster: &Cluster, service: &ServiceView, ports: &[u16]) -> Theirs {
-    let backend_group = backend_group(cluster);
-    by_aws_lbc_in(cluster, service, ports, &backend_group, Scheme::Internal).await
-}
-
-async fn by_aws_lbc_in(
-    cluster: &Cluster,
-    service: &ServiceView,
-    ports: &[u16],
-    backend_group: &str,
-    scheme: Scheme,
-) -> Theirs {
-    let aws = &cluster.aws;
-    let names = Names::new("prod", &service.id);
-    let stack = service.id.key.to_string();
-    let of = |resource: &str| {
-        tags(&[
-            ("elbv2.k8s.aws/cluster", "prod"),
-            ("service.k8s.aws/stack", &stack),
-            ("service.k8s.aws/resource", resource),
-        ])
-    };
-    let from_backend = tcp(30000, 32767, RuleSource::Group(backend_group.to_owned()));
-    let there = &group(aws, &cluster.vpc.node_group).await.ingress;
-    if !there.iter().any(|rule| rule.same_rule(&from_backend)) {
-        aws.authorize_security_group_ingress(&cluster.vpc.node_group, &[from_backend]).await.unwrap();
-    }
-    let managed = CreateSecurityGroup {
-        name: names.frontend_group(),
-        description: "[k8s] Managed SecurityGroup for LoadBalancer".to_owned(),
-        vpc_id: cluster.vpc.id.clone(),
-        tags: of("ManagedLBSecurityGroup"),
-    };
-    let managed_group = aws.create_security_group(&managed).await.unwrap();
-    let rules: Vec<IngressRule> = ports.iter().map(|port| tcp(*port, *port, anybody())).collect();
-    aws.authorize_security_group_ingress(&managed_group, &rules).await.unwrap();
-    let subnets = if scheme == Scheme::Internal { &cluster.vpc.private } else { &cluster.vpc.public };
-    let load_balancer = CreateLoadBalancer {
-        name: names.load_balancer(scheme),
-        scheme,
-        ip_address_type: IpAddressType::Ipv4,
-        subnets: subnets.iter().map(SubnetMapping::subnet).collect(),
-        security_groups: BTreeSet::from([managed_group.clone(), backend_group.to_owned()]),
-        ipv6_source_nat: false,
-        tags: of("LoadBalancer"),
-    };
-    let load_balancer = aws.create_load_balancer(&load_balancer).await.unwrap();
-    let (mut target_groups, mut listeners) = (Vec::new(), Vec::new());
-    for (i, port) in ports.iter().enumerate() {
-        let node_port = 30000 + port;
-        let request = CreateTargetGroup {
-            name: format!("k8s-default-{}-{i:010x}", service.id.key.name),
-            protocol: AwsProtocol::Tcp,
-            port: node_port,
-            vpc_id: cluster.vpc.id.clone(),
-            target_type: TargetType::Instance,
-            family: TargetFamily::Ipv4,
-            health_check: a_health_check(10),
-            tags: of(&format!("{stack}:{port}")),
-        };
-        let made = aws.create_target_group(&request).await.unwrap();
-        let targets: Vec<Target> = cluster.instances.iter().map(|id| Target::new(id, node_port)).collect();
-        aws.register_targets(&made.arn, &targets).await.unwrap();
-        let request = CreateListener {
-            load_balancer_arn: load_balancer.arn.clone(),
-            port: *port,
-            protocol: AwsProtocol::Tcp,
-            default_certificate: None,
-            ssl_policy: None,
-            alpn_policy: None,
-            forward: Forward::to(&made.arn),
-            tags: of(&port.to_string()),
-        };
-        listeners.push(aws.create_listener(&request).await.unwrap().arn);
-        target_groups.push(made.arn);
-    }
-    let backend_group = backend_group.to_owned();
-    Theirs { load_balancer, managed_group, backend_group, target_groups, listeners }
-}
-
-async fn group(aws: &FakeAws, id: &str) -> SecurityGroup {
-    let query = SecurityGroupQuery { ids: vec![id.to_owned()], ..SecurityGroupQuery::default() };
-    aws.describe_security_groups(&query, None).await.unwrap().items.remove(0)
 }
 
 /// A Service whose status shows this load balancer.
@@ -212,7 +78,8 @@ async fn what_was_taken_over_is_found_by_its_tags_and_costs_no_further_write() {
 
     let ours = cluster.aws.all_tags();
     let uid = |arn: &String| ours[arn].get(UID_TAG) == Some(&service.id.uid);
-    assert!(uid(&theirs.load_balancer.arn) && theirs.target_groups.iter().all(uid), "{ours:#?}");
+    assert!(uid(&theirs.load_balancer.arn), "{ours:#?}");
+    assert!(theirs.target_groups.iter().chain(&theirs.listeners).all(uid), "{ours:#?}");
     assert_eq!(group(&cluster.aws, &theirs.managed_group).await.tags.get(UID_TAG), Some(&service.id.uid));
 
     // By another process, which neither adopts nor knows the host name.
@@ -287,11 +154,19 @@ async fn a_target_group_that_a_user_made_is_not_taken_over_with_the_load_balance
 }
 
 /// A Service is refused for what another controller made; nothing is written, and deleting it leaves theirs.
-async fn is_refused(cluster: &Cluster, service: &ServiceView, theirs: &Theirs, texts: &[&str]) {
+async fn is_refused(
+    cluster: &Cluster,
+    service: &ServiceView,
+    theirs: &Theirs,
+    class: ErrorClass,
+    texts: &[&str],
+) {
     look_again(cluster).await;
     let before = (cluster.aws.remaining(), cluster.aws.all_tags());
-    let (mistakes, requests) = cluster.requests(cluster.mistakes(service)).await;
-    let text = mistakes.to_string();
+    let (result, requests) = cluster.requests(cluster.ensure(service)).await;
+    let error = result.expect_err("it is not to be taken over");
+    assert_eq!(error.class(), class, "{error}");
+    let text = error.to_string();
     for expected in texts.iter().copied().chain([theirs.load_balancer.name.as_str(), "until then"]) {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
@@ -306,8 +181,8 @@ async fn without_the_operators_word_a_load_balancer_of_the_aws_load_balancer_con
     let plain = web("web").build();
     let theirs = by_aws_lbc(&cluster, &plain, &[80]).await;
     let service = showing(&plain, &theirs.load_balancer);
-    let texts = ["the AWS Load Balancer Controller made for this Service", "adoption"];
-    is_refused(&cluster, &service, &theirs, &texts).await;
+    let texts = ["the AWS Load Balancer Controller's", "made it for this Service", "adoption"];
+    is_refused(&cluster, &service, &theirs, ErrorClass::Denied, &texts).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +190,7 @@ async fn a_load_balancer_that_the_status_does_not_show_is_not_taken_over() {
     let cluster = an_adopting_cluster(2).await;
     let plain = web("web").build();
     let theirs = by_aws_lbc(&cluster, &plain, &[80]).await;
-    is_refused(&cluster, &plain, &theirs, &["a status that shows this host name"]).await;
+    is_refused(&cluster, &plain, &theirs, ErrorClass::Denied, &["once the Service's status shows"]).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -325,7 +200,8 @@ async fn a_load_balancer_of_another_scheme_is_not_taken_over() {
     let backend = backend_group(&cluster);
     let theirs = by_aws_lbc_in(&cluster, &plain, &[80], &backend, Scheme::InternetFacing).await;
     let service = showing(&plain, &theirs.load_balancer);
-    is_refused(&cluster, &service, &theirs, &["is not the scheme of", "internet-facing until"]).await;
+    let texts = ["is not the scheme of", "internet-facing until"];
+    is_refused(&cluster, &service, &theirs, ErrorClass::Invalid, &texts).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -419,8 +295,8 @@ async fn a_takeover_goes_on_when_the_operator_takes_his_word_back_in_its_midst()
             cluster.ready(&mut service).await;
             assert_eq!(cluster.load_balancer().await.arn, theirs.load_balancer.arn, "request {nth}");
         } else {
-            let mistakes = cluster.mistakes(&service).await.to_string();
-            assert!(mistakes.contains("adoption"), "request {nth}: {mistakes}");
+            let error = cluster.ensure(&service).await.expect_err("it is theirs");
+            assert!(error.to_string().contains("adoption"), "request {nth}: {error}");
         }
     }
 }
@@ -440,59 +316,6 @@ async fn more_ports_than_one_request_can_tag_are_taken_over_whole() {
         ways.insert(is_ours);
     }
     assert_eq!(ways.len(), 2, "{ways:?}");
-}
-
-/// A load balancer as cloud-provider-aws makes it: no security groups, its own names and tags.
-async fn by_cloud_provider(cluster: &Cluster, service: &ServiceView) -> String {
-    let tags = |extra: &str| {
-        Tags::from([
-            ("kubernetes.io/service-name".to_owned(), service.id.key.to_string()),
-            ("kubernetes.io/cluster/prod".to_owned(), extra.to_owned()),
-        ])
-    };
-    let lb = CreateLoadBalancer {
-        name: cloud_provider::name::load_balancer_name(&service.id),
-        scheme: Scheme::InternetFacing,
-        ip_address_type: IpAddressType::Ipv4,
-        subnets: cluster.vpc.public.iter().map(SubnetMapping::subnet).collect(),
-        security_groups: Default::default(),
-        ipv6_source_nat: false,
-        tags: tags("owned"),
-    };
-    let lb = cluster.aws.create_load_balancer(&lb).await.unwrap();
-    let health_check = HealthCheck {
-        protocol: HealthCheckProtocol::Tcp,
-        port: HealthCheckPort::TrafficPort,
-        path: None,
-        matcher: None,
-        interval_seconds: 30,
-        timeout_seconds: 10,
-        healthy_threshold: 3,
-        unhealthy_threshold: 3,
-    };
-    let group = CreateTargetGroup {
-        name: "k8s-by-somebody-else".to_owned(),
-        protocol: AwsProtocol::Tcp,
-        port: 30080,
-        vpc_id: cluster.vpc.id.clone(),
-        target_type: TargetType::Instance,
-        family: TargetFamily::Ipv4,
-        health_check,
-        tags: tags("owned"),
-    };
-    let group = cluster.aws.create_target_group(&group).await.unwrap();
-    let listener = CreateListener {
-        load_balancer_arn: lb.arn.clone(),
-        port: 80,
-        protocol: AwsProtocol::Tcp,
-        default_certificate: None,
-        ssl_policy: None,
-        alpn_policy: None,
-        forward: Forward::to(&group.arn),
-        tags: tags("owned"),
-    };
-    cluster.aws.create_listener(&listener).await.unwrap();
-    lb.dns_name
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,10 @@ use cloud_provider::{
     CloudLoadBalancer, Error, Mistakes, NodeSet, Outcome, Request, ServiceView, SourceRanges,
 };
 use provider_aws::AwsConfig;
-use provider_aws::client::{CreateLoadBalancer, IpAddressType, Scheme, SubnetMapping, Tags};
+use provider_aws::client::{
+    CreateLoadBalancer, Ec2, Elbv2, IpAddressType, RuleSource, Scheme, SecurityGroupQuery, SubnetMapping,
+    Tags,
+};
 
 use crate::fixture::{Cluster, PREFIX, a_cluster, web};
 
@@ -73,6 +76,129 @@ async fn subnets_in_one_zone_twice() {
 async fn subnets_that_do_not_exist() {
     let cluster = a_cluster(2).await;
     is_refused(&cluster, &annotated(&[("subnets", "subnet-none")]), &["subnet-none", "is no subnet"]).await;
+}
+
+/// What AWS alone can know is refused by AWS, after the steps before it: what serves goes on as it is all the same.
+async fn is_refused_by_aws(cluster: &Cluster, before: &ServiceView, after: &ServiceView, texts: &[&str]) {
+    let mut serving = before.clone();
+    cluster.ready(&mut serving).await;
+    let look = async || {
+        let lb = cluster.load_balancer().await;
+        let listeners = cluster.aws.describe_listeners(&lb.arn, None).await.unwrap().items;
+        (lb, listeners, cluster.targets().await)
+    };
+    let as_it_was = look().await;
+    let mut edited = after.clone();
+    edited.published.clone_from(&serving.published);
+    for _ in 0..2 {
+        let text = cluster.mistakes(&edited).await.to_string();
+        for expected in texts {
+            assert!(text.contains(expected), "{expected:?} is not in {text}");
+        }
+        assert_eq!(look().await, as_it_was, "what serves is left alone");
+    }
+    // And it is mended by taking the edit back.
+    cluster.ready(&mut serving).await;
+    assert_eq!(look().await, as_it_was);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_does_not_exist_for_a_load_balancer_that_serves() {
+    let cluster = a_cluster(2).await;
+    let arn = "arn:aws:acm:us-east-1:123456789012:certificate/none";
+    let (before, after) = (web("web").build(), annotated(&[("ssl-cert", arn)]));
+    is_refused_by_aws(&cluster, &before, &after, &["ssl-cert", arn, "what serves keeps serving"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_security_policy_that_does_not_exist() {
+    let cluster = a_cluster(2).await;
+    let certificate = cluster.aws.seed_certificate();
+    let before = annotated(&[("ssl-cert", &certificate)]);
+    let after = annotated(&[("ssl-cert", &certificate), ("ssl-negotiation-policy", "Strictest")]);
+    is_refused_by_aws(&cluster, &before, &after, &["ssl-negotiation-policy", "Strictest"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_that_aws_does_not_know() {
+    let cluster = a_cluster(2).await;
+    let after = annotated(&[("attributes", "no.such.attribute=1")]);
+    is_refused_by_aws(&cluster, &web("web").build(), &after, &["attributes", "no.such.attribute"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elastic_ip_that_does_not_exist() {
+    let cluster = a_cluster(2).await;
+    let [one, two] = [(); 2].map(|()| cluster.aws.seed_elastic_ip());
+    let subnets = cluster.vpc.public[..2].join(",");
+    let three = cluster.vpc.public.join(",");
+    let with = |subnets: &str, ips: &str| {
+        annotated(&[("scheme", "internet-facing"), ("subnets", subnets), ("eip-allocations", ips)])
+    };
+    let before = with(&subnets, &format!("{one},{two}"));
+    let after = with(&three, &format!("{one},{two},eipalloc-none"));
+    is_refused_by_aws(&cluster, &before, &after, &["eip-allocations", "eipalloc-none"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elastic_ip_named_twice() {
+    let cluster = a_cluster(2).await;
+    let ip = cluster.aws.seed_elastic_ip();
+    let (twice, subnets) = (format!("{ip},{ip}"), cluster.vpc.public[..2].join(","));
+    let service =
+        annotated(&[("scheme", "internet-facing"), ("subnets", &subnets), ("eip-allocations", &twice)]);
+    is_refused(&cluster, &service, &["eip-allocations", "is named twice"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn elastic_ips_for_an_internal_load_balancer() {
+    let cluster = a_cluster(2).await;
+    let ips: Vec<String> = (0..3).map(|_| cluster.aws.seed_elastic_ip()).collect();
+    let service = annotated(&[("eip-allocations", &ips.join(","))]);
+    is_refused(&cluster, &service, &["eip-allocations", "needs an internet-facing load balancer"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn private_addresses_out_of_range() {
+    let cluster = a_cluster(2).await;
+    let service = annotated(&[("private-ipv4-addresses", "10.0.100.9,10.0.101.9,10.0.99.9")]);
+    is_refused(&cluster, &service, &["private-ipv4-addresses", "has no address in the range of"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn security_groups_that_do_not_exist() {
+    let cluster = a_cluster(2).await;
+    let service = annotated(&[("security-groups", "sg-none")]);
+    is_refused(&cluster, &service, &["security-groups", "sg-none", "is no group of"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_security_groups_than_a_load_balancer_takes() {
+    let cluster = a_cluster(2).await;
+    let seed = |i: usize| {
+        cluster.aws.seed_security_group(&cluster.vpc.id, &format!("own-{i}"), Tags::new(), Vec::new())
+    };
+    let groups: Vec<String> = (0..5).map(seed).collect();
+    let list = groups.join(",");
+    let opened = [("security-groups", list.as_str()), ("manage-backend-security-group-rules", "true")];
+    is_refused(&cluster, &annotated(&opened), &["security-groups", "up to 4 groups"]).await;
+    let mut five = annotated(&[("security-groups", &list)]);
+    cluster.ready(&mut five).await;
+    assert_eq!(cluster.load_balancer().await.security_groups, groups.into_iter().collect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_for_a_load_balancer_that_exists_is_not_applied_and_said_so() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let before = cluster.load_balancer().await;
+    let mut named = annotated(&[("name", "better")]);
+    named.published.clone_from(&service.published);
+    let Outcome::Ready(ready) = cluster.ensure(&named).await.unwrap() else { panic!("it serves") };
+    let note = ready.notes.iter().find(|note| note.reason == "NameNotApplied").expect("a warning");
+    assert!(note.message.contains(&before.name), "{}", note.message);
+    assert_eq!(cluster.load_balancer().await, before);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,8 +275,15 @@ async fn source_ranges_that_do_not_parse() {
     let mistakes = SourceRanges::parse(&["everybody".to_owned()], None).expect_err("no network");
     service.source_ranges = SourceRanges::Unset;
     service.mistakes = mistakes;
-    let refused: Mistakes = Request::new(service.into(), cluster.nodes()).expect_err("no request");
+    let before = (cluster.load_balancer().await, cluster.aws.remaining(), cluster.aws.writes().len());
+    let refused: Mistakes = Request::new(service.clone().into(), cluster.nodes()).expect_err("no request");
     assert!(refused.to_string().contains("nothing is opened"), "{refused}");
+    let let_in = cluster.aws.describe_security_groups(&SecurityGroupQuery::default(), None).await.unwrap();
+    let frontend = let_in.items.into_iter().find(|group| group.name.starts_with("k8s-default-web-")).unwrap();
+    let sources: Vec<_> = frontend.ingress.into_iter().map(|rule| rule.source).collect();
+    assert_eq!(sources, [RuleSource::Ipv4("10.0.0.0/8".parse().unwrap())], "not opened to the world");
+    let after = (cluster.load_balancer().await, cluster.aws.remaining(), cluster.aws.writes().len());
+    assert_eq!(after, before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use cloud_provider::testing::request;
 use cloud_provider::{CloudLoadBalancer, Outcome, Protocol};
 use provider_aws::client::fake::{Lag, Lags};
-use provider_aws::client::{Elbv2, Protocol as AwsProtocol, Scheme};
+use provider_aws::client::{Elbv2, LoadBalancerState, Protocol as AwsProtocol, Scheme};
 
 use crate::fixture::{PREFIX, a_cluster, web};
 
@@ -45,6 +45,21 @@ async fn another_protocol_makes_a_new_target_group_that_is_filled_before_traffic
     assert_eq!(listeners[0].protocol, AwsProtocol::Udp);
     assert_eq!(cluster.targets().await.len(), 2, "the old target group is gone");
     cluster.deleted(&udp).await;
+    assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancer_that_aws_fails_to_make_is_made_anew() {
+    let cluster = a_cluster(2).await;
+    cluster.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    let mut service = web("web").build();
+    cluster.ensure(&service).await.unwrap();
+    let failed = cluster.load_balancer().await.arn;
+    cluster.aws.set_outcome(&failed, LoadBalancerState::Failed);
+    cluster.ready(&mut service).await;
+    assert_ne!(cluster.load_balancer().await.arn, failed);
+    assert_eq!(cluster.targets().await.len(), 2);
+    cluster.deleted(&service).await;
     assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use cloud_provider::testing::{ServiceBuilder, a_node, a_service_named, request};
 use cloud_provider::{CloudLoadBalancer, Error, Mistakes, NodeSet, Outcome, Published, Request, ServiceView};
 use provider_aws::client::fake::{FakeAws, SeededVpc};
-use provider_aws::client::{Aws, Call, Elbv2, LoadBalancer, Select, SharingOptions, Target};
+use provider_aws::client::{
+    Aws, Call, Ec2, Elbv2, LoadBalancer, SecurityGroup, SecurityGroupQuery, Select, SharingOptions, Target,
+};
 use provider_aws::{AwsConfig, AwsProvider};
 
 /// What every annotation key of a load balancer starts with.
@@ -165,4 +167,10 @@ impl Cluster {
             other => panic!("expected mistakes, got {other:?}"),
         }
     }
+}
+
+/// A security group as EC2 shows it.
+pub(crate) async fn group(aws: &FakeAws, id: &str) -> SecurityGroup {
+    let query = SecurityGroupQuery { ids: vec![id.to_owned()], ..SecurityGroupQuery::default() };
+    aws.describe_security_groups(&query, None).await.unwrap().items.remove(0)
 }

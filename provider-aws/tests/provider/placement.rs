@@ -158,7 +158,7 @@ async fn the_only_subnet_is_not_swapped_for_another_one_of_its_zone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_zone_that_aws_is_slow_to_let_go_of_comes_back_later() {
-    let cluster = a_cluster(2).await;
+    let mut cluster = a_cluster(2).await;
     let [a, b, c] = [(); 3].map(|()| cluster.aws.seed_elastic_ip());
     let mut service = with_elastic_ips(&cluster, &[&a, &b]).build();
     cluster.ready(&mut service).await;
@@ -168,6 +168,10 @@ async fn a_zone_that_aws_is_slow_to_let_go_of_comes_back_later() {
     assert_eq!(error.class(), ErrorClass::Transient, "{error}");
     assert!(error.to_string().contains("let go of the zone"), "{error}");
     assert_eq!(cluster.load_balancer().await.zones.len(), 1, "the other zone serves");
+    // Another process, too, knows that this passes.
+    cluster.restart(&[]).await;
+    let error = cluster.ensure(&moved).await.expect_err("the zone is still leaving");
+    assert_eq!(error.class(), ErrorClass::Transient, "{error}");
     tokio::time::advance(Duration::from_secs(180)).await;
     cluster.ensure(&moved).await.unwrap();
     assert_eq!(elastic_ips(&cluster).await, in_subnets(&cluster.vpc.public, [&a, &c]));

@@ -3,9 +3,10 @@
 use cloud_provider::testing::request;
 use cloud_provider::{CloudLoadBalancer, Protocol, ServiceView};
 use proptest::prelude::*;
+use provider_aws::client::ZoneMapping;
 use provider_aws::client::fake::Fault;
 
-use crate::fixture::{PREFIX, a_cluster, nodes_of, web};
+use crate::fixture::{Cluster, PREFIX, a_cluster, nodes_of, web};
 
 /// What a user asks for at one time.
 #[derive(Clone, Debug)]
@@ -15,6 +16,10 @@ struct Wish {
     tls: bool,
     narrow: bool,
     attributes: bool,
+    dualstack: bool,
+    /// How many zones, and which Elastic IPs where the scheme takes some.
+    zones: usize,
+    elastic: Option<usize>,
     nodes: usize,
     /// The request that loses its reply on the way there.
     lost: u32,
@@ -23,25 +28,41 @@ struct Wish {
 fn wish() -> impl Strategy<Value = Wish> {
     let port = (prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)], 80_u16..84);
     let ports = proptest::collection::btree_set(port, 1..4).prop_map(|ports| ports.into_iter().collect());
-    (ports, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), 0_usize..4, 1_u32..30).prop_map(
-        |(ports, internet_facing, tls, narrow, attributes, nodes, lost)| Wish {
-            ports,
-            internet_facing,
-            tls,
-            narrow,
-            attributes,
-            nodes,
-            lost,
-        },
-    )
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    // With one zone alone an address could not change.
+    let place = (2_usize..=3, proptest::option::of(0_usize..2));
+    (ports, flags, place, 0_usize..4, 1_u32..40).prop_map(|(ports, flags, (zones, elastic), nodes, lost)| {
+        let (internet_facing, tls, narrow, attributes, dualstack) = flags;
+        Wish { ports, internet_facing, tls, narrow, attributes, dualstack, zones, elastic, nodes, lost }
+    })
 }
 
-fn service(wish: &Wish, certificate: &str) -> ServiceView {
-    let scheme = if wish.internet_facing { "internet-facing" } else { "internal" };
-    let mut service =
-        web("web").protocol_ports(wish.ports.iter().copied()).annotation(&format!("{PREFIX}scheme"), scheme);
+/// What is there to be named.
+struct There {
+    certificate: String,
+    elastic_ips: Vec<String>,
+}
+
+fn service(cluster: &Cluster, wish: &Wish, there: &There) -> ServiceView {
+    let (scheme, subnets) = match wish.internet_facing {
+        true => ("internet-facing", &cluster.vpc.public),
+        false => ("internal", &cluster.vpc.private),
+    };
+    let mut service = web("web")
+        .protocol_ports(wish.ports.iter().copied())
+        .annotation(&format!("{PREFIX}scheme"), scheme)
+        .annotation(&format!("{PREFIX}subnets"), &subnets[..wish.zones].join(","));
     if wish.tls {
-        service = service.annotation(&format!("{PREFIX}ssl-cert"), certificate);
+        service = service.annotation(&format!("{PREFIX}ssl-cert"), &there.certificate);
+    }
+    if let Some(set) = wish.elastic.filter(|_| wish.internet_facing) {
+        let ips = &there.elastic_ips[set * 3..][..wish.zones];
+        service = service.annotation(&format!("{PREFIX}eip-allocations"), &ips.join(","));
+    }
+    if wish.dualstack {
+        service = service
+            .annotation(&format!("{PREFIX}ip-address-type"), "dualstack")
+            .annotation(&format!("{PREFIX}enable-prefix-for-ipv6-source-nat"), "on");
     }
     if wish.narrow {
         service = service.source_ranges(["10.0.0.0/8"]);
@@ -55,11 +76,12 @@ fn service(wish: &Wish, certificate: &str) -> ServiceView {
 
 async fn live(wishes: Vec<Wish>) {
     let cluster = a_cluster(3).await;
-    let certificate = cluster.aws.seed_certificate();
+    let elastic_ips = (0..6).map(|_| cluster.aws.seed_elastic_ip()).collect();
+    let there = There { certificate: cluster.aws.seed_certificate(), elastic_ips };
     let mut published = Vec::new();
     let mut last = None;
     for wish in wishes {
-        let mut service = service(&wish, &certificate);
+        let mut service = service(&cluster, &wish, &there);
         service.published = published;
         let nodes = nodes_of(&cluster.instances[..wish.nodes]);
         cluster.aws.fail_nth_request(wish.lost, Fault::reply_lost());
@@ -68,7 +90,13 @@ async fn live(wishes: Vec<Wish>) {
         cluster.ready_on(&mut service, &nodes).await;
         let plan = cluster.provider.plan(&request(&service, &nodes)).await.unwrap();
         assert!(plan.is_empty(), "the plan of what has converged is empty: {plan}");
-        assert_eq!(cluster.load_balancers().await.len(), 1);
+        let lb = cluster.load_balancer().await;
+        assert_eq!(lb.zones.len(), wish.zones);
+        if let Some(set) = wish.elastic.filter(|_| wish.internet_facing) {
+            let held = |zone: &ZoneMapping| zone.addresses.first().and_then(|a| a.allocation_id.clone());
+            let held: Vec<String> = lb.zones.iter().filter_map(held).collect();
+            assert_eq!(held, there.elastic_ips[set * 3..][..wish.zones]);
+        }
         let numbers: std::collections::BTreeSet<u16> = wish.ports.iter().map(|(_, port)| *port).collect();
         assert_eq!(cluster.targets().await.len(), numbers.len() * wish.nodes);
         published = service.published.clone();

@@ -2,6 +2,7 @@
 
 use super::{
     super::{CapacityChange, CapacityReservation, ZoneCapacity},
+    lags::Countdown,
     rules::MALFORMED,
     world::{Verdict, World, refuse},
 };
@@ -15,6 +16,8 @@ impl World {
         if record.provisioning.is_running(self.now) {
             return refuse("PriorRequestNotComplete", "The load balancer is not active yet");
         }
+        self.no_capacity_pending(arn)?;
+        let record = self.load_balancer(arn)?;
         let zones: Vec<String> = record.lb.zones.iter().map(|zone| zone.zone.clone()).collect();
         let most = self.quotas.capacity_units_per_zone * u32::try_from(zones.len()).unwrap_or(u32::MAX);
         let capacity = &mut self.load_balancers.get_mut(arn).expect("checked").capacity;
@@ -41,11 +44,23 @@ impl World {
         }
         let share =
             ZoneCapacity { state: "provisioned".to_owned(), reason: None, effective_units: Some(units) };
+        let pending = Countdown::start(self.lags.capacity, self.now);
         *capacity = CapacityReservation {
             minimum_units: Some(units),
             decreases_remaining: Some(decreases),
             zones: zones.into_iter().map(|zone| (zone, share.clone())).collect(),
         };
+        self.load_balancers.get_mut(arn).expect("checked").capacity_pending = pending;
         Ok(())
+    }
+
+    /// While capacity is being reserved, neither it nor the zones it is reserved in change.
+    pub(super) fn no_capacity_pending(&mut self, arn: &str) -> Verdict<()> {
+        let now = self.now;
+        let record = self.load_balancers.get_mut(arn);
+        match record.is_some_and(|record| record.capacity_pending.look(now)) {
+            true => refuse("CapacityReservationPending", "A capacity reservation is pending"),
+            false => Ok(()),
+        }
     }
 }

@@ -38,6 +38,8 @@ pub struct Lags {
     pub new_security_group: Lag,
     /// How long a zone that was taken out of a load balancer cannot come back; minutes at AWS.
     pub removed_zone: Lag,
+    /// How long AWS takes to provide reserved capacity.
+    pub capacity: Lag,
 }
 
 impl Lags {
@@ -62,6 +64,7 @@ impl Lags {
             released_target_group: lag,
             new_security_group: lag,
             removed_zone: lag,
+            capacity: lag,
         }
     }
 }

@@ -198,6 +198,10 @@ impl World {
         if targets.is_empty() {
             return refuse("InvalidLoadBalancerAction", "A forward needs a target group");
         }
+        if targets.len() > self.quotas.target_groups_per_action {
+            let most = self.quotas.target_groups_per_action;
+            return refuse("TooManyActions", format!("A forward has at most {most} target groups"));
+        }
         if targets.iter().map(|tg| &tg.arn).collect::<BTreeSet<_>>().len() < targets.len() {
             return refuse(MALFORMED, "A forward names a target group twice");
         }

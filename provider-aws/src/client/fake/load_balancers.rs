@@ -46,8 +46,7 @@ impl World {
         for arn in &listed.items {
             let record = self.load_balancers.get_mut(arn).expect("just found");
             let under_way = record.provisioning.look(now);
-            record.lb.state =
-                if under_way { LoadBalancerState::Provisioning } else { LoadBalancerState::Active };
+            record.lb.state = if under_way { LoadBalancerState::Provisioning } else { record.outcome };
             items.push(record.lb.clone());
         }
         if *select == Select::All && listed.next.is_none() {
@@ -80,6 +79,7 @@ impl World {
         };
         let (vpc_id, zones) = self.place(&request.subnets, &placing)?;
         self.groups_fit(&request.security_groups, &vpc_id)?;
+        self.interfaces_fit(&vpc_id, None, zones.len())?;
 
         let number = self.next_number();
         let arn = self.arn(&format!("loadbalancer/net/{}/{number:016x}", request.name));
@@ -108,6 +108,8 @@ impl World {
             made_without_groups: request.security_groups.is_empty(),
             endpoint_service: false,
             leaving_zones: BTreeMap::new(),
+            capacity_pending: Countdown::Over,
+            outcome: LoadBalancerState::Active,
             attributes: attributes::load_balancer_defaults(),
             capacity: CapacityReservation::default(),
             tags: request.tags.clone(),
@@ -147,6 +149,7 @@ impl World {
 
     pub(super) fn set_subnets(&mut self, request: &SetSubnets) -> Verdict<Vec<ZoneMapping>> {
         let arn = &request.load_balancer_arn;
+        self.no_capacity_pending(arn)?;
         let now = self.now;
         if let Some(record) = self.load_balancers.get_mut(arn) {
             record.leaving_zones.retain(|_, leaving| leaving.look(now));
@@ -163,6 +166,7 @@ impl World {
         if vpc_id != record.lb.vpc_id {
             return refuse(IMPOSSIBLE, "The subnets are not in the VPC of the load balancer");
         }
+        self.interfaces_fit(&vpc_id, Some(arn), zones.len())?;
         for zone in &zones {
             let before = record.lb.zones.iter().find(|before| before.zone == zone.zone);
             match before {
@@ -278,6 +282,19 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether the VPC has room for the network interfaces of a load balancer, one a zone.
+    fn interfaces_fit(&self, vpc_id: &str, instead_of: Option<&str>, zones: usize) -> Verdict<()> {
+        let others = self
+            .load_balancers
+            .values()
+            .filter(|record| record.lb.vpc_id == vpc_id && Some(record.lb.arn.as_str()) != instead_of);
+        let most = self.quotas.interfaces_per_vpc;
+        match others.map(|record| record.lb.zones.len()).sum::<usize>() + zones > most {
+            true => refuse("TooManyLoadBalancers", format!("At most {most} network interfaces in a VPC")),
+            false => Ok(()),
+        }
     }
 
     fn has_udp_on_dualstack(&self, arn: &str, ip_address_type: IpAddressType) -> bool {

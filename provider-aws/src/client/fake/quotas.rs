@@ -19,6 +19,14 @@ pub struct Quotas {
     pub targets: usize,
     /// Targets of a load balancer that balances across zones; 500.
     pub targets_across_zones: usize,
+    /// How often a target may be registered behind one load balancer; 1,000.
+    pub registrations_per_target: usize,
+    /// Target groups that one listener may share its traffic between; 5.
+    pub target_groups_per_action: usize,
+    /// Different target groups behind one load balancer; 100, which AWS publishes for Application Load Balancers.
+    pub target_groups_per_load_balancer: usize,
+    /// Network interfaces of Network Load Balancers in a VPC, one a zone; 1,200.
+    pub interfaces_per_vpc: usize,
     /// Rules of a security group, for IPv4 and IPv6 each; 60.
     pub rules_per_group: usize,
     /// Security groups of a network interface; 5.
@@ -44,6 +52,10 @@ impl Default for Quotas {
             targets_per_zone: 500,
             targets: 3000,
             targets_across_zones: 500,
+            registrations_per_target: 1000,
+            target_groups_per_action: 5,
+            target_groups_per_load_balancer: 100,
+            interfaces_per_vpc: 1200,
             rules_per_group: 60,
             groups_per_interface: 5,
             security_groups: 2500,

@@ -7,7 +7,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::{
     super::{
         CreateLoadBalancer, CreateTargetGroup, Elbv2, IngressRule, Instance, InstanceState, LoadBalancer,
-        Result, RouteTable, SecurityGroup, Subnet, Tags, TargetGroup, Vpc, Zone, ZoneKind,
+        LoadBalancerState, Result, RouteTable, SecurityGroup, Subnet, Tags, TargetGroup, Vpc, Zone, ZoneKind,
     },
     FakeAws,
     lags::Countdown,
@@ -279,6 +279,15 @@ impl FakeAws {
         let mut world = self.lock();
         let record = world.load_balancers.get_mut(load_balancer_arn).expect("a load balancer");
         record.endpoint_service = used;
+    }
+
+    /// What becomes of a load balancer once AWS has made it: [`LoadBalancerState::Failed`], for example.
+    ///
+    /// # Panics
+    /// If there is no such load balancer.
+    pub fn set_outcome(&self, load_balancer_arn: &str, outcome: LoadBalancerState) {
+        let mut world = self.lock();
+        world.load_balancers.get_mut(load_balancer_arn).expect("a load balancer").outcome = outcome;
     }
 
     fn seeded(&self, arn: &str) {

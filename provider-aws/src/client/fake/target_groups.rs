@@ -162,6 +162,9 @@ fn check_health_check(check: &HealthCheck) -> Verdict<()> {
     within("timeout", check.timeout_seconds, 2, 120);
     within("healthy threshold", check.healthy_threshold, 2, 10);
     within("unhealthy threshold", check.unhealthy_threshold, 2, 10);
+    if check.timeout_seconds > check.interval_seconds {
+        wrong.push("the health check timeout must not be longer than the interval".to_owned());
+    }
     if check.protocol == HealthCheckProtocol::Tcp && (check.path.is_some() || check.matcher.is_some()) {
         wrong.push("a TCP health check has no path and no success codes".to_owned());
     }

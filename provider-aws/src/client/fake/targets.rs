@@ -1,6 +1,9 @@
 //! Targets: registration and health.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use super::{
     super::{
@@ -32,6 +35,7 @@ impl World {
         }
         if let Some(lb) = self.users_of(arn).first() {
             self.count_targets(lb, &[], None, targets)?;
+            self.count_registrations(lb, &[], None, Some((arn, targets)))?;
         }
         let checks = Countdown::start(self.lags.health_checks, self.now);
         let record = self.target_groups.get_mut(arn).expect("checked");
@@ -140,6 +144,7 @@ impl World {
         }
         match unwell {
             None | Some(TargetState::Healthy) => (TargetState::Healthy, None),
+            Some(TargetState::Unavailable) => (TargetState::Unavailable, Some("Target.HealthCheckDisabled")),
             Some(state) => (state, Some("Target.FailedHealthChecks")),
         }
     }
@@ -192,7 +197,58 @@ impl World {
         instead_of: Option<&str>,
     ) -> Verdict<()> {
         let groups: Vec<&str> = forward.target_groups.iter().map(|tg| tg.arn.as_str()).collect();
-        self.count_targets(lb_arn, &groups, instead_of, &[])
+        self.count_targets(lb_arn, &groups, instead_of, &[])?;
+        self.count_registrations(lb_arn, &groups, instead_of, None)?;
+        if self.groups_behind(lb_arn, &groups, instead_of).len() > self.quotas.target_groups_per_load_balancer
+        {
+            let most = self.quotas.target_groups_per_load_balancer;
+            let message = format!("At most {most} target groups a load balancer");
+            return refuse("TooManyUniqueTargetGroupsPerLoadBalancer", message);
+        }
+        Ok(())
+    }
+
+    /// The target groups behind a load balancer, with those of a listener that is made or changed.
+    fn groups_behind<'a>(
+        &'a self,
+        lb_arn: &'a str,
+        more_groups: &[&'a str],
+        instead_of: Option<&str>,
+    ) -> BTreeSet<&'a str> {
+        self.listeners_of(lb_arn)
+            .filter(|record| Some(record.listener.arn.as_str()) != instead_of)
+            .flat_map(|record| &record.listener.forward.target_groups)
+            .map(|tg| tg.arn.as_str())
+            .chain(more_groups.iter().copied())
+            .collect()
+    }
+
+    /// How often each target is registered behind a load balancer, in all its target groups together.
+    fn count_registrations(
+        &self,
+        lb_arn: &str,
+        more_groups: &[&str],
+        instead_of: Option<&str>,
+        more: Option<(&str, &[Target])>,
+    ) -> Verdict<()> {
+        let mut registrations: BTreeMap<&str, BTreeSet<(&str, u16)>> = BTreeMap::new();
+        for arn in self.groups_behind(lb_arn, more_groups, instead_of) {
+            for (id, port) in self.target_groups[arn].targets.keys() {
+                registrations.entry(id).or_default().insert((arn, *port));
+            }
+        }
+        let (arn, targets) = more.unwrap_or_default();
+        for target in targets {
+            registrations.entry(&target.id).or_default().insert((arn, target.port));
+        }
+        let most = self.quotas.registrations_per_target;
+        match registrations.iter().find(|(_, places)| places.len() > most) {
+            Some((id, _)) => {
+                let message = format!("Target '{id}' may be registered {most} times with a load balancer");
+                refuse("TooManyRegistrationsForTargetId", message)
+            }
+            None => Ok(()),
+        }
     }
 
     fn count_targets(
@@ -202,15 +258,7 @@ impl World {
         instead_of: Option<&str>,
         more: &[Target],
     ) -> Verdict<()> {
-        let mut groups: Vec<&str> = self
-            .listeners_of(lb_arn)
-            .filter(|record| Some(record.listener.arn.as_str()) != instead_of)
-            .flat_map(|record| &record.listener.forward.target_groups)
-            .map(|tg| tg.arn.as_str())
-            .chain(more_groups.iter().copied())
-            .collect();
-        groups.sort_unstable();
-        groups.dedup();
+        let groups = self.groups_behind(lb_arn, more_groups, instead_of);
         let there = groups.iter().flat_map(|arn| self.target_groups[*arn].targets.keys());
         let more = more.iter().filter(|target| {
             let key = (target.id.clone(), target.port);

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        Attributes, Call, CapacityReservation, Instance, Listener, LoadBalancer, Page, RouteTable,
-        SecurityGroup, Subnet, Tags, Target, TargetGroup, TargetState, Vpc, Zone,
+        Attributes, Call, CapacityReservation, Instance, Listener, LoadBalancer, LoadBalancerState, Page,
+        RouteTable, SecurityGroup, Subnet, Tags, Target, TargetGroup, TargetState, Vpc, Zone,
     },
     faults::Faults,
     lags::{Countdown, Lags},
@@ -91,6 +91,10 @@ pub(super) struct LoadBalancerRecord {
     pub(super) endpoint_service: bool,
     /// Zones that were taken out and that AWS has not let go of yet.
     pub(super) leaving_zones: BTreeMap<String, Countdown>,
+    /// Runs while reserved capacity is being provided.
+    pub(super) capacity_pending: Countdown,
+    /// What has become of it, once it is no longer provisioning.
+    pub(super) outcome: LoadBalancerState,
     pub(super) attributes: Attributes,
     pub(super) capacity: CapacityReservation,
     pub(super) tags: Tags,
@@ -200,6 +204,7 @@ impl World {
         for record in self.load_balancers.values_mut() {
             record.provisioning = Countdown::Over;
             record.leaving_zones.clear();
+            record.capacity_pending = Countdown::Over;
         }
         for record in self.listeners.values_mut() {
             record.hidden = Countdown::Over;

@@ -1,0 +1,106 @@
+//! Services that wait for something that passes by itself at AWS, and who notices that it has.
+//!
+//! A load balancer takes AWS minutes to make. Rather than that each Service asks for its own again and again, all that
+//! are being made are asked for in one request, twenty at a time, and each Service is woken when its turn has come.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cloud_provider::{ServiceKey, WakeupStream};
+use tokio::sync::Notify;
+
+use crate::client::{ARNS_PER_CALL, Aws, LoadBalancerState, Select};
+use crate::error::ErrorKind;
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    lists: Mutex<Lists>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    /// Services that wait for the first node to tell the VPC.
+    for_the_vpc: BTreeSet<ServiceKey>,
+    /// Load balancers that are being made, by ARN.
+    being_made: BTreeMap<String, ServiceKey>,
+    /// Services to be told.
+    woken: VecDeque<ServiceKey>,
+}
+
+impl Waiting {
+    /// This Service waits for the VPC to be known.
+    pub(crate) fn for_the_vpc(&self, service: &ServiceKey) {
+        self.lists().for_the_vpc.insert(service.clone());
+    }
+
+    /// The VPC is known: those who waited for it are woken, but for the one who found out.
+    pub(crate) fn vpc_is_known(&self, to: &ServiceKey) {
+        let mut lists = self.lists();
+        lists.for_the_vpc.remove(to);
+        let waited = std::mem::take(&mut lists.for_the_vpc);
+        if !waited.is_empty() {
+            lists.woken.extend(waited);
+            self.changed.notify_one();
+        }
+    }
+
+    /// This Service waits for its load balancer to be made.
+    pub(crate) fn until_made(&self, load_balancer: &str, service: &ServiceKey) {
+        self.lists().being_made.insert(load_balancer.to_owned(), service.clone());
+        self.changed.notify_one();
+    }
+
+    /// Nobody waits for this load balancer any more.
+    pub(crate) fn no_longer_until_made(&self, load_balancer: &str) {
+        self.lists().being_made.remove(load_balancer);
+    }
+
+    /// Services as they are woken. Looks at what is being made every `look`, for as long as something is.
+    pub(crate) fn wakeups(self: &Arc<Self>, aws: Aws, look: Duration) -> WakeupStream {
+        let waiting = self.clone();
+        Box::pin(futures::stream::unfold((waiting, aws), move |(waiting, aws)| async move {
+            loop {
+                let (next, anything_made) = {
+                    let mut lists = waiting.lists();
+                    (lists.woken.pop_front(), !lists.being_made.is_empty())
+                };
+                if let Some(service) = next {
+                    return Some((service, (waiting, aws)));
+                }
+                tokio::select! {
+                    () = waiting.changed.notified() => {}
+                    () = tokio::time::sleep(look), if anything_made => waiting.look(&aws).await,
+                }
+            }
+        }))
+    }
+
+    /// Wakes the Services whose load balancer is made, or failed, or gone.
+    async fn look(&self, aws: &Aws) {
+        let arns: Vec<String> = self.lists().being_made.keys().cloned().collect();
+        for some in arns.chunks(ARNS_PER_CALL) {
+            let over: Vec<String> = match aws.load_balancers(&Select::Arns(some.to_vec())).await {
+                Ok(found) => {
+                    let is_made = |arn: &&String| {
+                        let shown = found.iter().find(|lb| &lb.arn == *arn);
+                        shown.is_none_or(|lb| lb.state != LoadBalancerState::Provisioning)
+                    };
+                    some.iter().filter(is_made).cloned().collect()
+                }
+                // One that is gone spoils the answer for all: each looks for itself.
+                Err(error) if error.kind == ErrorKind::NotFound => some.to_vec(),
+                Err(_) => Vec::new(),
+            };
+            let mut lists = self.lists();
+            let woken: Vec<ServiceKey> = over.iter().filter_map(|arn| lists.being_made.remove(arn)).collect();
+            lists.woken.extend(woken);
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
