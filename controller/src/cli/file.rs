@@ -17,6 +17,7 @@ use serde::Deserialize;
 enum Value {
     Flag(bool),
     Number(i64),
+    Fraction(f64),
     Text(String),
     List(Vec<String>),
 }
@@ -49,6 +50,7 @@ pub fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsSt
             Value::Flag(true) if !flag.get_action().takes_values() => from_file.push(format!("--{name}")),
             Value::Flag(value) => from_file.push(format!("--{name}={value}")),
             Value::Number(value) => from_file.push(format!("--{name}={value}")),
+            Value::Fraction(value) => from_file.push(format!("--{name}={value}")),
             Value::Text(value) => from_file.push(format!("--{name}={value}")),
             Value::List(values) => from_file.push(format!("--{name}={}", values.join(","))),
         }
@@ -131,13 +133,13 @@ mod tests {
 
     #[test]
     fn a_file_is_flags_in_another_form() {
-        let file =
-            "cloud-provider: [bare]\nleader-elect: false\nconcurrent-service-syncs: 4\nverify-interval: 1h\n";
+        let file = "cloud-provider: [bare]\nleader-elect: false\nkube-api-qps: 0.5\nconcurrent-service-syncs: 4\nverify-interval: 1h\n";
         assert_eq!(
             merged(file, &[]).unwrap(),
             [
                 "--cloud-provider=bare",
                 "--concurrent-service-syncs=4",
+                "--kube-api-qps=0.5",
                 "--leader-elect=false",
                 "--verify-interval=1h"
             ]

@@ -138,7 +138,7 @@ fn flags_of(help: &str) -> Value {
         let mut schema = match (takes_a_value, choices.is_empty()) {
             (false, _) => json!({ "type": "boolean" }),
             (true, false) => json!({ "enum": choices }),
-            (true, true) => json!({ "type": ["string", "integer", "array"], "items": { "type": "string" } }),
+            (true, true) => json!({ "type": ["string", "number", "array"], "items": { "type": "string" } }),
         };
         if name == "http-address" {
             // Probes need a port, and the chart reads it from here.
