@@ -1,4 +1,4 @@
-//! Nanoseconds per allocation: `cargo bench -p provider-bare`.
+//! Nanoseconds per allocation: `cargo bench --workspace --bench allocate`.
 
 use std::hint::black_box;
 use std::time::Instant;
