@@ -11,6 +11,7 @@ mod witness;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
+use serde_json::json;
 use tests::cluster::Cluster;
 use tests::sandbox::manifests;
 
@@ -110,7 +111,11 @@ async fn made_one_by_one() {
 
 async fn fill(cluster: &Cluster) {
     let names = (0..WAITING).map(|i| format!("waiting-{i}"));
-    stream::iter(names).for_each_concurrent(8, async |name| drop(cluster.create(&name).await)).await;
+    // There are fewer node ports than Services here.
+    let without = || json!({ "spec": { "allocateLoadBalancerNodePorts": false } });
+    stream::iter(names)
+        .for_each_concurrent(8, async |name| drop(cluster.create_with(&name, without()).await))
+        .await;
 }
 
 async fn waiting_at_the_start() {
@@ -142,7 +147,7 @@ async fn waiting_at_the_start() {
     cluster.requests().clear();
     let program = Program::start(&cluster.plane);
     // When it is served the program leads, and the others' turns are over or come within moments.
-    cluster.create("last").await;
+    cluster.create_with("last", json!({ "spec": { "allocateLoadBalancerNodePorts": false } })).await;
     witness.of_service("last").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let written = |r: &tests::apiserver::Request| {
