@@ -17,7 +17,7 @@
 //! | step | where | what |
 //! |---|---|---|
 //! | read a Service | [`options`], [`desired`], [`observe`](mod@observe) | typed; all mistakes reported together |
-//! | read the pools | [`crd`], [`file`](mod@file), [`pool`], [`pools`] | each judged by itself; the last good version stays in force |
+//! | read the pools | [`crd`], [`file`](mod@file), [`pool`], [`withheld`], [`pools`] | each judged by itself; the last good version stays in force |
 //! | decide | [`plan`] | a pure function of the request, what the Service has, and what is free |
 //! | keep account | [`allocator`], [`ledger`], [`waiting`], [`counters`] | who has what, who waits, what is left |
 //! | IO | `watch`, `apply` | pools and namespaces come in; counters and events on pools go out |

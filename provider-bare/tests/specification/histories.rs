@@ -5,16 +5,16 @@ use std::fmt;
 use std::net::IpAddr;
 
 use cloud_provider::testing::a_service_named;
-use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView, TrafficPolicy};
+use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
 use provider_bare::crd::ServiceAllocation;
 use provider_bare::ledger::Reuse;
 use provider_bare::plan::RemovedAddress;
-use provider_bare::pool::{Definition, Pool};
-use provider_bare::pools::Pools;
+use provider_bare::pool::Definition;
 
+use crate::oracle::{Oracle, is_mistaken, may_share};
 use crate::support::{Cluster, PoolWords, V4, V6, pool};
 
 /// What a Service asks for; small numbers pick from short lists, so that Services get into each other's way.
@@ -292,7 +292,7 @@ impl History {
 
     /// Only when all is at rest.
     fn nobody_waits_in_vain(&self) {
-        let world = Oracle::new(self);
+        let world = Oracle::new(&self.cluster, self.keeps_removed);
         for service in self.services() {
             world.check_not_in_vain(service);
         }
@@ -314,127 +314,9 @@ impl History {
     }
 }
 
-fn may_share(a: &ServiceView, b: &ServiceView) -> bool {
-    let key = |s: &ServiceView| s.annotations.get("metallb.io/allow-shared-ip").cloned();
-    let backend = |s: &ServiceView| (s.traffic_policy == TrafficPolicy::Local).then(|| s.selector.clone());
-    key(a).is_some()
-        && key(a) == key(b)
-        && a.id.key.namespace == b.id.key.namespace
-        && backend(a) == backend(b)
-        && a.ports[0].port != b.ports[0].port
-}
-
-/// The same rules, told once more in the plainest way: every address of every pool is looked at.
-struct Oracle<'a> {
-    history: &'a History,
-    pools: Pools,
-}
-
-impl<'a> Oracle<'a> {
-    fn new(history: &'a History) -> Self {
-        Oracle { history, pools: history.cluster.provider.pools() }
-    }
-
-    fn provider_of(&self, service: &ServiceView, ip: IpAddr) -> Option<&Pool> {
-        let pool = self.pools.iter().find(|pool| pool.ranges.iter().any(|range| range.contains(ip)))?;
-        let buggy = matches!(ip, IpAddr::V4(ip) if [0, 255].contains(&ip.octets()[3]));
-        let serves = pool.allocation.as_ref().is_none_or(|allocation| {
-            allocation.allows_namespace(&service.id.key.namespace, None)
-                && allocation.allows_service(&service.labels)
-        });
-        let kept = pool.withheld.excludes(ip)
-            || pool.withheld.reserved_for(ip).is_some_and(|services| !services.contains(&service.id.key));
-        (serves && !kept && !(buggy && pool.avoid_buggy)).then_some(pool)
-    }
-
-    fn in_the_way(&self, service: &ServiceView, ip: IpAddr) -> bool {
-        let others = self.history.services().filter(|other| other.id != service.id);
-        let mut showing = others.filter(|other| other.published_ips().any(|shown| shown == ip));
-        // Who asks for what cannot be goes on sharing as before, whatever it says now.
-        let has = service.published_ips().any(|shown| shown == ip);
-        showing.any(|other| if is_mistaken(other) { !has } else { !may_share(service, other) })
-    }
-
-    /// Whether what a Service shows is what it may show, as far as pools and others are concerned.
-    fn is_right(&self, service: &ServiceView, ip: IpAddr) -> bool {
-        let asked = service.annotations.get("metallb.io/loadBalancerIPs");
-        let pool = service.annotations.get("metallb.io/address-pool");
-        self.provider_of(service, ip).is_some_and(|owner| pool.is_none_or(|name| *name == owner.name))
-            && asked.is_none_or(|asked| asked.split(',').any(|text| text.parse() == Ok(ip)))
-            && families(service).contains(&IpFamily::of(ip))
-            && !self.in_the_way(service, ip)
-    }
-
-    fn candidates(&self, service: &ServiceView, family: IpFamily) -> bool {
-        // The second family may come from the pool of the first.
-        let right = service.published_ips().filter(|ip| self.is_right(service, *ip));
-        let shown: Vec<&Pool> = right.filter_map(|ip| self.provider_of(service, ip)).collect();
-        let by_pool = service.annotations.contains_key("metallb.io/address-pool");
-        self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
-            let owner = self.provider_of(service, ip);
-            let reserved = |pool: &Pool| pool.withheld.reserved_for(ip).is_some();
-            owner.is_some_and(|pool| by_pool || pool.auto_assign || reserved(pool) || shown.contains(&pool))
-                && self.is_right(service, ip)
-        })
-    }
-
-    fn all_addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let v4 = (0..8).map(|last| IpAddr::from([10, 0, 0, last]));
-        v4.chain((0..9).map(|last| IpAddr::from([0xfc00, 0, 0, 0, 0, 0, 0, last])))
-    }
-
-    fn check_not_in_vain(&self, service: &ServiceView) {
-        if let Some(asked) = service.annotations.get("metallb.io/loadBalancerIPs") {
-            let Some(asked) = addresses(asked) else { return };
-            let could = !is_mistaken(service) && asked.iter().all(|ip| self.is_right(service, *ip));
-            let has = asked.iter().all(|ip| service.published_ips().any(|shown| shown == *ip));
-            assert!(has || !could, "{} asks for {asked:?} in vain", service.id);
-            return;
-        }
-        let lacking: Vec<IpFamily> = families(service)
-            .into_iter()
-            .filter(|family| {
-                !service.published_ips().any(|ip| IpFamily::of(ip) == *family && self.is_right(service, ip))
-            })
-            .collect();
-        // With a pool that cannot be read, or if the operator wants it so, what no pool provides is kept as it is.
-        let keeps = |family: &IpFamily| {
-            let mut shown = service.published_ips().filter(|ip| IpFamily::of(*ip) == *family);
-            shown.any(|ip| self.provider_of(service, ip).is_none())
-        };
-        let broken = self.pools.broken().next().is_some() || self.history.keeps_removed;
-        let lacking: Vec<IpFamily> =
-            lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
-        let all = service.family_policy == FamilyPolicy::RequireDualStack
-            || service.annotations.contains_key("metallb.io/address-pool");
-        let has = |family: &IpFamily| self.candidates(service, *family);
-        let in_vain =
-            if all { !lacking.is_empty() && lacking.iter().all(has) } else { lacking.iter().any(has) };
-        assert!(!in_vain, "{} lacks {lacking:?} in vain", service.id);
-    }
-}
-
-fn addresses(written: &str) -> Option<Vec<IpAddr>> {
-    written.split(',').map(|text| text.parse().ok()).collect()
-}
-
-/// Whether it asks for what no address can be, whatever the pools.
-fn is_mistaken(service: &ServiceView) -> bool {
-    let Some(asked) = service.annotations.get("metallb.io/loadBalancerIPs") else { return false };
-    let Some(asked) = addresses(asked) else { return true };
-    let named: BTreeSet<IpFamily> = asked.iter().map(|ip| IpFamily::of(*ip)).collect();
-    let wanted = families(service);
-    let prefers = service.family_policy == FamilyPolicy::PreferDualStack;
-    !named.is_subset(&wanted) || (named.len() < wanted.len() && !prefers)
-}
-
-fn families(service: &ServiceView) -> BTreeSet<IpFamily> {
-    service.cluster_families().into_iter().collect()
-}
-
 /// What every Service shows that it may go on showing.
 fn rightly_shown(history: &History) -> Vec<(ServiceKey, IpAddr)> {
-    let oracle = Oracle::new(history);
+    let oracle = Oracle::new(&history.cluster, history.keeps_removed);
     let shown = history.services().flat_map(|s| s.published_ips().map(move |ip| (s, ip)));
     shown.filter(|(s, ip)| oracle.is_right(s, *ip)).map(|(s, ip)| (s.id.key.clone(), ip)).collect()
 }

@@ -3,6 +3,7 @@
 mod assignment;
 mod bad_input;
 mod histories;
+mod oracle;
 mod pools;
 mod promises;
 mod rules;
