@@ -55,3 +55,5 @@ pub use config::Config;
 pub use controller::ServiceController;
 pub use error::Error;
 pub use metrics::Metrics;
+/// What [`Metrics::extend`] hands out is of this version of it.
+pub use prometheus_client;

@@ -268,7 +268,8 @@ impl Metrics {
         );
     }
 
-    /// Lets an embedder, or a provider's owner, add metrics of its own to what is shown.
+    /// Lets an embedder, or a provider's owner, add metrics of its own to what is shown. Names that are taken already
+    /// are shown twice: nothing checks them. Nothing is encoded meanwhile, so `register` should only register.
     pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
         register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
     }
