@@ -154,7 +154,7 @@ impl User {
             subresource: text("subresource"),
             namespace: text("namespace"),
             name: text("name"),
-            code: 0,
+            ..Request::default()
         });
         review["status"] = json!({"allowed": allowed});
         review

@@ -9,6 +9,8 @@ use super::lock;
 pub struct Request {
     /// The name of the user; empty when the token is unknown.
     pub user: String,
+    /// What the client calls itself, in its header `User-Agent`.
+    pub agent: String,
     /// As RBAC knows them: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
     /// The API group; empty for the core.

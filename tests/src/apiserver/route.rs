@@ -301,15 +301,17 @@ impl Target {
 
     /// The request as the log and the rules of access see it.
     fn request(&self, call: &Call) -> Request {
+        let agent = call.header(USER_AGENT).to_owned();
         let Self::Resource { resource, path } = self else {
             let (verb, resource) = (call.method.as_str().to_lowercase(), call.path.clone());
-            return Request { verb, resource, ..Request::default() };
+            return Request { agent, verb, resource, ..Request::default() };
         };
         // A watch of one object is one of a list: its name is a selector.
         let name = call.query.get("fieldSelector").and_then(|s| s.strip_prefix("metadata.name="));
         let selected = name.filter(|name| path.name.is_empty() && !name.contains(',')).unwrap_or_default();
         Request {
             user: String::new(),
+            agent,
             verb: verb(call, path, resource).unwrap_or_default().to_owned(),
             group: resource.group.clone(),
             resource: resource.plural.clone(),
