@@ -17,20 +17,17 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::apiserver::{ADMIN_TOKEN, ApiServer, Faults, Request, RequestLog};
-use crate::control_plane::{ControlPlane, Options};
+use crate::apiserver::{ApiServer, Faults, Request};
+use crate::control_plane::{ControlPlane, Options, Requests};
 use crate::rights::{self, Rights};
 
 /// How long a condition may take to come true before a test fails: generous, because machines are shared; no test
 /// waits this long unless it fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);
-
-/// The user as whom controllers under test come, and its token.
-pub const CONTROLLER: &str = "controller";
 
 /// A control plane and a namespace of the test's own on it.
 pub struct Cluster {
@@ -48,7 +45,7 @@ impl Cluster {
         Cluster::on(ControlPlane::start().await).await
     }
 
-    /// Starts one whose API server can be made to fail, and which keeps a log of requests.
+    /// Starts one whose API server can be made to fail: the double.
     pub async fn with_faults() -> Self {
         Cluster::on(ControlPlane::start_with(Options { double_only: true, ..Options::default() }).await).await
     }
@@ -70,11 +67,8 @@ impl Cluster {
     }
 
     /// What was asked of it.
-    ///
-    /// # Panics
-    /// As [`double`](Cluster::double).
-    pub fn requests(&self) -> &RequestLog {
-        self.double().requests()
+    pub fn requests(&self) -> Requests {
+        self.plane.requests()
     }
 
     /// A namespace on a control plane that runs already.
@@ -229,8 +223,7 @@ impl Cluster {
             true => self.client_with(Rights::of_the_bare_overlay().and("get", "", "services")),
             false => self.controller_client(),
         };
-        let requests = self.plane.double().map(|double| double.requests().clone());
-        Running { requests, ..Running::start(client, providers, config) }
+        Running { requests: Some(self.requests()), ..Running::start(client, providers, config) }
     }
 
     /// A client with the rights that the controller is installed with, and no others.
@@ -238,28 +231,25 @@ impl Cluster {
         self.client_with(Rights::of_the_bare_overlay())
     }
 
-    /// A client of the user `controller` with these rights; of a real control plane, an administrator's.
+    /// A client with these rights.
     pub fn client_with(&self, rights: Rights) -> kube::Client {
-        self.plane.client_as(self.token_with(rights))
+        self.plane.client_as(&self.plane.token_with(&rights))
     }
 
     /// The same as a kubeconfig.
     pub fn kubeconfig_with(&self, rights: Rights) -> String {
-        self.plane.kubeconfig_yaml_as(self.token_with(rights))
+        self.plane.kubeconfig_yaml_as(&self.plane.token_with(&rights))
     }
 
-    fn token_with(&self, rights: Rights) -> &'static str {
-        let Some(double) = self.plane.double() else { return ADMIN_TOKEN };
-        double.tokens().add(CONTROLLER, CONTROLLER, rights.access());
-        CONTROLLER
-    }
-
-    /// What the user `controller` has asked of the API server so far; of a real one, nothing is known.
+    /// What controllers with installed rights have asked of the API server so far.
     pub fn asked_by_the_controller(&self) -> Vec<Request> {
-        let mut requests = self.plane.double().map(|double| double.requests().snapshot()).unwrap_or_default();
-        requests.retain(|request| request.user == CONTROLLER);
-        requests
+        by_the_controller(self.requests().snapshot())
     }
+}
+
+fn by_the_controller(mut requests: Vec<Request>) -> Vec<Request> {
+    requests.retain(|request| ControlPlane::is_installed(&request.user));
+    requests
 }
 
 fn telling(event: &Event) -> (String, String, String, i32) {
@@ -286,9 +276,10 @@ pub fn quick() -> Config {
 /// A controller at work.
 pub struct Running {
     stop: CancellationToken,
-    task: JoinHandle<Result<(), controller::Error>>,
+    /// Ends with this, also where a test fails: the next one may be on the same control plane.
+    task: AbortOnDropHandle<Result<(), controller::Error>>,
     /// What was asked of the API server, by it and by others.
-    requests: Option<RequestLog>,
+    requests: Option<Requests>,
     metrics: Arc<Metrics>,
 }
 
@@ -301,7 +292,7 @@ impl Running {
         for provider in providers {
             controller = controller.provider(provider);
         }
-        let task = tokio::spawn(controller.run(stop.clone()));
+        let task = AbortOnDropHandle::new(tokio::spawn(controller.run(stop.clone())));
         Running { stop, task, requests: None, metrics }
     }
 
@@ -324,8 +315,8 @@ impl Running {
             .expect("it does not panic")
             .expect("it ends well");
         let requests = self.requests.map(|requests| requests.snapshot()).unwrap_or_default();
-        let refused: Vec<_> =
-            rights::refused(&requests).into_iter().filter(|request| request.user == CONTROLLER).collect();
+        let asked = by_the_controller(requests);
+        let refused = rights::refused(&asked);
         assert!(refused.is_empty(), "the roles in deploy/ do not allow {refused:#?}");
     }
 

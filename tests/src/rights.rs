@@ -1,10 +1,11 @@
 //! The rights that `deploy/` gives the program, and which of them it uses.
 //!
-//! Suites run the controller with these and no others, where the API server is the one in this process: a call
-//! that the roles do not allow is refused there as it would be in a cluster.
+//! Suites run the controller with these and no others: a call that the roles do not allow is refused. A real control
+//! plane gets the roles and bindings themselves, the double what they come to.
 
 use kube::api::DynamicObject;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::apiserver::{Access, AccessRule, Request};
 use crate::sandbox::manifests;
@@ -17,7 +18,11 @@ const POOLS: &str = include_str!("../../deploy/kustomize/overlays/bare/rbac.yaml
 
 /// Rights, each a single verb on a single resource.
 #[derive(Clone, Debug, Default)]
-pub struct Rights(Vec<AccessRule>);
+pub struct Rights {
+    rules: Vec<AccessRule>,
+    /// The roles and bindings that they were read from.
+    objects: Vec<DynamicObject>,
+}
 
 /// A ClusterRole or Role, and what is of interest of a binding.
 #[derive(Deserialize)]
@@ -78,43 +83,68 @@ impl Rights {
                         && role.metadata.namespace == binding.metadata.namespace
                 };
                 let role = of(role_kind).find(is_meant).expect("the role that is bound is there");
-                let namespace = match (role_kind, &role.metadata.namespace) {
-                    ("ClusterRole", _) => None,
-                    (_, Some(namespace)) => Some(namespace.clone()),
-                    // kustomize puts it there.
-                    (_, None) => Some(INSTALLED_AS.to_owned()),
-                };
-                rights.extend(read(role).rules.iter().flat_map(|rule| singles(rule, namespace.as_ref())));
+                rights.extend(
+                    read(role).rules.iter().flat_map(|rule| singles(rule, namespace_of(role).as_ref())),
+                );
             }
         }
-        Rights(rights)
+        let mut objects: Vec<_> = objects.iter().filter(|object| is_rbac(object)).cloned().collect();
+        for object in &mut objects {
+            object.metadata.namespace = namespace_of(object);
+        }
+        Rights { rules: rights, objects }
     }
 
     /// These, and one more.
     #[must_use]
-    pub fn and(mut self, verb: &str, group: &str, resource: &str) -> Self {
-        self.0.push(AccessRule::new(&[verb], &[group], &[resource]));
-        self
+    pub fn and(self, verb: &str, group: &str, resource: &str) -> Self {
+        let name = format!("{INSTALLED_AS}-{verb}-{resource}");
+        let rbac = "rbac.authorization.k8s.io";
+        let more = [
+            json!({
+                "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole", "metadata": { "name": name },
+                "rules": [{ "apiGroups": [group], "resources": [resource], "verbs": [verb] }],
+            }),
+            json!({
+                "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding", "metadata": { "name": name },
+                "roleRef": { "apiGroup": rbac, "kind": "ClusterRole", "name": name },
+                "subjects": [{ "kind": "ServiceAccount", "name": INSTALLED_AS, "namespace": INSTALLED_AS }],
+            }),
+        ];
+        let more = more.map(|object| serde_json::from_value(object).expect("an object"));
+        Rights::granted(&[self.objects, more.to_vec()].concat())
     }
 
-    /// For a token.
+    /// For a token of the double.
     pub fn access(&self) -> Access {
-        Access::Rules(self.0.clone())
+        Access::Rules(self.rules.clone())
+    }
+
+    /// The same one by one.
+    pub fn rules(&self) -> &[AccessRule] {
+        &self.rules
+    }
+
+    /// The roles and bindings that give them, each in the namespace that it is installed into.
+    pub fn objects(&self) -> &[DynamicObject] {
+        &self.objects
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.rules.len()
     }
 
     /// Each as a line, sorted.
     pub fn lines(&self) -> Vec<String> {
-        sorted(self.0.iter().map(line))
+        sorted(self.rules.iter().map(line))
     }
 
     /// Those that none of the requests made use of.
     pub fn unused(&self, requests: &[Request]) -> Vec<String> {
-        sorted(self.0.iter().filter(|right| !requests.iter().any(|request| right.allows(request))).map(line))
+        sorted(
+            self.rules.iter().filter(|right| !requests.iter().any(|request| right.allows(request))).map(line),
+        )
     }
 }
 
@@ -125,6 +155,21 @@ pub fn refused(requests: &[Request]) -> Vec<&Request> {
 
 fn parse(text: &str) -> Vec<DynamicObject> {
     manifests::parse(text, "the roles in deploy/kustomize").expect("they are objects")
+}
+
+/// Whether it is a role or a binding.
+pub fn is_rbac(object: &DynamicObject) -> bool {
+    object.types.as_ref().is_some_and(|types| types.api_version.starts_with("rbac.authorization.k8s.io/"))
+}
+
+/// Where a role or a binding is installed; none for those of the whole cluster.
+fn namespace_of(object: &DynamicObject) -> Option<String> {
+    match &object.metadata.namespace {
+        _ if kind(object).starts_with("Cluster") => None,
+        Some(namespace) => Some(namespace.clone()),
+        // kustomize puts it there.
+        None => Some(INSTALLED_AS.to_owned()),
+    }
 }
 
 fn kind(object: &DynamicObject) -> &str {

@@ -12,7 +12,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use session::*;
-use tests::apiserver::{Access, AccessRule, ApiServer, Failure, Faults, Matching, Request as Logged};
+use tests::apiserver::{Access, AccessRule, ApiServer, Failure, Faults, Matching};
 use tests::control_plane::Options;
 use tokio::time::{Instant, timeout};
 
@@ -196,32 +196,6 @@ async fn a_cut_network_lets_nothing_through_until_it_is_mended() {
 }
 
 #[tokio::test]
-async fn the_log_knows_who_asked_for_what() {
-    let s = start().await;
-    double(&s).requests().clear();
-    s.balancer("a", &json!({})).await;
-    s.merge(&status_path("a"), &json!({})).await.is(200);
-    s.get(&service_path("absent")).await.refuses(404, "NotFound");
-    let entry = |verb: &str, name: &str, subresource: &str, code: u16| Logged {
-        user: "admin".to_owned(),
-        verb: verb.to_owned(),
-        group: String::new(),
-        resource: "services".to_owned(),
-        subresource: subresource.to_owned(),
-        namespace: NAMESPACE.to_owned(),
-        name: name.to_owned(),
-        code,
-    };
-    let log = double(&s).requests().take();
-    assert_eq!(
-        log,
-        [entry("create", "", "", 201), entry("patch", "a", "status", 200), entry("get", "absent", "", 404)]
-    );
-    assert_eq!(log.iter().filter(|request| request.is_write()).count(), 2);
-    assert!(double(&s).requests().snapshot().is_empty());
-}
-
-#[tokio::test]
 async fn a_user_may_do_what_the_rules_say() {
     let mut s = start().await;
     s.balancer("a", &json!({})).await;
@@ -245,7 +219,7 @@ async fn a_user_may_do_what_the_rules_say() {
 
 #[tokio::test]
 async fn a_namespace_is_emptied_where_somebody_does_it() {
-    let options = Options { double_only: true, empties_namespaces: true, ..Options::default() };
+    let options = Options { double_only: true, controller_manager: true, ..Options::default() };
     let s = Session::start_with(options).await;
     let mut held = service("held", &json!({}));
     held["metadata"]["finalizers"] = json!(["a.b/c"]);

@@ -241,7 +241,7 @@ async fn delete_waits_for_the_finalizer() {
 #[tokio::test]
 async fn a_namespace_goes_with_all_that_is_in_it() {
     let k =
-        Kubectl::start_with(Options { double_only: true, empties_namespaces: true, ..Options::default() })
+        Kubectl::start_with(Options { double_only: true, controller_manager: true, ..Options::default() })
             .await;
     k.run_with("apply -f -", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n").await;
     k.run_with("apply -n shop -f -", BALANCER).await;

@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams, TypeMeta};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, TypeMeta};
 use kube::core::GroupVersionKind;
 use kube::discovery::{Scope, pinned_kind};
+use serde_json::Value;
 use thiserror::Error;
+use tokio::time::{Duration, Instant};
 
 /// The field manager the sandbox applies as.
 const MANAGER: &str = "sandbox";
+/// How long a definition may take until what it defines is served.
+const TO_BE_SERVED: Duration = Duration::from_secs(20);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Why a manifest could not be applied.
 #[derive(Debug, Error)]
@@ -75,7 +80,7 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<DynamicObject>, ManifestErro
         .map_err(|error| ManifestError::NotAnObject { place: place.into(), reason: error.to_string() })
 }
 
-/// Applies one object; returns kind and name as kubectl shows them.
+/// Applies one object; returns kind and name as kubectl shows them. After a definition, what it defines is served.
 ///
 /// # Errors
 /// When the API server does not know the kind or refuses the object.
@@ -96,5 +101,34 @@ pub async fn apply(client: &kube::Client, object: &DynamicObject) -> Result<Stri
     };
     let params = PatchParams::apply(MANAGER).force();
     api.patch(&name, &params, &Patch::Apply(object)).await.map_err(refused)?;
+    if types.kind == "CustomResourceDefinition" {
+        until_served(client, object).await.map_err(refused)?;
+    }
     Ok(what)
+}
+
+/// Waits until the custom resources of a definition can be used: an API server takes a moment.
+async fn until_served(client: &kube::Client, definition: &DynamicObject) -> kube::Result<()> {
+    let spec = &definition.data["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, kind) = (text(&spec["group"]), text(&spec["names"]["kind"]));
+    let deadline = Instant::now() + TO_BE_SERVED;
+    for version in
+        spec["versions"].as_array().into_iter().flatten().filter(|version| version["served"] == true)
+    {
+        let kind = GroupVersionKind::gvk(&group, &text(&version["name"]), &kind);
+        while let Err(error) = list_one(client, &kind).await {
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+    }
+    Ok(())
+}
+
+async fn list_one(client: &kube::Client, kind: &GroupVersionKind) -> kube::Result<()> {
+    let (resource, _) = pinned_kind(client, kind).await?;
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    api.list_metadata(&ListParams::default().limit(1)).await.map(drop)
 }

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::json;
-use tests::apiserver::WEAK_TOKEN;
+use tests::apiserver::{Request, WEAK_TOKEN};
 
 use super::status_with;
 use crate::session::*;
@@ -82,4 +82,41 @@ async fn case_47_tokens_are_known_and_have_rights() {
     let refused = s.get(&services()).await;
     refused.refuses(403, "Forbidden");
     refused.says("cannot list resource \\\"services\\\"");
+}
+
+#[tokio::test]
+async fn case_55_the_log_knows_who_asked_for_what() {
+    let mut s = Session::start().await;
+    let log = s.plane.requests();
+    log.clear();
+    s.balancer("a", &json!({})).await;
+    s.merge(&status_path("a"), &json!({})).await.is(200);
+    s.get(&service_path("absent")).await.refuses(404, "NotFound");
+    s.watch("resourceVersion=0", 1).await;
+    s.use_token(WEAK_TOKEN);
+    s.get(&services()).await.refuses(403, "Forbidden");
+    let entry = |user: &str, verb: &str, name: &str, subresource: &str, code: u16| Request {
+        user: user.to_owned(),
+        agent: "conf/1.0".to_owned(),
+        verb: verb.to_owned(),
+        group: String::new(),
+        resource: "services".to_owned(),
+        subresource: subresource.to_owned(),
+        namespace: NAMESPACE.to_owned(),
+        name: name.to_owned(),
+        code,
+    };
+    let known = log.take();
+    assert_eq!(
+        known,
+        [
+            entry("admin", "create", "", "", 201),
+            entry("admin", "patch", "a", "status", 200),
+            entry("admin", "get", "absent", "", 404),
+            entry("admin", "watch", "", "", 200),
+            entry("weak", "list", "", "", 403),
+        ]
+    );
+    assert_eq!(known.iter().filter(|request| request.is_write()).count(), 2);
+    assert_eq!(log.snapshot(), []);
 }

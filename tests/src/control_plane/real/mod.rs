@@ -1,86 +1,71 @@
-//! etcd and kube-apiserver as child processes.
+//! etcd, kube-apiserver and, where asked for, kube-controller-manager, as processes.
 
-use std::fs::{self, File};
-use std::io;
+mod audit;
+mod clearing;
+mod error;
+mod installed;
+mod programs;
+mod shared;
+mod supervisor;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use kube::{Client, Config};
-use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use kube::Client;
 use tokio::time::Instant;
 
-use super::Options;
-use crate::apiserver::{ADMIN_TOKEN, PRIVATE_KEY, WEAK_TOKEN};
+use super::{ASSETS, Options, client_of};
+use crate::apiserver::ADMIN_TOKEN;
+pub(super) use audit::AuditLog;
+pub use error::StartError;
+use installed::Installed;
+use programs::{API_SERVER, CONTROLLER_MANAGER, ETCD};
+pub(super) use shared::Turn;
+use supervisor::Supervisor;
 
-/// How long the two may take until they are ready.
+/// How long the programs may take until they are ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The two processes and their folder. All go when this is dropped.
+/// Running programs and their folder. All go when this is dropped, or when the process that holds it is no more.
 #[derive(Debug)]
-pub(super) struct RealControlPlane {
+pub(super) struct Server {
     port: u16,
-    children: Vec<Child>,
-    folder: TempDir,
+    programs: Supervisor,
+    /// The rights that were asked for so far.
+    rights: Mutex<Installed>,
 }
 
-impl RealControlPlane {
-    pub(super) async fn start(assets: &Path, options: &Options) -> io::Result<Self> {
-        let folder = TempDir::with_prefix("control-plane-")?;
-        let at = |name: &str| folder.path().join(name);
-        let [client, peer, free] = free_ports()?;
-        let port = options.port.unwrap_or(free);
-        fs::write(at("sa.key"), PRIVATE_KEY)?;
-        fs::write(
-            at("tokens.csv"),
-            format!("{ADMIN_TOKEN},admin,admin,system:masters\n{WEAK_TOKEN},weak,weak\n"),
-        )?;
-        let run = |name: &str, arguments: &[String]| -> io::Result<Child> {
-            let log = File::create(at(&format!("{name}.log")))?;
-            Command::new(assets.join(name))
-                .args(arguments)
-                .current_dir(folder.path())
-                .stdin(std::process::Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", assets.join(name).display())))
-        };
-        let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
-        let etcd = run(
-            "etcd",
-            &[
-                "--data-dir=etcd-data".to_owned(),
-                "--unsafe-no-fsync".to_owned(),
-                format!("--listen-client-urls={client}"),
-                format!("--advertise-client-urls={client}"),
-                format!("--listen-peer-urls={peer}"),
-                format!("--initial-advertise-peer-urls={peer}"),
-                format!("--initial-cluster=default={peer}"),
-            ],
-        )?;
+impl Server {
+    /// Starts the programs of a folder; none of them has anything of an earlier start.
+    pub(super) async fn start(assets: &Path, options: &Options) -> Result<Self, StartError> {
+        check(assets, options)?;
+        let mut tries = 3;
+        loop {
+            tries -= 1;
+            match Server::try_start(assets, options).await {
+                // Somebody was faster than we with a port that was free. Whoever wants a certain port is told.
+                Err(StartError::PortTaken { .. }) if options.port.is_none() && tries > 0 => {}
+                started => return started,
+            }
+        }
+    }
+
+    async fn try_start(assets: &Path, options: &Options) -> Result<Self, StartError> {
+        let port = free_port(options.port)?;
+        let programs = Supervisor::start()?;
+        let folder = programs.folder();
+        programs::prepare(folder, port)?;
+        programs.run(ETCD, &assets.join(ETCD), &programs::etcd(folder))?;
         // It tries etcd until that is there.
-        let ranges = if options.dual_stack { "10.96.0.0/16,fd00:10:96::/112" } else { "10.96.0.0/16" };
-        let api_server = run(
-            "kube-apiserver",
-            &[
-                format!("--etcd-servers={client}"),
-                format!("--secure-port={port}"),
-                "--bind-address=127.0.0.1".to_owned(),
-                "--cert-dir=certs".to_owned(),
-                "--service-account-key-file=sa.key".to_owned(),
-                "--service-account-signing-key-file=sa.key".to_owned(),
-                "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-                "--token-auth-file=tokens.csv".to_owned(),
-                "--authorization-mode=RBAC".to_owned(),
-                format!("--service-cluster-ip-range={ranges}"),
-                "--disable-admission-plugins=ServiceAccount".to_owned(),
-            ],
-        )?;
-        let mut started = Self { port, children: vec![etcd, api_server], folder };
+        programs.run(API_SERVER, &assets.join(API_SERVER), &programs::api_server(folder, port, options))?;
+        let started = Self { port, programs, rights: Mutex::default() };
         started.wait_until_ready().await?;
+        if options.controller_manager {
+            let arguments = programs::controller_manager();
+            started.programs.run(CONTROLLER_MANAGER, &assets.join(CONTROLLER_MANAGER), &arguments)?;
+        }
         Ok(started)
     }
 
@@ -88,53 +73,65 @@ impl RealControlPlane {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    async fn wait_until_ready(&mut self) -> io::Result<()> {
-        let mut config = Config::new(self.url().parse().map_err(io::Error::other)?);
-        config.accept_invalid_certs = true;
-        config.auth_info.token = Some(ADMIN_TOKEN.to_owned().into());
-        let client = Client::try_from(config).map_err(io::Error::other)?;
+    fn administrator(&self) -> Client {
+        client_of(&self.url(), ADMIN_TOKEN)
+    }
+
+    /// Ends the API server as a power cut would, and starts it again on the same port, with what etcd has.
+    pub(super) async fn restart(&self) -> Result<(), StartError> {
+        self.programs.stop(API_SERVER).await?;
+        self.programs.start_again(API_SERVER)?;
+        self.wait_until_ready().await
+    }
+
+    async fn wait_until_ready(&self) -> Result<(), StartError> {
+        let client = self.administrator();
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let request = http::Request::get("/readyz").body(Vec::new()).map_err(io::Error::other)?;
+            let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
             let last = match client.request_text(request).await {
                 Ok(_) => return Ok(()),
                 Err(error) => error.to_string(),
             };
-            for child in &mut self.children {
-                if let Some(status) = child.try_wait()? {
-                    return Err(io::Error::other(format!("a process ended with {status}; {}", self.logs())));
+            for program in [ETCD, API_SERVER] {
+                if let Some(status) = self.programs.ended(program) {
+                    return Err(self.early_end(program, status));
                 }
             }
             if Instant::now() > deadline {
-                return Err(io::Error::other(format!(
-                    "not ready within {PATIENCE:?}: {last}; {}",
-                    self.logs()
-                )));
+                let log = self.programs.last_lines(API_SERVER);
+                return Err(StartError::NotReady { patience: PATIENCE, last, log });
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// The last lines that the processes wrote.
-    fn logs(&self) -> String {
-        let tail = |name: &str| {
-            let text = fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().rev().take(5).collect();
-            format!("{name}: {}", lines.into_iter().rev().collect::<Vec<_>>().join(" | "))
-        };
-        format!("{}; {}", tail("etcd"), tail("kube-apiserver"))
+    fn early_end(&self, program: &'static str, status: String) -> StartError {
+        let log = self.programs.last_lines(program);
+        match log.iter().any(|line| line.contains("address already in use")) {
+            true => StartError::PortTaken { port: self.port, why: "address already in use".to_owned() },
+            false => StartError::Ended { program, status, log },
+        }
     }
 }
 
-/// Three ports that nobody listens on. All are held until the last is found, so that they differ.
-fn free_ports() -> io::Result<[u16; 3]> {
-    let mut held = Vec::new();
-    for _ in 0..3 {
-        held.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+/// Sees that the folder has what is going to be started.
+fn check(assets: &Path, options: &Options) -> Result<(), StartError> {
+    let mut wanted = vec![ETCD, API_SERVER];
+    wanted.extend(options.controller_manager.then_some(CONTROLLER_MANAGER));
+    let missing: Vec<_> = wanted.into_iter().filter(|name| !assets.join(name).is_file()).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(StartError::Missing { folder: assets.to_owned(), missing }),
     }
-    let mut ports = [0; 3];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
+}
+
+/// The port if nobody listens on it; any such port where there is no wish.
+fn free_port(wished: Option<u16>) -> Result<u16, StartError> {
+    let taken = |error: std::io::Error| StartError::PortTaken {
+        port: wished.unwrap_or_default(),
+        why: error.to_string(),
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wished.unwrap_or(0))).map_err(taken)?;
+    Ok(listener.local_addr()?.port())
 }

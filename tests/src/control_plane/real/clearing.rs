@@ -1,0 +1,172 @@
+//! Makes a server that tests have used as it was when it had just started.
+
+use futures::future::join_all;
+use futures::{StreamExt as _, stream};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch};
+use kube::{Client, ResourceExt as _};
+use serde_json::json;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::Server;
+use super::installed::KEPT;
+
+/// What tests make, as far as this server knows it without a definition. Group, version, kind, plural.
+const KINDS: [(&str, &str, &str, &str); 18] = [
+    ("", "v1", "Service", "services"),
+    ("", "v1", "Node", "nodes"),
+    ("", "v1", "Event", "events"),
+    ("", "v1", "ConfigMap", "configmaps"),
+    ("", "v1", "Secret", "secrets"),
+    ("", "v1", "Endpoints", "endpoints"),
+    ("", "v1", "Pod", "pods"),
+    ("", "v1", "ServiceAccount", "serviceaccounts"),
+    ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
+    ("apps", "v1", "Deployment", "deployments"),
+    ("apps", "v1", "DaemonSet", "daemonsets"),
+    ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+    ("coordination.k8s.io", "v1", "Lease", "leases"),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles"),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"),
+];
+const NAMESPACES: (&str, &str, &str, &str) = ("", "v1", "Namespace", "namespaces");
+const DEFINITIONS: (&str, &str, &str, &str) =
+    ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions");
+
+/// How many requests are on their way at once.
+const AT_ONCE: usize = 16;
+/// How long the server may take to take a definition back.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An object that is to go.
+struct Doomed {
+    api: Api<DynamicObject>,
+    name: String,
+    has_finalizers: bool,
+}
+
+impl Server {
+    /// Removes what tests have made. What a new server has stays, and the rights that are installed.
+    ///
+    /// # Panics
+    /// When something cannot be removed: the next test would meet it.
+    pub(super) async fn clear(&self) {
+        let client = self.administrator();
+        let definitions: Vec<DynamicObject> = list(&all(&client, DEFINITIONS), |_| true).await;
+        let custom = definitions.iter().flat_map(resources);
+        let kinds = KINDS.iter().map(|&kind| resource(kind)).chain(custom);
+        let namespaces = list(&all(&client, NAMESPACES), |namespace| !is_the_servers(namespace)).await;
+        // Nothing new comes into them once they are to go.
+        delete_all(doomed(&client, &resource(NAMESPACES), &namespaces)).await;
+        let contents = join_all(kinds.map(async |resource| {
+            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            let objects = list(&api, |object| !is_the_servers(object)).await;
+            doomed(&client, &resource, &objects)
+        }));
+        delete_all(contents.await.into_iter().flatten().collect()).await;
+        for namespace in &namespaces {
+            self.finalize(&client, &namespace.name_any()).await;
+        }
+        if namespaces.iter().any(|namespace| namespace.labels().contains_key(KEPT)) {
+            self.forget_rights();
+        }
+        delete_all(doomed(&client, &resource(DEFINITIONS), &definitions)).await;
+        until_none_is_left(&client).await;
+    }
+
+    /// Lets a namespace go whose contents are gone, as the controller manager does.
+    async fn finalize(&self, client: &Client, name: &str) {
+        let body = json!({ "metadata": { "name": name }, "spec": { "finalizers": [] } });
+        let request = http::Request::put(format!("/api/v1/namespaces/{name}/finalize"))
+            .header("content-type", "application/json")
+            .body(body.to_string().into_bytes())
+            .expect("a request");
+        accepted(name, client.request_text(request).await.map(drop));
+    }
+}
+
+fn resource((group, version, kind, plural): (&str, &str, &str, &str)) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+}
+
+fn all(client: &Client, kind: (&str, &str, &str, &str)) -> Api<DynamicObject> {
+    Api::all_with(client.clone(), &resource(kind))
+}
+
+/// The custom resource that a definition brings.
+fn resources(definition: &DynamicObject) -> Option<ApiResource> {
+    let spec = &definition.data["spec"];
+    let versions = spec["versions"].as_array()?;
+    let version = versions.iter().find(|version| version["served"] == true)?["name"].as_str()?;
+    let (group, names) = (spec["group"].as_str()?, &spec["names"]);
+    Some(resource((group, version, names["kind"].as_str()?, names["plural"].as_str()?)))
+}
+
+async fn list(api: &Api<DynamicObject>, wanted: impl Fn(&DynamicObject) -> bool) -> Vec<DynamicObject> {
+    match api.list(&ListParams::default()).await {
+        Ok(list) => list.items.into_iter().filter(wanted).collect(),
+        // A definition that is on its way in or out.
+        Err(kube::Error::Api(refusal)) if refusal.code == 404 => Vec::new(),
+        Err(error) => panic!("the server of the tests before cannot be emptied: {error}"),
+    }
+}
+
+/// Whether it is there in every cluster, or belongs to this fixture.
+fn is_the_servers(object: &DynamicObject) -> bool {
+    let namespace = object.namespace().unwrap_or_default();
+    let name = object.name_any();
+    let is_terminating = object.metadata.deletion_timestamp.is_some();
+    let is_kept = object.labels().contains_key(KEPT) && !is_terminating;
+    is_kept
+        || object.labels().contains_key("kubernetes.io/bootstrapping")
+        || namespace.starts_with("kube-")
+        || (namespace.is_empty()
+            && (name.starts_with("kube-") || name.starts_with("system:") || name == "default"))
+        || (namespace == "default" && ["kubernetes", "default", "kube-root-ca.crt"].contains(&name.as_str()))
+}
+
+fn doomed(client: &Client, resource: &ApiResource, objects: &[DynamicObject]) -> Vec<Doomed> {
+    let doom = |object: &DynamicObject| Doomed {
+        api: match object.namespace() {
+            Some(namespace) => Api::namespaced_with(client.clone(), &namespace, resource),
+            None => Api::all_with(client.clone(), resource),
+        },
+        name: object.name_any(),
+        has_finalizers: !object.finalizers().is_empty(),
+    };
+    objects.iter().map(doom).collect()
+}
+
+async fn delete_all(doomed: Vec<Doomed>) {
+    stream::iter(doomed)
+        .for_each_concurrent(AT_ONCE, async |Doomed { api, name, has_finalizers }| {
+            if has_finalizers {
+                let without = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+                accepted(&name, api.patch(&name, &Default::default(), &without).await.map(drop));
+            }
+            let at_once = DeleteParams::default().grace_period(0);
+            accepted(&name, api.delete(&name, &at_once).await.map(drop));
+        })
+        .await;
+}
+
+/// That somebody else was faster is fine, too.
+fn accepted(name: &str, answer: kube::Result<()>) {
+    match answer {
+        Err(kube::Error::Api(refusal)) if [404, 409].contains(&refusal.code) => {}
+        answer => {
+            answer.unwrap_or_else(|error| panic!("{name} of the tests before cannot be removed: {error}"))
+        }
+    }
+}
+
+/// A definition that comes again too early would meet the end of the one before.
+async fn until_none_is_left(client: &Client) {
+    let deadline = Instant::now() + PATIENCE;
+    while !list(&all(client, DEFINITIONS), |_| true).await.is_empty() {
+        assert!(Instant::now() < deadline, "the definitions of the tests before do not go");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
