@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::control_plane::{ControlPlane, Options};
+use tests::programs;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const INSTALL: &str = "kubectl does not run; install it with: apt-get install --yes kubernetes-client";
+const INSTALL: &str =
+    "kubectl does not run; build it with tests/kubernetes/up, or: apt-get install --yes kubernetes-client";
 
 const BALANCER: &str = r#"
 apiVersion: v1
@@ -70,7 +72,7 @@ impl Kubectl {
     }
 
     fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(programs::kubectl());
         command
             .arg("--kubeconfig")
             .arg(self.folder.path().join("kubeconfig"))
@@ -240,9 +242,7 @@ async fn delete_waits_for_the_finalizer() {
 
 #[tokio::test]
 async fn a_namespace_goes_with_all_that_is_in_it() {
-    let k =
-        Kubectl::start_with(Options { double_only: true, controller_manager: true, ..Options::default() })
-            .await;
+    let k = Kubectl::start_with(Options { controller_manager: true, ..Options::default() }).await;
     k.run_with("apply -f -", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n").await;
     k.run_with("apply -n shop -f -", BALANCER).await;
     assert!(k.run("delete ns shop --timeout=25s").await.contains("deleted"));
