@@ -88,7 +88,8 @@ impl ControlPlane {
         let body = match assets {
             Some(assets) => Body::Real(Turn::take(assets, options).await?),
             None => {
-                let double = ApiServer::start(settings(options)).await.map_err(StartError::from)?;
+                let started = ApiServer::start(settings(options)).await;
+                let double = started.map_err(|error| StartError::of_the_double(error, options.port))?;
                 Body::Double(Box::new(double))
             }
         };

@@ -63,6 +63,15 @@ pub enum StartError {
     Io(#[from] std::io::Error),
 }
 
+impl StartError {
+    pub(in super::super) fn of_the_double(error: std::io::Error, port: Option<u16>) -> Self {
+        match port {
+            Some(port) => StartError::PortTaken { port, why: error.to_string() },
+            None => error.into(),
+        }
+    }
+}
+
 fn listed(missing: &[&str]) -> String {
     format!("{} {}", missing.join(" and "), if missing.len() == 1 { "is" } else { "are" })
 }

@@ -2,7 +2,7 @@
 //! one. The tests take turns on it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tokio::sync::{OnceCell, OwnedMutexGuard};
@@ -10,10 +10,22 @@ use tokio::sync::{OnceCell, OwnedMutexGuard};
 use super::{AuditLog, Options, Server, StartError};
 
 /// What tests have to agree on to share a server.
-type Kind = (bool, bool);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    assets: PathBuf,
+    dual_stack: bool,
+    controller_manager: bool,
+}
 
 /// The servers of this process. Nobody drops them; the pipes to their supervisors close with the process.
 static SERVERS: LazyLock<Mutex<BTreeMap<Kind, Arc<Shared>>>> = LazyLock::new(Mutex::default);
+
+impl Kind {
+    fn of(assets: &Path, options: &Options) -> Self {
+        let Options { dual_stack, controller_manager, .. } = *options;
+        Kind { assets: assets.to_owned(), dual_stack, controller_manager }
+    }
+}
 
 #[derive(Default)]
 struct Shared {
@@ -41,7 +53,7 @@ impl Turn {
         }
         let shared = {
             let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
-            servers.entry((options.dual_stack, options.controller_manager)).or_default().clone()
+            servers.entry(Kind::of(assets, options)).or_default().clone()
         };
         let turn = shared.turn.clone().lock_owned().await;
         let is_new = !shared.server.initialized();

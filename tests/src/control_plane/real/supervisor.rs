@@ -23,8 +23,10 @@ impl Supervisor {
     /// Starts one for the programs of a new folder, which goes when they have ended.
     pub(super) fn start() -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("control-plane-").tempdir()?;
+        let file = folder.path().join("supervise.sh");
+        fs::write(&file, SCRIPT)?;
         let mut script = Command::new("bash")
-            .args(["-c", SCRIPT, "supervise"])
+            .arg(file)
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
