@@ -30,6 +30,8 @@ mod address;
 mod class;
 pub mod diff;
 mod error;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod name;
 mod node;
 mod plan;

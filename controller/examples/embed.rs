@@ -16,8 +16,8 @@ use cloud_provider::{
     CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
     Step, Verb,
 };
-use controller::ServiceController;
-use controller::leader::{LeaderConfig, Leadership};
+use service_controller::ServiceController;
+use service_controller::leader::{LeaderConfig, Leadership};
 use tokio_util::sync::CancellationToken;
 
 struct Wildcard;

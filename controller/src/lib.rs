@@ -6,7 +6,7 @@
 //! # async fn example(my_cloud: Arc<dyn cloud_provider::CloudLoadBalancer>) -> Result<(), Box<dyn std::error::Error>> {
 //! let client = kube::Client::try_default().await?;
 //! let stop = tokio_util::sync::CancellationToken::new();
-//! controller::ServiceController::new(client).provider(my_cloud).run(stop).await?;
+//! service_controller::ServiceController::new(client).provider(my_cloud).run(stop).await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::{CloudLoadBalancer, NodeAddress, NodeAddressKind, NodeSet, NodeView};
+use cloud_provider::kubernetes::node_view;
+use cloud_provider::{CloudLoadBalancer, NodeSet, NodeView};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -42,41 +43,6 @@ impl Nodes {
     pub fn of(set: NodeSet, providers: &[Arc<dyn CloudLoadBalancer>]) -> Self {
         let fingerprints = providers.iter().map(|p| fingerprint(&set, p.as_ref())).collect();
         Nodes { set, fingerprints }
-    }
-}
-
-/// The typed view of a Node.
-pub fn view(node: &Node) -> NodeView {
-    let mut labels: Vec<(String, String)> =
-        node.labels().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    labels.sort();
-    let spec = node.spec.as_ref();
-    let addresses = node.status.as_ref().and_then(|status| status.addresses.as_ref());
-    let label = |key: &str| node.labels().get(key).map(String::as_str);
-    NodeView {
-        name: node.name_any(),
-        provider_id: spec.and_then(|s| s.provider_id.clone()).unwrap_or_default(),
-        zone: label("topology.kubernetes.io/zone").map(str::to_owned),
-        addresses: addresses
-            .into_iter()
-            .flatten()
-            .filter_map(|address| {
-                let kind = match address.type_.as_str() {
-                    "InternalIP" => NodeAddressKind::Internal,
-                    "ExternalIP" => NodeAddressKind::External,
-                    _ => return None,
-                };
-                Some(NodeAddress { kind, ip: address.address.parse().ok()? })
-            })
-            .collect(),
-        deleting: node.metadata.deletion_timestamp.is_some(),
-        excluded: NodeView::label_excludes(label(NodeView::EXCLUDE_LABEL)),
-        going_away: spec
-            .and_then(|s| s.taints.as_ref())
-            .into_iter()
-            .flatten()
-            .any(|taint| taint.key == NodeView::DELETION_TAINT),
-        labels,
     }
 }
 
@@ -123,7 +89,7 @@ pub async fn follow(
         match event {
             Event::Init => listing = Some(HashMap::new()),
             Event::InitApply(node) => {
-                listing.get_or_insert_default().insert(node.name_any(), view(&node));
+                listing.get_or_insert_default().insert(node.name_any(), node_view(&node));
             }
             Event::InitDone => {
                 known = listing.take().unwrap_or_default();
@@ -133,7 +99,7 @@ pub async fn follow(
                 }
             }
             Event::Apply(node) => {
-                known.insert(node.name_any(), view(&node));
+                known.insert(node.name_any(), node_view(&node));
             }
             Event::Delete(node) => {
                 known.remove(&node.name_any());
@@ -189,36 +155,6 @@ mod tests {
             }
         }
         serde_json::from_value(object).unwrap()
-    }
-
-    #[test]
-    fn the_predicates_are_kubernetes_own() {
-        let label = |value: &str| json!({ "metadata": { "labels": { NodeView::EXCLUDE_LABEL: value } } });
-        let ready =
-            |status: &str| json!({ "status": { "conditions": [{ "type": "Ready", "status": status }] } });
-        let taint = |key: &str| json!({ "spec": { "taints": [{ "key": key, "effect": "NoSchedule" }] } });
-        let table = [
-            ("a bare node", json!({}), true),
-            ("ready", ready("True"), true),
-            ("not ready", ready("False"), true),
-            ("cordoned", json!({ "spec": { "unschedulable": true } }), true),
-            ("without a provider ID", json!({ "spec": { "providerID": "" } }), true),
-            (
-                "control plane",
-                json!({ "metadata": { "labels": { "node-role.kubernetes.io/control-plane": "" } } }),
-                true,
-            ),
-            ("another taint", taint("node.kubernetes.io/not-ready"), true),
-            ("about to be removed", taint(NodeView::DELETION_TAINT), false),
-            ("excluded, empty", label(""), false),
-            ("excluded, true", label("true"), false),
-            ("excluded, junk", label("foo"), false),
-            ("not excluded", label("false"), true),
-            ("being deleted", json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } }), false),
-        ];
-        for (title, changes, eligible) in table {
-            assert_eq!(view(&node("n", changes)).is_eligible(), eligible, "{title}");
-        }
     }
 
     struct Follow {

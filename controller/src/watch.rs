@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cloud_provider::kubernetes::service_key;
 use cloud_provider::{ServiceId, ServiceKey};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Service;
@@ -15,7 +16,7 @@ use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
-use crate::service::{Tracked, key};
+use crate::service::Tracked;
 
 /// What the rest of the controller asks of the store.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Follower {
                 self.writer.apply_watcher_event(&Event::Init);
             }
             Event::InitApply(service) => {
-                let key = key(&service);
+                let key = service_key(&service);
                 let now = Tracked::of(&service);
                 if now.is_interesting() || self.known.contains_key(&key) {
                     self.writer.apply_watcher_event(&Event::InitApply(now.clone()));
@@ -80,7 +81,7 @@ impl Follower {
             }
             Event::InitDone => self.listed(),
             Event::Apply(service) => {
-                let key = key(&service);
+                let key = service_key(&service);
                 let now = Tracked::of(&service);
                 let before = self.known.get(&key);
                 if let Some(before) = before.filter(|b| b.view.id != now.view.id) {
@@ -91,7 +92,7 @@ impl Follower {
                 }
             }
             Event::Delete(service) => {
-                let key = key(&service);
+                let key = service_key(&service);
                 // The deletion carries the last stored state; what we knew may be older.
                 let last = Tracked::of(&service);
                 if self.known.contains_key(&key) || last.is_interesting() {

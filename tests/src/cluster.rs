@@ -6,9 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_provider::{CloudLoadBalancer, ServiceKey};
-use controller::nodes::SettleConfig;
-use controller::retry::RetryConfig;
-use controller::{Config, Metrics, ServiceController};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Event, Namespace, Node, Service};
@@ -17,6 +14,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use service_controller::nodes::SettleConfig;
+use service_controller::retry::RetryConfig;
+use service_controller::{Config, Metrics, ServiceController};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -277,7 +277,7 @@ pub fn quick() -> Config {
 pub struct Running {
     stop: CancellationToken,
     /// Ends with this, also where a test fails: the next one may be on the same control plane.
-    task: AbortOnDropHandle<Result<(), controller::Error>>,
+    task: AbortOnDropHandle<Result<(), service_controller::Error>>,
     /// What was asked of the API server, by it and by others.
     requests: Option<Requests>,
     metrics: Arc<Metrics>,
@@ -380,7 +380,7 @@ pub fn addresses(service: &Service) -> Vec<String> {
 
 /// The condition of a provider on a Service: `(status, reason, message)`.
 pub fn condition(service: &Service, provider: &str) -> Option<(String, String, String)> {
-    let type_ = controller::status::condition_type(provider);
+    let type_ = service_controller::status::condition_type(provider);
     let conditions = service.status.as_ref().and_then(|status| status.conditions.as_ref())?;
     let found = conditions.iter().find(|condition| condition.type_ == type_)?;
     Some((found.status.clone(), found.reason.clone(), found.message.clone()))
@@ -388,7 +388,7 @@ pub fn condition(service: &Service, provider: &str) -> Option<(String, String, S
 
 /// Whether our finalizer is on the Service.
 pub fn has_finalizer(service: &Service) -> bool {
-    service.finalizers().iter().any(|f| f == controller::finalizer::FINALIZER)
+    service.finalizers().iter().any(|f| f == service_controller::finalizer::FINALIZER)
 }
 
 /// The annotations of a Service.

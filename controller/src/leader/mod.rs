@@ -6,9 +6,9 @@
 //! lost.
 //!
 //! ```no_run
-//! # async fn work(fence: controller::leader::Fence) {}
+//! # async fn work(fence: service_controller::leader::Fence) {}
 //! # async fn run(client: kube::Client) -> Result<(), Box<dyn std::error::Error>> {
-//! use controller::leader::{LeaderConfig, Leadership};
+//! use service_controller::leader::{LeaderConfig, Leadership};
 //!
 //! let config = LeaderConfig::new("kube-system", "cloud-controller-manager", "host-1_5f0e");
 //! let leadership = Leadership::new(client, config)?;

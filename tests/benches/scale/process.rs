@@ -10,7 +10,7 @@ pub fn path() -> PathBuf {
     let bench = std::env::current_exe().expect("a path of this bench");
     let target = bench.ancestors().nth(3).expect("it is in deps/ of a profile's folder");
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--release", "--package", "controller", "--bin", "cloud-lb-controller"]);
+    build.args(["build", "--quiet", "--release", "--package", "cloud-lb-controller"]);
     build.arg("--target-dir").arg(target);
     let built = build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().expect("cargo runs");
     assert!(built.success(), "the program does not build");

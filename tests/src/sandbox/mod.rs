@@ -110,7 +110,7 @@ impl Sandbox {
             Platform::Aws(account) => account.nodes.clone(),
         };
         add_nodes(&client, &provider_ids).await?;
-        let running = Running::start(client.clone(), vec![provider], controller::Config::default());
+        let running = Running::start(client.clone(), vec![provider], service_controller::Config::default());
         let provider = match backend {
             Backend::Bare => "bare",
             Backend::Aws => "aws",

@@ -212,8 +212,7 @@ async fn weakness_04_another_controllers_finalizer_survives_ours() {
     eventually("the deletion is under way", || cloud.count(Method::Delete) > 0).await;
 
     // Somebody adds theirs while ours is on its way out.
-    let both =
-        json!({ "metadata": { "finalizers": [controller::finalizer::FINALIZER, "example.com/theirs"] } });
+    let both = json!({ "metadata": { "finalizers": [service_controller::finalizer::FINALIZER, "example.com/theirs"] } });
     cluster.change("web", both).await;
     gate.release();
 
@@ -235,13 +234,13 @@ async fn weakness_09_an_orphan_is_deleted_when_the_operator_asked_for_it() {
     cluster.until_gone("web").await;
     assert!(!cloud.is_empty());
 
-    let sweep = controller::config::SweepConfig {
+    let sweep = service_controller::config::SweepConfig {
         interval: std::time::Duration::from_millis(50),
         delete: true,
         ..Default::default()
     };
-    let running =
-        cluster.run_with(vec![cloud.provider()], controller::Config { sweep, ..tests::cluster::quick() });
+    let running = cluster
+        .run_with(vec![cloud.provider()], service_controller::Config { sweep, ..tests::cluster::quick() });
 
     eventually("the orphan is gone", || cloud.is_empty()).await;
     running.stop().await;
@@ -250,11 +249,11 @@ async fn weakness_09_an_orphan_is_deleted_when_the_operator_asked_for_it() {
 #[tokio::test]
 async fn an_orphan_is_only_reported_by_default_and_live_services_are_never_swept() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let sweep = controller::config::SweepConfig {
+    let sweep = service_controller::config::SweepConfig {
         interval: std::time::Duration::from_millis(20),
         ..Default::default()
     };
-    let config = controller::Config { sweep, ..tests::cluster::quick() };
+    let config = service_controller::Config { sweep, ..tests::cluster::quick() };
     let running = cluster.run_with(vec![cloud.provider()], config.clone());
     cluster.create("orphan").await;
     cluster.until_published("orphan").await;

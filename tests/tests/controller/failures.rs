@@ -180,7 +180,8 @@ async fn implemented_elsewhere_is_success_without_an_address() {
 async fn a_provider_that_does_not_answer_is_given_up_at_the_deadline_and_asked_again() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
-    let config = controller::Config { deadline: Duration::from_millis(100), ..tests::cluster::quick() };
+    let config =
+        service_controller::Config { deadline: Duration::from_millis(100), ..tests::cluster::quick() };
     let running = cluster.run_with(vec![cloud.provider()], config);
 
     cluster.create("web").await;
@@ -265,9 +266,9 @@ async fn watches_that_end_at_any_time_lose_nothing() {
 async fn weakness_16_other_changes_do_not_hurry_a_clean_up_that_waits() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let an_hour = Duration::from_secs(3_600);
-    let retry = controller::retry::RetryConfig { first: an_hour, longest: an_hour };
-    let running =
-        cluster.run_with(vec![cloud.provider()], controller::Config { retry, ..tests::cluster::quick() });
+    let retry = service_controller::retry::RetryConfig { first: an_hour, longest: an_hour };
+    let running = cluster
+        .run_with(vec![cloud.provider()], service_controller::Config { retry, ..tests::cluster::quick() });
     cluster.create("web").await;
     cluster.until_published("web").await;
     cloud.fail(Calls::next(Method::Delete), Point::Before, ErrorClass::Transient);
@@ -289,7 +290,7 @@ async fn weakness_16_other_changes_do_not_hurry_a_clean_up_that_waits() {
 async fn weakness_20_a_stop_does_not_wait_for_a_call_that_never_ends() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
-    let config = controller::Config { drain: Duration::from_millis(50), ..tests::cluster::quick() };
+    let config = service_controller::Config { drain: Duration::from_millis(50), ..tests::cluster::quick() };
     let running = cluster.run_with(vec![cloud.provider()], config);
     cluster.create("web").await;
     cloud.started(Method::Ensure, 1).await;
@@ -322,10 +323,10 @@ async fn weakness_22_a_change_during_a_call_reaches_the_provider_after_it() {
 async fn weakness_23_every_provider_call_is_counted_with_its_outcome() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     cloud.fail(Calls::next(Method::Ensure), Point::Before, ErrorClass::Transient);
-    let metrics = std::sync::Arc::new(controller::Metrics::default());
+    let metrics = std::sync::Arc::new(service_controller::Metrics::default());
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(
-        controller::ServiceController::new(cluster.plane.client())
+        service_controller::ServiceController::new(cluster.plane.client())
             .config(tests::cluster::quick())
             .provider(cloud.provider())
             .metrics(metrics.clone())

@@ -2,8 +2,8 @@
 
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, Point};
-use controller::Config;
 use serde_json::json;
+use service_controller::Config;
 use tests::cluster::{Cluster, eventually, quick};
 
 #[tokio::test]

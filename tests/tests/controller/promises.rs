@@ -27,7 +27,7 @@ fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
 fn every_test_that_the_readme_names_exists() {
     let workspace = Path::new(WORKSPACE);
     let mut found = BTreeSet::new();
-    for folder in ["controller/src", "tests/tests"] {
+    for folder in ["cloud-provider/src", "controller/src", "tests/tests"] {
         tests_below(&workspace.join(folder), &mut found);
     }
     let readme = fs::read_to_string(workspace.join("controller/README.md")).unwrap();

@@ -10,7 +10,7 @@ async fn with_a_typo(format: &str) -> (Cluster, String) {
     let cluster = Cluster::start().await;
     with_pool(&cluster).await;
     let access = Access::to(&cluster.plane);
-    let program = Program::start(&access, &[format, "--log-level=info,controller=debug"]);
+    let program = Program::start(&access, &[format, "--log-level=info,service_controller=debug"]);
     cluster.create_with("typo", json!({ "spec": { "loadBalancerIP": "198.51.100.700" } })).await;
     program.until_it_says("not as the Service wants it").await;
     program.until_it_says("a turn is over").await;

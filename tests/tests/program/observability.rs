@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::process::read;
-use super::recorded::{registered, sources};
+use super::recorded::{metric_sources, registered};
 
 /// PromQL's words that are written like a metric's name or stand where one could.
 const WORDS: [&str; 18] = [
@@ -71,10 +71,9 @@ fn exposed(name: &str) -> Vec<String> {
 fn labels() -> BTreeSet<String> {
     let set = Regex::new(r"EncodeLabelSet\)\]\s*struct \w+ \{([^}]*)\}").expect("a pattern");
     let field = Regex::new(r"(\w+):").expect("a pattern");
-    let sources = ["controller/src/metrics", "controller/src/cli/measures"].map(sources);
+    let sources = metric_sources();
     let sets: Vec<String> = sources
         .iter()
-        .flatten()
         .flat_map(|source| set.captures_iter(source).map(|found| found[1].to_owned()).collect::<Vec<_>>())
         .collect();
     sets.iter()
@@ -135,8 +134,8 @@ fn words_of_outcomes_and_states_are_those_of_the_code() {
         }
         for found in states.captures_iter(&expression) {
             let word = format!("\"{}\"", &found[1]);
-            let sources = ["controller/src/metrics", "controller/src/cli/measures"].map(sources);
-            let known = sources.iter().flatten().any(|source| source.contains(&word));
+            let sources = metric_sources();
+            let known = sources.iter().any(|source| source.contains(&word));
             assert!(known, "{place}: there is no state {word}");
         }
     }

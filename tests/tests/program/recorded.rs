@@ -49,15 +49,24 @@ fn documented() -> Vec<String> {
 pub fn registered() -> BTreeSet<String> {
     let name = regex_lite::Regex::new(r#"(?:register|register_with_unit|encode_descriptor)\(\s*"([a-z_]+)""#)
         .expect("a pattern");
-    let sources = ["controller/src/metrics", "controller/src/cli/measures"].map(sources);
-    let found = sources.iter().flatten().flat_map(|source| name.captures_iter(source));
+    let sources = metric_sources();
+    let found = sources.iter().flat_map(|source| name.captures_iter(source));
     found.map(|found| found[1].to_owned()).collect()
 }
 
-/// The files of a folder of the workspace.
-pub fn sources(folder: &str) -> Vec<String> {
-    let files = std::fs::read_dir(Path::new(WORKSPACE).join(folder)).expect("a folder");
-    files.map(|file| std::fs::read_to_string(file.expect("a file").path()).expect("text")).collect()
+/// The files in which metrics are defined: the controller's, the program's, and one of each provider's folder.
+pub fn metric_sources() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in
+        ["controller/src/metrics", "cloud-lb-controller/src/server", "cloud-lb-controller/src/providers"]
+    {
+        for entry in std::fs::read_dir(Path::new(WORKSPACE).join(folder)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let file = if path.is_dir() { path.join("metrics.rs") } else { path };
+            found.push(std::fs::read_to_string(file).expect("text"));
+        }
+    }
+    found
 }
 
 #[test]
@@ -69,7 +78,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     };
     assert_eq!(named.iter().map(plain).collect::<BTreeSet<_>>(), registered());
 
-    let metrics = controller::Metrics::default();
+    let metrics = service_controller::Metrics::default();
     metrics.lead(true);
     for line in metrics.encode().lines() {
         let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) else {

@@ -1,0 +1,155 @@
+//! The command line: flags to configuration, configuration to parts, and exit codes.
+//!
+//! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan`, `doctor` or `orphans` found something; 64 the
+//! command line or a file is wrong; 130 told to stop a second time.
+
+pub mod doctor;
+mod orphans;
+mod plan;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::error::{CliError, DONE, USAGE};
+use crate::flags::{RunFlags, file};
+use crate::traces::Traces;
+use crate::{logging, providers};
+
+/// Gives every Kubernetes Service of type LoadBalancer an address
+#[derive(Debug, Parser)]
+#[command(
+    name = "cloud-lb-controller",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    run: RunFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controller (the default)
+    #[command(args_override_self = true)]
+    Run(Box<RunFlags>),
+    /// Show what would change, and why; never writes
+    #[command(args_override_self = true)]
+    Plan(Box<plan::PlanFlags>),
+    /// Check what usually goes wrong, and say how to mend it
+    #[command(args_override_self = true)]
+    Doctor(Box<doctor::DoctorFlags>),
+    /// List, or delete, what belongs to this cluster and to no Service of it
+    #[command(args_override_self = true)]
+    Orphans(Box<orphans::OrphanFlags>),
+    /// Print the resource definitions the bare-metal provider needs
+    Crds,
+    /// Print the version
+    Version,
+}
+
+/// Parses the command line and does what it says.
+pub async fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let result = match arguments.command {
+        Some(Command::Run(flags)) => run(*flags).await,
+        Some(Command::Plan(flags)) => with_logs(&flags.run.clone(), plan::run(*flags)).await,
+        Some(Command::Doctor(flags)) => with_logs(&flags.run.clone(), doctor::run(*flags)).await,
+        Some(Command::Orphans(flags)) => with_logs(&flags.run.clone(), orphans::run(*flags)).await,
+        Some(Command::Crds) => crds(),
+        Some(Command::Version) => {
+            println!("cloud-lb-controller {}", env!("CARGO_PKG_VERSION"));
+            Ok(DONE)
+        }
+        None => run(arguments.run).await,
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&error.to_string(), error.exit_code()),
+    }
+}
+
+fn parse() -> Result<Arguments, ExitCode> {
+    let command = Arguments::command();
+    let arguments = file::with_file(std::env::args_os().collect(), &command).map_err(|e| fail(&e, USAGE))?;
+    let parsed = command.try_get_matches_from(arguments).and_then(|m| Arguments::from_arg_matches(&m));
+    parsed.map_err(|error| {
+        // Help and version are "errors" that go to standard output and are none.
+        if error.use_stderr() {
+            return fail(&one_line(&error), USAGE);
+        }
+        let _ = error.print();
+        ExitCode::from(DONE)
+    })
+}
+
+async fn run(flags: RunFlags) -> Result<u8, CliError> {
+    let traces = Traces::from_environment().map_err(CliError::Usage)?;
+    let log_level = start_logging(&flags, traces.as_ref())?;
+    let result = run::run(flags, log_level).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    result.map(|()| DONE)
+}
+
+async fn with_logs(
+    flags: &RunFlags,
+    work: impl Future<Output = Result<u8, CliError>>,
+) -> Result<u8, CliError> {
+    let mut flags = flags.clone();
+    // The default is for the controller. A command prints its own result, and says by itself what failed.
+    if flags.log.log_level == "info" {
+        flags.log.log_level = "warn,kube_client=off".into();
+    }
+    start_logging(&flags, None)?;
+    work.await
+}
+
+fn start_logging(flags: &RunFlags, traces: Option<&Traces>) -> Result<logging::LogLevel, CliError> {
+    let level = logging::start(&flags.log, traces)
+        .map_err(|reason| CliError::Usage(format!("--log-level: {reason}")))?;
+    flags.compatibility.report();
+    Ok(level)
+}
+
+fn crds() -> Result<u8, CliError> {
+    for kind in providers::kinds() {
+        print!("{}", (kind.definitions)()?);
+    }
+    Ok(DONE)
+}
+
+/// What is wrong and what would be right, without the usage that `--help` shows better.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<&str> =
+        lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
+    said.join("; ").trim_start_matches("error: ").to_owned() + "; see --help"
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    // Behind the first line of a YAML error comes a picture of the place, which a log would tear apart.
+    let said: Vec<&str> = message.lines().take_while(|line| !line.trim_start().starts_with("-->")).collect();
+    eprintln!("cloud-lb-controller: {}", said.join("; "));
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_fit_together() {
+        Arguments::command().debug_assert();
+    }
+}

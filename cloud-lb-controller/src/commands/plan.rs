@@ -1,0 +1,215 @@
+//! `plan`: what would change, resource by resource, and why. Never writes.
+
+use std::io::{IsTerminal, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use cloud_provider::kubernetes::{node_view, service_view};
+use cloud_provider::{
+    CloudLoadBalancer, FamilyPolicy, IpFamily, NodeSet, Plan, Request, ServiceKey, ServiceView, Verb,
+};
+use k8s_openapi::api::core::v1::{Node, Service};
+use kube::api::{Api, ListParams};
+use serde_json::json;
+
+use crate::error::{CliError, DONE, FOUND};
+use crate::flags::RunFlags;
+use crate::{connection, providers};
+
+/// What to plan for.
+#[derive(Args, Clone, Debug)]
+pub struct PlanFlags {
+    /// A Service of the cluster
+    #[arg(value_name = "NAMESPACE/NAME", required_unless_present_any = ["file", "all"], conflicts_with_all = ["file", "all"])]
+    service: Option<String>,
+
+    /// Services in a manifest, whether the cluster has them or not; - reads standard input
+    #[arg(short, long = "filename", value_name = "FILE", id = "file", conflicts_with = "all")]
+    file: Option<PathBuf>,
+
+    /// Every Service of type LoadBalancer of the cluster
+    #[arg(long)]
+    all: bool,
+
+    /// For people or for machines
+    #[arg(short, long, default_value = "text")]
+    output: Output,
+
+    #[command(flatten)]
+    pub run: RunFlags,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Lines, in colour on a terminal
+    Text,
+    /// One JSON document
+    Json,
+}
+
+/// What came of one Service.
+struct Planned {
+    service: ServiceKey,
+    provider: Option<String>,
+    result: Result<Plan, String>,
+}
+
+/// Prints what would change. The exit code: 0 nothing, 2 something.
+///
+/// # Errors
+/// When the cluster or a provider cannot be asked.
+pub async fn run(flags: PlanFlags) -> Result<u8, CliError> {
+    let client = connection::client(&flags.run.cluster).await?;
+    let providers = providers::build(&flags.run.chosen_providers()?, &client).await?;
+    let api = |doing: &str, source| CliError::Api { doing: doing.into(), source: Box::new(source) };
+    let listed = Api::<Service>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(|e| api("listing Services", e))?;
+    let existing: Vec<Arc<ServiceView>> =
+        listed.items.iter().map(|s| Arc::new(service_view(s))).filter(|v| v.wants_load_balancer).collect();
+    for provider in &providers {
+        let failed = |e| CliError::Provider { provider: provider.name().into(), source: Box::new(e) };
+        provider.resume(&existing).await.map_err(failed)?;
+    }
+    let wanted = match (&flags.service, &flags.file) {
+        (Some(name), _) => vec![find(name, &existing)?],
+        (None, Some(file)) => from_file(file, &existing)?,
+        (None, None) => existing.clone(),
+    };
+    let all_nodes =
+        Api::<Node>::all(client).list(&ListParams::default()).await.map_err(|e| api("listing Nodes", e))?;
+    let nodes = NodeSet::of(all_nodes.items.iter().map(node_view));
+    let mut planned = Vec::new();
+    for view in wanted {
+        planned.push(plan(view, &nodes, &providers).await);
+    }
+    match flags.output {
+        Output::Text => print_text(&planned, std::io::stdout().is_terminal()),
+        Output::Json => println!("{:#}", json!(planned.iter().map(as_json).collect::<Vec<_>>())),
+    }
+    let something = planned.iter().any(|p| p.result.as_ref().map_or(true, |plan| !plan.is_empty()));
+    Ok(if something { FOUND } else { DONE })
+}
+
+async fn plan(view: Arc<ServiceView>, nodes: &NodeSet, providers: &[Arc<dyn CloudLoadBalancer>]) -> Planned {
+    let service = view.id.key.clone();
+    let Some(provider) = providers.iter().find(|p| p.claims(&view)) else {
+        return Planned { service, provider: None, result: Ok(Plan::default()) };
+    };
+    let result = match Request::new(view, nodes.clone()) {
+        Ok(request) => provider.plan(&request).await.map_err(|error| error.to_string()),
+        Err(mistakes) => Err(mistakes.to_string()),
+    };
+    Planned { service, provider: Some(provider.name().to_owned()), result }
+}
+
+fn find(name: &str, existing: &[Arc<ServiceView>]) -> Result<Arc<ServiceView>, CliError> {
+    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+    let key = ServiceKey::new(namespace, name);
+    existing
+        .iter()
+        .find(|view| view.id.key == key)
+        .cloned()
+        .ok_or_else(|| CliError::Usage(format!("there is no Service {key} of type LoadBalancer")))
+}
+
+/// The Services of a manifest; one that the cluster has too keeps its identity and what is allocated to it.
+fn from_file(file: &Path, existing: &[Arc<ServiceView>]) -> Result<Vec<Arc<ServiceView>>, CliError> {
+    let wrong = |reason: String| CliError::Usage(format!("-f {}: {reason}", file.display()));
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map_err(|e| wrong(e.to_string()))?;
+    } else {
+        text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+    }
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple(&text).map_err(|e| wrong(e.to_string()))?;
+    let mut views = Vec::new();
+    for document in documents.into_iter().filter(|d| d["kind"] == "Service") {
+        let mut service: Service = serde_json::from_value(document).map_err(|e| wrong(e.to_string()))?;
+        service.metadata.namespace.get_or_insert_with(|| "default".into());
+        let mut view = service_view(&service);
+        if let Some(known) = existing.iter().find(|known| known.id.key == view.id.key) {
+            view.id = known.id.clone();
+            view.created = known.created;
+            view.published = known.published.clone();
+            if view.cluster_ips.is_empty() {
+                view.cluster_ips = known.cluster_ips.clone();
+                view.families = known.families.clone();
+            }
+            for port in view.ports.iter_mut().filter(|port| port.node_port.is_none()) {
+                let same = known.ports.iter().find(|k| (k.protocol, k.port) == (port.protocol, port.port));
+                port.node_port = same.and_then(|k| k.node_port);
+            }
+        }
+        if view.cluster_ips.is_empty() {
+            view.cluster_ips = yet_to_come(&mut view.families, view.family_policy);
+        }
+        views.push(Arc::new(view));
+    }
+    if views.is_empty() {
+        return Err(wrong("there is no Service in it".into()));
+    }
+    Ok(views)
+}
+
+/// The API server gives a Service its families and cluster IPs when it is created. Stand-ins until then: the
+/// families the manifest asks for, or else IPv4, which a default cluster gives.
+fn yet_to_come(families: &mut Vec<IpFamily>, policy: FamilyPolicy) -> Vec<IpAddr> {
+    if families.is_empty() {
+        families.push(IpFamily::V4);
+    }
+    if policy == FamilyPolicy::RequireDualStack && families.len() == 1 {
+        families.push(if families[0] == IpFamily::V4 { IpFamily::V6 } else { IpFamily::V4 });
+    }
+    let stand_in = |family: &IpFamily| match family {
+        IpFamily::V4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpFamily::V6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    families.iter().map(stand_in).collect()
+}
+
+fn as_json(planned: &Planned) -> serde_json::Value {
+    let mut json = json!({ "service": planned.service, "provider": planned.provider });
+    match &planned.result {
+        Ok(plan) => json["steps"] = json!(plan.steps),
+        Err(error) => json["error"] = json!(error),
+    }
+    json
+}
+
+fn print_text(planned: &[Planned], colour: bool) {
+    for Planned { service, provider, result } in planned {
+        match (provider, result) {
+            (None, _) => println!("{service}: nobody claims it"),
+            (Some(provider), Ok(plan)) if plan.is_empty() => {
+                println!("{service} ({provider}): nothing to do")
+            }
+            (Some(provider), Ok(plan)) => {
+                println!("{service} ({provider}):");
+                for step in &plan.steps {
+                    let text = step.to_string().replace('\n', "\n  ");
+                    if colour {
+                        println!("  \x1b[{}m{text}\x1b[0m", colour_of(step.verb));
+                    } else {
+                        println!("  {text}");
+                    }
+                }
+            }
+            (Some(provider), Err(error)) => println!("{service} ({provider}): {error}"),
+        }
+    }
+}
+
+fn colour_of(verb: Verb) -> u8 {
+    match verb {
+        Verb::Create => 32,
+        Verb::Change => 33,
+        Verb::Replace => 35,
+        Verb::Delete => 31,
+    }
+}

@@ -1,0 +1,78 @@
+//! Why the program ends early, and the exit code that says so.
+
+use thiserror::Error as ThisError;
+
+/// It did what was asked.
+pub const DONE: u8 = 0;
+/// It cannot run, or not any longer.
+pub const CANNOT: u8 = 1;
+/// `plan` found changes, `doctor` or `orphans` found something.
+pub const FOUND: u8 = 2;
+/// The command line or a file is wrong (`EX_USAGE` of sysexits).
+pub const USAGE: u8 = 64;
+
+/// Why the program ends early; one clear line each.
+#[derive(Debug, ThisError)]
+pub enum CliError {
+    /// The command line or a file is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no usable configuration for the API server.
+    #[error("no API server to talk to: {0}; give --kubeconfig FILE, or run in a pod with a service account")]
+    NoCluster(String),
+    /// The API server refused something.
+    #[error("{doing}: {}", in_words(source))]
+    Api {
+        /// What was being done.
+        doing: String,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
+    /// A provider failed.
+    #[error("provider {provider}: {source}")]
+    Provider {
+        /// Which.
+        provider: String,
+        /// Why.
+        source: Box<cloud_provider::Error>,
+    },
+    /// Health and metrics cannot be served.
+    #[error("--http-address {address}: {source}")]
+    Bind {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Signals cannot be handled.
+    #[error("signals cannot be handled: {0}")]
+    Signals(std::io::Error),
+    /// The controller cannot run.
+    #[error(transparent)]
+    Controller(service_controller::Error),
+    /// Another replica leads now, or the Lease could not be renewed in time.
+    #[error("leadership was lost; start over (a Deployment does so by itself)")]
+    LostLeadership,
+}
+
+impl CliError {
+    /// The exit code for it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Usage(_) => USAGE,
+            _ => CANNOT,
+        }
+    }
+}
+
+/// The server's message where it answered, else the error with its innermost cause, which says most.
+pub fn in_words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    match causes.last() {
+        Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,88 @@
+//! What a check found, and how it is printed.
+
+use std::fmt;
+
+use crate::error::in_words;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, or would; somebody should look.
+    Warn,
+    /// It cannot work like this.
+    Fail,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        }
+    }
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What was looked at.
+    pub subject: &'static str,
+    /// What was found, and, where it is not well, how to mend it.
+    pub says: String,
+}
+
+impl Finding {
+    /// As it should be.
+    pub fn ok(subject: &'static str, says: impl Into<String>) -> Self {
+        Finding { verdict: Verdict::Ok, subject, says: says.into() }
+    }
+
+    /// Somebody should look.
+    pub fn warn(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
+        Finding { verdict: Verdict::Warn, subject, says: format!("{says}; {mend}") }
+    }
+
+    /// It cannot work like this.
+    pub fn fail(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
+        Finding { verdict: Verdict::Fail, subject, says: format!("{says}; {mend}") }
+    }
+
+    /// The check could not look. That is no verdict on the cluster, so it does not fail.
+    pub fn unseen(subject: &'static str, error: &kube::Error) -> Self {
+        Finding::warn(subject, in_words(error), "not checked, run doctor with rights to read it")
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<5} {:<14} {}", self.verdict.word(), self.subject, self.says.replace('\n', " "))
+    }
+}
+
+/// The last line of the report.
+pub fn count(findings: &[Finding]) -> String {
+    let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    format!("{} ok, {} warn, {} fail", of(Verdict::Ok), of(Verdict::Warn), of(Verdict::Fail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let finding = Finding::fail("pools", "two\nlines", "mend it");
+        assert_eq!(finding.to_string(), "fail  pools          two lines; mend it");
+    }
+
+    #[test]
+    fn the_count_names_every_verdict() {
+        let findings = [Finding::ok("a", "b"), Finding::warn("a", "b", "c"), Finding::ok("a", "b")];
+        assert_eq!(count(&findings), "2 ok, 1 warn, 0 fail");
+    }
+}

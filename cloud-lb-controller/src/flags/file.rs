@@ -1,0 +1,168 @@
+//! `--config FILE`: flags from a YAML file.
+//!
+//! A file is a list of flags written as a map, so there is one set of names, one parser and one set of messages:
+//! `leader-elect-lease-duration: 30s` is `--leader-elect-lease-duration=30s`. What the command line or the
+//! environment says wins over the file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::Command;
+use serde::Deserialize;
+
+/// What a flag may hold in a file.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Flag(bool),
+    Number(i64),
+    Fraction(f64),
+    Text(String),
+    List(Vec<String>),
+}
+
+/// The arguments, with those of the file that `--config` names put in front.
+///
+/// # Errors
+/// One line that names the file and what is wrong with it.
+pub fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, String> {
+    let Some(path) = path_in(&arguments) else { return Ok(arguments) };
+    let wrong = |reason: String| format!("--config {}: {reason}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let map: BTreeMap<String, Value> =
+        serde_saphyr::from_str(&text).map_err(|error| wrong(format!("not a map of flags: {error}")))?;
+    let given: Vec<String> = arguments.iter().filter_map(|a| a.to_str().map(str::to_owned)).collect();
+    let mut from_file = Vec::new();
+    for (name, value) in &map {
+        let flag = command
+            .get_arguments()
+            .find(|a| a.get_long() == Some(name) && name != "config")
+            .ok_or_else(|| wrong(unknown(name, command)))?;
+        let in_environment = flag.get_env().is_some_and(|key| std::env::var_os(key).is_some());
+        let on_command_line =
+            given.iter().any(|a| a.strip_prefix("--").is_some_and(|a| a.split('=').next() == Some(name)));
+        if in_environment || on_command_line {
+            continue;
+        }
+        match value {
+            Value::Flag(false) if !flag.get_action().takes_values() => {}
+            Value::Flag(true) if !flag.get_action().takes_values() => from_file.push(format!("--{name}")),
+            Value::Flag(value) => from_file.push(format!("--{name}={value}")),
+            Value::Number(value) => from_file.push(format!("--{name}={value}")),
+            Value::Fraction(value) => from_file.push(format!("--{name}={value}")),
+            Value::Text(value) => from_file.push(format!("--{name}={value}")),
+            Value::List(values) => from_file.push(format!("--{name}={}", values.join(","))),
+        }
+    }
+    // After a subcommand's name, if there is one, and before everything else that was given.
+    let subcommand =
+        given.iter().position(|a| command.get_subcommands().any(|s| s.get_name() == a)).unwrap_or_default();
+    let mut all = arguments;
+    all.splice(subcommand + 1..subcommand + 1, from_file.into_iter().map(OsString::from));
+    Ok(all)
+}
+
+fn path_in(arguments: &[OsString]) -> Option<&Path> {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--config" {
+            return arguments.next().map(Path::new);
+        }
+        if let Some(path) = argument.to_str().and_then(|a| a.strip_prefix("--config=")) {
+            return Some(Path::new(path));
+        }
+    }
+    None
+}
+
+fn unknown(name: &str, command: &Command) -> String {
+    let names = command.get_arguments().filter_map(|a| a.get_long());
+    let nearest = names
+        .map(|known| (distance(name, known), known))
+        .filter(|(distance, _)| *distance <= name.len() / 3 + 1)
+        .min();
+    match nearest {
+        Some((_, known)) => format!("unknown key {name:?}; did you mean {known:?}?"),
+        None => format!(
+            "unknown key {name:?}; the keys are the flags that `--help` lists, without dashes in front"
+        ),
+    }
+}
+
+/// How many single letters have to be added, left out or replaced.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use clap::Args;
+
+    use super::*;
+    use crate::flags::RunFlags;
+
+    fn merged(file: &str, arguments: &[&str]) -> Result<Vec<String>, String> {
+        let mut path = std::env::temp_dir();
+        path.push(format!("cloud-lb-controller-{:x}.yaml", fastrand::u64(..)));
+        std::fs::File::create(&path).unwrap().write_all(file.as_bytes()).unwrap();
+        let mut all: Vec<OsString> = vec!["cloud-lb-controller".into()];
+        all.extend(arguments.iter().map(OsString::from));
+        all.extend(["--config".into(), path.clone().into_os_string()]);
+        let merged = with_file(all, &RunFlags::augment_args(Command::new("test")));
+        std::fs::remove_file(path).unwrap();
+        let count = |all: Vec<OsString>| all.len().saturating_sub(2);
+        merged.map(|all| {
+            let keep = count(all.clone());
+            all.into_iter().skip(1).take(keep - 1).map(|a| a.into_string().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn a_file_is_flags_in_another_form() {
+        let file = "cloud-provider: [bare]\nleader-elect: false\nkube-api-qps: 0.5\nconcurrent-service-syncs: 4\nverify-interval: 1h\n";
+        assert_eq!(
+            merged(file, &[]).unwrap(),
+            [
+                "--cloud-provider=bare",
+                "--concurrent-service-syncs=4",
+                "--kube-api-qps=0.5",
+                "--leader-elect=false",
+                "--verify-interval=1h"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        assert_eq!(
+            merged("verify-interval: 1h\n", &["--verify-interval=2h"]).unwrap(),
+            ["--verify-interval=2h"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_a_suggestion() {
+        let error = merged("leader-elekt: true\n", &[]).unwrap_err();
+        assert!(error.ends_with("unknown key \"leader-elekt\"; did you mean \"leader-elect\"?"), "{error}");
+        assert!(merged("colour: red\n", &[]).unwrap_err().contains("the keys are the flags"));
+    }
+
+    #[test]
+    fn what_is_no_map_is_refused() {
+        assert!(merged("- just\n- a list\n", &[]).unwrap_err().contains("not a map of flags"));
+    }
+}

@@ -1,0 +1,29 @@
+//! The program `cloud-lb-controller`: flags to parts, and the parts at work.
+//!
+//! ```text
+//! commands ──▶ flags ──▶ providers ──▶ (provider-aws, provider-bare)
+//!     │                      one folder each: flags, build, doctor, rights, metrics
+//!     ├──▶ leading ──▶ (service-controller)
+//!     └──▶ server: health, readiness, metrics, the log level
+//! ```
+//!
+//! It is a library besides only so that the workspace's suites can depend on it, features included. Who wants a
+//! controller of their own embeds `service-controller`.
+
+mod commands;
+mod connection;
+mod error;
+mod finding;
+mod flags;
+mod leading;
+mod logging;
+mod pace;
+mod providers;
+mod rights;
+mod server;
+mod signals;
+#[cfg_attr(not(feature = "otel"), path = "no_traces.rs")]
+mod traces;
+mod values;
+
+pub use commands::main;

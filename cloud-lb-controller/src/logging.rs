@@ -1,0 +1,57 @@
+//! Log lines: as text or JSON, at a level that can be changed while the program runs.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use crate::flags::{LogFlags, LogFormat};
+use crate::traces::Traces;
+
+/// The log level in force.
+#[derive(Clone, Debug)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// The filter in force.
+    pub fn get(&self) -> String {
+        self.0.with_current(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Puts another filter in force.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right; the one in force stays.
+    pub fn set(&self, filter: &str) -> Result<(), String> {
+        self.0.reload(parse(filter)?).map_err(|error| error.to_string())
+    }
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter.trim()).map_err(|error| {
+        format!("{filter:?} is no log filter ({error}); write a level such as info, or info,controller=debug")
+    })
+}
+
+/// Starts logging to standard error, and, if spans are exported, to where they go.
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
+    let (filter, handle) = reload::Layer::new(parse(&flags.log_level)?);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(in_colour());
+    let lines = match flags.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    subscriber.with(traces.map(Traces::layer)).init();
+    Ok(LogLevel(handle))
+}
+
+/// On a terminal, unless its owner wants none (<https://no-color.org>).
+fn in_colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !unwanted
+}

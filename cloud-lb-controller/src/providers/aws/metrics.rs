@@ -1,0 +1,98 @@
+//! Requests to AWS.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Unit;
+use provider_aws::client::{Call, Meter, Outcome};
+use service_controller::Metrics;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    family: &'static str,
+    operation: &'static str,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FamilyLabel {
+    family: &'static str,
+}
+
+/// Counts requests by operation and outcome, and times them by the family whose rate AWS limits.
+#[derive(Debug)]
+pub struct Requests {
+    ended: Family<RequestLabels, Counter>,
+    seconds: Family<FamilyLabel, Histogram, fn() -> Histogram>,
+}
+
+/// 5 ms to about 40 s.
+fn buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 14))
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Requests { ended: Family::default(), seconds: Family::new_with_constructor(buckets) }
+    }
+}
+
+impl Requests {
+    /// Shows what is counted.
+    pub fn show_in(&self, metrics: &Metrics) {
+        metrics.extend(|registry| {
+            registry.register(
+                "cloud_lb_aws_requests",
+                "Requests to AWS, by outcome; the SDK's own retries are not counted one by one",
+                self.ended.clone(),
+            );
+            registry.register_with_unit(
+                "cloud_lb_aws_request_duration",
+                "How long requests to AWS took, with the SDK's retries, without the wait for their turn",
+                Unit::Seconds,
+                self.seconds.clone(),
+            );
+        });
+    }
+}
+
+impl Meter for Requests {
+    fn request_ended(&self, call: Call, outcome: Outcome, took: Duration) {
+        let family = call.family().name();
+        let outcome = match outcome {
+            Outcome::Done => "Done".to_owned(),
+            Outcome::Failed(kind) => format!("{kind:?}"),
+        };
+        self.ended.get_or_create(&RequestLabels { family, operation: call.name(), outcome }).inc();
+        self.seconds.get_or_create(&FamilyLabel { family }).observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provider_aws::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_operation_and_outcome() {
+        let metrics = Metrics::default();
+        let requests = Requests::default();
+        requests.show_in(&metrics);
+        let took = Duration::from_millis(20);
+        requests.request_ended(Call::CreateLoadBalancer, Outcome::Done, took);
+        requests.request_ended(Call::CreateLoadBalancer, Outcome::Failed(ErrorKind::Throttled), took);
+        let text = metrics.encode();
+        let family = "family=\"elb_write\",operation=\"CreateLoadBalancer\"";
+        for line in [
+            format!("cloud_lb_aws_requests_total{{{family},outcome=\"Done\"}} 1"),
+            format!("cloud_lb_aws_requests_total{{{family},outcome=\"Throttled\"}} 1"),
+            "cloud_lb_aws_request_duration_seconds_count{family=\"elb_write\"} 2".to_owned(),
+        ] {
+            assert!(text.contains(&line), "{line} is missing in\n{text}");
+        }
+    }
+}

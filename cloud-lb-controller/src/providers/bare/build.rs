@@ -1,0 +1,38 @@
+//! The flags of provider bare to the provider.
+
+use std::sync::Arc;
+
+use provider_bare::ledger::Reuse;
+use provider_bare::plan::RemovedAddress;
+use provider_bare::{BareConfig, BareProvider, PoolSource};
+
+use super::flags::{AddressReuse, BareFlags, RemovedAddresses};
+use crate::error::CliError;
+
+/// The provider.
+///
+/// # Errors
+/// When the file of pools cannot be read.
+pub(super) fn provider(flags: &BareFlags, client: &kube::Client) -> Result<Arc<BareProvider>, CliError> {
+    let config = BareConfig {
+        class: flags.bare_class.clone(),
+        pools: match &flags.bare_pools_file {
+            Some(file) => PoolSource::File(file.clone()),
+            None => PoolSource::Cluster { namespace: flags.bare_pools_namespace.clone() },
+        },
+        share_across_namespaces: flags.bare_share_across_namespaces,
+        removed_address: match flags.bare_removed_addresses {
+            RemovedAddresses::Move => RemovedAddress::Move,
+            RemovedAddresses::Keep => RemovedAddress::Keep,
+            RemovedAddresses::Release => RemovedAddress::Release,
+        },
+        reuse: match flags.bare_reuse {
+            AddressReuse::Lowest => Reuse::Lowest,
+            AddressReuse::LongestFree => Reuse::LongestFree,
+        },
+        write_pool_status: flags.bare_write_pool_status,
+        pools_deadline: flags.bare_pools_timeout,
+    };
+    let provider = BareProvider::new(config, Some(client.clone()));
+    provider.map(Arc::new).map_err(|e| CliError::Usage(e.to_string()))
+}

@@ -1,0 +1,66 @@
+//! The flags of provider bare.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use cloud_provider::ClassRule;
+
+use crate::values::duration;
+
+/// The bare-metal provider.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Provider bare")]
+pub struct BareFlags {
+    /// Serve Services of this class; empty: those without a class; with a trailing comma: both
+    #[arg(long, env = "BARE_CLASS", default_value = "", value_name = "CLASS")]
+    pub bare_class: ClassRule,
+
+    /// Read the address pools from this file instead of the cluster, and again when it changes
+    #[arg(long, env = "BARE_POOLS_FILE", value_name = "FILE")]
+    pub bare_pools_file: Option<PathBuf>,
+
+    /// Only pools of this namespace count; without it those of all namespaces do
+    #[arg(long, env = "BARE_POOLS_NAMESPACE", value_name = "NAMESPACE", conflicts_with = "bare_pools_file")]
+    pub bare_pools_namespace: Option<String>,
+
+    /// Let Services of different namespaces share an address
+    #[arg(long, env = "BARE_SHARE_ACROSS_NAMESPACES")]
+    pub bare_share_across_namespaces: bool,
+
+    /// What happens to published addresses that no pool provides any more
+    #[arg(long, env = "BARE_REMOVED_ADDRESSES", default_value = "move")]
+    pub bare_removed_addresses: RemovedAddresses,
+
+    /// In which order addresses that were given back are used again
+    #[arg(long, env = "BARE_REUSE", default_value = "lowest")]
+    pub bare_reuse: AddressReuse,
+
+    /// Keep the counters in the statuses of the cluster's pools
+    #[arg(long, env = "BARE_WRITE_POOL_STATUS", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub bare_write_pool_status: bool,
+
+    /// How long to wait at the start for the first list of pools before trying again
+    #[arg(long, env = "BARE_POOLS_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub bare_pools_timeout: Duration,
+}
+
+/// See [`BareFlags::bare_removed_addresses`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RemovedAddresses {
+    /// The Service moves if there is another address for it, else it keeps its own
+    Move,
+    /// The Service keeps it
+    Keep,
+    /// The Service loses it
+    Release,
+}
+
+/// See [`BareFlags::bare_reuse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AddressReuse {
+    /// The lowest free address first
+    Lowest,
+    /// First what was never used, then what has been free longest
+    LongestFree,
+}

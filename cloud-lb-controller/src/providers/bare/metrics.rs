@@ -1,0 +1,91 @@
+//! How full address pools are.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use provider_bare::BareProvider;
+use service_controller::Metrics;
+
+/// The pools of a provider, once there is one; looked up when somebody asks.
+#[derive(Default)]
+pub struct Pools(OnceLock<Arc<BareProvider>>);
+
+impl Pools {
+    /// Shows them.
+    pub fn show_in(self: Arc<Self>, metrics: &Metrics) {
+        metrics.extend(|registry| registry.register_collector(Box::new(self)));
+    }
+
+    /// From now on these are the pools, if none were before.
+    pub fn are_those_of(&self, provider: &Arc<BareProvider>) {
+        self.0.get_or_init(|| provider.clone());
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pools")
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    pool: String,
+    family: &'static str,
+    state: &'static str,
+}
+
+impl Collector for Pools {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(provider) = self.0.get() else { return Ok(()) };
+        let mut family = encoder.encode_descriptor(
+            "cloud_lb_pool_addresses",
+            "Addresses of a pool; a shared one counts once",
+            None,
+            ConstGauge::new(0_i64).metric_type(),
+        )?;
+        for (pool, status) in provider.pool_statuses() {
+            let counts = [
+                ("IPv4", "used", status.assigned_ipv4),
+                ("IPv4", "free", status.available_ipv4),
+                ("IPv6", "used", status.assigned_ipv6),
+                ("IPv6", "free", status.available_ipv6),
+            ];
+            for (ip_family, state, count) in counts {
+                let labels = Labels { pool: pool.clone(), family: ip_family, state };
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provider_bare::{BareConfig, PoolSource, file};
+
+    use super::*;
+
+    #[test]
+    fn a_pool_shows_what_is_used_and_what_is_free() {
+        let pools = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, \
+                     spec: {addresses: [192.0.2.0/28]}}";
+        let pools = PoolSource::Static(file::parse(pools).pools);
+        let provider = BareProvider::new(BareConfig { pools, ..BareConfig::default() }, None).unwrap();
+        let metrics = Metrics::default();
+        let shown = Arc::new(Pools::default());
+        shown.clone().show_in(&metrics);
+        shown.are_those_of(&Arc::new(provider));
+        let text = metrics.encode();
+        for line in [
+            "cloud_lb_pool_addresses{pool=\"lan\",family=\"IPv4\",state=\"free\"} 16",
+            "cloud_lb_pool_addresses{pool=\"lan\",family=\"IPv4\",state=\"used\"} 0",
+            "cloud_lb_pool_addresses{pool=\"lan\",family=\"IPv6\",state=\"free\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

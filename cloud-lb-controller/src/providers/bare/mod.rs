@@ -1,0 +1,68 @@
+//! Addresses from MetalLB's pools.
+
+mod build;
+mod doctor;
+mod flags;
+mod metrics;
+mod rights;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use clap::{Args, FromArgMatches};
+use cloud_provider::{ClassRule, CloudLoadBalancer};
+use service_controller::Metrics;
+
+use super::{Kind, Provider};
+use crate::error::CliError;
+use crate::finding::Finding;
+use crate::rights::Right;
+use flags::BareFlags;
+use metrics::Pools;
+
+/// Provider bare.
+pub(super) const KIND: Kind = Kind {
+    name: "bare",
+    help: "Addresses from pools, as MetalLB has them",
+    add_flags: BareFlags::augment_args,
+    read_flags: |matches| {
+        let flags = BareFlags::from_arg_matches(matches)?;
+        Ok(Arc::new(Bare { flags, pools: Arc::default() }))
+    },
+    definitions: || provider_bare::crd::manifest().map_err(|error| CliError::Usage(error.to_string())),
+};
+
+#[derive(Debug)]
+struct Bare {
+    flags: BareFlags,
+    pools: Arc<Pools>,
+}
+
+#[async_trait]
+impl Provider for Bare {
+    fn class(&self) -> &ClassRule {
+        &self.flags.bare_class
+    }
+
+    fn needs_provider_ids(&self) -> bool {
+        false
+    }
+
+    fn rights(&self) -> Vec<Right> {
+        rights::of(&self.flags)
+    }
+
+    fn show_metrics(&self, metrics: &Metrics) {
+        self.pools.clone().show_in(metrics);
+    }
+
+    async fn build(&self, client: &kube::Client) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
+        let provider = build::provider(&self.flags, client)?;
+        self.pools.are_those_of(&provider);
+        Ok(provider)
+    }
+
+    async fn doctor(&self, client: &kube::Client) -> Vec<Finding> {
+        doctor::look(client, &self.flags).await
+    }
+}

@@ -1,0 +1,78 @@
+//! How values of flags are written.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Where to serve, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpAddress(pub Option<SocketAddr>);
+
+/// Reads an address with a port; empty: nowhere.
+pub fn http_address(text: &str) -> Result<HttpAddress, String> {
+    if text.is_empty() {
+        return Ok(HttpAddress(None));
+    }
+    text.parse()
+        .map(|address| HttpAddress(Some(address)))
+        .map_err(|_| format!("{text:?} is not an address with a port, such as 0.0.0.0:10258 or [::1]:10258"))
+}
+
+/// Less than one request in so many seconds is a mistake.
+const SLOWEST: f64 = 1_000.0;
+
+/// Reads a rate: a number that is not negative, nor so small that nothing would happen.
+pub fn qps(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(qps) if qps.is_finite() && (qps == 0.0 || qps >= 1.0 / SLOWEST) => Ok(qps),
+        _ => Err(format!(
+            "{text:?} is not a number of requests a second; write it as 20 or 0.5, or 0 for no limit"
+        )),
+    }
+}
+
+/// Reads a duration as Go writes it: `15s`, `1m30s`, `100ms`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration; write it as 300ms, 15s, 5m or 1h30m");
+    let mut total = Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u32 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit_length = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
+        let unit = match &rest[digits..digits + unit_length] {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3_600),
+            _ => return Err(wrong()),
+        };
+        total += unit.checked_mul(number).ok_or_else(wrong)?;
+        rest = &rest[digits + unit_length..];
+    }
+    if total.is_zero() { Err(wrong()) } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        assert_eq!(duration("15s"), Ok(Duration::from_secs(15)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
+        for wrong in ["", "15", "s", "1d", "-1s", "0s", "1.5s"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_of_requests_a_second() {
+        assert_eq!(qps("20"), Ok(20.0));
+        assert_eq!(qps("0.5"), Ok(0.5));
+        assert_eq!(qps("0"), Ok(0.0));
+        for wrong in ["", "-1", "inf", "NaN", "20/s", "1e-300"] {
+            assert!(qps(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
