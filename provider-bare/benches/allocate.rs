@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use cloud_provider::IpFamily;
 use cloud_provider::testing::a_service_named;
+use metallb::crd::IPAddressPoolSpec;
+use metallb::pool::Definition;
+use metallb::pools::Pools;
 use provider_bare::allocator::{Allocator, Seen};
-use provider_bare::crd::IPAddressPoolSpec;
 use provider_bare::observe::{Claim, observe};
 use provider_bare::plan::RemovedAddress;
-use provider_bare::pool::Definition;
-use provider_bare::pools::Pools;
 
 const SAMPLE: usize = 200;
 

@@ -27,10 +27,10 @@ use crate::counters::Counters;
 use crate::desired::{AddressRequest, Sharing};
 use crate::ledger::{Holder, Ledger, Reuse};
 use crate::plan::{Namespaces, RemovedAddress, Standing, World, decide};
-use crate::pools::Pools;
-use crate::selector::Labels;
 use crate::verdict::Verdict;
 use crate::waiting::{Place, Queue, Spot};
+use metallb::pools::Pools;
+use metallb::selector::Labels;
 
 /// A Service as the cluster shows it.
 #[derive(Clone, Debug)]

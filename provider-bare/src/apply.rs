@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::crd::{IPAddressPool, IPAddressPoolStatus};
-use crate::pools::{PoolKey, PoolMistakes};
+use metallb::crd::{IPAddressPool, IPAddressPoolStatus};
+use metallb::pools::{PoolKey, PoolMistakes};
 
 /// How long changes of counters are collected before they are written.
 const DEBOUNCE: Duration = Duration::from_secs(1);

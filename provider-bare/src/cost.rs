@@ -6,13 +6,13 @@ use cloud_provider::testing::{ServiceBuilder, a_service_named};
 use cloud_provider::{FamilyPolicy, IpFamily};
 
 use crate::allocator::{Allocator, Seen, State};
-use crate::crd::IPAddressPoolSpec;
 use crate::interval::steps;
 use crate::observe::{Claim, observe};
 use crate::plan::RemovedAddress;
-use crate::pool::Definition;
-use crate::pools::Pools;
 use crate::verdict::Verdict;
+use metallb::crd::IPAddressPoolSpec;
+use metallb::pool::Definition;
+use metallb::pools::Pools;
 
 fn allocator(pools: &[(&str, &[&str])]) -> Allocator {
     let definitions: Vec<Definition> = pools

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use cloud_provider::IpFamily;
 
-use crate::crd::IPAddressPoolStatus;
-use crate::pool::Pool;
+use metallb::crd::IPAddressPoolStatus;
+use metallb::pool::Pool;
 
 /// Addresses of one pool, per family. Kept up to date with every change, never recounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use cloud_provider::{
 };
 
 use crate::options::{Asked, Options};
-use crate::selector::Labels;
+use metallb::selector::Labels;
 
 /// Which families a Service is served in, primary first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

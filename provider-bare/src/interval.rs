@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use cloud_provider::IpFamily;
 
-use crate::range::{AddressRange, address, is_buggy};
 use crate::resting::Resting;
+use metallb::range::{AddressRange, address, is_buggy};
 
 /// In which order addresses that were given back are used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use crate::counters::Counters;
 use crate::desired::{Sharing, SharingKey};
 use crate::interval::FreeSet;
 pub use crate::interval::Reuse;
-use crate::pools::Pools;
-use crate::range::{address, number};
+use metallb::pools::Pools;
+use metallb::range::{address, number};
 
 /// A Service as the ledger knows it.
 #[derive(Debug, PartialEq, Eq)]

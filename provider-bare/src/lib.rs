@@ -1,6 +1,6 @@
 //! Addresses for Kubernetes Services of type `LoadBalancer` on bare metal, from MetalLB's own address pools.
 //!
-//! Pools are MetalLB's [`IPAddressPool`](crd::IPAddressPool) resources, wishes are MetalLB's
+//! Pools are MetalLB's [`IPAddressPool`](metallb::crd::IPAddressPool) resources, wishes are MetalLB's
 //! [annotations](options), and what is published is what MetalLB's speaker announces. There is no other store: the
 //! status of a Service is the record of its address, and a new process reads it all from there.
 //!
@@ -17,7 +17,7 @@
 //! | step | where | what |
 //! |---|---|---|
 //! | read a Service | [`options`], [`desired`], [`observe`](mod@observe) | typed; all mistakes reported together |
-//! | read the pools | [`crd`], [`file`](mod@file), [`pool`], [`withheld`], [`pools`] | each judged by itself; the last good version stays in force |
+//! | read the pools | [`metallb`], [`file`](mod@file) | each judged by itself; the last good version stays in force |
 //! | decide | [`plan`] | a pure function of the request, what the Service has, and what is free |
 //! | keep account | [`allocator`], [`ledger`], [`waiting`], [`counters`] | who has what, who waits, what is left |
 //! | IO | `watch`, `apply` | pools and namespaces come in; counters and events on pools go out |
@@ -46,9 +46,10 @@
 //!
 //! ```
 //! use cloud_provider::CloudLoadBalancer;
-//! use provider_bare::{BareConfig, BareProvider, PoolSource, file};
+//! use metallb::manifest;
+//! use provider_bare::{BareConfig, BareProvider, PoolSource};
 //!
-//! let manifests = file::parse(
+//! let manifests = manifest::parse(
 //!     "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, spec: {addresses: [192.168.10.0/24]}}",
 //! );
 //! let config = BareConfig { pools: PoolSource::Static(manifests.pools), ..BareConfig::default() };
@@ -69,7 +70,6 @@ mod apply;
 #[cfg(test)]
 mod cost;
 pub mod counters;
-pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod file;
@@ -78,17 +78,12 @@ pub mod ledger;
 pub mod observe;
 pub mod options;
 pub mod plan;
-pub mod pool;
-pub mod pools;
 mod provider;
-pub mod range;
 mod report;
 mod resting;
-pub mod selector;
 mod shared;
 pub mod verdict;
 pub mod waiting;
 mod watch;
-pub mod withheld;
 
 pub use provider::{BareConfig, BareProvider, PoolSource};

@@ -8,11 +8,11 @@ use cloud_provider::{IpFamily, Mistake};
 use crate::desired::{AddressRequest, Families};
 use crate::ledger::{Blocker, Ledger};
 use crate::options::Asked;
-use crate::pool::Pool;
-use crate::pools::Pools;
-use crate::selector::Labels;
 use crate::verdict::{Shortage, Verdict};
 use crate::waiting::{Rank, Spot};
+use metallb::pool::Pool;
+use metallb::pools::Pools;
+use metallb::selector::Labels;
 
 /// What happens to a published address that its pool no longer provides: the pool is gone, was shrunk, or is no
 /// longer for this Service.

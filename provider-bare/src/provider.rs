@@ -17,19 +17,19 @@ use tracing::info;
 
 use crate::allocator::{Allocator, Seen, State};
 use crate::apply::{ShownStatuses, keep_statuses};
-use crate::crd::IPAddressPoolStatus;
 use crate::error::SourceError;
 use crate::file::PoolFile;
 use crate::ledger::Reuse;
 use crate::observe::{Claim, Observed, observe};
 use crate::options;
 use crate::plan::{Namespaces, RemovedAddress};
-use crate::pool::Definition;
-use crate::pools::{PoolMistakes, Pools};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::verdict::Verdict;
 use crate::watch::{self, Progress};
+use metallb::crd::IPAddressPoolStatus;
+use metallb::pool::Definition;
+use metallb::pools::{PoolMistakes, Pools};
 
 /// Where the address pools come from.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,8 @@ use cloud_provider::{
 
 use crate::allocator::State;
 use crate::options::ALLOCATED_FROM;
-use crate::pools::Pools;
 use crate::verdict::{Shortage, Verdict};
+use metallb::pools::Pools;
 
 /// Words for one Service: what it shows, how it stands, and in which pools.
 #[derive(Clone, Copy)]

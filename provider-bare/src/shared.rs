@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::allocator::Allocator;
-use crate::crd::IPAddressPoolStatus;
-use crate::pool::Definition;
-use crate::pools::{PoolKey, PoolMistakes};
+use metallb::crd::IPAddressPoolStatus;
+use metallb::pool::Definition;
+use metallb::pools::{PoolKey, PoolMistakes};
 
 /// When to look again whether a status still shows an address that its Service lost. Late enough for the write
 /// to come back to us, and for a write that keeps failing not to be pushed.

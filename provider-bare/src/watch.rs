@@ -19,13 +19,13 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::apply::{Reporter, ShownStatuses, warn_on_pool};
-use crate::crd::IPAddressPool;
 use crate::error::WatchProblem;
 use crate::file::PoolFile;
 use crate::plan::Namespaces;
-use crate::pool::Definition;
-use crate::pools::PoolKey;
 use crate::shared::Shared;
+use metallb::crd::IPAddressPool;
+use metallb::pool::Definition;
+use metallb::pools::PoolKey;
 
 /// How often a file of pools is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use cloud_provider::CloudLoadBalancer;
 use cloud_provider::testing::Harness;
 use cloud_provider::testing::conformance::conformance;
-use provider_bare::crd::IPAddressPoolSpec;
-use provider_bare::pool::Definition;
+use metallb::crd::IPAddressPoolSpec;
+use metallb::pool::Definition;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 
 /// A pool, and whoever hands out its addresses at the time. Nothing is held outside, so what the last process

@@ -2,7 +2,7 @@
 
 use cloud_provider::testing::ServiceBuilder;
 use cloud_provider::{FamilyPolicy, Protocol};
-use provider_bare::pool::Definition;
+use metallb::pool::Definition;
 
 use crate::support::{BOTH, Cluster, PoolWords, V4, V6, pool, service};
 
@@ -167,7 +167,7 @@ fn pinned_pools_serve_only_whom_they_are_pinned_to_even_on_request() {
         match_labels: Some([("tier".to_owned(), key.to_owned())].into()),
         ..Default::default()
     };
-    let allocation = |namespace: Option<&str>, label: Option<&str>| provider_bare::crd::ServiceAllocation {
+    let allocation = |namespace: Option<&str>, label: Option<&str>| metallb::crd::ServiceAllocation {
         priority: None,
         namespaces: namespace.map(|namespace| vec![namespace.to_owned()]),
         namespace_selectors: None,

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 
 use cloud_provider::testing::a_service_named;
 use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView};
+use metallb::crd::ServiceAllocation;
+use metallb::pool::Definition;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
-use provider_bare::crd::ServiceAllocation;
 use provider_bare::ledger::Reuse;
 use provider_bare::plan::RemovedAddress;
-use provider_bare::pool::Definition;
 
 use crate::oracle::{Oracle, is_mistaken, may_share};
 use crate::support::{Cluster, PoolWords, V4, V6, pool};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cloud_provider::{FamilyPolicy, IpFamily, ServiceView, TrafficPolicy};
-use provider_bare::pool::Pool;
-use provider_bare::pools::Pools;
+use metallb::pool::Pool;
+use metallb::pools::Pools;
 
 use crate::support::Cluster;
 

@@ -1,9 +1,9 @@
 //! What a pool may look like, and what becomes of one with mistakes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use provider_bare::crd::ServiceAllocation;
-use provider_bare::pool::Definition;
-use provider_bare::pools::Pools;
+use metallb::crd::ServiceAllocation;
+use metallb::pool::Definition;
+use metallb::pools::Pools;
 
 use crate::support::{Cluster, PoolWords, created, pool, service};
 

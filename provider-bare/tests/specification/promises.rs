@@ -3,7 +3,7 @@
 use cloud_provider::testing::{ServiceBuilder, a_service_named, nodes, request};
 use cloud_provider::{CloudLoadBalancer, Error, FamilyPolicy, ServiceKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use provider_bare::crd::ServiceAllocation;
+use metallb::crd::ServiceAllocation;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 
 use crate::support::{BOTH, Cluster, PoolWords, entry, notes, now, pool, service};

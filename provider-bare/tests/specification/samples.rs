@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use provider_bare::crd;
-use provider_bare::file::{self, Manifests};
-use provider_bare::pools::Pools;
+use metallb::crd;
+use metallb::manifest::{self, Manifests};
+use metallb::pools::Pools;
+use provider_bare::file;
 use serde_json::Value;
 
 use crate::support::{Cluster, service};
@@ -86,7 +87,7 @@ items:
 
 #[test]
 fn a_file_of_manifests_is_read_and_what_is_wrong_in_it_stops_nobody_else() {
-    let Manifests { pools, passed_over } = file::parse(SAMPLE);
+    let Manifests { pools, passed_over } = manifest::parse(SAMPLE);
     let (in_force, mistakes) = Pools::parse(&pools);
     assert_eq!(in_force.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["first", "second", "third"]);
     assert_eq!(mistakes.len(), 1);
@@ -189,7 +190,7 @@ fn the_definition_of_the_resource_is_metallbs() {
 
 #[test]
 fn a_sample_serves() {
-    let Manifests { pools, .. } = file::parse(SAMPLE);
+    let Manifests { pools, .. } = manifest::parse(SAMPLE);
     let mut cluster = Cluster::new(pools);
     assert_eq!(cluster.serve(service("s").dual_stack()), ["192.168.10.0", "fc00:f853:ccd:e799::"]);
 }

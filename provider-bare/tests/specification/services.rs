@@ -2,8 +2,8 @@
 
 use cloud_provider::testing::{ServiceBuilder, a_service_named};
 use cloud_provider::{CloudLoadBalancer, Error, FamilyPolicy, Ingress, IpMode, NoteKind, Outcome};
-use provider_bare::crd::ServiceAllocation;
-use provider_bare::pool::Definition;
+use metallb::crd::ServiceAllocation;
+use metallb::pool::Definition;
 
 use crate::support::{BOTH, Cluster, PoolWords, V4, V6, entry, notes, pool, service};
 

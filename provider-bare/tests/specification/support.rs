@@ -9,11 +9,11 @@ use cloud_provider::{
     ServiceView, WakeupStream,
 };
 use futures::{FutureExt, StreamExt};
-use provider_bare::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
+use metallb::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
+use metallb::pool::Definition;
+use metallb::pools::PoolMistakes;
+use metallb::withheld::{EXCLUDE, RESERVE};
 use provider_bare::plan::Namespaces;
-use provider_bare::pool::Definition;
-use provider_bare::pools::PoolMistakes;
-use provider_bare::withheld::{EXCLUDE, RESERVE};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use tokio::runtime::{Builder, Runtime};
 

@@ -45,7 +45,7 @@ async fn a_cluster() -> Cluster {
          spec: {{addresses: [198.18.0.0/16]}}\n",
         cluster.namespace
     );
-    for text in [provider_bare::crd::manifest().expect("a manifest"), pool] {
+    for text in [metallb::crd::manifest().expect("a manifest"), pool] {
         for object in manifests::parse(&text, "the bench").expect("a manifest") {
             manifests::apply(&cluster.client, &object).await.expect("it is applied");
         }

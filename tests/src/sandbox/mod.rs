@@ -165,7 +165,7 @@ impl Sandbox {
 /// The bare-metal provider, and the resource definitions it needs.
 async fn bare(client: &kube::Client) -> Result<Arc<dyn CloudLoadBalancer>, SandboxError> {
     let definitions =
-        provider_bare::crd::manifest().map_err(|error| SandboxError::Definitions(error.to_string()))?;
+        metallb::crd::manifest().map_err(|error| SandboxError::Definitions(error.to_string()))?;
     for object in manifests::parse(&definitions, "resource definitions")? {
         manifests::apply(client, &object).await?;
     }

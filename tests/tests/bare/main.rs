@@ -8,7 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use provider_bare::crd::IPAddressPool;
+use metallb::crd::IPAddressPool;
 use provider_bare::{BareConfig, BareProvider};
 use serde_json::json;
 use tests::cluster::{Cluster, DEADLINE, Running};
@@ -31,7 +31,7 @@ impl Metal {
     }
 
     async fn on(cluster: Cluster) -> Self {
-        let definitions = provider_bare::crd::manifest().expect("the resource definitions");
+        let definitions = metallb::crd::manifest().expect("the resource definitions");
         for object in manifests::parse(&definitions, "resource definitions").expect("they are objects") {
             manifests::apply(&cluster.client, &object).await.expect("they are accepted");
         }

@@ -88,8 +88,7 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
         Api::<ClusterRoleBinding>::all(client.clone()).list(&Default::default()).await.unwrap().items,
         []
     );
-    let pools: Api<provider_bare::crd::IPAddressPool> =
-        Api::namespaced(client.clone(), &release.cluster.namespace);
+    let pools: Api<metallb::crd::IPAddressPool> = Api::namespaced(client.clone(), &release.cluster.namespace);
     pools.get("office").await.expect("the pool is still there");
 
     release.install(BARE).await;

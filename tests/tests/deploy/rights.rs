@@ -38,7 +38,7 @@ impl Installed {
 
     /// Waits until the pool says how many of its addresses are in use.
     async fn until_assigned(&self, pool: &str, count: i64) {
-        let pools = kube::Api::<provider_bare::crd::IPAddressPool>::namespaced(
+        let pools = kube::Api::<metallb::crd::IPAddressPool>::namespaced(
             self.cluster.client.clone(),
             &self.cluster.namespace,
         );

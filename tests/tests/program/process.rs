@@ -157,7 +157,7 @@ pub async fn with_pool(cluster: &Cluster) {
 }
 
 pub async fn define(cluster: &Cluster) {
-    apply(cluster, &provider_bare::crd::manifest().expect("a manifest")).await;
+    apply(cluster, &metallb::crd::manifest().expect("a manifest")).await;
 }
 
 pub async fn pool(cluster: &Cluster, name: &str, addresses: &str) {

@@ -65,7 +65,8 @@ impl Collector for Pools {
 
 #[cfg(test)]
 mod tests {
-    use provider_bare::{BareConfig, PoolSource, file};
+    use metallb::manifest;
+    use provider_bare::{BareConfig, PoolSource};
 
     use super::*;
 
@@ -73,7 +74,7 @@ mod tests {
     fn a_pool_shows_what_is_used_and_what_is_free() {
         let pools = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, \
                      spec: {addresses: [192.0.2.0/28]}}";
-        let pools = PoolSource::Static(file::parse(pools).pools);
+        let pools = PoolSource::Static(manifest::parse(pools).pools);
         let provider = BareProvider::new(BareConfig { pools, ..BareConfig::default() }, None).unwrap();
         let metrics = Metrics::default();
         let shown = Arc::new(Pools::default());

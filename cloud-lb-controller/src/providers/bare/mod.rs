@@ -29,7 +29,7 @@ pub(super) const KIND: Kind = Kind {
         let flags = BareFlags::from_arg_matches(matches)?;
         Ok(Arc::new(Bare { flags, pools: Arc::default() }))
     },
-    definitions: || provider_bare::crd::manifest().map_err(|error| CliError::Usage(error.to_string())),
+    definitions: || metallb::crd::manifest().map_err(|error| CliError::Usage(error.to_string())),
 };
 
 #[derive(Debug)]

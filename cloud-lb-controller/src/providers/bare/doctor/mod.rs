@@ -5,10 +5,10 @@ mod overlap;
 
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use provider_bare::crd::IPAddressPool;
+use metallb::crd::IPAddressPool;
+use metallb::pool::Definition;
+use metallb::pools::Pools;
 use provider_bare::file;
-use provider_bare::pool::Definition;
-use provider_bare::pools::Pools;
 
 use super::flags::BareFlags;
 use crate::finding::Finding;
@@ -90,6 +90,8 @@ fn judge(definitions: &[Definition]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use metallb::manifest;
+
     use crate::finding::Verdict::{self, Fail, Ok, Warn};
 
     fn pool(name: &str, more: &str) -> String {
@@ -113,7 +115,7 @@ mod tests {
             ),
             (pool("a", "addresses: 7"), vec![Fail], "cannot be read"),
         ] {
-            let found = judge(&file::parse(&manifests).pools);
+            let found = judge(&manifest::parse(&manifests).pools);
             let shown: Vec<Verdict> = found.iter().map(|finding| finding.verdict).collect();
             assert_eq!(shown, verdicts, "{found:?}");
             assert!(found.iter().any(|finding| finding.says.contains(said)), "{said:?}: {found:?}");

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use provider_bare::pools::Pools;
-use provider_bare::range::AddressRange;
+use metallb::pools::Pools;
+use metallb::range::AddressRange;
 
 use crate::finding::Finding;
 
@@ -95,14 +95,14 @@ fn judge(pools: &Pools, used: &[Used]) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use provider_bare::file;
+    use metallb::manifest;
     use serde_json::json;
 
     use super::*;
 
     fn pools(annotations: &str) -> Pools {
         Pools::parse(
-            &file::parse(&format!(
+            &manifest::parse(&format!(
                 "{{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {{name: lan, annotations: \
                  {{{annotations}}}}}, spec: {{addresses: [192.0.2.0/24]}}}}"
             ))

@@ -46,9 +46,11 @@ impl fmt::Display for PoolMistakes {
 
 /// Where an address lies: which pool, and which entry of its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Site {
-    pub(crate) pool: usize,
-    pub(crate) entry: usize,
+pub struct Site {
+    /// The pool's position.
+    pub pool: usize,
+    /// The entry's position in `spec.addresses`.
+    pub entry: usize,
 }
 
 /// The pools in force. No two of their addresses are the same.
@@ -195,24 +197,31 @@ impl Pools {
         self.site(ip).map(|site| self.at(site.pool))
     }
 
-    pub(crate) fn at(&self, position: usize) -> &Pool {
+    /// The pool at a position that these pools named.
+    ///
+    /// # Panics
+    /// When the position is of other pools, of which there were more.
+    pub fn at(&self, position: usize) -> &Pool {
         &self.pools[position]
     }
 
-    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+    /// The position of the pool of this name.
+    pub fn position(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    pub(crate) fn site(&self, ip: IpAddr) -> Option<Site> {
+    /// Where an address lies, if in any pool.
+    pub fn site(&self, ip: IpAddr) -> Option<Site> {
         self.ownership.site(ip)
     }
 
     /// The addresses that are kept for this Service.
-    pub(crate) fn reserved_for(&self, service: &ServiceKey) -> impl Iterator<Item = IpAddr> {
+    pub fn reserved_for(&self, service: &ServiceKey) -> impl Iterator<Item = IpAddr> {
         self.reserved.get(service).into_iter().flatten().copied()
     }
 
-    pub(crate) fn automatic(&self) -> &[usize] {
+    /// The positions of the pools that hand out addresses unasked, in the order they are asked.
+    pub fn automatic(&self) -> &[usize] {
         &self.automatic
     }
 }

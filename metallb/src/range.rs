@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use thiserror::Error as ThisError;
 
 /// The number an address stands for. Families have number spaces of their own.
-pub(crate) fn number(ip: IpAddr) -> u128 {
+pub fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u32::from(ip).into(),
         IpAddr::V6(ip) => ip.into(),
@@ -17,7 +17,7 @@ pub(crate) fn number(ip: IpAddr) -> u128 {
 }
 
 /// The address a number stands for; the inverse of [`number`].
-pub(crate) fn address(family: IpFamily, number: u128) -> IpAddr {
+pub fn address(family: IpFamily, number: u128) -> IpAddr {
     match family {
         // Numbers of IPv4 addresses come from `number`, so they fit.
         IpFamily::V4 => Ipv4Addr::from(number as u32).into(),
@@ -27,7 +27,7 @@ pub(crate) fn address(family: IpFamily, number: u128) -> IpAddr {
 
 /// Whether some consumer devices drop traffic to this address for its last octet, 0 or 255, whatever the
 /// prefix length. Only known of IPv4.
-pub(crate) fn is_buggy(ip: IpAddr) -> bool {
+pub fn is_buggy(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(ip) if matches!(ip.octets()[3], 0 | 255))
 }
 
@@ -78,7 +78,8 @@ impl AddressRange {
         }
     }
 
-    pub(crate) fn bounds(&self) -> (u128, u128) {
+    /// The numbers of its first and last address; see [`number`].
+    pub fn bounds(&self) -> (u128, u128) {
         (self.first, self.last)
     }
 

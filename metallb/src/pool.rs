@@ -179,7 +179,7 @@ impl Pool {
     }
 
     /// How many addresses of this family it can hand out to this Service.
-    pub(crate) fn capacity_for(&self, family: IpFamily, service: &ServiceKey) -> u128 {
+    pub fn capacity_for(&self, family: IpFamily, service: &ServiceKey) -> u128 {
         self.capacity(family).saturating_sub(self.withheld.count_reserved_for_others(family, service))
     }
 
@@ -195,7 +195,7 @@ impl Pool {
     }
 
     /// Whether an address of its ranges goes to whoever comes first.
-    pub(crate) fn hands_out_to_all(&self, ip: IpAddr) -> bool {
+    pub fn hands_out_to_all(&self, ip: IpAddr) -> bool {
         self.hands_out(ip) && self.withheld.reserved_for(ip).is_none()
     }
 

@@ -103,7 +103,7 @@ impl Withheld {
     }
 
     /// What is left of a range for those who ask for no address in particular.
-    pub(crate) fn for_everybody(&self, range: AddressRange) -> Vec<AddressRange> {
+    pub fn for_everybody(&self, range: AddressRange) -> Vec<AddressRange> {
         let reserved = self.reserved.keys().filter(|ip| range.contains(**ip));
         reserved.fold(self.without_excluded(range), |left, ip| {
             left.iter().flat_map(|range| range.without(&AddressRange::from(*ip))).collect()
