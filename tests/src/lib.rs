@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod metadata;
 pub mod programs;
+pub mod real_cluster;
 pub mod recorded;
 pub mod refusals;
 pub mod rights;

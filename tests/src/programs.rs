@@ -5,7 +5,7 @@ use std::env;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -23,6 +23,57 @@ pub fn folder() -> &'static Path {
     &BUILT
 }
 
+/// The variable that names the program to put into images, where it is not to be built.
+pub const RELEASED: &str = "CLOUD_LB_CONTROLLER";
+
+/// The program as it is delivered: the file that [`RELEASED`] names, or else one that is built, which takes minutes once.
+///
+/// # Panics
+/// When it does not build, or is not there.
+pub fn released() -> &'static Path {
+    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os(RELEASED) {
+        Some(path) if !path.is_empty() => {
+            let path = PathBuf::from(path);
+            assert!(
+                path.is_file(),
+                "{RELEASED}={} is no file: build it, or unset the variable",
+                path.display()
+            );
+            path
+        }
+        _ => build_release(),
+    });
+    &FOUND
+}
+
+fn build_release() -> PathBuf {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // The package alone: in the whole workspace it would have the features that the tests ask for.
+    cargo.args(["build", "--release", "--package", "cloud-lb-controller"]);
+    without_own_package(&mut cargo);
+    let built = cargo.current_dir(WORKSPACE).status().expect("cargo runs");
+    assert!(built.success(), "the program does not build");
+    Path::new(WORKSPACE).join("target/release/cloud-lb-controller")
+}
+
+/// The Helm that `deploy/tools/up` installs, or that `HELM` names.
+///
+/// # Panics
+/// When there is none.
+pub fn helm() -> &'static Path {
+    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| {
+        let script = Path::new(WORKSPACE).join("deploy/tools/up");
+        let Output { status, stdout, .. } = Command::new(&script)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+        assert!(status.success(), "{} failed; what it said is above", script.display());
+        String::from_utf8(stdout).expect("a path").trim().into()
+    });
+    &FOUND
+}
+
 fn build() -> PathBuf {
     let test = env::current_exe().expect("this test is a file");
     let folder = test.parent().and_then(|deps| deps.parent()).expect("it is in deps/ of a profile's folder");
@@ -30,13 +81,7 @@ fn build() -> PathBuf {
     // The whole workspace, or its dependencies would be built once more with fewer features.
     cargo.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller", "--example", "embed"]);
     cargo.arg("--target-dir").arg(folder.parent().expect("it is in the target folder"));
-    // What cargo tells this test about its own package would be taken for a change by build scripts that read it.
-    for (name, _) in env::vars_os() {
-        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-        if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
-            cargo.env_remove(name);
-        }
-    }
+    without_own_package(&mut cargo);
     if folder.ends_with("release") {
         cargo.arg("--release");
     }
@@ -50,6 +95,16 @@ fn build() -> PathBuf {
 pub fn kubectl() -> PathBuf {
     let beside = env::var_os(ASSETS).map(|assets| Path::new(&assets).join("kubectl"));
     beside.filter(|kubectl| kubectl.is_file()).unwrap_or_else(|| "kubectl".into())
+}
+
+/// What cargo tells this test about its own package would be taken for a change by build scripts that read it.
+fn without_own_package(cargo: &mut Command) {
+    for (name, _) in env::vars_os() {
+        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+        if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
+            cargo.env_remove(name);
+        }
+    }
 }
 
 /// One request to what a program serves, off the test's own thread: status and body. None: nobody listens any more.
