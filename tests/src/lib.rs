@@ -4,6 +4,7 @@ pub mod apiserver;
 pub mod aws;
 pub mod cluster;
 pub mod control_plane;
+pub mod kubectl;
 pub mod metadata;
 pub mod programs;
 pub mod real_cluster;

@@ -9,8 +9,6 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::control_plane::ASSETS;
-
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 static BUILT: LazyLock<PathBuf> = LazyLock::new(build);
@@ -88,13 +86,6 @@ fn build() -> PathBuf {
     let built = cargo.current_dir(WORKSPACE).status().expect("cargo runs");
     assert!(built.success(), "the programs do not build");
     folder.to_owned()
-}
-
-/// kubectl: the one beside the real API server where there is one, or the one on the `PATH`. It may be one version older
-/// or newer than the server; a distribution's is often older still.
-pub fn kubectl() -> PathBuf {
-    let beside = env::var_os(ASSETS).map(|assets| Path::new(&assets).join("kubectl"));
-    beside.filter(|kubectl| kubectl.is_file()).unwrap_or_else(|| "kubectl".into())
 }
 
 /// What cargo tells this test about its own package would be taken for a change by build scripts that read it.

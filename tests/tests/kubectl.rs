@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tests::control_plane::{ControlPlane, Options};
-use tests::programs;
+use tests::kubectl::{INSTALL, kubectl};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const INSTALL: &str =
-    "kubectl does not run; build it with tests/kubernetes/up, or: apt-get install --yes kubernetes-client";
 
 const BALANCER: &str = r#"
 apiVersion: v1
@@ -72,12 +70,10 @@ impl Kubectl {
     }
 
     fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(programs::kubectl());
+        let mut command = Command::from(kubectl(self.folder.path()));
         command
             .arg("--kubeconfig")
             .arg(self.folder.path().join("kubeconfig"))
-            // Discovery is cached below the home, by address: that of an earlier test may come again.
-            .arg(format!("--cache-dir={}", self.folder.path().join("cache").display()))
             .args(arguments.split_whitespace())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

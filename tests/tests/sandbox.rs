@@ -5,12 +5,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tests::cluster::eventually;
+use tests::control_plane::ASSETS;
+use tests::kubectl::INSTALL;
 
 /// The workspace's folder: where the README's commands are run.
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+/// The sandbox, with nothing of this environment but the control plane it names.
 fn sandbox() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"));
+    command.env_clear().envs(std::env::var_os(ASSETS).map(|assets| (ASSETS, assets)));
     command.current_dir(WORKSPACE);
     command
 }
@@ -24,16 +28,11 @@ fn the_demonstration_ends_well_and_shows_a_reused_address() {
     assert!(shown.contains("typo is Invalid: metadata.annotations[metallb.io/loadBalancerIPs]"), "{shown}");
 }
 
-/// Runs kubectl; what it prints.
+/// Runs kubectl, which keeps what it keeps beside the kubeconfig; what it prints.
 fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
-    let program = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".into());
-    let output = Command::new(program)
-        .current_dir(WORKSPACE)
-        .arg("--kubeconfig")
-        .arg(kubeconfig)
-        .args(arguments)
-        .output()
-        .expect("kubectl is there; if not: apt-get install kubernetes-client");
+    let mut command = tests::kubectl::kubectl(kubeconfig.parent().expect("a folder"));
+    let command = command.current_dir(WORKSPACE).arg("--kubeconfig").arg(kubeconfig);
+    let output = command.args(arguments).output().expect(INSTALL);
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     shown
@@ -67,9 +66,7 @@ async fn the_lines_it_says_to_try_work() {
 
 #[test]
 fn the_demonstration_on_aws_shows_plans_and_leaves_nothing() {
-    let mut demo = sandbox();
-    demo.args(["--demo", "--provider", "aws"]).env_remove("AWS_ENDPOINT_URL");
-    let output = demo.output().unwrap();
+    let output = sandbox().args(["--demo", "--provider", "aws"]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
     for expected in [

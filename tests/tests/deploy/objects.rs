@@ -108,8 +108,7 @@ fn every_field_is_one_that_its_kind_has() {
 async fn try_out(cluster: &Cluster, text: &str) {
     let access = Access::to(&cluster.plane);
     let file = access.file("objects.yaml", text);
-    let mut kubectl = std::process::Command::new("kubectl");
-    kubectl.arg("--kubeconfig").arg(access.kubeconfig());
+    let mut kubectl = access.kubectl();
     kubectl.args(["apply", "--server-side", "--dry-run=server", "-f"]).arg(file);
     let said = finish(kubectl).await;
     assert_eq!(said.code, Some(0), "{said:?}");

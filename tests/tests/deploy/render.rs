@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use kube::api::DynamicObject;
 use serde_json::Value;
+use tests::kubectl::INSTALL;
 use tests::rights::INSTALLED_AS;
 use tests::sandbox::manifests;
 
@@ -76,7 +77,8 @@ pub fn helm(arguments: &[&str]) -> Said {
 
 /// Runs kubectl.
 pub fn kubectl(arguments: &[&str]) -> Said {
-    let mut command = Command::new("kubectl");
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = tests::kubectl::kubectl(home.path());
     command.args(arguments).current_dir(WORKSPACE);
     said(command)
 }
@@ -84,12 +86,8 @@ pub fn kubectl(arguments: &[&str]) -> Said {
 fn said(mut command: Command) -> Said {
     let name = command.get_program().to_owned();
     let output = command.stdin(Stdio::null()).output();
-    let Output { status, stdout, stderr } = output.unwrap_or_else(|error| {
-        panic!(
-            "{} does not run ({error}); kubectl comes with: apt-get install --yes kubernetes-client",
-            name.display()
-        )
-    });
+    let Output { status, stdout, stderr } =
+        output.unwrap_or_else(|error| panic!("{}: {error}; {INSTALL}", name.display()));
     let text = |bytes| String::from_utf8(bytes).expect("text");
     Said { code: status.code(), output: text(stdout), errors: text(stderr) }
 }

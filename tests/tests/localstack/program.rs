@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tempfile::TempDir;
 use tests::aws::{LoadBalancer, NOTHING};
 use tests::cluster::eventually;
+use tests::kubectl::{INSTALL, kubectl};
 use tests::programs::{self, http};
 use tests::rights::{Rights, refused};
 use tokio::io::AsyncWriteExt;
@@ -63,7 +64,7 @@ impl<'a> Access<'a> {
         let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
         let mut command = Command::new(built.join("cloud-lb-controller"));
         command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
-        command.envs(self.world.network.endpoint.environment()).kill_on_drop(true);
+        command.env_clear().envs(self.world.network.endpoint.environment()).kill_on_drop(true);
         command
     }
 
@@ -116,17 +117,17 @@ impl Program {
 }
 
 /// Runs kubectl with something to read, and returns what it says.
-async fn kubectl(world: &World, kubeconfig: &std::path::Path, arguments: &[&str], input: &str) -> String {
-    let mut child = Command::new("kubectl")
+async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: &str) -> String {
+    let mut child = Command::from(kubectl(access.folder.path()))
         .arg("--kubeconfig")
-        .arg(kubeconfig)
-        .args(["--namespace", &world.cluster.namespace])
+        .arg(access.kubeconfig())
+        .args(["--namespace", &access.world.cluster.namespace])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("kubectl runs; install it with: apt-get install --yes kubernetes-client");
+        .expect(INSTALL);
     child.stdin.take().expect("its input").write_all(input.as_bytes()).await.expect("it reads");
     let output = child.wait_with_output().await.expect("it ends");
     let said =
@@ -141,25 +142,24 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let mut instances = vec![world.add_node("n1").await, world.add_node("node2").await];
     instances.sort();
     let access = Access::to(&world);
-    let kubeconfig = access.kubeconfig();
-    kubectl(&world, &kubeconfig, &["apply", "-f", "-"], NAMESPACE).await;
+    run_kubectl(&access, &["apply", "-f", "-"], NAMESPACE).await;
     // The program's own way to the cluster: with the rights that it is installed with.
     let rights = Rights::of_the_base();
     let restricted = Access::with(&world, &world.cluster.kubeconfig_with(rights.clone()));
     let mut program = Program::start(&restricted).await;
 
-    kubectl(&world, &kubeconfig, &["apply", "-f", "-"], MANIFEST).await;
+    run_kubectl(&access, &["apply", "-f", "-"], MANIFEST).await;
     let balancer: LoadBalancer = world.served("web").await;
     assert_eq!(balancer.ports(), ["TCP:80"]);
     assert_eq!(balancer.instances(), Some(instances));
-    let shown = kubectl(&world, &kubeconfig, &["get", "service", "web"], "").await;
+    let shown = run_kubectl(&access, &["get", "service", "web"], "").await;
     assert!(shown.contains(&balancer.host_name), "{shown}");
 
     let moved = r#"{"spec": {"ports": [{"port": 80, "targetPort": 9090}]}}"#;
-    kubectl(&world, &kubeconfig, &["patch", "service", "web", "--patch", moved], "").await;
+    run_kubectl(&access, &["patch", "service", "web", "--patch", moved], "").await;
     world.until_event_is_counted_up("web").await;
 
-    kubectl(&world, &kubeconfig, &["delete", "service", "web", "--timeout=60s"], "").await;
+    run_kubectl(&access, &["delete", "service", "web", "--timeout=60s"], "").await;
     assert_eq!(world.network.leftovers().await, NOTHING);
 
     let metrics = program.metrics().await;

@@ -1,6 +1,7 @@
 //! The sandbox against an endpoint.
 
 use tests::aws::Endpoint;
+use tests::control_plane::ASSETS;
 use tokio::process::Command;
 
 #[tokio::test]
@@ -9,6 +10,8 @@ async fn the_demonstration_ends_well_and_leaves_nothing_at_the_endpoint() {
     let output = Command::new(env!("CARGO_BIN_EXE_sandbox"))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["--demo", "--provider", "aws"])
+        .env_clear()
+        .envs(std::env::var_os(ASSETS).map(|assets| (ASSETS, assets)))
         .envs(endpoint.environment())
         .output()
         .await

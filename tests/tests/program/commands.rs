@@ -1,10 +1,11 @@
 //! `plan`, `orphans`, `crds`, `version`.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 use tests::cluster::Cluster;
+use tests::kubectl::INSTALL;
 
 use super::process::{Access, Program, command, finish, with_pool};
 
@@ -68,16 +69,10 @@ async fn crds_go_through_kubectl_apply() {
     crds.arg("crds");
     let definitions = finish(crds).await;
     assert_eq!(definitions.code, Some(0));
-    let kubeconfig = access.kubeconfig();
+    let mut kubectl = access.kubectl();
     let applied = tokio::task::spawn_blocking(move || {
-        let mut kubectl = Command::new("kubectl")
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["apply", "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl runs; install it with: apt-get install --yes kubernetes-client");
+        kubectl.args(["apply", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut kubectl = kubectl.spawn().expect(INSTALL);
         let mut input = kubectl.stdin.take().expect("its input");
         input.write_all(definitions.output.as_bytes()).expect("it reads");
         drop(input);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tests::cluster::{Cluster, eventually};
 use tests::control_plane::ControlPlane;
+use tests::kubectl::kubectl;
 use tests::programs;
 use tests::sandbox::manifests;
 
@@ -52,6 +53,13 @@ impl Access {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command("cloud-lb-controller");
         command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
+        command
+    }
+
+    /// kubectl with the kubeconfig.
+    pub fn kubectl(&self) -> Command {
+        let mut command = kubectl(self.folder.path());
+        command.arg("--kubeconfig").arg(self.kubeconfig());
         command
     }
 
