@@ -8,9 +8,14 @@ venv=$here/.venv
 # One folder for each port, so that several endpoints can run side by side.
 run=$here/.run/$port
 
+# What a person has set for their own Python would change the one in the virtual environment, too.
+unset PYTHONHOME PYTHONPATH
+export PIP_USER=0
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() { say "$@"; exit 1; }
 
+command -v curl >/dev/null || fail "curl is missing; install it with: apt-get install --yes curl"
 [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && ((port <= 65535)) || fail "LOCALSTACK_PORT=$port is not a port"
 
 # Docker's own word for "compose" differs between versions.
@@ -26,7 +31,8 @@ compose() {
 answers() {
   local path
   for path in /moto-api/ /_localstack/health; do
-    curl --silent --fail --max-time 2 --output /dev/null "$url$path" && return
+    # Without the settings in anybody's home, and past any proxy: it is on this machine.
+    curl --disable --noproxy '*' --silent --fail --max-time 2 --output /dev/null "$url$path" && return
   done
   return 1
 }
