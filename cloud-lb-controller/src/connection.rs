@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use service_controller::UserAgent;
 use tower::service_fn;
 
 use crate::error::CliError;
@@ -11,17 +12,27 @@ use crate::pace::Pace;
 
 /// Clients of one cluster.
 pub struct Clients {
-    /// For everything but leader election; keeps to the rate of the flags.
+    /// For everything but leader election; keeps to the rate of the flags, and says which part of the program asks.
     pub work: kube::Client,
     /// For leader election, whose requests must not wait behind others.
     pub election: kube::Client,
 }
 
-/// Clients for the cluster the flags name, or that the surroundings name.
+/// What the program calls itself to the API server.
+///
+/// # Errors
+/// Never: its name and its version are fit for that.
+pub fn user_agent() -> Result<UserAgent, CliError> {
+    UserAgent::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .map_err(|e| CliError::Usage(e.to_string()))
+}
+
+/// Clients for the cluster the flags name, or that the surroundings name; `component` is the part of the program that
+/// works with it.
 ///
 /// # Errors
 /// When there is no usable configuration.
-pub async fn clients(flags: &ClusterFlags) -> Result<Clients, CliError> {
+pub async fn clients(flags: &ClusterFlags, component: &str) -> Result<Clients, CliError> {
     let no_cluster = |error: &dyn std::fmt::Display| CliError::NoCluster(error.to_string());
     let config = match &flags.kubeconfig {
         Some(path) => from_file(path).await?,
@@ -29,7 +40,7 @@ pub async fn clients(flags: &ClusterFlags) -> Result<Clients, CliError> {
     };
     let election = kube::Client::try_from(config).map_err(|e| no_cluster(&e))?;
     let work = pace(flags).map_or_else(|| election.clone(), |pace| paced(&election, pace));
-    Ok(Clients { work, election })
+    Ok(Clients { work: user_agent()?.client(&work, component), election })
 }
 
 /// The same client, at a pace.
@@ -48,12 +59,12 @@ fn paced(client: &kube::Client, pace: Pace) -> kube::Client {
     kube::Client::new(service, client.default_namespace()).with_valid_until(*client.valid_until())
 }
 
-/// A client that keeps to the rate of the flags.
+/// A client that keeps to the rate of the flags, for a command of this name.
 ///
 /// # Errors
 /// As [`clients`].
-pub async fn client(flags: &ClusterFlags) -> Result<kube::Client, CliError> {
-    Ok(clients(flags).await?.work)
+pub async fn client(flags: &ClusterFlags, command: &str) -> Result<kube::Client, CliError> {
+    Ok(clients(flags, command).await?.work)
 }
 
 /// The pace of the flags; none: as fast as one likes.

@@ -8,6 +8,7 @@ use service_controller::{Metrics, ServiceController};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection;
 use crate::error::CliError;
 use crate::flags::ElectionFlags;
 
@@ -24,6 +25,7 @@ pub fn election(
         lease_duration: flags.leader_elect_lease_duration,
         renew_deadline: flags.leader_elect_renew_deadline,
         retry_period: flags.leader_elect_retry_period,
+        user_agent: connection::user_agent()?,
         ..LeaderConfig::new(
             &flags.leader_elect_resource_namespace,
             &flags.leader_elect_resource_name,

@@ -16,8 +16,8 @@ use cloud_provider::{
     CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
     Step, Verb,
 };
-use service_controller::ServiceController;
 use service_controller::leader::{LeaderConfig, Leadership};
+use service_controller::{ServiceController, UserAgent};
 use tokio_util::sync::CancellationToken;
 
 struct Wildcard;
@@ -67,12 +67,13 @@ impl CloudLoadBalancer for Wildcard {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
     let client = kube::Client::try_default().await?;
-    let identity = format!("wildcard-{}", std::process::id());
-    let lease = LeaderConfig::new("kube-system", "wildcard-controller-manager", identity);
+    let agent = UserAgent::new("wildcard-controller-manager", env!("CARGO_PKG_VERSION"))?;
+    let lease = LeaderConfig::new("kube-system", agent.program(), format!("wildcard-{}", std::process::id()));
+    let lease = LeaderConfig { user_agent: agent.clone(), ..lease };
     let held = Leadership::new(client.clone(), lease)?.acquire().await;
     let (fence, lost, stop) = (held.fence(), held.lost().clone(), CancellationToken::new());
-    let controller =
-        ServiceController::new(client).provider(Arc::new(Wildcard)).fenced_by(move || fence.is_leader());
+    let controller = ServiceController::new(client).user_agent(agent).provider(Arc::new(Wildcard));
+    let controller = controller.fenced_by(move || fence.is_leader());
     let ending = stop.clone();
     tokio::spawn(async move {
         tokio::select! { _ = tokio::signal::ctrl_c() => {}, () = lost.cancelled() => {} }

@@ -25,12 +25,14 @@ use crate::nodes::Nodes;
 use crate::reconcile::call::call;
 use crate::retry::Backoff;
 use crate::service::Tracked;
+use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
 use crate::{nodes, reconcile, sweep, watch as services};
 
 /// The service controller: give it a client and one or more providers, and run it.
 #[must_use = "nothing happens before `run`"]
 pub struct ServiceController {
     client: kube::Client,
+    user_agent: UserAgent,
     config: Config,
     providers: Vec<Arc<dyn CloudLoadBalancer>>,
     metrics: Arc<Metrics>,
@@ -42,6 +44,7 @@ impl ServiceController {
     pub fn new(client: kube::Client) -> Self {
         ServiceController {
             client,
+            user_agent: UserAgent::default(),
             config: Config::default(),
             providers: Vec::new(),
             metrics: Arc::default(),
@@ -52,6 +55,12 @@ impl ServiceController {
     /// Behaves like this.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Calls itself this to the API server, in its requests and in what it writes; by default the name of the executable.
+    pub fn user_agent(mut self, user_agent: UserAgent) -> Self {
+        self.user_agent = user_agent;
         self
     }
 
@@ -94,8 +103,9 @@ impl ServiceController {
         leading: impl Future<Output = ()> + Send,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let ServiceController { client, config, providers, metrics, fence } = self;
+        let ServiceController { client, user_agent, config, providers, metrics, fence } = self;
         check(&providers)?;
+        let client = user_agent.client(&client, SERVICE_CONTROLLER);
         let (commands, commanded) = mpsc::unbounded_channel();
         let (queue, queued) = mpsc::unbounded_channel();
         let (settled, node_sets) = watch::channel(None);

@@ -49,6 +49,7 @@ pub mod retry;
 pub mod service;
 pub mod status;
 pub mod sweep;
+pub mod user_agent;
 pub mod watch;
 
 pub use config::Config;
@@ -57,3 +58,4 @@ pub use error::Error;
 pub use metrics::Metrics;
 /// What [`Metrics::extend`] hands out is of this version of it.
 pub use prometheus_client;
+pub use user_agent::UserAgent;

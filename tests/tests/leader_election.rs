@@ -121,8 +121,8 @@ impl Election {
 
     /// How many writes of the Lease a replica has asked for, successful or not.
     fn lease_writes(&self, identity: &str) -> usize {
-        let agent = format!("elector/{identity}");
-        self.plane.requests().count(|r| r.agent == agent && r.resource == "leases" && r.is_write())
+        let agent = format!("elector/{identity} ");
+        self.plane.requests().count(|r| r.agent.starts_with(&agent) && r.resource == "leases" && r.is_write())
     }
 
     /// Checks every act against the history of the Lease, and returns how often each replica acted.

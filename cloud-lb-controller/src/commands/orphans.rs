@@ -32,7 +32,7 @@ pub struct OrphanFlags {
 /// # Errors
 /// When the cluster or a provider cannot be asked; nothing is deleted then.
 pub async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
-    let client = connection::client(&flags.run.cluster).await?;
+    let client = connection::client(&flags.run.cluster, "orphans").await?;
     let mut left = false;
     for provider in providers::build(&flags.run.chosen_providers()?, &client).await? {
         let failed = |e| CliError::Provider { provider: provider.name().into(), source: Box::new(e) };

@@ -62,7 +62,7 @@ struct Planned {
 /// # Errors
 /// When the cluster or a provider cannot be asked.
 pub async fn run(flags: PlanFlags) -> Result<u8, CliError> {
-    let client = connection::client(&flags.run.cluster).await?;
+    let client = connection::client(&flags.run.cluster, "plan").await?;
     let providers = providers::build(&flags.run.chosen_providers()?, &client).await?;
     let api = |doing: &str, source| CliError::Api { doing: doing.into(), source: Box::new(source) };
     let listed = Api::<Service>::all(client.clone())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cloud_provider::CloudLoadBalancer;
 use service_controller::config::SweepConfig;
+use service_controller::user_agent::SERVICE_CONTROLLER;
 use service_controller::{Config, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     let chosen = flags.chosen_providers()?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
-    let Clients { work: client, election } = connection::clients(&flags.cluster).await?;
+    let Clients { work: client, election } = connection::clients(&flags.cluster, SERVICE_CONTROLLER).await?;
     let identity = identity();
     let metrics = Arc::new(Metrics::default());
     server::metrics::of_the_program(&metrics);
@@ -62,6 +63,7 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
         identity,
         ..Config::default()
     });
+    controller = controller.user_agent(connection::user_agent()?);
     tokio::select! {
         made = made_once_there_is_an_answer(&chosen, &client) => {
             for provider in made? {

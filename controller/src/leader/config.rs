@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use cloud_provider::{Mistake, Mistakes};
 
+use crate::user_agent::UserAgent;
+
 const LEASE_DURATION: &str = "--leader-elect-lease-duration";
 const RENEW_DEADLINE: &str = "--leader-elect-renew-deadline";
 const RETRY_PERIOD: &str = "--leader-elect-retry-period";
@@ -36,6 +38,8 @@ pub struct LeaderConfig {
     /// Whether [`Held::release`](super::Held::release) gives the Lease back, so that the next leader need not
     /// wait until it expires.
     pub release_on_exit: bool,
+    /// The user agent of the requests and the field manager of the Lease. Default: the name of the executable.
+    pub user_agent: UserAgent,
 }
 
 impl LeaderConfig {
@@ -54,6 +58,7 @@ impl LeaderConfig {
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
             release_on_exit: true,
+            user_agent: UserAgent::default(),
         }
     }
 

@@ -64,6 +64,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::user_agent::LEADER_ELECTION;
+
 mod calls;
 mod clock;
 mod config;
@@ -104,6 +106,7 @@ impl Leadership {
     /// Every mistake in `config`, by the name of its flag.
     pub fn new(client: Client, config: LeaderConfig) -> Result<Self, InvalidConfig> {
         config.validate()?;
+        let client = config.user_agent.client(&client, LEADER_ELECTION);
         let api = Arc::new(KubeLease::new(client, &config));
         Ok(Leadership::over(api, config))
     }

@@ -23,6 +23,8 @@ pub struct Request {
     pub namespace: String,
     /// Empty for collections; for a create, as in RBAC, too.
     pub name: String,
+    /// The field manager that a write asks for; empty if it leaves that to the server.
+    pub field_manager: String,
     /// The code of the answer; 0 when the connection was cut instead.
     pub code: u16,
 }

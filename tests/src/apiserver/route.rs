@@ -318,6 +318,7 @@ impl Target {
             subresource: path.subresource.clone(),
             namespace: path.namespace.clone(),
             name: if path.name.is_empty() { selected.to_owned() } else { path.name.clone() },
+            field_manager: call.query.get("fieldManager").unwrap_or_default().to_owned(),
             code: 0,
         }
     }

@@ -10,13 +10,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use http::HeaderValue;
-use http::header::USER_AGENT;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
 use service_controller::leader::{Fence, LeaderConfig, Leadership};
+use service_controller::user_agent::{InvalidUserAgent, UserAgent};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -47,19 +46,18 @@ impl Args {
         let mut config = Config::new(self.server.clone());
         config.accept_invalid_certs = true;
         config.auth_info = AuthInfo { token: Some(self.token.clone().into()), ..AuthInfo::default() };
-        // So that the server's log of requests tells the replicas apart.
-        let agent = HeaderValue::try_from(format!("elector/{}", self.identity));
-        config.headers.push((USER_AGENT, agent.expect("an identity of plain letters")));
         Client::try_from(config)
     }
 
-    fn election(&self) -> LeaderConfig {
-        LeaderConfig {
+    fn election(&self) -> Result<LeaderConfig, InvalidUserAgent> {
+        Ok(LeaderConfig {
             lease_duration: Duration::from_secs(3),
             renew_deadline: Duration::from_secs(2),
             retry_period: Duration::from_millis(500),
+            // So that the server's log of requests tells the replicas apart.
+            user_agent: UserAgent::new("elector", &self.identity)?,
             ..LeaderConfig::new(&self.namespace, &self.lease, &self.identity)
-        }
+        })
     }
 }
 
@@ -68,7 +66,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let args = Args::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut commands = commands();
-    let leadership = Leadership::new(args.client()?, args.election())?;
+    let leadership = Leadership::new(args.client()?, args.election()?)?;
     let held = tokio::select! {
         held = leadership.acquire() => held,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),

@@ -90,7 +90,7 @@ async fn case_55_the_log_knows_who_asked_for_what() {
     let log = s.plane.requests();
     log.clear();
     s.balancer("a", &json!({})).await;
-    s.merge(&status_path("a"), &json!({})).await.is(200);
+    s.merge(&format!("{}?fieldManager=m1", status_path("a")), &json!({})).await.is(200);
     s.get(&service_path("absent")).await.refuses(404, "NotFound");
     s.watch("resourceVersion=0", 1).await;
     s.use_token(WEAK_TOKEN);
@@ -104,6 +104,7 @@ async fn case_55_the_log_knows_who_asked_for_what() {
         subresource: subresource.to_owned(),
         namespace: NAMESPACE.to_owned(),
         name: name.to_owned(),
+        field_manager: if verb == "patch" { "m1".to_owned() } else { String::new() },
         code,
     };
     let known = log.take();

@@ -11,3 +11,4 @@ mod process;
 mod recorded;
 mod stopping;
 mod traces;
+mod user_agents;

@@ -32,7 +32,7 @@ pub struct DoctorFlags {
 pub async fn run(flags: DoctorFlags) -> Result<u8, CliError> {
     let flags = flags.run;
     let providers = flags.chosen_providers()?;
-    let client = connection::client(&flags.cluster).await?;
+    let client = connection::client(&flags.cluster, "doctor").await?;
     let findings = examine(&client, &flags, &providers).await;
     for finding in &findings {
         println!("{finding}");

@@ -107,10 +107,11 @@ impl From<Entry> for Request {
     fn from(entry: Entry) -> Self {
         let code = entry.response_status.map_or(0, |status| status.code);
         let (user, agent, verb) = (entry.user.username, entry.user_agent, entry.verb);
+        let (path, query) = entry.uri.split_once('?').unwrap_or((&entry.uri, ""));
         let Some(object) = entry.object_ref else {
-            let path = entry.uri.split('?').next().unwrap_or_default().to_owned();
-            return Request { user, agent, verb, resource: path, code, ..Request::default() };
+            return Request { user, agent, verb, resource: path.to_owned(), code, ..Request::default() };
         };
+        let field_manager = query.split('&').find_map(|pair| pair.strip_prefix("fieldManager="));
         // The log names what was created; rights are given before it has a name. A namespace lies in none.
         let creates = verb == "create" && object.subresource.is_empty();
         let namespace = if object.resource == "namespaces" { String::new() } else { object.namespace };
@@ -123,6 +124,7 @@ impl From<Entry> for Request {
             namespace,
             name: if creates { String::new() } else { object.name },
             verb,
+            field_manager: field_manager.unwrap_or_default().to_owned(),
             code,
         }
     }
