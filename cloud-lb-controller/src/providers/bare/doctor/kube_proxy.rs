@@ -8,19 +8,23 @@ use crate::finding::Finding;
 
 const SUBJECT: &str = "kube-proxy";
 
-/// The part of `KubeProxyConfiguration` that matters here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// The part of `KubeProxyConfiguration` that matters here. Every field may be left out, or be null.
+#[derive(Debug, Deserialize)]
 struct Configuration {
-    mode: String,
-    ipvs: Ipvs,
+    mode: Option<String>,
+    ipvs: Option<Ipvs>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
 struct Ipvs {
     #[serde(rename = "strictARP")]
-    strict_arp: bool,
+    strict_arp: Option<bool>,
+}
+
+impl Configuration {
+    fn is_strict(&self) -> bool {
+        self.ipvs.as_ref().and_then(|ipvs| ipvs.strict_arp).unwrap_or(false)
+    }
 }
 
 /// What kube-proxy's ConfigMap says.
@@ -40,20 +44,25 @@ fn judge(configuration: Option<&str>) -> Finding {
             "no ConfigMap kube-system/kube-proxy with config.conf: not found, not checked",
         );
     };
-    match serde_saphyr::from_str::<Configuration>(text) {
-        Ok(Configuration { mode, ipvs }) if mode == "ipvs" && !ipvs.strict_arp => Finding::warn(
+    let configuration = match serde_saphyr::from_str::<Configuration>(text) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            return Finding::warn(
+                SUBJECT,
+                format!("config.conf of the ConfigMap kube-system/kube-proxy cannot be read: {error}"),
+                "make sure that it is a KubeProxyConfiguration in YAML",
+            );
+        }
+    };
+    match configuration.mode.as_deref() {
+        Some("ipvs") if configuration.is_strict() => Finding::ok(SUBJECT, "IPVS mode with strictARP"),
+        Some("ipvs") => Finding::warn(
             SUBJECT,
             "IPVS mode without strictARP: every node answers ARP for every address",
             "set ipvs.strictARP: true in the ConfigMap kube-system/kube-proxy and restart kube-proxy",
         ),
-        Ok(Configuration { mode, .. }) if mode == "ipvs" => Finding::ok(SUBJECT, "IPVS mode with strictARP"),
-        Ok(Configuration { mode, .. }) if mode.is_empty() => Finding::ok(SUBJECT, "default mode"),
-        Ok(Configuration { mode, .. }) => Finding::ok(SUBJECT, format!("{mode} mode")),
-        Err(error) => Finding::warn(
-            SUBJECT,
-            format!("config.conf of the ConfigMap kube-system/kube-proxy cannot be read: {error}"),
-            "make sure that it is YAML",
-        ),
+        None | Some("") => Finding::ok(SUBJECT, "default mode"),
+        Some(mode) => Finding::ok(SUBJECT, format!("{mode} mode")),
     }
 }
 
@@ -71,9 +80,13 @@ mod tests {
             (Some("mode: iptables"), Verdict::Ok),
             (Some("mode: nftables\nunknown: 1"), Verdict::Ok),
             (Some("mode: ipvs\nipvs: {strictARP: true, scheduler: rr}"), Verdict::Ok),
+            (Some("mode: null\nipvs: null"), Verdict::Ok),
             (Some("mode: ipvs"), Verdict::Warn),
+            (Some("mode: ipvs\nipvs: null"), Verdict::Warn),
+            (Some("mode: ipvs\nipvs: {strictARP: null}"), Verdict::Warn),
             (Some("mode: ipvs\nipvs: {strictARP: false}"), Verdict::Warn),
             (Some("mode: [ipvs"), Verdict::Warn),
+            (Some("mode: ipvs\nipvs: {strictARP: 'yes'}"), Verdict::Warn),
         ] {
             assert_eq!(judge(configuration).verdict, verdict, "{configuration:?}");
         }
