@@ -5,7 +5,7 @@
 #     supervise.sh FOLDER      with commands on standard input, one a line: start NAME, stop NAME
 #
 # What runs is NAME.sh in the folder. Its output goes to NAME.log, its process group's id to NAME.pid, and the status
-# that it ends with to NAME.ended, which is there as soon as nothing of it runs any more.
+# that it ends with to NAME.ended.
 
 # A process group for each program, so that nothing that it started outlives it.
 set -m
@@ -14,17 +14,20 @@ cd "$1" || exit 1
 start() {
   rm -f "$1.ended"
   {
-    bash "$1.sh" </dev/null >>"$1.log" 2>&1
+    bash "$1.sh" </dev/null >>"$1.log" 2>&1 &
+    printf '%s\n' "$!" >"$1.program"
+    wait "$!"
     printf '%s\n' "$?" >"$1.ending"
     mv "$1.ending" "$1.ended"
   } &
   printf '%s\n' "$!" >"$1.pid"
 }
 
+# The program first: whoever waits for it knows when its port is free again. Then what it left.
 stop() {
-  kill -KILL -- "-$(cat "$1.pid")"
+  kill -KILL "$(cat "$1.program")"
   wait "$(cat "$1.pid")"
-  printf 'stopped\n' >"$1.ended"
+  kill -KILL -- "-$(cat "$1.pid")"
 }
 
 while read -r verb name; do
