@@ -7,7 +7,7 @@ use super::object;
 use super::state::State;
 
 /// The version that the server says it is. The newest whose behaviours the double is checked against.
-pub(crate) const GIT_VERSION: &str = "v1.36.0";
+pub(crate) const GIT_VERSION: &str = "v1.37.2";
 
 const AGGREGATED: [&str; 2] = ["v2", "v2beta1"];
 

@@ -8,6 +8,7 @@
 //! and `watch` tells those who want to know.
 
 mod auth;
+mod bootstrap;
 mod decode;
 mod delete;
 mod discovery;

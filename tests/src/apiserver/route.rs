@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method, Response};
@@ -13,7 +14,7 @@ use super::auth::{Tokens, User};
 use super::decode::{self, FieldValidation};
 use super::delete::DeleteOptions;
 use super::fault::{Failure, Faults, Verdict};
-use super::kinds::Resource;
+use super::kinds::{Resource, crd};
 use super::list::{self, ListQuery, PATIENCE};
 use super::lock;
 use super::object;
@@ -27,6 +28,8 @@ use super::status::{ApiError, FieldError, Result};
 use super::watch::{Watch, WatchQuery};
 use super::{discovery, openapi, protobuf};
 
+/// How long a definition takes from being stored to being in force: about what a real server needs.
+const TO_ESTABLISH: Duration = Duration::from_millis(20);
 const LARGEST_BODY: usize = 3 * 1024 * 1024;
 const LONGEST_MANAGER: usize = 128;
 const PATCH_TYPES: &str =
@@ -209,7 +212,19 @@ impl Router {
             (_, Some(kind)) => state.patch(resource, kind, &body, call.query.flag("force"), &write)?,
             _ => state.update(resource, body, &write)?,
         };
+        if resource.plural == crd::PLURAL && !write.dry_run && !crd::is_established(&written.object) {
+            self.establish_later(object::name(&written.object).to_owned());
+        }
         Ok(written_reply(resource, written, shape))
+    }
+
+    /// A definition is in force a moment after it is there.
+    fn establish_later(&self, definition: String) {
+        let state = Arc::clone(&self.state);
+        tokio::spawn(async move {
+            tokio::time::sleep(TO_ESTABLISH).await;
+            lock(&state).establish(&definition);
+        });
     }
 
     fn delete(

@@ -122,6 +122,15 @@ impl ApiServer {
         state.commit(&resource, &super::store::key(namespace, name), object);
     }
 
+    /// As if the server ended and started again: connections are cut, and watches from before are expired.
+    pub async fn restart(&self) {
+        self.faults.cut_network();
+        // Until every connection has heard of it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.forget_history();
+        self.faults.mend_network();
+    }
+
     /// Forgets all changes so far, as a compaction does: watches and continue tokens from before are expired.
     pub fn forget_history(&self) {
         lock(&self.state.0).store.forget_history();

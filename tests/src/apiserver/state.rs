@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::bootstrap;
 use super::decode::FieldValidation;
 use super::kinds::{self, Allocator, Resource, ServiceNetwork, crd};
 use super::object;
-use super::patch::managed::Manager;
+use super::patch::managed::{self, Manager};
 use super::request::Subresource;
 use super::selectors::{is_dns_subdomain, is_label_key, is_label_value};
 use super::status::{ApiError, FieldError, GroupName, Result};
 use super::store::{Store, Stored, key};
+
+/// What the server calls itself where it writes.
+const SERVER: &str = "kube-apiserver";
 
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
 
@@ -81,6 +85,9 @@ impl State {
                 },
             }),
         );
+        for (plural, object) in bootstrap::roles() {
+            state.seed(plural, object);
+        }
         // What led up to this point is nobody's business: a watch from version 1 is too old from the start.
         state.store.forget_history();
         state
@@ -94,7 +101,7 @@ impl State {
             part: Subresource::Main,
             dry_run: false,
             validation: FieldValidation::Strict,
-            manager: "kube-apiserver".to_owned(),
+            manager: SERVER.to_owned(),
         };
         if let Err(error) = self.create(&resource, object, &write) {
             panic!("a fresh cluster has its first objects: {}", error.message);
@@ -127,11 +134,26 @@ impl State {
     /// The last step of every write: from here on, the world sees it.
     pub(crate) fn commit(&mut self, resource: &Resource, key: &str, value: Value) -> Arc<Stored> {
         let stored = self.store.put(&resource.table, key, value);
-        if resource.plural == crd::PLURAL {
+        if resource.plural == crd::PLURAL && crd::is_established(&stored.value) {
             let resources = kinds::resources_of(&stored.value).into_iter().map(Arc::new).collect();
             self.custom.insert(key.to_owned(), resources);
         }
         stored
+    }
+
+    /// Puts a definition in force that is new, as a controller in the server does.
+    pub(crate) fn establish(&mut self, name: &str) {
+        let Some(resource) = self.resource(crd::GROUP, "v1", crd::PLURAL) else { return };
+        let Some(old) = self.store.get(crd::PLURAL, name) else { return };
+        if object::is_terminating(&old.value) || crd::is_established(&old.value) {
+            return;
+        }
+        let mut new = old.value.clone();
+        crd::establish(&mut new);
+        let api_version = resource.api_version();
+        let manager = Manager { name: SERVER, api_version: &api_version, subresource: "status" };
+        managed::track_update(&old.value, &mut new, &manager, &|path| resource.strategy.list_rule(path));
+        self.commit(&resource, name, new);
     }
 
     /// The last step of every deletion.

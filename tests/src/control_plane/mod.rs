@@ -123,13 +123,13 @@ impl ControlPlane {
         user.starts_with(INSTALLED_USER)
     }
 
-    /// Ends the API server as a power cut would, and starts it again with the objects that it had; of a real one only.
+    /// Ends the API server as a power cut would, and starts it again with the objects that it had.
     ///
     /// # Panics
-    /// When this is the double, or when it does not start again.
+    /// When it does not start again.
     pub async fn restart(&self) {
         match &self.body {
-            Body::Double(_) => panic!("the double has no disk to start again from"),
+            Body::Double(double) => double.restart().await,
             Body::Real(turn) => turn.server.restart().await.unwrap_or_else(|error| panic!("{error}")),
         }
     }

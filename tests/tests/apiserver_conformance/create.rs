@@ -147,3 +147,19 @@ async fn case_11_class_and_source_ranges_are_for_balancers() {
         .await
         .refuses_field("spec.LoadBalancerSourceRanges[0]");
 }
+
+#[tokio::test]
+async fn case_57_a_name_is_a_label_that_may_begin_with_a_digit() {
+    let s = Session::start().await;
+    if !s.is_at_least(37).await {
+        eprintln!("passed over: older servers wanted a letter first");
+        return;
+    }
+    let longest = "1".repeat(63);
+    for name in ["1a", "9", longest.as_str()] {
+        s.balancer(name, &json!({})).await;
+    }
+    for name in ["-a", "a-", "a.b", "A", "1".repeat(64).as_str()] {
+        s.post(&services(), &service(name, &json!({}))).await.refuses_field("metadata.name");
+    }
+}

@@ -1,8 +1,8 @@
 //! Kinds other than Services.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::names;
+use super::{names, version_of};
 use crate::session::*;
 
 #[tokio::test]
@@ -181,4 +181,65 @@ async fn case_52_a_definition_brings_a_kind_with_a_schema() {
     unversioned.refuses(422, "Invalid");
     unversioned.says("must be specified for an update");
     s.delete(&format!("{definitions}/pools.example.com")).await.is(200);
+}
+
+#[tokio::test]
+async fn case_58_a_definition_is_in_force_a_moment_after_it_is_there() {
+    let s = Session::start().await;
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "ponds.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "ponds", "kind": "Pond"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    });
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let made = s.post(definitions, &definition).await.is(201);
+    let fresh =
+        json!({"conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": ["v1"]});
+    assert_eq!(made["status"], fresh);
+    let query = "watch=true&fieldSelector=metadata.name%3Dponds.example.com&timeoutSeconds=2";
+    let from = version_of(&made);
+    let changes = s.get(&format!("{definitions}?{query}&resourceVersion={from}")).await;
+    let last: Value =
+        serde_json::from_str(changes.text.lines().last().expect("it changes")).expect("an event");
+    let conditions = last["object"]["status"]["conditions"].as_array().expect("conditions");
+    let states: Vec<_> = conditions.iter().map(|c| (&c["type"], &c["status"])).collect();
+    assert_eq!(states, [(&json!("NamesAccepted"), &json!("True")), (&json!("Established"), &json!("True"))]);
+    assert_eq!(last["object"]["status"]["acceptedNames"]["listKind"], "PondList");
+    let writer = &last["object"]["metadata"]["managedFields"];
+    let writes_status =
+        |entry: &Value| entry["manager"] == "kube-apiserver" && entry["subresource"] == "status";
+    assert!(writer.as_array().expect("entries").iter().any(writes_status), "{writer}");
+    // A real server answers 404, or 429 with the advice to come again, until it has made room for the new kind.
+    let all = format!("/apis/example.com/v1/namespaces/{NAMESPACE}/ponds");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    while s.get(&all).await.code != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "the kind is served in time");
+        tokio::task::yield_now().await;
+    }
+    s.delete(&format!("{definitions}/ponds.example.com")).await.is(200);
+}
+
+#[tokio::test]
+async fn case_59_every_cluster_has_roles_from_the_start() {
+    let s = Session::start().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    for kind in ["clusterroles", "clusterrolebindings"] {
+        let all = names(&s.get(&format!("{rbac}/{kind}")).await.is(200));
+        for name in ["cluster-admin", "system:basic-user", "system:discovery"] {
+            assert!(all.iter().any(|found| found == name), "{name} is not among {all:?}");
+        }
+        let others =
+            s.get(&format!("{rbac}/{kind}?labelSelector=kubernetes.io/bootstrapping!%3Drbac-defaults")).await;
+        assert_eq!(names(&others.is(200)), Vec::<String>::new());
+    }
+    for name in ["admin", "edit", "view"] {
+        let role = s.get(&format!("{rbac}/clusterroles/{name}")).await.is(200);
+        let wanted =
+            json!([{"matchLabels": {format!("rbac.authorization.k8s.io/aggregate-to-{name}"): "true"}}]);
+        assert_eq!(role["aggregationRule"]["clusterRoleSelectors"], wanted);
+    }
 }

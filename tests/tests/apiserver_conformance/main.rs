@@ -9,6 +9,7 @@ mod create;
 mod delete;
 mod kinds;
 mod list;
+mod managed_fields;
 mod patch;
 mod serving;
 mod status;

@@ -66,3 +66,24 @@ async fn case_22_a_stale_version_in_a_status_write_is_a_conflict() {
     }
     s.put(&status_path("a"), &stale).await.refuses(409, "Conflict");
 }
+
+#[tokio::test]
+async fn case_56_an_address_is_written_in_one_form_only() {
+    let s = Session::start().await;
+    if !s.is_at_least(37).await {
+        eprintln!("passed over: older servers took IPv4-mapped addresses");
+        return;
+    }
+    s.balancer("a", &json!({})).await;
+    for (address, mistake) in [
+        ("::ffff:192.0.2.1", "must not be an IPv4-mapped IPv6 address"),
+        ("::ffff:c000:201", "must not be an IPv4-mapped IPv6 address"),
+        ("192.0.2.1 ", "must be a valid IP address"),
+    ] {
+        let refused = s.merge(&status_path("a"), &status_with(json!([{"ip": address}]))).await;
+        refused.refuses_field("status.loadBalancer.ingress[0].ip");
+        refused.says(mistake);
+    }
+    let other = s.merge(&status_path("a"), &status_with(json!([{"ip": "2001:db8::0"}]))).await.is(200);
+    assert_eq!(other["status"]["loadBalancer"]["ingress"][0]["ip"], "2001:db8::0");
+}

@@ -1,8 +1,8 @@
 //! Watches.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{types, version_of};
+use super::{names, types, version_of};
 use crate::session::*;
 
 #[tokio::test]
@@ -73,4 +73,24 @@ async fn case_43_a_watch_can_begin_with_a_list() {
     s.get(&format!("{}?watch=true&sendInitialEvents=true", services())).await.refuses(422, "Invalid");
     let list = format!("{}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan", services());
     s.get(&list).await.refuses(422, "Invalid");
+}
+
+#[tokio::test]
+async fn case_62_after_a_restart_every_watch_from_before_is_too_old() {
+    let s = Session::start().await;
+    s.balancer("a", &json!({})).await;
+    let before = s.version().await;
+    s.balancer("b", &json!({})).await;
+    s.plane.restart().await;
+    // The connection of before is gone, and its client may try it once more.
+    let s = s.again();
+    let events = s.watch(&format!("resourceVersion={before}"), 2).await;
+    assert_eq!(types(&events), ["ERROR"]);
+    assert_eq!(
+        (&events[0]["object"]["code"], &events[0]["object"]["reason"]),
+        (&json!(410), &json!("Expired"))
+    );
+    let kept = s.get(&services()).await.is(200);
+    assert_eq!(names(&kept), ["a", "b"]);
+    assert_eq!(s.watch(&format!("resourceVersion={}", version_of(&kept)), 1).await, Vec::<Value>::new());
 }

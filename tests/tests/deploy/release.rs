@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
+use kube::api::ListParams;
 use tests::cluster::Cluster;
 use tests::rights::INSTALLED_AS;
 
@@ -83,11 +84,10 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
     assert_eq!(release.deployment().await, None);
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), INSTALLED_AS);
     assert_eq!(accounts.get_opt(INSTALLED_AS).await.unwrap(), None);
-    assert_eq!(Api::<ClusterRole>::all(client.clone()).list(&Default::default()).await.unwrap().items, []);
-    assert_eq!(
-        Api::<ClusterRoleBinding>::all(client.clone()).list(&Default::default()).await.unwrap().items,
-        []
-    );
+    // Those of the cluster itself stay.
+    let ours = ListParams::default().labels("kubernetes.io/bootstrapping!=rbac-defaults");
+    assert_eq!(Api::<ClusterRole>::all(client.clone()).list(&ours).await.unwrap().items, []);
+    assert_eq!(Api::<ClusterRoleBinding>::all(client.clone()).list(&ours).await.unwrap().items, []);
     let pools: Api<metallb::crd::IPAddressPool> = Api::namespaced(client.clone(), &release.cluster.namespace);
     pools.get("office").await.expect("the pool is still there");
 

@@ -25,7 +25,7 @@ fn steady(world: &World, said: &Said) -> String {
         }
     }
     let version = regex_lite::Regex::new(r"Kubernetes v\S+ answers").expect("a pattern");
-    let text = version.replace(&text, "Kubernetes v1.36.0 answers");
+    let text = version.replace(&text, "Kubernetes v1.37.2 answers");
     let instance = regex_lite::Regex::new(r"\bi-[0-9a-f]{17}\b").expect("a pattern");
     instance.replace_all(&text, "i-0a").into_owned()
 }

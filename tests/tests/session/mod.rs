@@ -53,6 +53,17 @@ impl Session {
         session
     }
 
+    /// The same with new connections.
+    pub fn again(self) -> Self {
+        Self { client: client_as(&self.plane, ADMIN_TOKEN), ..self }
+    }
+
+    /// Whether the server is of this minor version of Kubernetes 1, or newer.
+    pub async fn is_at_least(&self, minor: u32) -> bool {
+        let version = self.get("/version").await.is(200);
+        version["minor"].as_str().expect("a version").parse::<u32>().expect("a number") >= minor
+    }
+
     /// From now on, requests come with another token.
     pub fn use_token(&mut self, token: &str) {
         self.client = client_as(&self.plane, token);

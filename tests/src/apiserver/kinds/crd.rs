@@ -32,8 +32,10 @@ impl Strategy for Definitions {
 
     fn prepare_create(&self, definition: &mut Value) {
         object::set_meta(definition, "generation", 1);
-        definition["status"] = Value::Null;
-        establish(definition);
+        let stored = storage_versions(definition);
+        definition["status"] = json!({
+            "conditions": null, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored,
+        });
     }
 
     fn prepare_update(&self, old: &Value, new: &mut Value, part: Subresource) {
@@ -45,7 +47,9 @@ impl Strategy for Definitions {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(1);
         let changed = old["spec"] != new["spec"];
         object::set_meta(new, "generation", generation + i64::from(changed));
-        establish(new);
+        if is_established(old) {
+            establish(new);
+        }
     }
 
     fn validate_create(&self, definition: &Value) -> Vec<FieldError> {
@@ -116,14 +120,21 @@ impl Strategy for Definitions {
     }
 }
 
+/// Whether what it defines is served.
+pub(crate) fn is_established(definition: &Value) -> bool {
+    let conditions = list_at(definition, &["status", "conditions"]);
+    conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+}
+
+fn storage_versions(definition: &Value) -> Vec<Value> {
+    let versions = list_at(definition, &["spec", "versions"]).iter();
+    versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).collect()
+}
+
 /// The definition is in force: there is no other to compete with it for its names.
-fn establish(definition: &mut Value) {
+pub(crate) fn establish(definition: &mut Value) {
     let names = definition["spec"]["names"].clone();
-    let storage: Vec<Value> = list_at(definition, &["spec", "versions"])
-        .iter()
-        .filter(|v| v["storage"] == true)
-        .map(|v| v["name"].clone())
-        .collect();
+    let storage = storage_versions(definition);
     let now = timestamp();
     let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
     let conditions = json!([
@@ -132,7 +143,9 @@ fn establish(definition: &mut Value) {
     ]);
     let status = map_mut(definition, "status");
     status.insert("acceptedNames".into(), names);
-    default_to(status, "conditions", conditions);
+    if status.get("conditions").is_none_or(Value::is_null) {
+        status.insert("conditions".into(), conditions);
+    }
     let mut stored = status.get("storedVersions").and_then(Value::as_array).cloned().unwrap_or_default();
     stored.extend(storage.into_iter().filter(|v| !stored.contains(v)).collect::<Vec<_>>());
     status.insert("storedVersions".into(), stored.into());

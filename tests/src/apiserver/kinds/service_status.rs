@@ -40,13 +40,9 @@ fn validate_ingress(field: &str, ingress: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let ip = str_at(ingress, &["ip"]);
     if let Some(ip) = ip
-        && ip.parse::<IpAddr>().is_err()
+        && let Some(mistake) = mistake_in(ip)
     {
-        errors.push(FieldError::invalid(
-            format!("{field}.ip"),
-            ip,
-            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-        ));
+        errors.push(FieldError::invalid(format!("{field}.ip"), ip, mistake));
     }
     match (ip, str_at(ingress, &["ipMode"])) {
         (_, Some("VIP" | "Proxy")) if ip.is_some() => {}
@@ -70,4 +66,15 @@ fn validate_ingress(field: &str, ingress: &Value) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// Programs disagree about what an IPv4-mapped address is, so servers take none.
+fn mistake_in(ip: &str) -> Option<&'static str> {
+    match ip.parse() {
+        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
+            Some("must not be an IPv4-mapped IPv6 address")
+        }
+        Ok(_) => None,
+        Err(_) => Some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+    }
 }

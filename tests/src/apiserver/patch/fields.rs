@@ -61,6 +61,13 @@ impl FieldSet {
         }
     }
 
+    /// The same with everything that holds some of them.
+    fn with_holders(mut self) -> Self {
+        self.member = true;
+        self.children = self.children.into_iter().map(|(key, set)| (key, set.with_holders())).collect();
+        self
+    }
+
     /// The fields in which `new` differs from `old`: those it has otherwise or anew, and those it lacks.
     pub(crate) fn changes(old: &Value, new: &Value, rules: Rules<'_>) -> (Self, Self) {
         let found = Comparison { rules, path: Vec::new() }.compare(old, new);
@@ -279,13 +286,12 @@ impl Comparison<'_> {
         let mut inner = Difference::default();
         match (old, new) {
             (None, Some(new)) => {
-                inner.set = FieldSet::of_value(new, &mut self.path, self.rules);
+                inner.set = FieldSet::of_value(new, &mut self.path, self.rules).with_holders();
                 // What is new is there as a whole, too; only the parts of an object always are.
-                inner.set.member |= self.path.len() > 1;
+                inner.set.member &= self.path.len() > 1 || inner.set.children.is_empty();
             }
             (Some(old), None) => {
-                inner.removed = FieldSet::of_value(old, &mut self.path, self.rules);
-                inner.removed.member = true;
+                inner.removed = FieldSet::of_value(old, &mut self.path, self.rules).with_holders();
             }
             (Some(old), Some(new)) => inner = self.compare(old, new),
             (None, None) => {}
