@@ -10,14 +10,6 @@ use crate::error::CliError;
 use crate::flags::ClusterFlags;
 use crate::pace::Pace;
 
-/// Clients of one cluster.
-pub struct Clients {
-    /// For everything but leader election; keeps to the rate of the flags, and says which part of the program asks.
-    pub work: kube::Client,
-    /// For leader election, whose requests must not wait behind others.
-    pub election: kube::Client,
-}
-
 /// What the program calls itself to the API server.
 ///
 /// # Errors
@@ -27,44 +19,49 @@ pub fn user_agent() -> Result<UserAgent, CliError> {
         .map_err(|e| CliError::Usage(e.to_string()))
 }
 
-/// Clients for the cluster the flags name, or that the surroundings name; `component` is the part of the program that
-/// works with it.
+/// How to reach the cluster that the flags name, or that the surroundings name.
 ///
 /// # Errors
 /// When there is no usable configuration.
-pub async fn clients(flags: &ClusterFlags, component: &str) -> Result<Clients, CliError> {
-    let no_cluster = |error: &dyn std::fmt::Display| CliError::NoCluster(error.to_string());
-    let config = match &flags.kubeconfig {
-        Some(path) => from_file(path).await?,
-        None => kube::Config::infer().await.map_err(|e| no_cluster(&e))?,
-    };
-    let election = kube::Client::try_from(config).map_err(|e| no_cluster(&e))?;
-    let work = pace(flags).map_or_else(|| election.clone(), |pace| paced(&election, pace));
-    Ok(Clients { work: user_agent()?.client(&work, component), election })
+pub async fn config(flags: &ClusterFlags) -> Result<kube::Config, CliError> {
+    match &flags.kubeconfig {
+        Some(path) => from_file(path).await,
+        None => kube::Config::infer().await.map_err(|e| CliError::NoCluster(e.to_string())),
+    }
 }
 
-/// The same client, at a pace.
-fn paced(client: &kube::Client, pace: Pace) -> kube::Client {
-    let inner = client.clone();
+/// A client that keeps to no rate.
+///
+/// # Errors
+/// When the configuration is of no use.
+pub fn unpaced(config: kube::Config) -> Result<kube::Client, CliError> {
+    kube::Client::try_from(config).map_err(|e| CliError::NoCluster(e.to_string()))
+}
+
+/// The same client, at the pace of the flags.
+pub fn paced(client: kube::Client, flags: &ClusterFlags) -> kube::Client {
+    let Some(pace) = pace(flags) else { return client };
+    let (namespace, valid_until) = (client.default_namespace().to_owned(), *client.valid_until());
     let service = service_fn(move |request| {
-        let (inner, wait) = (inner.clone(), pace.wait(&request));
+        let (client, wait) = (client.clone(), pace.wait(&request));
         async move {
             if !wait.is_zero() {
                 tracing::debug!(?wait, "--kube-api-qps holds a request up");
                 tokio::time::sleep(wait).await;
             }
-            inner.send(request).await
+            client.send(request).await
         }
     });
-    kube::Client::new(service, client.default_namespace()).with_valid_until(*client.valid_until())
+    kube::Client::new(service, namespace).with_valid_until(valid_until)
 }
 
 /// A client that keeps to the rate of the flags, for a command of this name.
 ///
 /// # Errors
-/// As [`clients`].
+/// As [`config`].
 pub async fn client(flags: &ClusterFlags, command: &str) -> Result<kube::Client, CliError> {
-    Ok(clients(flags, command).await?.work)
+    let client = paced(unpaced(config(flags).await?)?, flags);
+    Ok(user_agent()?.client(&client, command))
 }
 
 /// The pace of the flags; none: as fast as one likes.

@@ -50,9 +50,6 @@ pub enum CliError {
     /// The controller cannot run.
     #[error(transparent)]
     Controller(service_controller::Error),
-    /// Another replica leads now, or the Lease could not be renewed in time.
-    #[error("leadership was lost; start over (a Deployment does so by itself)")]
-    LostLeadership,
 }
 
 impl CliError {

@@ -3,7 +3,7 @@
 //! ```text
 //! commands ──▶ flags ──▶ providers ──▶ (provider-aws, provider-bare)
 //!     │                      one folder each: flags, build, doctor, rights, metrics
-//!     ├──▶ leading ──▶ (service-controller)
+//!     ├──▶ election ──▶ (service-controller)
 //!     └──▶ server: health, readiness, metrics, the log level
 //! ```
 //!
@@ -12,10 +12,10 @@
 
 mod commands;
 mod connection;
+mod election;
 mod error;
 mod finding;
 mod flags;
-mod leading;
 mod logging;
 mod pace;
 mod providers;

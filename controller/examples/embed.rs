@@ -1,11 +1,13 @@
-//! A cloud-controller-manager of your own: a provider, leadership, and a clean stop.
+//! A cloud-controller-manager of your own: a provider, leadership, and a clean stop at SIGTERM.
 //!
 //! The provider publishes `NAME.NAMESPACE.lb.example.com` for every Service of the class `example.com/wildcard`,
 //! for a place where DNS leads all of `*.lb.example.com` to one proxy in front of the nodes. Nothing is made outside
 //! the cluster, so there is nothing to clean up either.
 //!
+//! In the Lease it is called by its Pod, where the Pod's manifest tells it that name as `POD_NAME`.
+//!
 //! ```console
-//! $ KUBECONFIG=~/.kube/config cargo run -p controller --example embed
+//! $ KUBECONFIG=~/.kube/config cargo run -p service-controller --example embed
 //! ```
 
 use std::error::Error as StdError;
@@ -18,7 +20,10 @@ use cloud_provider::{
 };
 use service_controller::leader::{LeaderConfig, Leadership};
 use service_controller::{ServiceController, UserAgent};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+const NAME: &str = "wildcard-controller-manager";
 
 struct Wildcard;
 
@@ -66,19 +71,18 @@ impl CloudLoadBalancer for Wildcard {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
-    let client = kube::Client::try_default().await?;
-    let agent = UserAgent::new("wildcard-controller-manager", env!("CARGO_PKG_VERSION"))?;
-    let lease = LeaderConfig::new("kube-system", agent.program(), format!("wildcard-{}", std::process::id()));
-    let lease = LeaderConfig { user_agent: agent.clone(), ..lease };
-    let held = Leadership::new(client.clone(), lease)?.acquire().await;
-    let (fence, lost, stop) = (held.fence(), held.lost().clone(), CancellationToken::new());
-    let controller = ServiceController::new(client).user_agent(agent).provider(Arc::new(Wildcard));
-    let controller = controller.fenced_by(move || fence.is_leader());
-    let ending = stop.clone();
+    let config = kube::Config::infer().await?;
+    let user_agent = UserAgent::new(NAME, env!("CARGO_PKG_VERSION"))?;
+    let mut lease = LeaderConfig { user_agent, ..LeaderConfig::new("kube-system", NAME) };
+    lease.identity = std::env::var("POD_NAME").unwrap_or(lease.identity);
+    let leadership = Leadership::new(kube::Client::try_from(config.clone())?, lease)?;
+    let client = leadership.fenced_client(config)?;
+    let stop = CancellationToken::new();
+    let (ending, mut terminate) = (stop.clone(), signal(SignalKind::terminate())?);
     tokio::spawn(async move {
-        tokio::select! { _ = tokio::signal::ctrl_c() => {}, () = lost.cancelled() => {} }
+        tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
         ending.cancel();
     });
-    controller.run(stop).await?;
-    Ok(held.release().await?)
+    ServiceController::new(client).provider(Arc::new(Wildcard)).run_while_leading(&leadership, stop).await?;
+    Ok(())
 }

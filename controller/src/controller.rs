@@ -35,7 +35,7 @@ pub struct ServiceController {
     user_agent: UserAgent,
     config: Config,
     providers: Vec<Arc<dyn CloudLoadBalancer>>,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     fence: Fence,
 }
 

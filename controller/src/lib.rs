@@ -42,6 +42,7 @@ mod error;
 pub mod events;
 pub mod finalizer;
 pub mod leader;
+mod leading;
 pub mod metrics;
 pub mod nodes;
 pub mod reconcile;

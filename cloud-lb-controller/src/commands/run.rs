@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use cloud_provider::CloudLoadBalancer;
 use service_controller::config::SweepConfig;
+use service_controller::leader::unique_identity;
 use service_controller::user_agent::SERVICE_CONTROLLER;
 use service_controller::{Config, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{self, Clients};
+use crate::connection;
 use crate::error::CliError;
 use crate::flags::RunFlags;
 use crate::logging::LogLevel;
 use crate::providers::Provider;
 use crate::server::{self, Shown};
-use crate::{leading, providers, signals};
+use crate::{election, providers, signals};
 
 /// Between two tries to reach the API server before there is a controller that does so by itself.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -29,15 +30,23 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     let chosen = flags.chosen_providers()?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
-    let Clients { work: client, election } = connection::clients(&flags.cluster, SERVICE_CONTROLLER).await?;
-    let identity = identity();
+    let config = connection::config(&flags.cluster).await?;
+    let identity = unique_identity();
     let metrics = Arc::new(Metrics::default());
     server::metrics::of_the_program(&metrics);
     chosen.iter().for_each(|provider| provider.show_metrics(&metrics));
-    let leadership = match flags.election.leader_elect {
-        true => Some(Arc::new(leading::election(election, &flags.election, identity.clone())?)),
-        false => None,
+    // The calls that decide who leads wait behind no others.
+    let direct = connection::unpaced(config.clone())?;
+    let (client, leadership) = match flags.election.leader_elect {
+        true => {
+            let leadership = election::candidate(direct, &flags.election, &identity)?;
+            let fenced = leadership.fenced_client(config).map_err(|e| CliError::NoCluster(e.to_string()))?;
+            (fenced, Some(Arc::new(leadership)))
+        }
+        false => (direct, None),
     };
+    let client = connection::paced(client, &flags.cluster);
+    let client = connection::user_agent()?.client(&client, SERVICE_CONTROLLER);
     let shown = Arc::new(Shown {
         metrics: metrics.clone(),
         leadership: leadership.clone(),
@@ -73,17 +82,14 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
         () = stop.cancelled() => return Ok(()),
     }
     controller = controller.metrics(metrics.clone());
-    match leadership {
-        Some(leadership) => {
-            let election = &flags.election;
-            let grace = election.leader_elect_lease_duration - election.leader_elect_renew_deadline;
-            leading::run(controller, &leadership, &metrics, grace, stop).await
-        }
+    let ended = match leadership {
+        Some(leadership) => controller.run_while_leading(&leadership, stop).await,
         None => {
             metrics.lead(true);
-            controller.run(stop).await.map_err(CliError::Controller)
+            controller.run(stop).await
         }
-    }
+    };
+    ended.map_err(CliError::Controller)
 }
 
 /// The providers. One that has to ask the API server first waits for its answer: a control plane that restarts is no
@@ -99,14 +105,4 @@ async fn made_once_there_is_an_answer(
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Host name and a random part: tells two processes on one host apart, also one after the other.
-fn identity() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = match host.trim() {
-        "" => "unknown-host",
-        host => host,
-    };
-    format!("{host}_{:016x}", fastrand::u64(..))
 }

@@ -1,18 +1,17 @@
 //! What an election is configured with.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use cloud_provider::{Mistake, Mistakes};
 
 use crate::user_agent::UserAgent;
 
-const LEASE_DURATION: &str = "--leader-elect-lease-duration";
-const RENEW_DEADLINE: &str = "--leader-elect-renew-deadline";
-const RETRY_PERIOD: &str = "--leader-elect-retry-period";
-const RESOURCE_NAME: &str = "--leader-elect-resource-name";
-const RESOURCE_NAMESPACE: &str = "--leader-elect-resource-namespace";
+const LEASE_DURATION: &str = "lease_duration";
+const RENEW_DEADLINE: &str = "renew_deadline";
+const RETRY_PERIOD: &str = "retry_period";
 
-/// A configuration that contradicts itself: every mistake, each by the name of its flag.
+/// A configuration that contradicts itself: every mistake, each by the name of its field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidConfig(pub Mistakes);
@@ -24,8 +23,8 @@ pub struct LeaderConfig {
     pub lease_name: String,
     /// The namespace of the Lease.
     pub namespace: String,
-    /// Who we are in the record. Has to be unique among the candidates and among their restarts (by
-    /// convention `hostname_uuid`): two processes with one identity would both believe they lead.
+    /// Who we are in the record and in events. By default the host's name and a random part. Another one may be a
+    /// name that operators know; candidates of one identity are told apart all the same, only not by who reads.
     pub identity: String,
     /// How long the others let a record stand still before they take over. The record has whole seconds only,
     /// so they wait for the next full one.
@@ -45,15 +44,11 @@ pub struct LeaderConfig {
 impl LeaderConfig {
     /// Kubernetes' defaults: a lease of 15 s, renewed every 2 s, given up after 10 s; unlike in Kubernetes'
     /// own components, released on exit.
-    pub fn new(
-        namespace: impl Into<String>,
-        lease_name: impl Into<String>,
-        identity: impl Into<String>,
-    ) -> Self {
+    pub fn new(namespace: impl Into<String>, lease_name: impl Into<String>) -> Self {
         LeaderConfig {
             lease_name: lease_name.into(),
             namespace: namespace.into(),
-            identity: identity.into(),
+            identity: unique_identity(),
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
@@ -62,10 +57,16 @@ impl LeaderConfig {
         }
     }
 
+    /// With an identity of the caller's choice.
+    #[must_use]
+    pub fn identified_by(self, identity: impl Into<String>) -> Self {
+        LeaderConfig { identity: identity.into(), ..self }
+    }
+
     /// Checks the values against each other.
     ///
     /// # Errors
-    /// Every mistake at once, each by the name of its flag.
+    /// Every mistake at once, each by the name of its field.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let durations = [
             (LEASE_DURATION, self.lease_duration),
@@ -75,7 +76,7 @@ impl LeaderConfig {
         let mut mistakes: Vec<Mistake> = durations
             .into_iter()
             .filter(|(_, duration)| duration.is_zero())
-            .map(|(flag, duration)| mistake(flag, duration, "is no time at all").allowing("more than 0s"))
+            .map(|(field, duration)| mistake(field, duration, "is no time at all").allowing("more than 0s"))
             .collect();
         if self.lease_duration.as_secs() >= i32::MAX as u64 {
             let problem = "does not fit into a Lease";
@@ -97,13 +98,11 @@ impl LeaderConfig {
                 mistakes.push(mistake(RENEW_DEADLINE, self.renew_deadline, problem).allowing(allowed));
             }
         }
-        for (flag, value) in [
-            (RESOURCE_NAME, &self.lease_name),
-            (RESOURCE_NAMESPACE, &self.namespace),
-            ("holder identity", &self.identity),
-        ] {
+        for (field, value) in
+            [("lease_name", &self.lease_name), ("namespace", &self.namespace), ("identity", &self.identity)]
+        {
             if value.is_empty() {
-                mistakes.push(Mistake::new(flag, "", "is empty"));
+                mistakes.push(Mistake::new(field, "", "is empty"));
             }
         }
         Mistakes::new(mistakes).map_or(Ok(()), |mistakes| Err(InvalidConfig(mistakes)))
@@ -120,8 +119,21 @@ impl LeaderConfig {
     }
 }
 
-fn mistake(flag: &str, value: Duration, problem: &str) -> Mistake {
-    Mistake::new(flag, format!("{value:?}"), problem)
+/// Host name and a random part: tells two processes on one host apart, also one after the other, and two containers
+/// that have the same process number.
+pub fn unique_identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "unknown-host",
+        host => host,
+    };
+    // Seeded by the operating system, once more for each state.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{host}_{random:016x}")
+}
+
+fn mistake(field: &str, value: Duration, problem: &str) -> Mistake {
+    Mistake::new(field, format!("{value:?}"), problem)
 }
 
 #[cfg(test)]
@@ -133,60 +145,64 @@ mod tests {
             lease_duration: Duration::from_millis(lease),
             renew_deadline: Duration::from_millis(deadline),
             retry_period: Duration::from_millis(retry),
-            ..LeaderConfig::new("kube-system", "ccm", "host_1")
+            ..LeaderConfig::new("kube-system", "ccm").identified_by("host_1")
         }
     }
 
     #[test]
     fn the_defaults_are_kubernetes_defaults() {
-        assert_eq!(LeaderConfig::new("kube-system", "ccm", "host_1"), config(15_000, 10_000, 2_000));
+        let default = LeaderConfig::new("kube-system", "ccm").identified_by("host_1");
+        assert_eq!(default, config(15_000, 10_000, 2_000));
         assert_eq!(config(15_000, 10_000, 2_000).validate(), Ok(()));
     }
 
     #[test]
-    fn mistakes_name_the_flag_the_value_and_what_is_allowed() {
+    fn mistakes_name_the_field_the_value_and_what_is_allowed() {
         for (config, expected) in [
             (config(3_000, 2_000, 500), None),
             (config(15_000, 2_401, 2_000), None),
             (
                 config(10_000, 10_000, 2_000),
                 Some(
-                    "--leader-elect-lease-duration: \"10s\" would let a leader act after its lease has expired; \
-                     allowed: more than --leader-elect-renew-deadline=10s",
+                    "lease_duration: \"10s\" would let a leader act after its lease has expired; \
+                     allowed: more than renew_deadline=10s",
                 ),
             ),
             (
                 config(15_000, 2_400, 2_000),
                 Some(
-                    "--leader-elect-renew-deadline: \"2.4s\" leaves no time for a renewal to succeed; \
-                     allowed: more than 2.4s, 1.2 times --leader-elect-retry-period=2s",
+                    "renew_deadline: \"2.4s\" leaves no time for a renewal to succeed; \
+                     allowed: more than 2.4s, 1.2 times retry_period=2s",
                 ),
             ),
             (
                 config(15_000, 0, 0),
                 Some(
-                    "--leader-elect-renew-deadline: \"0ns\" is no time at all; allowed: more than 0s | \
-                     --leader-elect-retry-period: \"0ns\" is no time at all; allowed: more than 0s",
+                    "renew_deadline: \"0ns\" is no time at all; allowed: more than 0s | \
+                     retry_period: \"0ns\" is no time at all; allowed: more than 0s",
                 ),
             ),
             (
                 config(i32::MAX as u64 * 1_000, 10_000, 2_000),
                 Some(
-                    "--leader-elect-lease-duration: \"2147483647s\" does not fit into a Lease; \
+                    "lease_duration: \"2147483647s\" does not fit into a Lease; \
                      allowed: less than 68 years",
                 ),
             ),
             (
-                LeaderConfig::new("", "", ""),
-                Some(
-                    "--leader-elect-resource-name: \"\" is empty | \
-                     --leader-elect-resource-namespace: \"\" is empty | holder identity: \"\" is empty",
-                ),
+                LeaderConfig::new("", "").identified_by(""),
+                Some("lease_name: \"\" is empty | namespace: \"\" is empty | identity: \"\" is empty"),
             ),
         ] {
             let said = config.validate().err().map(|invalid| invalid.to_string());
             assert_eq!(said.as_deref(), expected, "of {config:?}");
         }
+    }
+
+    #[test]
+    fn no_two_configurations_have_one_identity_unless_they_are_told_so() {
+        let identity = || LeaderConfig::new("kube-system", "ccm").identity;
+        assert_ne!(identity(), identity());
     }
 
     #[test]

@@ -184,7 +184,7 @@ mod tests {
         drop(listener);
         let config = kube::Config::new(format!("http://{address}").parse().unwrap());
         let client = Client::try_from(config).unwrap();
-        let lease = KubeLease::new(client, &LeaderConfig::new("kube-system", "ccm", "a"));
+        let lease = KubeLease::new(client, &LeaderConfig::new("kube-system", "ccm").identified_by("a"));
         let said = lease.get().await.unwrap_err().to_string();
         assert!(said.contains("onnection refused") && !said.contains('\n'), "{said}");
     }

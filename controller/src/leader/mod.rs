@@ -10,7 +10,7 @@
 //! # async fn run(client: kube::Client) -> Result<(), Box<dyn std::error::Error>> {
 //! use service_controller::leader::{LeaderConfig, Leadership};
 //!
-//! let config = LeaderConfig::new("kube-system", "cloud-controller-manager", "host-1_5f0e");
+//! let config = LeaderConfig::new("kube-system", "cloud-controller-manager");
 //! let leadership = Leadership::new(client, config)?;
 //! let held = leadership.acquire().await;
 //! tokio::select! {
@@ -25,7 +25,8 @@
 //!
 //! * **Acquire.** Look every `retry_period`, stretched by a random factor of 1 to 2.2 so that replicas do not
 //!   march in step, and at the moment the record expires. No Lease: create it. Ours, released or expired:
-//!   replace it. Otherwise wait.
+//!   replace it. Otherwise wait. A record that names us and that this process did not write is somebody else's:
+//!   two processes of one identity are two candidates.
 //! * **Renew.** Every `retry_period`, replace the Lease from memory, without reading it. On any error read it
 //!   first and replace what was read; if that fails too, try again in the next period.
 //! * **Lose.** When no renewal has succeeded for `renew_deadline`, or somebody else is seen to hold the Lease.
@@ -64,24 +65,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::user_agent::LEADER_ELECTION;
+use crate::user_agent::{LEADER_ELECTION, UserAgent};
 
 mod calls;
 mod clock;
 mod config;
 mod fence;
+mod gate;
 mod lease_api;
 mod record;
 mod renewer;
 #[cfg(test)]
 mod tests;
 
-pub use config::{InvalidConfig, LeaderConfig};
+pub use config::{InvalidConfig, LeaderConfig, unique_identity};
 pub use fence::Fence;
 pub use lease_api::LeaseError;
 
 use calls::{Calls, Contest, Won};
 use clock::Moment;
+pub(crate) use gate::Gate;
 use lease_api::{KubeLease, LeaseApi, Turn};
 use record::Elector;
 use renewer::Renewer;
@@ -96,6 +99,7 @@ pub struct Leadership {
     /// Locked for the whole of a term, so that one `Leadership` has one [`Held`] at a time.
     elector: Arc<Mutex<Elector>>,
     renewed: watch::Sender<Option<Moment>>,
+    gate: Gate,
 }
 
 impl Leadership {
@@ -103,7 +107,7 @@ impl Leadership {
     /// decide who leads should not queue behind any others.
     ///
     /// # Errors
-    /// Every mistake in `config`, by the name of its flag.
+    /// Every mistake in `config`, by the name of its field.
     pub fn new(client: Client, config: LeaderConfig) -> Result<Self, InvalidConfig> {
         config.validate()?;
         let client = config.user_agent.client(&client, LEADER_ELECTION);
@@ -116,7 +120,34 @@ impl Leadership {
             elector: Arc::new(Mutex::new(Elector::new(&config))),
             calls: Calls { api, config: Arc::new(config) },
             renewed: watch::Sender::new(None),
+            gate: Gate::default(),
         }
+    }
+
+    /// A client for everything that only a leader may do: until this process leads it reads and writes nothing, and
+    /// after leadership has ended it sends nothing at all, repetitions by kube's own retries included.
+    ///
+    /// # Caveats
+    /// A request that the API server has received already is not called back, and one that waits for credentials (an
+    /// `exec` plugin at work) was let out before it waits.
+    ///
+    /// # Errors
+    /// As those of [`Client::try_from`].
+    pub fn fenced_client(&self, config: kube::Config) -> Result<Client, kube::Error> {
+        self.gate.client(config)
+    }
+
+    pub(crate) fn user_agent(&self) -> UserAgent {
+        self.calls.config.user_agent.clone()
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// How long after its loss calls in flight may take to end: nobody else can lead before.
+    pub(crate) fn grace(&self) -> Duration {
+        self.calls.config.lease_duration.saturating_sub(self.calls.config.renew_deadline)
     }
 
     /// Waits, however long it takes, until this process holds the Lease.
@@ -179,12 +210,9 @@ impl Leadership {
         };
         renewer.calls.announce_aside(&renewer.lease, Turn::Began);
         let task = tokio::spawn(renewer.run(stop.clone(), term.lost.clone()));
-        Held {
-            fence: Fence::new(self.renewed.subscribe(), term.lost.clone(), self.calls.config.renew_deadline),
-            stop,
-            task: AbortOnDropHandle::new(task),
-            term,
-        }
+        let fence = Fence::new(self.renewed.subscribe(), term.lost.clone(), self.calls.config.renew_deadline);
+        self.gate.begin_term(fence.clone());
+        Held { fence, stop, task: AbortOnDropHandle::new(task), term }
     }
 }
 

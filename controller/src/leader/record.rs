@@ -36,6 +36,8 @@ pub(super) struct Elector {
     identity: String,
     lease_duration: Duration,
     seen: Option<Seen>,
+    /// When this process last wrote that it holds the Lease, or tried to. Only a record of that time is its own.
+    claimed: Option<Timestamp>,
 }
 
 /// The last record that differed from the one before, and when it was read.
@@ -53,6 +55,7 @@ impl Elector {
             identity: config.identity.clone(),
             lease_duration: config.lease_duration,
             seen: None,
+            claimed: None,
         }
     }
 
@@ -71,7 +74,7 @@ impl Elector {
         let until = seen_at + self.duration_of(&record);
         self.seen = Some(Seen { record, at: seen_at });
 
-        if holder == self.identity {
+        if self.is_ours(lease) {
             Action::Update(self.renewal(lease, now.wall))
         } else if !holder.is_empty() && now.instant < until {
             Action::Wait { holder, until }
@@ -80,10 +83,17 @@ impl Elector {
         }
     }
 
-    /// Whether the record names this candidate. Also true of a record that it wrote without learning so,
-    /// because the reply was lost: it is the leader then, and no transition is counted twice.
+    /// Whether this process wrote the record. Also true of one that it wrote without learning so, because the reply
+    /// was lost: it is the leader then, and no transition is counted twice.
+    ///
+    /// The identity alone does not tell: it may be a Pod's name, which a second container has too, or a process
+    /// number, which is 1 in every container. The time of acquisition is this process's own.
     pub(super) fn is_ours(&self, lease: &Lease) -> bool {
+        let acquired = lease.spec.as_ref().and_then(|record| record.acquire_time.as_ref());
+        let acquired = acquired.map(|time| time.0.as_microsecond());
         holder(lease) == Some(&self.identity)
+            && acquired.is_some()
+            && acquired == self.claimed.map(Timestamp::as_microsecond)
     }
 
     /// The same lease, renewed: nothing but the time of renewal and the duration changes.
@@ -109,7 +119,7 @@ impl Elector {
         Lease { spec: Some(record), ..lease.clone() }
     }
 
-    fn first(&self, wall: Timestamp) -> Lease {
+    fn first(&mut self, wall: Timestamp) -> Lease {
         Lease {
             metadata: ObjectMeta {
                 namespace: Some(self.namespace.clone()),
@@ -120,14 +130,15 @@ impl Elector {
         }
     }
 
-    fn takeover(&self, lease: &Lease, wall: Timestamp) -> Lease {
+    fn takeover(&mut self, lease: &Lease, wall: Timestamp) -> Lease {
         let record = lease.spec.clone().unwrap_or_default();
         let transitions = record.lease_transitions.unwrap_or_default().saturating_add(1);
         Lease { spec: Some(self.claim(record, transitions, wall)), ..lease.clone() }
     }
 
     /// `strategy` and `preferredHolder` belong to coordinated elections and are left as they are.
-    fn claim(&self, record: LeaseSpec, transitions: i32, wall: Timestamp) -> LeaseSpec {
+    fn claim(&mut self, record: LeaseSpec, transitions: i32, wall: Timestamp) -> LeaseSpec {
+        self.claimed = Some(wall);
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(whole_seconds(self.lease_duration)),
@@ -169,7 +180,12 @@ mod tests {
     }
 
     fn elector() -> Elector {
-        Elector::new(&LeaderConfig::new("kube-system", "ccm", "me"))
+        Elector::new(&LeaderConfig::new("kube-system", "ccm").identified_by("me"))
+    }
+
+    /// One that wrote the record that [`record`] makes.
+    fn holding() -> Elector {
+        Elector { claimed: Some(T0.parse().unwrap()), ..elector() }
     }
 
     fn record(holder: &str, seconds: i32, transitions: i32) -> LeaseSpec {
@@ -261,19 +277,35 @@ mod tests {
             ("ours", record("me", 15, 3), 0.0, Renews),
             ("ours, long ago", record("me", 15, 3), 1000.0, Renews),
         ] {
-            let mut elector = elector();
+            let mut elector = holding();
             let start = Instant::now();
             let lease = lease(spec);
             elector.step(Some(&lease), after(start, 0.0));
             let expected_action = match expected {
                 Renews => Action::Update(elector.renewal(&lease, T1.parse().unwrap())),
-                TakesOver => Action::Update(elector.takeover(&lease, T1.parse().unwrap())),
+                TakesOver => Action::Update(holding().takeover(&lease, T1.parse().unwrap())),
                 Waits => Action::Wait {
                     holder: "other".into(),
                     until: start + elector.duration_of(lease.spec.as_ref().unwrap()),
                 },
             };
             assert_eq!(elector.step(Some(&lease), after(start, seconds)), expected_action, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_record_in_our_name_that_this_process_did_not_write_is_waited_out() {
+        let start = Instant::now();
+        let namesakes = lease(record("me", 15, 3));
+        let later = LeaseSpec { acquire_time: Some(at(T1)), ..record("me", 15, 3) };
+        for (mut elector, lease) in [(elector(), namesakes), (holding(), lease(later))] {
+            let until = start + Duration::from_secs(15);
+            let waits = Action::Wait { holder: "me".into(), until };
+            assert_eq!(elector.step(Some(&lease), after(start, 0.0)), waits);
+            assert_eq!(elector.step(Some(&lease), after(start, 14.9)), waits);
+            let taken = updated(elector.step(Some(&lease), after(start, 15.0)));
+            assert_eq!(taken.spec.as_ref().and_then(|record| record.lease_transitions), Some(4));
+            assert!(elector.is_ours(&taken), "a reply that was lost is recognised");
         }
     }
 
@@ -337,7 +369,7 @@ mod tests {
     #[test]
     fn a_renewal_changes_the_time_of_renewal_and_the_duration_only() {
         let before = lease(record("me", 60, 3));
-        let renewed = updated(elector().step(Some(&before), after(Instant::now(), 0.0)));
+        let renewed = updated(holding().step(Some(&before), after(Instant::now(), 0.0)));
         let expected = LeaseSpec {
             lease_duration_seconds: Some(15),
             renew_time: Some(at(T1)),

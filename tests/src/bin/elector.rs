@@ -56,7 +56,7 @@ impl Args {
             retry_period: Duration::from_millis(500),
             // So that the server's log of requests tells the replicas apart.
             user_agent: UserAgent::new("elector", &self.identity)?,
-            ..LeaderConfig::new(&self.namespace, &self.lease, &self.identity)
+            ..LeaderConfig::new(&self.namespace, &self.lease).identified_by(&self.identity)
         })
     }
 }

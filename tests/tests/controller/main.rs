@@ -5,6 +5,7 @@
 
 mod deletion;
 mod failures;
+mod leading;
 mod lifecycle;
 mod measures;
 mod nodes;

@@ -1,9 +1,15 @@
 //! The example of embedding, as a process.
 
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
 use serde_json::json;
-use tests::cluster::Cluster;
+use tests::cluster::{Cluster, eventually, until};
 
 use super::process::{Access, Program, command, read};
+
+const LEASE: &str = "wildcard-controller-manager";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_serves_its_class_and_ends_well() {
@@ -19,6 +25,59 @@ async fn the_example_serves_its_class_and_ends_well() {
     program.signal("INT");
 
     assert!(program.end().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_processes_of_one_identity_one_leads_and_the_others_wait_until_its_lease_is_over() {
+    let cluster = Cluster::with_faults().await;
+    let access = Access::to(&cluster.plane);
+    let start = || {
+        let mut example = command("examples/embed");
+        example.env("KUBECONFIG", access.kubeconfig()).env("POD_NAME", "wildcard-0");
+        Program::spawn(example)
+    };
+    let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "kube-system");
+    // Of a namesake that crashed a moment ago.
+    let now = MicroTime(jiff::Timestamp::now());
+    let namesakes = Lease {
+        metadata: ObjectMeta { name: Some(LEASE.into()), ..ObjectMeta::default() },
+        spec: Some(LeaseSpec {
+            holder_identity: Some("wildcard-0".into()),
+            lease_duration_seconds: Some(1),
+            lease_transitions: Some(0),
+            acquire_time: Some(now.clone()),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        }),
+    };
+    leases.create(&PostParams::default(), &namesakes).await.expect("a Lease");
+    let led_for_the = |n: i32| {
+        let leases = leases.clone();
+        async move {
+            let terms = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
+            until(leases, LEASE, "to be acquired anew", |lease| lease.and_then(terms) == Some(n)).await;
+        }
+    };
+
+    let mut first = start();
+    led_for_the(1).await;
+    let began = |request: &tests::apiserver::Request| request.group == "events.k8s.io" && request.is_write();
+    eventually("the first says that it leads", || cluster.requests().count(began) == 1).await;
+    cluster.requests().clear();
+    let mut second = start();
+    let looks = |request: &tests::apiserver::Request| request.resource == "leases" && request.verb == "get";
+    // The first renews from memory: whoever reads the Lease is the second.
+    eventually("the second looks again", || cluster.requests().count(looks) >= 2).await;
+    assert_eq!(cluster.requests().count(began), 0, "nobody else began to lead");
+
+    first.signal("TERM");
+    assert!(first.end().await.success());
+    led_for_the(2).await;
+    cluster.create_with("web", json!({ "spec": { "loadBalancerClass": "example.com/wildcard" } })).await;
+    cluster.until_published("web").await;
+
+    second.signal("TERM");
+    assert!(second.end().await.success());
 }
 
 #[test]

@@ -188,9 +188,11 @@ async fn a_leader_is_unhealthy_when_it_outlives_its_lease_by_20_seconds() {
 
 #[tokio::test]
 async fn a_bad_configuration_is_refused_before_any_call() {
-    let config =
-        LeaderConfig { retry_period: Duration::ZERO, ..LeaderConfig::new("kube-system", "ccm", "a") };
+    let config = LeaderConfig {
+        retry_period: Duration::ZERO,
+        ..LeaderConfig::new("kube-system", "ccm").identified_by("a")
+    };
     let client = Client::try_from(kube::Config::new("http://localhost:1".parse().unwrap())).unwrap();
     let refused = Leadership::new(client, config).err().unwrap().to_string();
-    assert!(refused.contains("--leader-elect-retry-period"), "{refused}");
+    assert!(refused.contains("retry_period"), "{refused}");
 }

@@ -86,7 +86,8 @@ async fn a_release_that_cannot_be_written_ends_in_time_and_says_so() {
 async fn a_lease_is_kept_on_exit_where_so_configured() {
     let store = Arc::default();
     let line = Line::to(&store, "a");
-    let config = LeaderConfig { release_on_exit: false, ..LeaderConfig::new("kube-system", "ccm", "a") };
+    let config =
+        LeaderConfig { release_on_exit: false, ..LeaderConfig::new("kube-system", "ccm").identified_by("a") };
     Leadership::over(line.clone(), config).acquire().await.release().await.unwrap();
     assert_eq!(line.calls(), ["GET", "POST"]);
     assert_eq!(store.holder(), "a");

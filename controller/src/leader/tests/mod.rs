@@ -183,7 +183,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A candidate with the default times: lease 15 s, deadline 10 s, retry 2 s, request timeout 5 s.
 fn candidate(store: &Arc<Store>, identity: &'static str) -> (Leadership, Arc<Line>) {
     let line = Line::to(store, identity);
-    (Leadership::over(line.clone(), LeaderConfig::new("kube-system", "ccm", identity)), line)
+    (Leadership::over(line.clone(), LeaderConfig::new("kube-system", "ccm").identified_by(identity)), line)
 }
 
 /// Runs everything that is due by `duration` from now.

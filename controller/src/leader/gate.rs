@@ -1,0 +1,87 @@
+//! What keeps the requests of a process that leads no more from leaving it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{Method, Request};
+use kube::client::retry::RetryPolicy;
+use kube::client::{Body, ClientBuilder};
+use kube::{Client, Config};
+use tower::BoxError;
+use tower::buffer::BufferLayer;
+use tower::filter::FilterLayer;
+use tower::retry::RetryLayer;
+
+use super::fence::Fence;
+
+/// How many requests may wait for their turn, as in a client that kube builds.
+const WAITING_REQUESTS: usize = 1024;
+
+/// Stands between a client's retries and the network: a request that was made in time and is repeated by the client
+/// later is looked at again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Arc<Mutex<Option<Fence>>>);
+
+impl Gate {
+    /// From now on it is this term that counts.
+    pub(super) fn begin_term(&self, fence: Fence) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
+    }
+
+    fn term(&self) -> Option<Fence> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether this process leads.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.term().is_some_and(|term| term.is_leader())
+    }
+
+    /// Whether a request may leave. A candidate reads, so that its caches are full when it is elected, and writes
+    /// nothing; a leader does both; who was one does neither, since the process is about to end.
+    fn lets_out(&self, method: &Method) -> bool {
+        self.term().map_or_else(|| method.is_safe(), |term| term.is_leader())
+    }
+
+    /// A client whose requests pass through here.
+    pub(super) fn client(&self, mut config: Config) -> Result<Client, kube::Error> {
+        let retries = std::mem::replace(&mut config.default_retry, false);
+        let gate = self.clone();
+        let filter = FilterLayer::new(move |request: Request<Body>| {
+            if gate.lets_out(request.method()) {
+                return Ok(request);
+            }
+            Err(BoxError::from("not sent: this process does not lead"))
+        });
+        let fenced = ClientBuilder::try_from(config)?.with_layer(&filter);
+        if !retries {
+            return Ok(fenced.build());
+        }
+        let retry = RetryLayer::new(RetryPolicy::server_retry());
+        Ok(fenced.with_layer(&BufferLayer::new(WAITING_REQUESTS)).with_layer(&retry).build())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::clock::Moment;
+    use super::*;
+
+    #[test]
+    fn a_candidate_reads_a_leader_writes_and_who_was_one_does_neither() {
+        let gate = Gate::default();
+        assert!(gate.lets_out(&Method::GET) && !gate.lets_out(&Method::PATCH) && !gate.is_leader());
+
+        let (_renewed, receiver) = watch::channel(Some(Moment::now()));
+        let lost = CancellationToken::new();
+        gate.begin_term(Fence::new(receiver, lost.clone(), Duration::from_secs(10)));
+        assert!(gate.lets_out(&Method::GET) && gate.lets_out(&Method::PATCH) && gate.is_leader());
+
+        lost.cancel();
+        assert!(!gate.lets_out(&Method::GET) && !gate.lets_out(&Method::PATCH) && !gate.is_leader());
+    }
+}
