@@ -161,10 +161,20 @@ impl StatusPatch {
     }
 }
 
-/// Adds to `patch` what `published` says and the Service, as last seen, does not say yet.
-pub fn publish(patch: &mut StatusPatch, published: &Published, seen: &cloud_provider::ServiceView) {
+/// Adds to `patch` what `published` says and the Service, as last seen, does not say yet. Of the annotations that the
+/// provider may publish (`declared`), those that it does not publish now are taken off.
+pub fn publish(
+    patch: &mut StatusPatch,
+    published: &Published,
+    declared: &[&str],
+    seen: &cloud_provider::ServiceView,
+) {
     if !published.agrees_with(&seen.published) {
         patch.ingress(&published.ingress);
+    }
+    let is_over = |key: &str| seen.annotations.contains_key(key) && !published.annotations.contains_key(key);
+    for key in declared.iter().filter(|key| is_over(key)) {
+        patch.annotation(key, None);
     }
     for (key, value) in &published.annotations {
         if seen.annotations.get(key) != Some(value) {
@@ -295,7 +305,19 @@ mod tests {
         let mut seen = cloud_provider::testing::a_service().published_ips(["192.0.2.1"]).build();
         seen.published[0].ip_mode = Some(IpMode::Vip);
         let mut patch = StatusPatch::default();
-        publish(&mut patch, &published, &seen);
+        publish(&mut patch, &published, &[], &seen);
         assert!(patch.is_empty());
+    }
+
+    #[test]
+    fn an_annotation_that_is_published_no_more_is_taken_off_and_others_stay() {
+        let seen = cloud_provider::testing::a_service()
+            .annotation("example.com/pool", "a")
+            .annotation("team", "red")
+            .build();
+        let mut patch = StatusPatch::default();
+        publish(&mut patch, &Published::default(), &["example.com/pool", "example.com/other"], &seen);
+        let body = patch.body("uid");
+        assert_eq!(body["metadata"]["annotations"], json!({ "example.com/pool": null }));
     }
 }

@@ -1,18 +1,20 @@
 //! Who gets which address: the whole state in memory, and the few ways in which it changes.
 //!
-//! Pure: no clock, no IO, no randomness. The same Services and pools in the same order of events lead to the same
+//! Pure: no clock (it is told the time), no IO, no randomness. The same Services and pools in the same order of events lead to the same
 //! addresses, and after a [resume](Allocator::resume) the order of events does not matter either.
 //!
 //! # Guarantees
 //!
 //! * An address belongs to one Service, or to several that share it.
 //! * An address that a status may still show is given to nobody else.
-//! * What a Service has, it keeps, until it asks for something else or its pool no longer provides it; and then it
-//!   gets the new address before it loses the old.
+//! * What a Service has, it keeps, until it asks for something else or its pool no longer provides it and the grace
+//!   period is over; and then it gets the new address before it loses the old.
+//! * A Service that comes back, under its name, gets the address that it had, if that is free.
 //! * Nobody waits while an address it could use is free; among those who wait, the order is [`Rank`](crate::waiting::Rank)'s, then the
 //!   oldest first.
 //! * A step costs the same whatever the size of the pools.
 
+mod last;
 mod notice;
 mod settle;
 
@@ -20,15 +22,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloud_provider::{ServiceId, ServiceKey};
 
 use crate::counters::Counters;
 use crate::desired::{AddressRequest, Sharing};
 use crate::ledger::{Holder, Ledger, Reuse};
-use crate::plan::{Namespaces, RemovedAddress, Standing, World, decide};
-use crate::verdict::Verdict;
+use crate::plan::{Leaving, Namespaces, RemovedAddress, Standing, World, decide, why_lost};
+use crate::verdict::{Lost, Verdict};
 use crate::waiting::{Place, Queue, Spot};
+use last::LastAddresses;
 use metallb::pools::Pools;
 use metallb::selector::Labels;
 
@@ -70,8 +74,11 @@ struct Record {
     owned: Vec<IpAddr>,
     /// What its status may show though it is not its own (any longer).
     shown: Vec<IpAddr>,
-    /// What of its own somebody was told, so that its status may show it.
+    /// What it was last told to have, so that its status may show it: what the next decision starts from, whether or
+    /// not a decision since then, of which nobody was told, set something else aside.
     told: Vec<IpAddr>,
+    /// What of that no pool provides any more, and until when it is kept all the same.
+    leaving: Vec<Leaving>,
     verdict: Verdict,
     waiting: Option<(Place, Vec<Spot>)>,
 }
@@ -81,6 +88,28 @@ impl Record {
     fn held(&self) -> Vec<IpAddr> {
         self.owned.iter().copied().filter(|ip| self.told.contains(ip)).collect()
     }
+
+    /// What a decision starts from.
+    fn basis(&self) -> Basis {
+        Basis::new(&self.told, &self.owned, &self.shown)
+    }
+}
+
+/// What a decision for a Service starts from. A choice that nobody was told of is no state: it is only the first to be
+/// asked when a choice is to be made again.
+struct Basis {
+    has: Vec<IpAddr>,
+    chosen: Vec<IpAddr>,
+}
+
+impl Basis {
+    fn new(told: &[IpAddr], owned: &[IpAddr], shown: &[IpAddr]) -> Self {
+        let is_its = |ip: &IpAddr| owned.contains(ip) || shown.contains(ip);
+        Basis {
+            has: told.iter().copied().filter(is_its).collect(),
+            chosen: owned.iter().copied().filter(|ip| !told.contains(ip)).collect(),
+        }
+    }
 }
 
 /// The allocator.
@@ -89,10 +118,15 @@ pub struct Allocator {
     pools: Pools,
     namespaces: Namespaces,
     removed: RemovedAddress,
+    grace: Duration,
+    now: Duration,
     ledger: Ledger,
     records: HashMap<Arc<str>, Record>,
     queue: Queue,
     woken: BTreeSet<ServiceKey>,
+    /// When a grace period ends, and whose.
+    ends: BTreeSet<(Duration, Arc<str>)>,
+    last: LastAddresses,
 }
 
 /// How a Service stands.
@@ -105,6 +139,8 @@ pub struct State {
     /// Addresses that its status showed when it was last seen, and that are not its own: they are free for others
     /// once a status without them is seen.
     pub outdated: Vec<IpAddr>,
+    /// Which addresses of its status it has lost, and why.
+    pub lost: Vec<Lost>,
 }
 
 impl Allocator {
@@ -116,6 +152,28 @@ impl Allocator {
     /// Uses addresses again in this order.
     pub fn reusing(self, reuse: Reuse) -> Self {
         Allocator { ledger: Ledger::new(reuse), ..self }
+    }
+
+    /// Keeps an address that no pool provides any more for so long as if one did, in case the pool comes back.
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Allocator { grace, ..self }
+    }
+
+    /// Tells it the time, counted from any moment that stays the same. It never goes back.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+    }
+
+    /// When the next grace period ends: [`end_graces`](Allocator::end_graces) is to be called then.
+    pub fn next_end(&self) -> Option<Duration> {
+        self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Decides again where a grace period is over by [now](Allocator::set_now).
+    pub fn end_graces(&mut self) {
+        if self.next_end().is_some_and(|end| end <= self.now) {
+            self.settle_all();
+        }
     }
 
     /// The pools in force.
@@ -130,6 +188,7 @@ impl Allocator {
     /// address, the one that asks for that very address keeps it, else the oldest of those without mistakes.
     pub fn resume(&mut self, services: Vec<Seen>) {
         self.records.clear();
+        self.ends.clear();
         self.queue = Queue::default();
         self.ledger.clear();
         self.ledger.fit(&self.pools);
@@ -166,11 +225,13 @@ impl Allocator {
 
     /// Serves a Service, newly seen or changed, and says how it stands.
     pub fn ensure(&mut self, seen: Seen) -> State {
+        let published = seen.published.clone();
         let uid = self.look_at(seen);
         self.settle(&uid);
         self.serve_waiting();
+        let lost = self.lost(&uid, &published);
         let Some(record) = self.records.get_mut(&uid) else {
-            return State { addresses: Vec::new(), verdict: Verdict::Served, outdated: Vec::new() };
+            return State { addresses: Vec::new(), verdict: Verdict::Served, outdated: Vec::new(), lost };
         };
         record.told.clone_from(&record.owned);
         // It is told now; no need to wake it for what it hears.
@@ -179,16 +240,27 @@ impl Allocator {
             addresses: record.owned.clone(),
             verdict: record.verdict.clone(),
             outdated: record.shown.clone(),
+            lost,
         }
     }
 
-    /// What the Service has now, as far as anybody was told, and what [`ensure`](Allocator::ensure) would answer.
-    /// Changes nothing.
+    fn lost(&self, uid: &str, published: &[IpAddr]) -> Vec<Lost> {
+        let Some(Record { interest: Interest::Serve(request), owned, .. }) = self.records.get(uid) else {
+            return Vec::new();
+        };
+        let lost = published.iter().copied().filter(|ip| !owned.contains(ip));
+        lost.map(|ip| Lost { ip, why: why_lost(self.world(), request, ip) }).collect()
+    }
+
+    /// What the Service's status shows now, and what [`ensure`](Allocator::ensure) would answer. Changes nothing.
     pub fn preview(&self, seen: &Seen) -> (Vec<IpAddr>, State) {
         let uid = seen.id.uid.as_str();
         let known = self.records.get(uid).filter(|record| !matches!(record.interest, Interest::Avoid));
         let (told, owned, outdated): (_, Vec<IpAddr>, Vec<IpAddr>) = match known {
-            Some(record) => (record.told.clone(), record.owned.clone(), record.shown.clone()),
+            Some(record) => {
+                let told = record.told_by(&seen.published).unwrap_or_else(|| record.told.clone());
+                (told, record.owned.clone(), record.shown.clone())
+            }
             None => {
                 let free = |ip: &IpAddr| self.ledger.owner_in_the_way(*ip, uid, &seen.sharing).is_none();
                 let (owned, shown) = seen.published.iter().partition(|ip| free(ip));
@@ -197,13 +269,16 @@ impl Allocator {
         };
         let (addresses, verdict) = match &seen.interest {
             Interest::Serve(request) => {
-                let decision =
-                    decide(self.world(), Standing { owned: &owned, told: &told, shown: &outdated }, request);
+                let Basis { has, chosen } = Basis::new(&told, &owned, &outdated);
+                let leaving = known.map(|record| record.leaving.as_slice()).unwrap_or_default();
+                let last = self.last.of(&seen.id.key);
+                let standing = Standing { has: &has, chosen: &chosen, shown: &outdated, last, leaving };
+                let decision = decide(self.world(), standing, request);
                 (decision.hold, decision.verdict)
             }
             Interest::Protect | Interest::Avoid => (owned, Verdict::Served),
         };
-        (told, State { addresses, verdict, outdated })
+        (seen.published.clone(), State { addresses, verdict, outdated, lost: Vec::new() })
     }
 
     fn world(&self) -> World<'_> {
@@ -212,6 +287,8 @@ impl Allocator {
             namespaces: &self.namespaces,
             ledger: &self.ledger,
             removed: self.removed,
+            grace: self.grace,
+            now: self.now,
         }
     }
 
@@ -234,6 +311,13 @@ impl Allocator {
         for ip in record.owned.iter().chain(&record.shown) {
             self.ledger.leave(&self.pools, *ip, uid);
         }
+        for leaving in &record.leaving {
+            self.ends.remove(&(leaving.until, uid.into()));
+        }
+        let held = record.held();
+        if !held.is_empty() && !matches!(record.interest, Interest::Avoid) {
+            self.last.remember(&record.holder.id.key, held);
+        }
         self.woken.remove(&record.holder.id.key);
     }
 
@@ -242,9 +326,16 @@ impl Allocator {
         if pools == self.pools {
             return;
         }
-        self.pools = pools;
+        let before = mem::replace(&mut self.pools, pools);
         self.ledger.fit(&self.pools);
         self.settle_all();
+        // Who has its address from a pool of another name now is to be told so.
+        let name = |pools: &Pools, ip: IpAddr| pools.owner(ip).map(|pool| pool.name.clone());
+        for record in self.records.values().filter(|record| !matches!(record.interest, Interest::Avoid)) {
+            if record.owned.iter().any(|ip| name(&before, *ip) != name(&self.pools, *ip)) {
+                self.woken.insert(record.holder.id.key.clone());
+            }
+        }
     }
 
     /// Replaces all that is known of namespaces.

@@ -29,12 +29,10 @@ pub enum Blocker {
         /// The other.
         by: ServiceKey,
     },
-    /// It belongs to another Service with another sharing key.
+    /// It belongs to another Service with another sharing key. Which, is told to nobody: who knows it may join.
     OtherKey {
         /// The other.
         by: ServiceKey,
-        /// The key the address is shared by.
-        key: String,
     },
     /// The keys are equal, the namespaces are not.
     OtherNamespace {
@@ -66,7 +64,7 @@ impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Blocker::InUse { by } => write!(f, "is in use by {by}, and not shared by both"),
-            Blocker::OtherKey { by, key } => write!(f, "is in use by {by} with another sharing key, {key:?}"),
+            Blocker::OtherKey { by } => write!(f, "is in use by {by} with another sharing key"),
             Blocker::OtherNamespace { by } => {
                 write!(f, "is in use by {by}, and an address is shared within one namespace only")
             }
@@ -107,6 +105,15 @@ impl Space {
             IpFamily::V6 => &mut self.v6,
         }
     }
+}
+
+/// Addresses that a Service gets rather than others, where it may have them.
+#[derive(Clone, Copy)]
+pub(crate) struct Preferred<'a> {
+    /// Before all others.
+    pub(crate) to_all: [&'a [IpAddr]; 2],
+    /// Before other free ones, but not before one that it may join.
+    pub(crate) to_free: &'a [IpAddr],
 }
 
 /// Which addresses are taken, by whom, and what is left of each pool. One map is the record; the free intervals,
@@ -225,8 +232,8 @@ impl Ledger {
         others.filter_map(|other| between(other, sharing)).next()
     }
 
-    /// The address of this pool and family that comes next for a Service: one it still shows, one it may join,
-    /// or the first free one.
+    /// The address of this pool and family that comes next for a Service: a preferred one, one it may join, or the
+    /// first free one.
     pub(crate) fn find(
         &self,
         pools: &Pools,
@@ -234,7 +241,7 @@ impl Ledger {
         family: IpFamily,
         id: &ServiceId,
         sharing: &Sharing,
-        shown: &[IpAddr],
+        preferred: Preferred<'_>,
     ) -> Option<IpAddr> {
         let fits = |ip: &IpAddr| {
             IpFamily::of(*ip) == family
@@ -242,7 +249,7 @@ impl Ledger {
                 && pools.at(pool).hands_out_to(*ip, &id.key)
                 && self.blocker(*ip, &id.uid, sharing).is_none()
         };
-        if let Some(ip) = shown.iter().find(|ip| fits(ip)) {
+        if let Some(ip) = preferred.to_all.into_iter().flatten().find(|ip| fits(ip)) {
             return Some(*ip);
         }
         let joined = sharing.key.as_ref().and_then(|key| self.by_key.get(key));
@@ -251,7 +258,8 @@ impl Ledger {
         if let Some(ip) = joined {
             return Some(*ip);
         }
-        self.first_free(pool, family)
+        let had = preferred.to_free.iter().find(|ip| fits(ip)).copied();
+        had.or_else(|| self.first_free(pool, family))
     }
 
     /// Whether the pool has an address of this family that nobody has.
@@ -298,7 +306,7 @@ fn between(other: &Holder, sharing: &Sharing) -> Option<Blocker> {
         return Some(Blocker::InUse { by });
     };
     if theirs.key != ours.key {
-        return Some(Blocker::OtherKey { by, key: theirs.key.clone() });
+        return Some(Blocker::OtherKey { by });
     }
     if theirs.namespace != ours.namespace {
         return Some(Blocker::OtherNamespace { by });

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use cloud_provider::{IpFamily, Mistake};
 
 use crate::desired::{AddressRequest, Families};
-use crate::ledger::{Blocker, Ledger};
+use crate::ledger::{Blocker, Ledger, Preferred};
 use crate::options::Asked;
-use crate::verdict::{Shortage, Verdict};
+use crate::verdict::{LostBecause, Shortage, Verdict};
 use crate::waiting::{Rank, Spot};
 use metallb::pool::Pool;
 use metallb::pools::Pools;
@@ -37,17 +38,32 @@ pub(crate) struct World<'a> {
     pub(crate) namespaces: &'a Namespaces,
     pub(crate) ledger: &'a Ledger,
     pub(crate) removed: RemovedAddress,
+    /// How long an address that no pool provides any more stays as if one did.
+    pub(crate) grace: Duration,
+    pub(crate) now: Duration,
 }
 
 /// What a Service has before the decision.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Standing<'a> {
-    /// What it owns, in publishing order.
-    pub(crate) owned: &'a [IpAddr],
-    /// What of that anybody was told. The rest is set aside in memory alone, and is no loss.
-    pub(crate) told: &'a [IpAddr],
-    /// What its status may show besides.
+    /// What it was told to have, in publishing order: its status shows it, or will.
+    pub(crate) has: &'a [IpAddr],
+    /// What is set aside for it in memory alone. Nobody knows of it, so that it is no loss.
+    pub(crate) chosen: &'a [IpAddr],
+    /// What its status may show though it is not its own (any longer).
     pub(crate) shown: &'a [IpAddr],
+    /// What it had when it went the last time.
+    pub(crate) last: &'a [IpAddr],
+    /// What of that it has no pool provided when it was last decided for.
+    pub(crate) leaving: &'a [Leaving],
+}
+
+/// An address that no pool provides to its Service any more, and that stays for a while in case the pool comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaving {
+    pub(crate) ip: IpAddr,
+    /// When the grace period ends.
+    pub(crate) until: Duration,
 }
 
 /// What is decided for one Service.
@@ -59,6 +75,8 @@ pub(crate) struct Decision {
     pub(crate) rank: Rank,
     /// What could help it; empty if it waits for nothing, or for other pools.
     pub(crate) spots: Vec<Spot>,
+    /// What of `hold` it has for a grace period only.
+    pub(crate) leaving: Vec<Leaving>,
 }
 
 /// How an address a Service has fits what it asks for.
@@ -100,7 +118,38 @@ pub(crate) fn decide(world: World<'_>, standing: Standing<'_>, request: &Address
 
 /// Whether a pool provides this address to a Service: it contains it, hands it out, and is for the Service.
 pub(crate) fn provides(world: World<'_>, request: &AddressRequest, ip: IpAddr) -> bool {
-    Planner { world, standing: Standing { owned: &[], told: &[], shown: &[] }, request }.provided(ip)
+    Planner {
+        world,
+        standing: Standing { has: &[], chosen: &[], shown: &[], last: &[], leaving: &[] },
+        request,
+    }
+    .provided(ip)
+}
+
+/// Why a Service does not have an address that its status shows.
+pub(crate) fn why_lost(world: World<'_>, request: &AddressRequest, ip: IpAddr) -> LostBecause {
+    let planner = Planner { world, standing: Standing::default(), request };
+    // The Service's own wish first: what has become of the address since is no reason.
+    if request.addresses.as_ref().is_some_and(|asked| !asked.value.contains(&ip)) {
+        return LostBecause::AsksForOthers;
+    }
+    if !request.families.iter().any(|family| family == IpFamily::of(ip)) {
+        return LostBecause::NotItsFamily;
+    }
+    let owner = world.pools.owner(ip);
+    if let (Some(pool), Some(asked)) = (owner, &request.pool)
+        && pool.name != asked.value
+    {
+        return LostBecause::AsksForPool(asked.value.clone());
+    }
+    if let Some(blocker) = world.ledger.owner_in_the_way(ip, &request.id.uid, &request.sharing) {
+        return LostBecause::InTheWay(blocker);
+    }
+    match owner {
+        None => LostBecause::InNoPool,
+        Some(pool) if !planner.provided(ip) => LostBecause::NotProvided(pool.name.clone()),
+        Some(_) => LostBecause::HasAnother,
+    }
 }
 
 struct Planner<'a> {
@@ -122,20 +171,21 @@ impl Planner<'_> {
         }
     }
 
-    /// What it has and may keep: all it owns, except what its own change of keys or ports put at odds with others.
+    /// What it has and may keep: all of it, except what its own change of keys or ports put at odds with others.
     fn lawful(&self) -> impl Iterator<Item = IpAddr> {
         let (uid, sharing) = (&self.request.id.uid, &self.request.sharing);
-        let owned = self.standing.owned.iter().copied();
-        owned.filter(move |ip| self.world.ledger.blocker(*ip, uid, sharing).is_none())
-    }
-
-    /// What somebody may use already, and it may keep.
-    fn in_use(&self) -> impl Iterator<Item = IpAddr> {
-        self.lawful().filter(|ip| self.standing.told.contains(ip))
+        let has = self.standing.has.iter().copied();
+        has.filter(move |ip| self.world.ledger.owner_in_the_way(*ip, uid, sharing).is_none())
     }
 
     fn as_it_is(&self, verdict: Verdict) -> Decision {
-        Decision { hold: self.in_use().collect(), verdict, rank: Rank::Pending, spots: Vec::new() }
+        Decision {
+            hold: self.lawful().collect(),
+            verdict,
+            rank: Rank::Pending,
+            spots: Vec::new(),
+            leaving: Vec::new(),
+        }
     }
 
     fn serves(&self, pool: &Pool) -> bool {
@@ -167,7 +217,9 @@ impl Planner<'_> {
         if !mistakes.is_empty() {
             let mut decision = self.as_it_is(Verdict::Refused(mistakes));
             if self.world.removed == RemovedAddress::Release {
-                decision.hold.retain(|ip| self.provided(*ip));
+                decision.leaving = self.leaving(&decision.hold);
+                let stays = |ip: &IpAddr| self.provided(*ip) || self.stays_for_now(&decision.leaving, *ip);
+                decision.hold.retain(stays);
             }
             return decision;
         }
@@ -187,7 +239,8 @@ impl Planner<'_> {
         let held: Vec<IpAddr> = self.lawful().collect();
         let same = held.len() == asked.value.len() && held.iter().all(|ip| asked.value.contains(ip));
         let hold = if same { held } else { asked.value.clone() };
-        Decision { hold, verdict: Verdict::Served, rank: Rank::Explicit, spots: Vec::new() }
+        let (verdict, leaving) = (Verdict::Served, Vec::new());
+        Decision { hold, verdict, rank: Rank::Explicit, spots: Vec::new(), leaving }
     }
 
     fn wrong_with(&self, ip: IpAddr, pool: &Pool, asked: &Asked<Vec<IpAddr>>) -> Option<Mistake> {
@@ -238,7 +291,8 @@ impl Planner<'_> {
             Ok(eligible) => eligible,
             Err(verdict) => return self.as_it_is(verdict),
         };
-        let (mut slots, kept) = self.slots();
+        let leaving = self.leaving(self.standing.has);
+        let (mut slots, kept) = self.slots(&leaving);
         let anchor = slots.iter().find(|slot| !slot.needs_choice()).and_then(|slot| slot.had);
         let anchor = anchor.and_then(|(ip, _)| self.world.pools.site(ip)).map(|site| site.pool);
         // The second family comes from the pool of the first, if that has it.
@@ -247,7 +301,7 @@ impl Planner<'_> {
         let mut order: Vec<usize> = anchor.into_iter().collect();
         order.extend(eligible.iter().copied().filter(|pool| Some(*pool) != anchor));
         self.choose(&mut slots, &order);
-        self.judge(slots, kept, &order)
+        Decision { leaving, ..self.judge(slots, kept, &order) }
     }
 
     /// The pools to ask, in order.
@@ -273,11 +327,31 @@ impl Planner<'_> {
         }
     }
 
-    /// One slot per family with what the Service has for it, and those of its addresses that it keeps though no
-    /// pool provides them.
-    fn slots(&self) -> (Vec<Slot>, Vec<IpAddr>) {
-        let keeps = self.world.removed == RemovedAddress::Keep || self.world.pools.broken().next().is_some();
-        let mut kept = Vec::new();
+    /// Which of these addresses no pool provides, each with the end of its grace period, which may be past. Where
+    /// nothing is decided about pools, since some cannot be read, no period begins.
+    fn leaving(&self, has: &[IpAddr]) -> Vec<Leaving> {
+        if self.keeps() {
+            return Vec::new();
+        }
+        let begun = |ip: IpAddr| self.standing.leaving.iter().find(|leaving| leaving.ip == ip).copied();
+        let begins = |ip| Leaving { ip, until: self.world.now.saturating_add(self.world.grace) };
+        let removed = has.iter().copied().filter(|ip| !self.provided(*ip));
+        removed.map(|ip| begun(ip).unwrap_or_else(|| begins(ip))).collect()
+    }
+
+    fn stays_for_now(&self, leaving: &[Leaving], ip: IpAddr) -> bool {
+        leaving.iter().any(|leaving| leaving.ip == ip && leaving.until > self.world.now)
+    }
+
+    /// Whether what no pool provides is kept all the same.
+    fn keeps(&self) -> bool {
+        self.world.removed == RemovedAddress::Keep || self.world.pools.broken().next().is_some()
+    }
+
+    /// One slot per family with what the Service has for it, and how those of its addresses stand that it keeps though
+    /// no pool provides them.
+    fn slots(&self, leaving: &[Leaving]) -> (Vec<Slot>, Option<Verdict>) {
+        let stays = |ip: IpAddr| self.keeps() || self.stays_for_now(leaving, ip);
         let mut slots: Vec<Slot> =
             self.request.families.iter().map(|family| Slot { family, had: None, choice: None }).collect();
         for ip in self.lawful() {
@@ -289,27 +363,35 @@ impl Planner<'_> {
                     Fit::Elsewhere
                 }
                 (true, _) => Fit::Good,
-                (false, _) if self.world.removed == RemovedAddress::Release && !keeps => continue,
+                (false, _) if self.world.removed == RemovedAddress::Release && !stays(ip) => continue,
                 (false, _) => Fit::Removed,
             };
             if slot.needs_choice() && (slot.had.is_none() || fit == Fit::Good) {
                 slot.had = Some((ip, fit));
             }
         }
+        let mut kept = Vec::new();
         for slot in &mut slots {
-            if let Some((ip, Fit::Removed)) = slot.had.filter(|_| keeps) {
+            if let Some((ip, Fit::Removed)) = slot.had.filter(|(ip, _)| stays(*ip)) {
                 kept.push(ip);
                 slot.had = Some((ip, Fit::Good));
             }
         }
-        (slots, kept)
+        let how = match kept.is_empty() {
+            true => None,
+            false if self.keeps() => Some(self.kept(kept)),
+            false => Some(Verdict::Leaving { addresses: kept, grace: self.world.grace }),
+        };
+        (slots, how)
     }
 
     /// Finds an address for each slot that needs one: all from one pool if that can be, else from several.
     fn choose(&self, slots: &mut [Slot], order: &[usize]) {
         let (id, sharing) = (&self.request.id, &self.request.sharing);
+        let Standing { chosen, shown, last, .. } = self.standing;
+        let preferred = Preferred { to_all: [chosen, shown], to_free: last };
         let find = |pool: usize, family| {
-            self.world.ledger.find(self.world.pools, pool, family, id, sharing, self.standing.shown)
+            self.world.ledger.find(self.world.pools, pool, family, id, sharing, preferred)
         };
         for slot in slots.iter_mut().filter(|slot| slot.needs_choice()) {
             slot.choice = self
@@ -343,7 +425,7 @@ impl Planner<'_> {
         self.world.pools.reserved_for(&self.request.id.key).filter(fits)
     }
 
-    fn judge(&self, mut slots: Vec<Slot>, kept: Vec<IpAddr>, order: &[usize]) -> Decision {
+    fn judge(&self, mut slots: Vec<Slot>, kept: Option<Verdict>, order: &[usize]) -> Decision {
         let pools = self.world.pools;
         let possible = |family| order.iter().any(|pool| pools.at(*pool).has_family(family));
         let one_is_enough = self.request.families.one_is_enough();
@@ -365,7 +447,7 @@ impl Planner<'_> {
         let impossible: Vec<&Slot> = blocked.iter().filter(|slot| !possible(slot.family)).collect();
         let stuck = blocked.iter().any(|slot| slot.is(Fit::Removed));
         let verdict = if blocked.is_empty() {
-            if kept.is_empty() { Verdict::Served } else { self.kept(kept) }
+            kept.unwrap_or(Verdict::Served)
         } else if !stuck && !moves && one_is_enough && served {
             match blocked.iter().find(|slot| possible(slot.family)) {
                 Some(slot) => Verdict::Partly { missing: slot.family },
@@ -383,7 +465,7 @@ impl Planner<'_> {
             let slots_have =
                 |ip: &IpAddr| slots.iter().any(|slot| slot.had.is_some_and(|(had, _)| had == *ip));
             let released = |ip: &IpAddr| self.world.removed == RemovedAddress::Release && !self.provided(*ip);
-            let leftover = self.in_use().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
+            let leftover = self.lawful().filter(|ip| !hold.contains(ip) && !slots_have(ip) && !released(ip));
             hold.extend(leftover.collect::<Vec<_>>());
         }
         let rank = match &verdict {
@@ -400,13 +482,13 @@ impl Planner<'_> {
             }
             _ => Vec::new(),
         };
-        Decision { hold, verdict, rank, spots }
+        Decision { hold, verdict, rank, spots, leaving: Vec::new() }
     }
 
     /// Where what is published was, its replacement comes; what is new comes behind, primary family first.
     fn in_publishing_order(&self, slots: &[Slot]) -> Vec<IpAddr> {
         let mut hold: Vec<IpAddr> = Vec::with_capacity(slots.len());
-        let before = self.standing.owned.iter().chain(self.standing.shown).copied();
+        let before = self.standing.has.iter().chain(self.standing.chosen).chain(self.standing.shown).copied();
         let families = before.map(IpFamily::of).chain(slots.iter().map(|slot| slot.family));
         for family in families {
             let outcome = slots.iter().find(|slot| slot.family == family).and_then(Slot::outcome);

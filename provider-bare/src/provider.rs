@@ -58,6 +58,9 @@ pub struct BareConfig {
     pub share_across_namespaces: bool,
     /// What happens to published addresses that no pool provides any more.
     pub removed_address: RemovedAddress,
+    /// How long a published address that no pool provides any more stays as if one did, in case the pool comes back:
+    /// gone and made again, or edited and taken back. 60 s by default; none at zero.
+    pub pool_grace: Duration,
     /// In which order addresses that were given back are used again.
     pub reuse: Reuse,
     /// Whether counters are kept in the statuses of the cluster's pools.
@@ -74,6 +77,7 @@ impl Default for BareConfig {
             pools: PoolSource::Cluster { namespace: None },
             share_across_namespaces: false,
             removed_address: RemovedAddress::Move,
+            pool_grace: Duration::from_secs(60),
             reuse: Reuse::Lowest,
             write_pool_status: true,
             pools_deadline: Duration::from_secs(30),
@@ -108,7 +112,8 @@ impl BareProvider {
         if client.is_none() && matches!(config.pools, PoolSource::Cluster { .. }) {
             return Err(SourceError::NoClient);
         }
-        let shared = Arc::new(Shared::new(Allocator::new(config.removed_address).reusing(config.reuse)));
+        let allocator = Allocator::new(config.removed_address).reusing(config.reuse);
+        let shared = Arc::new(Shared::new(allocator.with_grace(config.pool_grace)));
         let file = match &config.pools {
             PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
             PoolSource::Cluster { .. } | PoolSource::Static(_) => None,
@@ -254,7 +259,8 @@ impl CloudLoadBalancer for BareProvider {
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         Ok(self.shared.read(|allocator| {
             let addresses = allocator.get(&service.id.uid)?;
-            let state = State { addresses, verdict: Verdict::Served, outdated: Vec::new() };
+            let (outdated, lost) = (Vec::new(), Vec::new());
+            let state = State { addresses, verdict: Verdict::Served, outdated, lost };
             Some(Report { service, state: &state, pools: allocator.pools() }.published())
         }))
     }

@@ -10,7 +10,7 @@ use cloud_provider::{
 
 use crate::allocator::State;
 use crate::options::ALLOCATED_FROM;
-use crate::verdict::{Shortage, Verdict};
+use crate::verdict::{Lost, LostBecause, Shortage, Verdict};
 use metallb::pools::Pools;
 
 /// Words for one Service: what it shows, how it stands, and in which pools.
@@ -24,6 +24,7 @@ pub(crate) struct Report<'a> {
 impl Report<'_> {
     /// The outcome of an `ensure` for a Service that could be read.
     pub(crate) fn outcome(&self, mut notes: Vec<Note>) -> Result<Outcome, Error> {
+        notes.extend(self.lost());
         notes.extend(self.assigned());
         match &self.state.verdict {
             Verdict::Served => Ok(self.ready(notes)),
@@ -44,9 +45,17 @@ impl Report<'_> {
                 notes.push(note(NoteKind::Warning, "AddressKept", message));
                 Ok(self.ready(notes))
             }
-            Verdict::Waiting(Shortage::InUse(mistakes)) | Verdict::Refused(mistakes) => {
-                self.refused(mistakes.clone(), notes)
+            Verdict::Leaving { addresses, grace } => {
+                let message = format!(
+                    "no pool provides {} to this Service any more: it stays published for {} s, in case the pool comes \
+                     back, and is given up or replaced then",
+                    list(addresses),
+                    grace.as_secs_f64()
+                );
+                notes.push(note(NoteKind::Warning, "AddressLeavesPool", message));
+                Ok(self.ready(notes))
             }
+            Verdict::Refused(mistakes) => self.refused(mistakes.clone(), notes),
             Verdict::Waiting(shortage) => {
                 let (reason, why) = shortage_in_words(shortage);
                 let why = match self.keeps_published() {
@@ -64,7 +73,7 @@ impl Report<'_> {
         let until_then = self.keeps_published().unwrap_or_else(|| "no address is assigned".to_owned());
         let mistakes = mistakes.into_iter().map(|mistake| mistake.meanwhile(until_then.clone())).collect();
         let Some(mistakes) = Mistakes::new(mistakes) else { return Ok(self.ready(notes)) };
-        if self.shows_what_it_has() {
+        if self.shows_its_addresses() {
             return Err(Error::Invalid(mistakes));
         }
         notes.push(note(NoteKind::Warning, "Invalid", mistakes.to_string()));
@@ -117,6 +126,11 @@ impl Report<'_> {
     }
 
     fn shows_what_it_has(&self) -> bool {
+        let named = self.service.annotations.get(ALLOCATED_FROM).map_or("", String::as_str);
+        self.shows_its_addresses() && named == self.pool_names(&self.state.addresses).join(",")
+    }
+
+    fn shows_its_addresses(&self) -> bool {
         let shown: BTreeSet<IpAddr> = self.service.published_ips().collect();
         shown == self.state.addresses.iter().copied().collect()
     }
@@ -127,6 +141,20 @@ impl Report<'_> {
             [ip] => Some(format!("{ip} stays published")),
             ips => Some(format!("{} stay published", list(ips))),
         }
+    }
+
+    /// What its status shows and it has no more: a Warning, whoever's doing it is, for somebody may use it.
+    fn lost(&self) -> Option<Note> {
+        let each: Vec<String> = self.state.lost.iter().map(lost_in_words).collect();
+        if each.is_empty() {
+            return None;
+        }
+        let why = each.join("; ");
+        let (reason, message) = match self.state.addresses.as_slice() {
+            [] => ("AddressLost", why),
+            now => ("AddressMoved", format!("{why}; its addresses are {} now", list(now))),
+        };
+        Some(note(NoteKind::Warning, reason, message))
     }
 
     fn assigned(&self) -> Option<Note> {
@@ -154,6 +182,22 @@ impl Report<'_> {
             }
         }
         names
+    }
+}
+
+fn lost_in_words(Lost { ip, why }: &Lost) -> String {
+    match why {
+        LostBecause::InTheWay(blocker) => format!("{ip} is given up, since it {blocker}"),
+        LostBecause::AsksForOthers => format!("{ip} is given up, since the Service asks for other addresses"),
+        LostBecause::AsksForPool(pool) => format!("{ip} is given up, since the Service asks for pool {pool}"),
+        LostBecause::NotItsFamily => {
+            format!("{ip} is given up, since the Service has no such family any more")
+        }
+        LostBecause::InNoPool => format!("{ip} is given up, since no pool contains it any more"),
+        LostBecause::NotProvided(pool) => {
+            format!("{ip} is given up, since pool {pool} does not provide it to this Service any more")
+        }
+        LostBecause::HasAnother => format!("{ip} is given up, since the Service has another of that family"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud_provider::{ServiceKey, WakeupStream};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
@@ -27,6 +27,10 @@ pub(crate) struct Shared {
     wake: UnboundedSender<ServiceKey>,
     /// Who is to be looked at later, and when.
     confirm: UnboundedSender<(Instant, ServiceKey)>,
+    /// When a grace period of the allocator's ends.
+    ends: UnboundedSender<Instant>,
+    /// What the allocator's time is counted from.
+    start: Instant,
     ears: Mutex<Option<Ears>>,
     /// The counters of some pool may have changed.
     pub(crate) counted: Arc<Notify>,
@@ -36,16 +40,20 @@ pub(crate) struct Shared {
 struct Ears {
     wake: UnboundedReceiver<ServiceKey>,
     confirm: UnboundedReceiver<(Instant, ServiceKey)>,
+    ends: UnboundedReceiver<Instant>,
 }
 
 impl Shared {
     pub(crate) fn new(allocator: Allocator) -> Self {
         let ((wake, woken), (confirm, to_confirm)) = (unbounded_channel(), unbounded_channel());
+        let (ends, to_end) = unbounded_channel();
         Shared {
             allocator: Mutex::new(allocator),
             wake,
             confirm,
-            ears: Mutex::new(Some(Ears { wake: woken, confirm: to_confirm })),
+            ends,
+            start: Instant::now(),
+            ears: Mutex::new(Some(Ears { wake: woken, confirm: to_confirm, ends: to_end })),
             counted: Arc::default(),
         }
     }
@@ -59,10 +67,16 @@ impl Shared {
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Allocator) -> T) -> T {
         let (result, woken) = {
             let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
-            (change(&mut allocator), allocator.take_woken())
+            allocator.set_now(self.start.elapsed());
+            let before = allocator.next_end();
+            let result = change(&mut allocator);
+            if let Some(end) = allocator.next_end().filter(|end| Some(*end) != before) {
+                // Nobody listens any more: then nobody needs to hear.
+                let _ = self.ends.send(self.start + end);
+            }
+            (result, allocator.take_woken())
         };
         for service in woken {
-            // Nobody listens any more: then nobody needs to hear.
             let _ = self.wake.send(service);
         }
         self.counted.notify_one();
@@ -93,10 +107,13 @@ impl Shared {
     }
 
     /// Those worth another look; nobody, when it is asked for a second time.
-    pub(crate) fn wakeups(&self) -> WakeupStream {
+    pub(crate) fn wakeups(self: &Arc<Self>) -> WakeupStream {
         let ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner).take();
         match ears {
-            Some(ears) => Box::pin(stream::select(at_once(ears.wake), in_time(ears.confirm))),
+            Some(Ears { wake, confirm, ends }) => {
+                let services = stream::select(at_once(wake), in_time(confirm));
+                Box::pin(stream::select(services, graces(ends, self.clone())))
+            }
             None => Box::pin(stream::pending()),
         }
     }
@@ -125,4 +142,15 @@ fn in_time(receiver: UnboundedReceiver<(Instant, ServiceKey)>) -> impl Stream<It
         sleep_until(due).await;
         Some((service, receiver))
     })
+}
+
+/// Ends grace periods when they are over. It yields nobody itself: those whom it concerns are woken by the change.
+fn graces(ends: UnboundedReceiver<Instant>, shared: Arc<Shared>) -> impl Stream<Item = ServiceKey> + Send {
+    let over = stream::unfold((ends, shared), async |(mut ends, shared)| {
+        let end = ends.recv().await?;
+        sleep_until(end).await;
+        shared.change(Allocator::end_graces);
+        Some(((), (ends, shared)))
+    });
+    over.filter_map(async |()| None)
 }

@@ -1,8 +1,11 @@
 //! How a Service stands with its addresses, and what is in short supply.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use cloud_provider::{IpFamily, Mistake};
+
+use crate::ledger::Blocker;
 
 /// How a Service stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +23,13 @@ pub enum Verdict {
         addresses: Vec<IpAddr>,
         /// Pools that cannot be read; empty if it is by configuration.
         unreadable: Vec<String>,
+    },
+    /// It keeps addresses that no pool provides any more for a grace period, in case the pool comes back.
+    Leaving {
+        /// Those addresses.
+        addresses: Vec<IpAddr>,
+        /// How long the period is, from when the pool ceased to provide them.
+        grace: Duration,
     },
     /// It waits for others.
     Waiting(Shortage),
@@ -45,4 +55,32 @@ pub enum Shortage {
     },
     /// The requested addresses are in the hands of others: who, and why they cannot be shared.
     InUse(Vec<Mistake>),
+}
+
+/// An address that the status of a Service shows, and that the Service does not have any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lost {
+    /// The address.
+    pub ip: IpAddr,
+    /// Why.
+    pub why: LostBecause,
+}
+
+/// Why an address is lost.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LostBecause {
+    /// Others have it, and the Service may not share it with them.
+    InTheWay(Blocker),
+    /// The Service asks for other addresses.
+    AsksForOthers,
+    /// The Service asks for another pool, of this name.
+    AsksForPool(String),
+    /// The Service has no such family any more.
+    NotItsFamily,
+    /// No pool contains it.
+    InNoPool,
+    /// Its pool, of this name, does not provide it to this Service.
+    NotProvided(String),
+    /// The Service has another of that family.
+    HasAnother,
 }

@@ -15,7 +15,7 @@ use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch as latest;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::apply::{Reporter, ShownStatuses, warn_on_pool};
@@ -29,6 +29,16 @@ use metallb::pools::PoolKey;
 
 /// How often a file of pools is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Pools are put in force when they have not changed for so long: an apply of several pools, or one that is replaced,
+/// is one change.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// And no later than this after the first change, however many follow.
+const PENDING_AT_MOST: Duration = Duration::from_secs(1);
+
+/// The pools as the watch has them, each with its UID.
+type Objects = BTreeMap<PoolKey, (Definition, Option<String>)>;
 
 /// How far a first list got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,44 +91,83 @@ pub(crate) async fn pools(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         None => Api::all_with(client.clone(), &kind),
     };
-    let mut objects: BTreeMap<PoolKey, (Definition, Option<String>)> = BTreeMap::new();
+    let mut objects = Objects::new();
     let mut reporter = Reporter::default();
     let mut events = pin!(watcher(api, Config::default()).default_backoff());
-    while let Some(event) = next(&mut events, &progress).await {
+    let mut pending = Pending::default();
+    loop {
+        let event = match pending.due() {
+            None => next(&mut events, &progress).await,
+            Some(due) => match timeout_at(due, next(&mut events, &progress)).await {
+                Ok(event) => event,
+                Err(_) => {
+                    put_in_force(&client, &shared, &objects, &mut reporter);
+                    pending.clear();
+                    continue;
+                }
+            },
+        };
+        let Some(event) = event else { return };
         let complete = matches!(*progress.borrow(), Progress::Complete);
-        let in_force = match event {
-            Event::Init => {
-                objects.clear();
-                false
-            }
+        match event {
+            Event::Init => objects.clear(),
             Event::InitApply(object) => {
                 note_pool(&mut objects, &statuses, object);
-                false
+            }
+            Event::InitDone if complete => pending.note(),
+            Event::InitDone => {
+                put_in_force(&client, &shared, &objects, &mut reporter);
+                progress.send_replace(Progress::Complete);
             }
             Event::Apply(object) => {
                 // A status of our own making changes nothing.
-                note_pool(&mut objects, &statuses, object) && complete
+                if note_pool(&mut objects, &statuses, object) && complete {
+                    pending.note();
+                }
             }
             Event::Delete(object) => {
                 let key = key_of(&object);
                 statuses.set(key.clone(), None);
-                objects.remove(&key).is_some() && complete
+                if objects.remove(&key).is_some() && complete {
+                    pending.note();
+                }
             }
-            Event::InitDone => true,
-        };
-        if !in_force {
-            continue;
         }
-        let definitions: Vec<Definition> =
-            objects.values().map(|(definition, _)| definition.clone()).collect();
-        let mistakes = shared.define(&definitions);
-        progress.send_replace(Progress::Complete);
-        for news in reporter.news(mistakes) {
-            let uid = objects.get(&news.pool).and_then(|(_, uid)| uid.clone());
-            let client = client.clone();
-            // Off the way of the watch: the API server may be slow.
-            tokio::spawn(async move { warn_on_pool(&client, uid, &news).await });
-        }
+    }
+}
+
+/// A change of pools that is not in force yet.
+#[derive(Debug, Default)]
+struct Pending {
+    first: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Pending {
+    fn note(&mut self) {
+        let now = Instant::now();
+        self.first.get_or_insert(now);
+        self.last = Some(now);
+    }
+
+    fn clear(&mut self) {
+        *self = Pending::default();
+    }
+
+    /// When it is to be put in force; none if nothing is pending.
+    fn due(&self) -> Option<Instant> {
+        Some((self.last? + QUIET).min(self.first? + PENDING_AT_MOST))
+    }
+}
+
+fn put_in_force(client: &Client, shared: &Shared, objects: &Objects, reporter: &mut Reporter) {
+    let definitions: Vec<Definition> = objects.values().map(|(definition, _)| definition.clone()).collect();
+    let mistakes = shared.define(&definitions);
+    for news in reporter.news(mistakes) {
+        let uid = objects.get(&news.pool).and_then(|(_, uid)| uid.clone());
+        let client = client.clone();
+        // Off the way of the watch: the API server may be slow.
+        tokio::spawn(async move { warn_on_pool(&client, uid, &news).await });
     }
 }
 
@@ -158,11 +207,7 @@ fn key_of(object: &DynamicObject) -> PoolKey {
 }
 
 /// Says whether anything but the status is new.
-fn note_pool(
-    objects: &mut BTreeMap<PoolKey, (Definition, Option<String>)>,
-    statuses: &ShownStatuses,
-    object: DynamicObject,
-) -> bool {
+fn note_pool(objects: &mut Objects, statuses: &ShownStatuses, object: DynamicObject) -> bool {
     let key = key_of(&object);
     let status = object.data.get("status").cloned();
     statuses.set(key.clone(), status.and_then(|status| serde_json::from_value(status).ok()));

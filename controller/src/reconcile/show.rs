@@ -23,7 +23,8 @@ impl Turn {
             patch.finalizer(finalizer::added(&self.memory.id.uid));
         }
         if let Some(published) = &self.memory.published {
-            publish(&mut patch, published, &self.tracked.view);
+            let declared = self.context.providers[provider].provider.published_annotations();
+            publish(&mut patch, published, &declared, &self.tracked.view);
         }
         if let Some(record) = &self.memory.record {
             self.add_record(&mut patch, provider, record);
@@ -35,7 +36,8 @@ impl Turn {
     pub(super) async fn say(&mut self, provider: ProviderIndex, record: Record) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
         if let Some(published) = &self.memory.published {
-            publish(&mut patch, published, &self.tracked.view);
+            let declared = self.context.providers[provider].provider.published_annotations();
+            publish(&mut patch, published, &declared, &self.tracked.view);
         }
         self.add_record(&mut patch, provider, &record);
         self.memory.record = Some(record);

@@ -10,6 +10,17 @@ use crate::desired::Sharing;
 use crate::ledger::Holder;
 use crate::verdict::Verdict;
 
+impl Record {
+    /// What it was told to have, now that its status shows this; none if that is no news. A status that still shows
+    /// what it showed before the last answer was not written: then that answer is as if it had not been given.
+    pub(super) fn told_by(&self, published: &[IpAddr]) -> Option<Vec<IpAddr>> {
+        let is_its = |ip: &&IpAddr| self.owned.contains(ip) || self.shown.contains(ip);
+        let shows_its_last_answer = published.iter().any(|ip| self.told.contains(ip));
+        let told: Vec<IpAddr> = published.iter().filter(is_its).copied().collect();
+        (!shows_its_last_answer && !told.is_empty()).then_some(told)
+    }
+}
+
 impl Allocator {
     /// Adds or updates a Service's record without deciding anything.
     pub(super) fn look_at(&mut self, seen: Seen) -> Arc<str> {
@@ -24,6 +35,11 @@ impl Allocator {
         let uid = self.note(seen);
         if known {
             self.confirm(&uid, &published);
+            if let Some(record) = self.records.get_mut(&uid)
+                && let Some(told) = record.told_by(&published)
+            {
+                record.told = told;
+            }
         } else {
             published.iter().for_each(|ip| self.register(&uid, *ip));
             if let Some(record) = self.records.get_mut(&uid) {
@@ -50,6 +66,7 @@ impl Allocator {
             owned: Vec::new(),
             shown: Vec::new(),
             told: Vec::new(),
+            leaving: Vec::new(),
             verdict: Verdict::Served,
             waiting: None,
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cloud_provider::{IpFamily, ServiceId};
 
-use super::{Allocator, Interest, Record};
+use super::{Allocator, Basis, Interest, Record};
 use crate::plan::{Decision, Standing, decide, provides};
 use crate::verdict::{Shortage, Verdict};
 use crate::waiting::{Place, Queue, Rank, Spot};
@@ -20,14 +20,28 @@ impl Allocator {
             self.wait(uid, None);
             return false;
         };
-        let standing = Standing { owned: &record.owned, told: &record.told, shown: &record.shown };
+        let Basis { has, chosen } = record.basis();
+        let standing = Standing {
+            has: &has,
+            chosen: &chosen,
+            shown: &record.shown,
+            last: self.last.of(&record.holder.id.key),
+            leaving: &record.leaving,
+        };
         let decision = decide(self.world(), standing, request);
         self.carry_out(uid, decision)
     }
 
     pub(super) fn carry_out(&mut self, uid: &str, decision: Decision) -> bool {
-        let Decision { hold, verdict, rank, spots } = decision;
+        let Decision { hold, verdict, rank, spots, leaving } = decision;
         let Some(record) = self.records.get_mut(uid) else { return false };
+        if record.leaving != leaving {
+            for over in mem::replace(&mut record.leaving, leaving) {
+                self.ends.remove(&(over.until, uid.into()));
+            }
+            let ends = record.leaving.iter().map(|leaving| leaving.until).filter(|until| *until > self.now);
+            self.ends.extend(ends.map(|until| (until, uid.into())));
+        }
         let anew = !Arc::ptr_eq(&record.entered, &record.holder);
         for ip in record.owned.iter().filter(|ip| anew || !hold.contains(ip)) {
             self.ledger.leave(&self.pools, *ip, uid);
@@ -43,7 +57,7 @@ impl Allocator {
             self.ledger.show(&self.pools, *ip, &record.holder);
             record.shown.push(*ip);
         }
-        let changed = record.owned != hold || kind(&record.verdict) != kind(&verdict);
+        let changed = record.owned != hold || is_news(&record.verdict, &verdict);
         record.owned = hold;
         record.verdict = verdict;
         let waiting = (!spots.is_empty()).then(|| {
@@ -134,11 +148,15 @@ impl Allocator {
     }
 }
 
-/// What of a verdict is worth waking a Service for.
-fn kind(verdict: &Verdict) -> (mem::Discriminant<Verdict>, Option<mem::Discriminant<Shortage>>) {
-    let shortage = match verdict {
-        Verdict::Waiting(shortage) => Some(mem::discriminant(shortage)),
-        _ => None,
-    };
-    (mem::discriminant(verdict), shortage)
+/// Whether a Service is worth waking for it: it stands otherwise, or somebody else is in its way.
+fn is_news(before: &Verdict, after: &Verdict) -> bool {
+    match (before, after) {
+        (Verdict::Waiting(Shortage::InUse(before)), Verdict::Waiting(Shortage::InUse(after))) => {
+            before != after
+        }
+        (Verdict::Waiting(before), Verdict::Waiting(after)) => {
+            mem::discriminant(before) != mem::discriminant(after)
+        }
+        _ => mem::discriminant(before) != mem::discriminant(after),
+    }
 }

@@ -34,7 +34,7 @@ fn a_free_address_can_be_taken_and_taken_again() {
 fn an_address_in_use_is_refused_and_another_is_not() {
     both_families(|first, second, cluster| {
         cluster.serve(asking("s1", first));
-        let message = cluster.refuse(asking("s2", first));
+        let message = cluster.occupied(asking("s2", first));
         assert!(message.contains("in use by default/s1"), "{message}");
         assert_eq!(cluster.serve(asking("s2", second)), [second]);
     });
@@ -45,9 +45,9 @@ fn a_move_that_fails_leaves_the_service_where_it_was() {
     both_families(|first, second, cluster| {
         cluster.serve(asking("s1", first));
         cluster.serve(asking("s2", second));
-        cluster.refuse(asking("s1", second));
+        cluster.occupied(asking("s1", second));
         assert_eq!(cluster.ips("s1"), [first]);
-        cluster.refuse(asking("s3", first));
+        cluster.occupied(asking("s3", first));
     });
 }
 
@@ -92,11 +92,11 @@ fn sharing_needs_equal_keys_equal_backends_and_disjoint_ports() {
     both_families(|first, second, cluster| {
         cluster.serve(sharing("s4", first, "key", 80));
         assert_eq!(cluster.serve(asking("s3", second)), [second]);
-        let message = cluster.refuse(sharing("s3", first, "key", 80));
+        let message = cluster.occupied(sharing("s3", first, "key", 80));
         assert!(message.contains("default/s4") && message.contains("80/TCP"), "{message}");
-        let message = cluster.refuse(sharing("s3", first, "other", 443));
-        assert!(message.contains("default/s4") && message.contains("\"key\""), "{message}");
-        let message = cluster.refuse(sharing("s3", first, "key", 443).local_traffic());
+        let message = cluster.occupied(sharing("s3", first, "other", 443));
+        assert!(message.contains("default/s4") && message.contains("another sharing key"), "{message}");
+        let message = cluster.occupied(sharing("s3", first, "key", 443).local_traffic());
         assert!(message.contains("default/s4") && message.contains("same selector"), "{message}");
         assert_eq!(cluster.ips("s3"), [second]);
         assert_eq!(cluster.serve(sharing("s3", first, "key", 443)), [first]);
@@ -117,7 +117,7 @@ fn local_traffic_is_shared_by_services_with_the_same_selector() {
         |name, port, app| sharing(name, "1.2.3.4", "k", port).local_traffic().selector([("app", app)]);
     cluster.serve(local("s1", 80, "web"));
     assert_eq!(cluster.serve(local("s2", 443, "web")), ["1.2.3.4"]);
-    cluster.refuse(local("s3", 8080, "other"));
+    cluster.occupied(local("s3", 8080, "other"));
 }
 
 /// MetalLB refuses the change and clears the Service; so do we, but only if nothing else is to be had, and only

@@ -71,13 +71,21 @@ fn an_address_outside_every_pool() {
 
 #[test]
 fn an_address_in_use() {
-    let words = [
-        "spec.loadBalancerIP",
-        "\"1.2.3.4\"",
-        "in use by default/neighbour",
-        "allowed: an address that is free",
-    ];
-    refused(service("s").load_balancer_ip("1.2.3.4"), &words);
+    let field = "spec.loadBalancerIP";
+    for live in [false, true] {
+        let mut cluster = cluster();
+        if live {
+            cluster.serve(service("s"));
+        }
+        let before = (cluster.ips("s"), cluster.ips("neighbour"));
+        let why = cluster.occupied(service("s").load_balancer_ip("1.2.3.4"));
+        for word in [field, "1.2.3.4", "in use by default/neighbour", "allowed: "] {
+            assert!(why.contains(word), "{word:?} is not in {why}");
+        }
+        assert_eq!(why.contains("until then 1.2.3.5 stays published"), live, "{why}");
+        assert_eq!((cluster.ips("s"), cluster.ips("neighbour")), before);
+        assert_eq!(cluster.serve(service("s")).len(), 1);
+    }
 }
 
 #[test]

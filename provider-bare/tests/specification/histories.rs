@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use cloud_provider::testing::a_service_named;
 use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView};
@@ -139,6 +140,8 @@ enum Event {
     Clear(usize),
     /// The controller does some of its work, in an order of its own.
     Work(Vec<usize>),
+    /// A part of a grace period passes.
+    Pass,
     /// The controller does all of its work.
     Settle,
     /// A new process.
@@ -155,6 +158,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1..3usize).prop_map(Event::LoseWrites),
         1 => slot.clone().prop_map(Event::Clear),
         3 => vec(slot, 1..4).prop_map(Event::Work),
+        1 => Just(Event::Pass),
         2 => Just(Event::Settle),
         3 => Just(Event::Restart),
     ]
@@ -164,6 +168,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct History {
     cluster: Cluster,
     keeps_removed: bool,
+    grace: Duration,
     slots: BTreeMap<usize, ServiceKey>,
     generation: usize,
     lose: usize,
@@ -172,13 +177,14 @@ struct History {
 }
 
 impl History {
-    fn new(removed_address: RemovedAddress, pools: Vec<Definition>) -> Self {
+    fn new(removed_address: RemovedAddress, pool_grace: Duration, pools: Vec<Definition>) -> Self {
         // Whatever the order in which addresses are used again, nothing else may differ.
         let reuse = if pools.len().is_multiple_of(2) { Reuse::Lowest } else { Reuse::LongestFree };
-        let config = BareConfig { removed_address, reuse, ..BareConfig::default() };
+        let config = BareConfig { removed_address, pool_grace, reuse, ..BareConfig::default() };
         History {
             cluster: Cluster::with(config, pools),
             keeps_removed: removed_address == RemovedAddress::Keep,
+            grace: pool_grace,
             slots: BTreeMap::new(),
             generation: 0,
             lose: 0,
@@ -222,7 +228,14 @@ impl History {
                     self.reconcile(&key);
                 }
             }
-            Event::Settle => self.settle(),
+            // Time that ends no grace period.
+            Event::Pass => self.cluster.pass(self.grace / 3),
+            Event::Settle => {
+                // However often pools changed since anybody was told: what counts is what is shown, and the pools of now.
+                let before = self.undisturbed(rightly_shown(self));
+                self.settle();
+                still_shown(self, before);
+            }
             Event::Restart => {
                 // A new process finds what a user's change made double, and it may be the other's turn to move.
                 let doubled: Vec<ServiceKey> =
@@ -264,6 +277,8 @@ impl History {
     fn settle(&mut self) {
         self.lose = 0;
         self.cluster.settle();
+        self.cluster.pass(self.grace);
+        self.cluster.settle();
         self.stale.clear();
     }
 
@@ -279,6 +294,11 @@ impl History {
             let kept = is_mistaken(a) || is_mistaken(b);
             assert!(stale || kept, "{} and {} both show {ip}", a.id, b.id);
         }
+    }
+
+    /// Those of Services that changed nothing since the controller last saw to them.
+    fn undisturbed(&self, shown: Vec<(ServiceKey, IpAddr)>) -> Vec<(ServiceKey, IpAddr)> {
+        shown.into_iter().filter(|(key, _)| !self.stale.contains(key)).collect()
     }
 
     /// Pairs of Services that show the same address and do not share.
@@ -328,8 +348,8 @@ fn still_shown(history: &History, before: Vec<(ServiceKey, IpAddr)>) {
     }
 }
 
-fn run(removed: RemovedAddress, pools: Versions, events: Vec<Event>) {
-    let mut history = History::new(removed, pools.definitions());
+fn run(removed: RemovedAddress, grace: Duration, pools: Versions, events: Vec<Event>) {
+    let mut history = History::new(removed, grace, pools.definitions());
     for event in &events {
         history.happen(event);
         history.no_address_is_doubled();
@@ -354,6 +374,10 @@ fn run(removed: RemovedAddress, pools: Versions, events: Vec<Event>) {
     assert_eq!(history.cluster.services, at_rest, "a restart at rest changed something");
 }
 
+fn grace() -> impl Strategy<Value = Duration> {
+    prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(60))]
+}
+
 fn policy() -> impl Strategy<Value = RemovedAddress> {
     prop_oneof![
         2 => Just(RemovedAddress::Move),
@@ -366,17 +390,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn short_histories_keep_the_invariants(pools in pools(), events in vec(event(), 1..10)) {
-        run(RemovedAddress::Move, pools, events);
+    fn short_histories_keep_the_invariants(grace in grace(), pools in pools(), events in vec(event(), 1..10)) {
+        run(RemovedAddress::Move, grace, pools, events);
     }
 
     #[test]
     fn whatever_becomes_of_removed_addresses_short_histories_keep_the_invariants(
         policy in policy(),
+        grace in grace(),
         pools in pools(),
         events in vec(event(), 1..10),
     ) {
-        run(policy, pools, events);
+        run(policy, grace, pools, events);
     }
 }
 
@@ -384,7 +409,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn long_histories_keep_the_invariants(policy in policy(), pools in pools(), events in vec(event(), 1..80)) {
-        run(policy, pools, events);
+    fn long_histories_keep_the_invariants(
+        policy in policy(),
+        grace in grace(),
+        pools in pools(),
+        events in vec(event(), 1..80),
+    ) {
+        run(policy, grace, pools, events);
     }
 }

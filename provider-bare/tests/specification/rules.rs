@@ -5,7 +5,7 @@ use cloud_provider::{ClassRule, CloudLoadBalancer, FamilyPolicy, NoteKind, Outco
 use provider_bare::BareConfig;
 use provider_bare::plan::RemovedAddress;
 
-use crate::support::{BOTH, Cluster, PoolWords, V6, notes, now, pool, service};
+use crate::support::{BOTH, Cluster, PoolWords, V6, decisive, notes, now, pool, service};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
 const POOL: &str = "metallb.io/address-pool";
@@ -93,7 +93,7 @@ fn of_two_with_the_same_address_the_one_that_asks_for_it_keeps_it_else_the_oldes
         cluster.restart();
         let loser = if keeps == "old" { "young" } else { "old" };
         let outcome = cluster.reconcile(&ServiceKey::new("default", loser));
-        assert_eq!(notes(&outcome)[0].reason, "IPAllocated", "the loser is told");
+        assert_eq!(notes(&outcome)[0].reason, "AddressMoved", "the loser is told");
         cluster.settle();
         assert_eq!(
             (cluster.ips(keeps), cluster.ips(loser)),
@@ -130,7 +130,7 @@ fn of_two_that_both_ask_for_one_address_the_loser_is_cleared_and_told_why() {
 #[test]
 fn an_address_in_any_status_is_given_to_nobody_else() {
     let ours = ClassRule::Unset;
-    let config = || BareConfig { class: ours.clone(), ..BareConfig::default() };
+    let config = || BareConfig { class: ours.clone(), ..decisive() };
     let mut cluster = Cluster::with(config(), [pool("p", &["1.2.3.4/30"])]);
     cluster.put(service("theirs").class("somebody.else/lb").published_ips(["1.2.3.4"]));
     cluster.put(service("mistaken").annotation(IPS, "garbage").published_ips(["1.2.3.5"]));
@@ -198,7 +198,7 @@ fn an_address_that_a_status_may_still_show_is_given_to_nobody() {
     cluster.serve(service("s").annotation(IPS, "1.2.3.4"));
     let key = cluster.put(service("s").annotation(IPS, "1.2.3.5"));
     let _lost = cluster.ensure(&key);
-    let message = cluster.refuse(service("t").annotation(IPS, "1.2.3.4"));
+    let message = cluster.occupied(service("t").annotation(IPS, "1.2.3.4"));
     assert!(message.contains("still shown in the status of default/s"), "{message}");
     cluster.reconcile(&key).unwrap();
     cluster.settle();
@@ -237,17 +237,18 @@ fn a_class_that_is_not_ours_does_not_hide_what_we_hold() {
 #[test]
 fn zero_pools_never_wipe_a_status() {
     for removed_address in [RemovedAddress::Move, RemovedAddress::Keep, RemovedAddress::Release] {
-        let config = BareConfig { removed_address, ..BareConfig::default() };
+        let config = BareConfig { removed_address, ..decisive() };
         let mut cluster = Cluster::with(config, [pool("p", &["1.2.3.4/31", "1000::4/127"])]);
         cluster.serve(service("s"));
         cluster.serve(service("t").dual_stack());
-        let before = cluster.services.clone();
+        let shown = |cluster: &Cluster| ["s", "t"].map(|name| cluster.ips(name));
+        let before = shown(&cluster);
         cluster.set_pools([]);
         cluster.settle();
-        assert_eq!(cluster.services, before);
+        assert_eq!(shown(&cluster), before);
         cluster.restart();
         cluster.settle();
-        assert_eq!(cluster.services, before);
+        assert_eq!(shown(&cluster), before);
         let pending = cluster.wait(service("s"));
         assert_eq!(pending.reason, "NoAddressPools");
         assert!(pending.why.contains("1.2.3.4 stays published"), "{}", pending.why);
@@ -259,7 +260,7 @@ fn zero_pools_never_wipe_a_status() {
 fn a_vanished_pool_moves_keeps_or_releases_as_the_operator_chose() {
     let (old, new) = (pool("old", &["1.2.3.4/31"]), pool("new", &["5.6.7.8/32"]));
     let cluster = |removed_address| {
-        let config = BareConfig { removed_address, ..BareConfig::default() };
+        let config = BareConfig { removed_address, ..decisive() };
         let mut cluster = Cluster::with(config, [old.clone()]);
         cluster.serve(service("s").created(1));
         cluster.serve(service("t").created(2));
@@ -311,7 +312,7 @@ fn the_new_address_is_had_before_the_old_one_is_lost() {
     cluster.settle();
     // Asking for an address that somebody has is no different.
     cluster.serve(service("u").annotation(IPS, "1.2.3.4"));
-    cluster.refuse(service("s").annotation(IPS, "1.2.3.4"));
+    cluster.occupied(service("s").annotation(IPS, "1.2.3.4"));
     assert_eq!(cluster.ips("s"), ["5.6.7.8"]);
     cluster.delete("u");
     assert_eq!(cluster.ips("s"), ["1.2.3.4"]);
@@ -348,7 +349,7 @@ fn only_those_are_woken_whom_a_freed_address_helps() {
     cluster.wait(service("w1").created(1));
     cluster.wait(service("w2").created(2));
     cluster.wait(service("w6").created(0).families(crate::support::V6));
-    cluster.refuse(service("wx").created(0).annotation(IPS, "1000::4").families(crate::support::V6));
+    cluster.occupied(service("wx").created(0).annotation(IPS, "1000::4").families(crate::support::V6));
     cluster.delete_key(&ServiceKey::new("default", "holder"));
     assert_eq!(cluster.woken(), ["w1"]);
 }

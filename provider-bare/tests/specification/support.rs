@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloud_provider::testing::{ServiceBuilder, a_service_named, nodes, request};
 use cloud_provider::{
@@ -16,6 +17,7 @@ use metallb::withheld::{EXCLUDE, RESERVE};
 use provider_bare::plan::Namespaces;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::advance;
 
 /// A pool in words.
 pub(crate) fn pool(name: &str, addresses: &[&str]) -> Definition {
@@ -95,9 +97,22 @@ pub(crate) fn ips(service: &ServiceView) -> Vec<String> {
     service.published_ips().map(|ip| ip.to_string()).collect()
 }
 
+/// A configuration in which decisions about pools are settled at once.
+pub(crate) fn decisive() -> BareConfig {
+    BareConfig { pool_grace: Duration::ZERO, ..BareConfig::default() }
+}
+
 thread_local! {
-    /// Where timers are registered. It never runs, so none of them comes due.
-    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime starts");
+    /// Whose clock is the provider's. It stands still, so that no timer comes due until [`Cluster::pass`].
+    static RUNTIME: Runtime =
+        Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime starts");
+}
+
+fn on_the_clock<T>(act: impl FnOnce() -> T) -> T {
+    RUNTIME.with(|runtime| {
+        let _context = runtime.enter();
+        act()
+    })
 }
 
 pub(crate) struct Cluster {
@@ -111,7 +126,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(pools: impl IntoIterator<Item = Definition>) -> Self {
-        Cluster::with(BareConfig::default(), pools)
+        Cluster::with(decisive(), pools)
     }
 
     pub(crate) fn with(config: BareConfig, pools: impl IntoIterator<Item = Definition>) -> Self {
@@ -137,12 +152,12 @@ impl Cluster {
 
     pub(crate) fn set_pools(&mut self, pools: impl IntoIterator<Item = Definition>) -> Vec<PoolMistakes> {
         self.definitions = pools.into_iter().collect();
-        self.provider.use_pools(&self.definitions)
+        on_the_clock(|| self.provider.use_pools(&self.definitions))
     }
 
     pub(crate) fn label_namespace(&mut self, name: &str, key: &str, value: &str) {
         self.namespaces.entry(name.into()).or_default().insert(key.into(), value.into());
-        self.provider.use_namespaces(self.namespaces.clone());
+        on_the_clock(|| self.provider.use_namespaces(self.namespaces.clone()));
     }
 
     /// Shown in the cluster, not yet looked at by the controller. A status that is there stays.
@@ -152,6 +167,9 @@ impl Cluster {
             && service.published.is_empty()
         {
             service.published.clone_from(&before.published);
+            let published = self.provider.published_annotations().into_iter();
+            let published = published.filter_map(|key| before.annotations.get_key_value(key));
+            service.annotations.extend(published.map(|(key, value)| (key.clone(), value.clone())));
         }
         let key = service.id.key.clone();
         self.services.insert(key.clone(), service);
@@ -192,6 +210,13 @@ impl Cluster {
         }
     }
 
+    /// Applies a Service that asks for an address which others have; who, and why they cannot share it.
+    pub(crate) fn occupied(&mut self, service: impl Into<Put>) -> String {
+        let pending = self.wait(service);
+        assert_eq!(pending.reason, "AddressInUse", "{}", pending.why);
+        pending.why
+    }
+
     /// One pass of the controller for one Service, with the write that follows from it.
     pub(crate) fn reconcile(&mut self, key: &ServiceKey) -> Result<Outcome, Error> {
         let outcome = self.ensure(key);
@@ -212,6 +237,10 @@ impl Cluster {
     fn write(&mut self, key: &ServiceKey, published: &Published) {
         let service = self.services.get_mut(key).expect("the Service is there");
         service.published.clone_from(&published.ingress);
+        for declared in self.provider.published_annotations() {
+            service.annotations.remove(declared);
+        }
+        service.annotations.extend(published.annotations.clone());
     }
 
     pub(crate) fn follow_wakeups(&mut self) {
@@ -222,16 +251,19 @@ impl Cluster {
         }
     }
 
+    /// Lets time pass, and the controller see to everybody whom that wakes.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        RUNTIME.with(|runtime| runtime.block_on(advance(time)));
+        self.follow_wakeups();
+    }
+
     /// Who is woken, each once.
     pub(crate) fn woken(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.next_woken()).map(|key| key.name).collect()
     }
 
     pub(crate) fn next_woken(&mut self) -> Option<ServiceKey> {
-        RUNTIME.with(|runtime| {
-            let _context = runtime.enter();
-            self.wakeups.next().now_or_never().flatten()
-        })
+        on_the_clock(|| self.wakeups.next().now_or_never().flatten())
     }
 
     /// The controller looks at everybody, until nothing changes any more.
@@ -272,6 +304,10 @@ impl Cluster {
         self.ips_of(&ServiceKey::new("default", name))
     }
 
+    pub(crate) fn annotation(&self, key: &ServiceKey, name: &str) -> Option<&str> {
+        self.services[key].annotations.get(name).map(String::as_str)
+    }
+
     pub(crate) fn counters(&self, pool: &str) -> IPAddressPoolStatus {
         self.provider.pool_statuses()[pool]
     }
@@ -282,8 +318,8 @@ fn start(
     namespaces: &Namespaces,
     services: &[Arc<ServiceView>],
 ) -> (BareProvider, WakeupStream) {
-    let provider = BareProvider::new(config.clone(), None).expect("no client is needed");
-    provider.use_namespaces(namespaces.clone());
+    let provider = on_the_clock(|| BareProvider::new(config.clone(), None)).expect("no client is needed");
+    on_the_clock(|| provider.use_namespaces(namespaces.clone()));
     let wakeups = provider.wakeups();
     now(provider.resume(services)).expect("resume succeeds");
     (provider, wakeups)
@@ -291,7 +327,7 @@ fn start(
 
 /// The provider has nothing to wait for where pools do not come from a cluster.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("nothing to wait for")
+    on_the_clock(|| future.now_or_never()).expect("nothing to wait for")
 }
 
 pub(crate) fn notes(outcome: &Result<Outcome, Error>) -> Vec<Note> {

@@ -63,7 +63,7 @@ fn an_address_that_was_asked_for_goes_to_who_asked() {
     let mut cluster = Cluster::new([pool("p", &["1.2.3.4/32"])]);
     cluster.serve(service("holder"));
     cluster.wait(service("old").created(1));
-    cluster.refuse(service("asks").created(2).annotation("metallb.io/loadBalancerIPs", "1.2.3.4"));
+    cluster.occupied(service("asks").created(2).annotation("metallb.io/loadBalancerIPs", "1.2.3.4"));
     cluster.delete("holder");
     assert_eq!(cluster.ips("asks"), ["1.2.3.4"], "nothing else can help it");
 }

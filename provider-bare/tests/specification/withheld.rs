@@ -5,7 +5,7 @@ use provider_bare::BareConfig;
 use provider_bare::ledger::Reuse;
 use provider_bare::plan::RemovedAddress;
 
-use crate::support::{Cluster, PoolWords, V6, pool, service};
+use crate::support::{Cluster, PoolWords, V6, decisive, pool, service};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
 
@@ -47,7 +47,7 @@ fn a_published_address_that_is_excluded_later_follows_the_policy() {
     for (policy, after) in
         [(RemovedAddress::Move, vec!["10.0.0.1"]), (RemovedAddress::Keep, vec!["10.0.0.0"])]
     {
-        let config = BareConfig { removed_address: policy, ..BareConfig::default() };
+        let config = BareConfig { removed_address: policy, ..decisive() };
         let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/31"])]);
         cluster.serve(service("a"));
         cluster.set_pools([pool("lan", &["10.0.0.0/31"]).excluding("10.0.0.0")]);
@@ -67,7 +67,7 @@ fn what_one_pool_excludes_another_cannot_have() {
 
 #[test]
 fn an_address_that_was_given_back_rests_while_there_are_others() {
-    let config = BareConfig { reuse: Reuse::LongestFree, ..BareConfig::default() };
+    let config = BareConfig { reuse: Reuse::LongestFree, ..decisive() };
     let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/30"])]);
     for (name, address) in [("a", "10.0.0.0"), ("b", "10.0.0.1"), ("c", "10.0.0.2")] {
         assert_eq!(cluster.serve(service(name)), [address]);
@@ -81,7 +81,7 @@ fn an_address_that_was_given_back_rests_while_there_are_others() {
 
 #[test]
 fn an_address_that_rests_can_be_asked_for() {
-    let config = BareConfig { reuse: Reuse::LongestFree, ..BareConfig::default() };
+    let config = BareConfig { reuse: Reuse::LongestFree, ..decisive() };
     let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/31"])]);
     cluster.serve(service("a"));
     cluster.delete("a");
@@ -153,7 +153,7 @@ fn who_has_an_address_keeps_it_when_another_is_reserved_for_it() {
 #[test]
 fn a_service_that_waits_gets_its_reserved_address_as_soon_as_that_is_free() {
     let plain = || pool("lan", &["10.0.0.0/31"]);
-    let config = BareConfig { removed_address: RemovedAddress::Keep, ..BareConfig::default() };
+    let config = BareConfig { removed_address: RemovedAddress::Keep, ..decisive() };
     let mut cluster = Cluster::with(config, [plain()]);
     cluster.serve(service("a"));
     cluster.serve(service("b"));

@@ -4,6 +4,7 @@ mod pools;
 mod services;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -58,7 +59,16 @@ impl Metal {
     }
 
     fn run(&self) -> Running {
-        let config = BareConfig { pools_deadline: DEADLINE, ..BareConfig::default() };
+        self.run_with(BareConfig::default())
+    }
+
+    /// With decisions about pools that are carried out at once.
+    fn run_without_grace(&self) -> Running {
+        self.run_with(BareConfig { pool_grace: Duration::ZERO, ..BareConfig::default() })
+    }
+
+    fn run_with(&self, config: BareConfig) -> Running {
+        let config = BareConfig { pools_deadline: DEADLINE, ..config };
         let provider = BareProvider::new(config, Some(self.cluster.controller_client())).expect("a provider");
         self.cluster.run(Arc::new(provider))
     }

@@ -1,6 +1,8 @@
 //! What happens when pools come, change, break and go.
 
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{DeleteParams, ListParams};
+use metallb::crd::IPAddressPool;
 use serde_json::json;
 use tests::cluster::{addresses, condition, until};
 
@@ -37,7 +39,7 @@ async fn no_pool_at_all_never_wipes_a_status() {
 async fn a_pool_that_shrinks_moves_only_those_it_no_longer_holds() {
     let metal = Metal::start().await;
     metal.pool("office", &["192.0.2.10-192.0.2.11", "192.0.2.20-192.0.2.29"]).await;
-    let running = metal.run();
+    let running = metal.run_without_grace();
     for name in ["a", "b", "c"] {
         metal.cluster.create(name).await;
         metal.cluster.until_published(name).await;
@@ -55,7 +57,7 @@ async fn a_pool_that_shrinks_moves_only_those_it_no_longer_holds() {
 async fn a_pool_that_goes_moves_its_services_to_another_or_lets_them_keep_what_they_have() {
     let metal = Metal::start().await;
     metal.pool("old", &["192.0.2.10-192.0.2.19"]).await;
-    let running = metal.run();
+    let running = metal.run_without_grace();
     metal.cluster.create("web").await;
     metal.cluster.until_published("web").await;
 
@@ -65,6 +67,58 @@ async fn a_pool_that_goes_moves_its_services_to_another_or_lets_them_keep_what_t
 
     metal.pool("new", &["198.51.100.0/28"]).await;
     metal.cluster.until("web", "to move", |s| addresses(s) == ["198.51.100.0"]).await;
+    running.stop().await;
+}
+
+/// As `kubectl delete ipaddresspools --all` does, and `kubectl delete crd`: one after the other, with another pool to move
+/// to until that is gone as well.
+#[tokio::test]
+async fn pools_that_are_all_deleted_together_take_nothing_from_anybody() {
+    let metal = Metal::start().await;
+    metal.pool("a", &["192.0.2.10-192.0.2.19"]).await;
+    metal.pool("b", &["198.51.100.0/28"]).await;
+    let running = metal.run_without_grace();
+    let names = ["one", "two", "three", "four", "five"];
+    let mut before = Vec::new();
+    for name in names {
+        metal.cluster.create(name).await;
+        before.push(metal.cluster.until_published(name).await);
+    }
+
+    metal.pools().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    metal.cluster.create("late").await;
+    metal.cluster.until("late", "to be told", |s| is_without_pools(s)).await;
+
+    for (name, before) in names.into_iter().zip(before) {
+        metal.cluster.until(name, "to be told", |s| is_without_pools(s)).await;
+        assert_eq!(addresses(&metal.cluster.service(name).await), before, "{name}");
+    }
+    running.stop().await;
+}
+
+fn is_without_pools(service: &Service) -> bool {
+    condition(service, "bare").is_some_and(|(_, reason, _)| reason == "NoAddressPools")
+}
+
+/// As `kubectl replace --force` does.
+#[tokio::test]
+async fn a_pool_that_is_made_again_moves_nobody() {
+    let metal = Metal::start().await;
+    metal.pool("a", &["192.0.2.10-192.0.2.19"]).await;
+    metal.pool("b", &["198.51.100.0/28"]).await;
+    let running = metal.run();
+    metal.cluster.create("web").await;
+    metal.cluster.until_published("web").await;
+
+    metal.pools().delete("a", &DeleteParams::default()).await.unwrap();
+    metal.cluster.until_event("web", "AddressLeavesPool").await;
+    metal.pool("a", &["192.0.2.10-192.0.2.19"]).await;
+    let counted = |pool: Option<&IPAddressPool>| pool.is_some_and(|pool| pool.status.is_some());
+    until(metal.pools(), "a", "to be in force again, with what it has assigned", counted).await;
+    metal.cluster.create("other").await;
+    assert_eq!(metal.cluster.until_published("other").await, ["192.0.2.11"]);
+
+    assert_eq!(addresses(&metal.cluster.service("web").await), ["192.0.2.10"]);
     running.stop().await;
 }
 

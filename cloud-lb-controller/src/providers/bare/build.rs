@@ -26,6 +26,7 @@ pub(super) fn provider(flags: &BareFlags, client: &kube::Client) -> Result<Arc<B
             RemovedAddresses::Keep => RemovedAddress::Keep,
             RemovedAddresses::Release => RemovedAddress::Release,
         },
+        pool_grace: flags.bare_pool_grace,
         reuse: match flags.bare_reuse {
             AddressReuse::Lowest => Reuse::Lowest,
             AddressReuse::LongestFree => Reuse::LongestFree,

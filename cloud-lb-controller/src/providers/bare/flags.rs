@@ -32,6 +32,10 @@ pub struct BareFlags {
     #[arg(long, env = "BARE_REMOVED_ADDRESSES", default_value = "move")]
     pub bare_removed_addresses: RemovedAddresses,
 
+    /// How long a published address that no pool provides any more stays as if one did, in case the pool comes back
+    #[arg(long, env = "BARE_POOL_GRACE", default_value = "60s", value_parser = duration)]
+    pub bare_pool_grace: Duration,
+
     /// In which order addresses that were given back are used again
     #[arg(long, env = "BARE_REUSE", default_value = "lowest")]
     pub bare_reuse: AddressReuse,

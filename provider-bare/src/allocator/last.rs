@@ -1,0 +1,55 @@
+//! Which addresses Services had that have none now.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+use cloud_provider::ServiceKey;
+
+/// How many Services that have gone are remembered. Beyond that the one that went first is forgotten, so that memory
+/// stays bounded.
+const MOST: usize = 4096;
+
+/// What Services had when they went, in memory alone: a preference, never a claim.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastAddresses {
+    by_service: HashMap<ServiceKey, Vec<IpAddr>>,
+    order: VecDeque<ServiceKey>,
+}
+
+impl LastAddresses {
+    pub(super) fn remember(&mut self, service: &ServiceKey, addresses: Vec<IpAddr>) {
+        if self.by_service.insert(service.clone(), addresses).is_none() {
+            self.order.push_back(service.clone());
+        }
+        if self.order.len() > MOST
+            && let Some(first) = self.order.pop_front()
+        {
+            self.by_service.remove(&first);
+        }
+    }
+
+    /// What the Service had; nothing if that is not remembered.
+    pub(super) fn of(&self, service: &ServiceKey) -> &[IpAddr] {
+        self.by_service.get(service).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_went_is_the_first_that_is_forgotten() {
+        let mut last = LastAddresses::default();
+        let name = |i: usize| ServiceKey::new("default", format!("s{i}"));
+        let address = |i: usize| vec![IpAddr::from(u32::try_from(i).expect("it is small").to_be_bytes())];
+        for i in 0..=MOST {
+            last.remember(&name(i), address(i));
+        }
+        assert_eq!(last.of(&name(0)), [] as [IpAddr; 0]);
+        assert_eq!(last.of(&name(1)), address(1));
+        last.remember(&name(1), address(7));
+        assert_eq!(last.of(&name(1)), address(7), "what it had last");
+        assert_eq!(last.order.len(), MOST);
+    }
+}
