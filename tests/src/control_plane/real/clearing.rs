@@ -121,10 +121,16 @@ fn is_the_servers(object: &DynamicObject) -> bool {
     let is_kept = object.labels().contains_key(KEPT) && !is_terminating;
     is_kept
         || object.labels().contains_key("kubernetes.io/bootstrapping")
-        || namespace.starts_with("kube-")
+        || (namespace.starts_with("kube-") && is_by_kubernetes(object))
         || (namespace.is_empty()
             && (name.starts_with("kube-") || name.starts_with("system:") || name == "default"))
         || (namespace == "default" && ["kubernetes", "default", "kube-root-ca.crt"].contains(&name.as_str()))
+}
+
+/// Whether nobody but Kubernetes' own programs has written it.
+fn is_by_kubernetes(object: &DynamicObject) -> bool {
+    let mut managers = object.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+    managers.all(|manager| manager.starts_with("kube-"))
 }
 
 fn doomed(client: &Client, resource: &ApiResource, objects: &[DynamicObject]) -> Vec<Doomed> {
