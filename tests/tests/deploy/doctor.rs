@@ -15,7 +15,7 @@ struct Visit {
 }
 
 async fn visit(values: &[&str]) -> Visit {
-    let cluster = Cluster::with_faults().await;
+    let cluster = Cluster::start().await;
     with_pool(&cluster).await;
     cluster.add_node("node-1").await;
     let objects = chart(values);

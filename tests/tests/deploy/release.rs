@@ -1,16 +1,20 @@
 //! A release as Helm makes, changes and removes it, and what stays in the cluster then.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
-use kube::api::ListParams;
-use tests::cluster::Cluster;
-use tests::rights::INSTALLED_AS;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, PostParams};
+use tests::cluster::{Cluster, DEADLINE};
+use tests::rights::{INSTALLED_AS, Rights, refused};
+use tokio::time::Instant;
 
-use super::process::{Access, Said, define, pool};
-use super::render::{BARE, helm};
+use super::process::{Access, Program, Said, define, pool};
+use super::render::{BARE, chart, helm};
 
 /// A cluster, and Helm at work on it.
 struct Release {
@@ -54,6 +58,25 @@ impl Release {
         found.data.expect("data")["config.yaml"].clone()
     }
 
+    /// The names of roles and bindings that are no namespace's: a cluster has some of its own.
+    async fn roles_of_the_cluster(&self) -> BTreeSet<String> {
+        let (all, client) = (ListParams::default(), &self.cluster.client);
+        let roles = Api::<ClusterRole>::all(client.clone()).list(&all).await.expect("an answer");
+        let bindings = Api::<ClusterRoleBinding>::all(client.clone()).list(&all).await.expect("an answer");
+        roles.iter().map(ResourceExt::name_any).chain(bindings.iter().map(ResourceExt::name_any)).collect()
+    }
+
+    /// What a Pod of the release has for a token. The double makes none, so there it is one with the same rights.
+    async fn token(&self, values: &[&str]) -> String {
+        if !self.cluster.plane.is_real() {
+            return self.cluster.plane.token_with(&Rights::granted(&chart(values)));
+        }
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.cluster.client.clone(), INSTALLED_AS);
+        let asked = TokenRequest::default();
+        let answer = accounts.create_token_request(INSTALLED_AS, &PostParams::default(), &asked).await;
+        answer.expect("a token").status.expect("a token").token
+    }
+
     async fn definition(&self) -> Option<CustomResourceDefinition> {
         let api: Api<CustomResourceDefinition> = Api::all(self.cluster.client.clone());
         api.get_opt("ipaddresspools.metallb.io").await.expect("an answer")
@@ -64,6 +87,7 @@ impl Release {
 async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay() {
     let release = Release::on(Cluster::start().await).await;
     let client = release.cluster.client.clone();
+    let before = release.roles_of_the_cluster().await;
 
     let said = release.install(BARE).await;
     assert!(said.output.contains("doctor --config=/etc/cloud-lb-controller/config.yaml"), "{}", said.output);
@@ -84,10 +108,7 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
     assert_eq!(release.deployment().await, None);
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), INSTALLED_AS);
     assert_eq!(accounts.get_opt(INSTALLED_AS).await.unwrap(), None);
-    // Those of the cluster itself stay.
-    let ours = ListParams::default().labels("kubernetes.io/bootstrapping!=rbac-defaults");
-    assert_eq!(Api::<ClusterRole>::all(client.clone()).list(&ours).await.unwrap().items, []);
-    assert_eq!(Api::<ClusterRoleBinding>::all(client.clone()).list(&ours).await.unwrap().items, []);
+    assert_eq!(release.roles_of_the_cluster().await, before);
     let pools: Api<metallb::crd::IPAddressPool> = Api::namespaced(client.clone(), &release.cluster.namespace);
     pools.get("office").await.expect("the pool is still there");
 
@@ -107,4 +128,37 @@ async fn a_definition_that_somebody_else_installed_is_left_as_it_is() {
 
     release.helm(&["uninstall", INSTALLED_AS]).await;
     assert_eq!(release.definition().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_installed_runs_as_its_service_account_and_is_refused_nothing() {
+    let release = Release::on(Cluster::start().await).await;
+    let cluster = &release.cluster;
+    let values = [BARE, &["rbac.doctor=true"]].concat();
+    release.install(&values).await;
+    pool(cluster, "office", "192.0.2.10-192.0.2.19").await;
+    cluster.add_node("node-1").await;
+    let access = Access::with(&cluster.plane.kubeconfig_yaml_as(&release.token(&values).await));
+    let config = access.file("config.yaml", &release.config().await);
+    let config = format!("--config={}", config.display());
+    // A server learns of roles as everybody learns of objects: a moment later.
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let said = access.output(&["doctor", &config]).await;
+        if said.output.ends_with(" ok, 0 warn, 0 fail\n") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{said:?}");
+    }
+    cluster.requests().clear();
+
+    let mut program = Program::spawn(access.command(&["run", "--http-address=127.0.0.1:0", &config]));
+    cluster.create("web").await;
+    assert_eq!(cluster.until_published("web").await, ["192.0.2.10"]);
+    program.signal("TERM");
+    assert!(program.end().await.success(), "{}", program.log());
+
+    let asked = cluster.asked_by_the_controller();
+    assert!(asked.iter().any(|request| request.resource == "services" && request.is_write()), "{asked:#?}");
+    assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
 }

@@ -19,7 +19,7 @@ struct Installed {
 impl Installed {
     /// As the chart installs it with these values.
     async fn with(values: &[&str]) -> Self {
-        let cluster = Cluster::with_faults().await;
+        let cluster = Cluster::start().await;
         apply(&cluster, &format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {INSTALLED_AS}}}\n"))
             .await;
         define(&cluster).await;

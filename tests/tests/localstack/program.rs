@@ -175,7 +175,5 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
 
     let asked = world.cluster.asked_by_the_controller();
     assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
-    if !world.cluster.plane.is_real() {
-        assert_eq!(rights.unused(&asked), Vec::<String>::new(), "rights that nobody uses");
-    }
+    assert_eq!(rights.unused(&asked), Vec::<String>::new(), "rights that nobody uses");
 }

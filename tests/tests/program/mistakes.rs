@@ -1,7 +1,6 @@
 //! Bad input: one clear line, and the documented exit code.
 
 use tests::cluster::Cluster;
-use tests::control_plane::{ControlPlane, Options};
 
 use super::process::{Access, Program, Said, command, define, finish};
 
@@ -117,8 +116,7 @@ async fn without_a_region_aws_is_not_asked_for_anything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_rights_are_said_to_be_so() {
-    let options = Options { double_only: true, ..Options::default() };
-    let cluster = Cluster::on(ControlPlane::start_with(options).await).await;
+    let cluster = Cluster::start().await;
     define(&cluster).await;
     let access = Access::with(&cluster.plane.kubeconfig_yaml_as("weak"));
 

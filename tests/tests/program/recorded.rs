@@ -22,7 +22,7 @@ async fn the_help_is_as_documented() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plan_is_as_documented() {
-    let cluster = Cluster::with_faults().await;
+    let cluster = Cluster::start().await;
     with_pool(&cluster).await;
     cluster.create("web").await;
     let wrong = json!({ "metadata": { "annotations": { "metallb.io/loadBalancerIPs": "198.51.100.700" } } });
