@@ -87,10 +87,10 @@ async fn pools_that_are_all_deleted_together_take_nothing_from_anybody() {
 
     metal.pools().delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     metal.cluster.create("late").await;
-    metal.cluster.until("late", "to be told", |s| is_without_pools(s)).await;
+    metal.cluster.until("late", "to be told", is_without_pools).await;
 
     for (name, before) in names.into_iter().zip(before) {
-        metal.cluster.until(name, "to be told", |s| is_without_pools(s)).await;
+        metal.cluster.until(name, "to be told", is_without_pools).await;
         assert_eq!(addresses(&metal.cluster.service(name).await), before, "{name}");
     }
     running.stop().await;
