@@ -142,14 +142,14 @@ pub enum RangeError {
     Inverted(IpAddr, IpAddr),
 }
 
-/// Reads a CIDR prefix or `first-last`. Spaces around either are allowed; host bits of a prefix are dropped; an
-/// IPv4 address in IPv6 clothes (`::ffff:1.2.3.4`) counts as IPv4.
+/// Reads a CIDR prefix or `first-last`, as MetalLB's parser does (`tests/ranges.tsv` compares them): blanks are allowed
+/// around the ends of a range and nowhere in a prefix; a prefix length is digits and nothing else; host bits of a prefix
+/// are dropped; an IPv4 address mapped into IPv6 (`::ffff:1.2.3.4`) counts as IPv4.
 impl FromStr for AddressRange {
     type Err = RangeError;
 
     fn from_str(text: &str) -> Result<Self, RangeError> {
-        let text = text.trim();
-        if text.is_empty() {
+        if text.trim().is_empty() {
             return Err(RangeError::Empty);
         }
         if let Some((first, last)) = text.split_once('-') {
@@ -186,14 +186,16 @@ fn between(first: IpAddr, last: IpAddr) -> Result<AddressRange, RangeError> {
 }
 
 fn prefix(ip_text: &str, length_text: &str) -> Result<AddressRange, RangeError> {
-    let ip_text = ip_text.trim();
     let ip: IpAddr = ip_text.parse().map_err(|_| RangeError::NotAnAddress(ip_text.to_owned()))?;
     let wrong = || RangeError::PrefixLength {
         length: length_text.to_owned(),
         family: IpFamily::of(ip),
         most: longest_prefix(ip),
     };
-    let length: u8 = length_text.trim().parse().map_err(|_| wrong())?;
+    if !length_text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let length: u8 = length_text.parse().map_err(|_| wrong())?;
     let net = match (ip, ip.to_canonical()) {
         // A mapped address under a prefix that covers more than the mapped block is IPv6 after all.
         (IpAddr::V6(_), IpAddr::V4(v4)) if (96..=128).contains(&length) => IpNet::new(v4.into(), length - 96),
@@ -251,6 +253,9 @@ mod tests {
             ("1.2.3.0/33", "has the prefix length \"33\"; IPv4 allows 0 to 32"),
             ("fc00::/129", "has the prefix length \"129\"; IPv6 allows 0 to 128"),
             ("1.2.3.0/", "has the prefix length \"\"; IPv4 allows 0 to 32"),
+            (" 1.2.3.0/24", "has \" 1.2.3.0\", which is not an IP address"),
+            ("1.2.3.0/24 ", "has the prefix length \"24 \"; IPv4 allows 0 to 32"),
+            ("1.2.3.0/+8", "has the prefix length \"+8\"; IPv4 allows 0 to 32"),
             ("1.2.3/24", "has \"1.2.3\", which is not an IP address"),
             ("lan", "has \"lan\", which is not an IP address"),
             ("1.2.3.4-", "has \"\", which is not an IP address"),

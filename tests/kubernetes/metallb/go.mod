@@ -1,4 +1,4 @@
-module tests/kubernetes/metallb
+module go.universe.tf/metallb/tests
 
 go 1.26.0
 
