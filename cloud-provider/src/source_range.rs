@@ -64,9 +64,13 @@ impl SourceRanges {
     }
 }
 
-/// A CIDR, leading zeros in IPv4 octets tolerated as old Kubernetes versions did.
+/// A CIDR as Kubernetes reads it, and nothing more: leading zeros in IPv4 octets are tolerated as old versions did, and a
+/// prefix length is digits alone. What is read more widely here than there is open to more than was meant.
 fn parse_range(text: &str) -> Option<IpNet> {
     let (address, prefix) = text.split_once('/')?;
+    if !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let plain: String;
     let address = if address.contains('.') && !address.contains(':') {
         plain = address
@@ -114,7 +118,10 @@ mod tests {
 
     #[test]
     fn a_wrong_entry_is_an_error_and_every_wrong_entry_is_named() {
-        for wrong in ["10.0.0.1", "1.2.3.4/33", "*", "", "10..0.1/8"] {
+        let signed = ["10.0.0.0/+0", "10.0.0.0/-0", "10.0.0.0/ 0", "10.0.0.0 /8", "+10.0.0.0/8", "fd00::/+8"];
+        let other =
+            ["10.0.0.1", "1.2.3.4/33", "1.2.3.4/", "*", "", "10..0.1/8", "10.0.0.0/0x8", "fe80::%1/64"];
+        for wrong in signed.into_iter().chain(other) {
             assert_eq!(parse(&[wrong], None), Err(1), "{wrong:?}");
         }
         assert_eq!(parse(&[], Some("10.0.0.0/8,")), Err(1));
