@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Event;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use metallb::crd::IPAddressPool;
 use provider_bare::{BareConfig, BareProvider};
@@ -49,8 +49,9 @@ impl Metal {
             "metadata": { "name": name },
             "spec": { "addresses": addresses },
         });
-        let pool = serde_json::from_value(pool).expect("a pool");
-        self.pools().create(&PostParams::default(), &pool).await.expect("the pool is accepted");
+        // A server holds back the creation of custom resources for two seconds after their definition, but not applying.
+        let applied = self.pools().patch(name, &PatchParams::apply("test"), &Patch::Apply(pool)).await;
+        applied.expect("the pool is accepted");
     }
 
     async fn change_pool(&self, name: &str, spec: serde_json::Value) {

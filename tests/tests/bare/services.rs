@@ -38,7 +38,7 @@ async fn a_service_of_two_families_gets_an_address_of_each() {
 
 #[tokio::test]
 async fn one_write_a_service_and_none_after_a_restart() {
-    let metal = Metal::on(tests::cluster::Cluster::with_faults().await).await;
+    let metal = Metal::start().await;
     metal.pool("office", &["192.0.2.10-192.0.2.19"]).await;
     let running = metal.run();
     let names = ["a", "b", "c"];

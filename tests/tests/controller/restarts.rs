@@ -126,7 +126,7 @@ async fn a_stop_lets_calls_in_flight_finish() {
 #[tokio::test]
 async fn a_service_costs_two_writes_where_the_provider_holds_resources_and_one_where_not() {
     for (holds_resources, writes) in [(true, 2), (false, 1)] {
-        let cluster = Cluster::with_faults().await;
+        let cluster = Cluster::start().await;
         let cloud = MemoryCloud::with(Settings { holds_resources, uses_nodes: false, ..Settings::default() });
         let running = cluster.run(cloud.provider());
         cluster.requests().clear();
@@ -145,7 +145,7 @@ async fn a_service_costs_two_writes_where_the_provider_holds_resources_and_one_w
 
 #[tokio::test]
 async fn weakness_21_a_deletion_costs_one_write() {
-    let cluster = Cluster::with_faults().await;
+    let cluster = Cluster::start().await;
     let cloud = MemoryCloud::new();
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
