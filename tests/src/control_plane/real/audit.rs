@@ -64,9 +64,9 @@ struct Status {
 impl AuditLog {
     /// What comes from now on.
     pub(super) fn of(server: &Server) -> Self {
-        let log = AuditLog { file: server.programs.folder().join(AUDIT_LOG), from: AtomicU64::new(0) };
-        log.take();
-        log
+        let file = server.programs.folder().join(AUDIT_LOG);
+        let so_far = std::fs::metadata(&file).expect("the audit log of a server that runs").len();
+        AuditLog { file, from: AtomicU64::new(so_far) }
     }
 
     /// The requests so far.

@@ -1,6 +1,6 @@
 //! Makes a server that tests have used as it was when it had just started.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use futures::{StreamExt as _, stream};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch};
 use kube::{Client, ResourceExt as _};
@@ -35,10 +35,14 @@ const NAMESPACES: (&str, &str, &str, &str) = ("", "v1", "Namespace", "namespaces
 const DEFINITIONS: (&str, &str, &str, &str) =
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions");
 
-/// How many requests are on their way at once.
-const AT_ONCE: usize = 16;
+/// How many requests are on their way at once: each takes a connection of its own, and shaking hands takes longer than
+/// most answers.
+const AT_ONCE: usize = 3;
 /// How long the server may take to take a definition back.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Leaves out the roles that every cluster has: they are many and long.
+const NOT_OF_THE_CLUSTER: &str = "kubernetes.io/bootstrapping!=rbac-defaults";
 
 /// An object that is to go.
 struct Doomed {
@@ -54,36 +58,41 @@ impl Server {
     /// When something cannot be removed: the next test would meet it.
     pub(super) async fn clear(&self) {
         let client = self.administrator();
-        let definitions: Vec<DynamicObject> = list(&all(&client, DEFINITIONS), |_| true).await;
+        let (definitions, namespaces) = join(
+            list(&all(&client, DEFINITIONS), |_| true),
+            list(&all(&client, NAMESPACES), |namespace| !is_the_servers(namespace)),
+        )
+        .await;
         let custom = definitions.iter().flat_map(resources);
         let kinds = KINDS.iter().map(|&kind| resource(kind)).chain(custom);
-        let namespaces = list(&all(&client, NAMESPACES), |namespace| !is_the_servers(namespace)).await;
         // Nothing new comes into them once they are to go.
         delete_all(doomed(&client, &resource(NAMESPACES), &namespaces)).await;
-        let contents = join_all(kinds.map(async |resource| {
-            let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-            let objects = list(&api, |object| !is_the_servers(object)).await;
-            doomed(&client, &resource, &objects)
-        }));
-        delete_all(contents.await.into_iter().flatten().collect()).await;
-        for namespace in &namespaces {
-            self.finalize(&client, &namespace.name_any()).await;
-        }
+        let contents = stream::iter(kinds)
+            .map(async |resource| {
+                let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+                let objects = list(&api, |object| !is_the_servers(object)).await;
+                doomed(&client, &resource, &objects)
+            })
+            .buffer_unordered(AT_ONCE);
+        delete_all(contents.concat().await).await;
+        join_all(namespaces.iter().map(|namespace| self.finalize(&client, namespace.name_any()))).await;
         if namespaces.iter().any(|namespace| namespace.labels().contains_key(KEPT)) {
             self.forget_rights();
         }
-        delete_all(doomed(&client, &resource(DEFINITIONS), &definitions)).await;
-        until_none_is_left(&client).await;
+        if !definitions.is_empty() {
+            delete_all(doomed(&client, &resource(DEFINITIONS), &definitions)).await;
+            until_none_is_left(&client).await;
+        }
     }
 
     /// Lets a namespace go whose contents are gone, as the controller manager does.
-    async fn finalize(&self, client: &Client, name: &str) {
+    async fn finalize(&self, client: &Client, name: String) {
         let body = json!({ "metadata": { "name": name }, "spec": { "finalizers": [] } });
         let request = http::Request::put(format!("/api/v1/namespaces/{name}/finalize"))
             .header("content-type", "application/json")
             .body(body.to_string().into_bytes())
             .expect("a request");
-        accepted(name, client.request_text(request).await.map(drop));
+        accepted(&name, client.request_text(request).await.map(drop));
     }
 }
 
@@ -105,7 +114,7 @@ fn resources(definition: &DynamicObject) -> Option<ApiResource> {
 }
 
 async fn list(api: &Api<DynamicObject>, wanted: impl Fn(&DynamicObject) -> bool) -> Vec<DynamicObject> {
-    match api.list(&ListParams::default()).await {
+    match api.list(&ListParams::default().labels(NOT_OF_THE_CLUSTER)).await {
         Ok(list) => list.items.into_iter().filter(wanted).collect(),
         // A definition that is on its way in or out.
         Err(kube::Error::Api(refusal)) if refusal.code == 404 => Vec::new(),
@@ -120,7 +129,6 @@ fn is_the_servers(object: &DynamicObject) -> bool {
     let is_terminating = object.metadata.deletion_timestamp.is_some();
     let is_kept = object.labels().contains_key(KEPT) && !is_terminating;
     is_kept
-        || object.labels().contains_key("kubernetes.io/bootstrapping")
         || (namespace.starts_with("kube-") && is_by_kubernetes(object))
         || (namespace.is_empty()
             && (name.starts_with("kube-") || name.starts_with("system:") || name == "default"))
