@@ -7,9 +7,18 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Api;
+use kube::api::Patch;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::json;
 use tempfile::TempDir;
-use tests::cluster::eventually;
+use tests::cluster::{Cluster, DEADLINE, eventually, until};
 use tests::control_plane::{ASSETS, ControlPlane, Options};
+use tests::rights::{Rights, refused};
+use tokio::time::timeout;
 
 /// A program that does its work for ever, with a process of its own beside it.
 const BUSY: &str = "sleep 600 & sleep 600";
@@ -184,4 +193,68 @@ async fn nothing_outlives_a_process_that_is_killed_with_a_real_control_plane() {
     eventually("all run", || holder.groups(&programs).is_some()).await;
     let groups = holder.groups(&programs).expect("all run");
     nothing_outlives(holder, &groups).await;
+}
+
+#[tokio::test]
+async fn what_the_installed_roles_do_not_allow_is_refused_and_seen() {
+    let cluster = Cluster::start().await;
+    let client = cluster.client_with(Rights::of_the_base());
+    let services: Api<Service> = Api::all(client.clone());
+    services.list(&Default::default()).await.expect("the roles allow it");
+    let secrets: Api<Secret> = Api::namespaced(client, &cluster.namespace);
+    match secrets.list(&Default::default()).await {
+        Err(kube::Error::Api(refusal)) => assert_eq!(refusal.code, 403),
+        other => panic!("{other:?}"),
+    }
+    let asked = cluster.asked_by_the_controller();
+    let seen: Vec<_> = asked.iter().map(|request| (request.resource.as_str(), request.code)).collect();
+    assert_eq!(seen, [("services", 200), ("secrets", 403)]);
+    assert_eq!(refused(&asked).len(), 1);
+}
+
+#[tokio::test]
+async fn a_real_controller_manager_collects_garbage_and_makes_endpoint_slices() {
+    if std::env::var_os(ASSETS).is_none() {
+        eprintln!("passed over: no real programs, {ASSETS} is not set");
+        return;
+    }
+    let options = Options { controller_manager: true, ..Options::default() };
+    let cluster = Cluster::on(ControlPlane::start_with(options).await).await;
+    cluster.add_node("node-1").await;
+    let owner = cluster.create("web").await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    until(accounts, "default", "to be there", |account| account.is_some()).await;
+
+    let slices: Api<EndpointSlice> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let named = |slice: &EndpointSlice| slice.metadata.name.clone().expect("a name");
+    let mut seen = watcher(slices.clone(), watcher::Config::default()).applied_objects().boxed();
+    let slice =
+        timeout(DEADLINE, seen.try_next()).await.expect("in time").expect("a watch").expect("a slice");
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    let pod = json!({
+        "metadata": { "name": "web-1", "labels": { "app": "web" } },
+        "spec": { "nodeName": "node-1", "containers": [{ "name": "web", "image": "web" }] },
+    });
+    pods.create(&Default::default(), &serde_json::from_value(pod).expect("a Pod"))
+        .await
+        .expect("it is created");
+    let running = json!({ "status": {
+        "phase": "Running", "podIP": "10.0.0.7", "podIPs": [{ "ip": "10.0.0.7" }],
+        "conditions": [{ "type": "Ready", "status": "True" }],
+    } });
+    pods.patch_status("web-1", &Default::default(), &Patch::Merge(running)).await.expect("it runs");
+    let has_it = |slice: Option<&EndpointSlice>| {
+        slice.is_some_and(|slice| slice.endpoints.iter().any(|endpoint| endpoint.addresses == ["10.0.0.7"]))
+    };
+    until(slices, &named(&slice), "to have the Pod", has_it).await;
+
+    let owned = json!({ "metadata": { "name": "owned", "ownerReferences": [{
+        "apiVersion": "v1", "kind": "Service", "name": "web", "uid": owner.metadata.uid,
+    }] } });
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+    maps.create(&Default::default(), &serde_json::from_value(owned).expect("a ConfigMap"))
+        .await
+        .expect("created");
+    cluster.delete("web").await;
+    until(maps, "owned", "to be gone", |map| map.is_none()).await;
 }
