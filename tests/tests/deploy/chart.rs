@@ -1,6 +1,6 @@
 //! What the chart renders for which values.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::render::{AWS, BARE, EVERYTHING, chart, configuration, helm, only, template, title};
 
@@ -99,6 +99,18 @@ fn the_pods_are_locked_down_and_there_are_two() {
     let probed = |probe: &str| pod["containers"][0][probe]["httpGet"]["path"].clone();
     assert_eq!([probed("livenessProbe"), probed("readinessProbe")], ["/healthz", "/readyz"]);
     assert_eq!(pod["containers"][0]["ports"][0], json!({ "name": "http", "containerPort": 10258 }));
+}
+
+/// The scheduler does not spread over nodes that lack a label of any constraint, and on bare metal nodes have no zones.
+#[test]
+fn replicas_spread_over_nodes_whether_these_have_zones_or_not() {
+    let pod = only(&chart(BARE), "Deployment")["spec"]["template"]["spec"].clone();
+    let keys = |list: &Value, key: &str| -> Vec<Value> {
+        list.as_array().expect("a list").iter().map(|one| one.pointer(key).expect("a key").clone()).collect()
+    };
+    assert_eq!(keys(&pod["topologySpreadConstraints"], "/topologyKey"), ["kubernetes.io/hostname"]);
+    let apart = &pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+    assert_eq!(keys(apart, "/podAffinityTerm/topologyKey"), ["topology.kubernetes.io/zone"]);
 }
 
 #[test]
