@@ -12,8 +12,8 @@ use crate::control_plane::ASSETS;
 /// How the programs are had.
 const UP: &str = "tests/kubernetes/up all";
 
-/// The programs that the folder of [`ASSETS`] has to hold.
-const PROGRAMS: [&str; 12] = [
+/// What the folder of [`ASSETS`] has to hold: all that is built, so that no test finds out late.
+const PROGRAMS: [&str; 16] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -26,6 +26,10 @@ const PROGRAMS: [&str; 12] = [
     "ctr",
     "pause",
     "web",
+    "probe",
+    "metallb-controller",
+    "metallb-speaker",
+    "metallb-native.yaml",
 ];
 
 /// What else is run, and the Debian package that has it.

@@ -124,6 +124,8 @@ impl RealCluster {
     pub fn kubectl(&self) -> Command {
         let mut kubectl = Command::new(self.assets.join("kubectl"));
         kubectl.arg("--kubeconfig").arg(self.kubeconfig());
+        // It remembers what a server has by the server's address, and that may come again.
+        kubectl.env("KUBECACHEDIR", self.folder.join("kubectl"));
         kubectl
     }
 

@@ -1,12 +1,11 @@
 //! Rendering the chart and the kustomization with the tools that users have.
 
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 
 use kube::api::DynamicObject;
 use serde_json::Value;
 use tests::kubectl::INSTALL;
+use tests::programs;
 use tests::rights::INSTALLED_AS;
 use tests::sandbox::manifests;
 
@@ -55,22 +54,10 @@ pub const EVERYTHING: &[&str] = &[
     "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
 ];
 
-/// The Helm of these tests.
-static HELM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = PathBuf::from(WORKSPACE).join("deploy/tools/up");
-    let Output { status, stdout, .. } = Command::new(&script)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
-    assert!(status.success(), "{} failed; what it said is above", script.display());
-    String::from_utf8(stdout).expect("a path").trim().into()
-});
-
 /// Runs Helm in a folder of its own, so that nobody's settings count.
 pub fn helm(arguments: &[&str]) -> Said {
     let home = tempfile::tempdir().expect("a folder");
-    let mut command = Command::new(&*HELM);
+    let mut command = Command::new(programs::helm());
     command.args(arguments).env_clear().env("HOME", home.path()).current_dir(WORKSPACE);
     said(command)
 }

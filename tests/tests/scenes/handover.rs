@@ -1,0 +1,157 @@
+//! MetalLB as its authors publish it, the handover of addresses to us, and back: the steps of docs/bare-metal.md.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use futures::TryStreamExt;
+use kube::runtime::{WatchStreamExt, watcher};
+use tests::cluster::addresses;
+use tests::programs;
+use tests::real_cluster::POOL;
+use tests::rights::INSTALLED_AS;
+
+use super::client::{Asking, answers_of, send_by_arp};
+use super::install::{chart, helm, service, values};
+use super::stage::{FIRST, SOON, Stage, finish, until};
+use super::traffic::served;
+
+/// The names of the images in MetalLB's manifest.
+const IMAGES: [(&str, &str); 2] =
+    [("controller", "quay.io/metallb/controller:v0.15.2"), ("speaker", "quay.io/metallb/speaker:v0.15.2")];
+
+const WEBHOOKS: &str = "validatingwebhookconfiguration/metallb-webhook-configuration";
+
+/// The flags of docs/bare-metal.md.
+const FLAGS: [&str; 4] = ["--cloud-provider", "bare", "--bare-pools-namespace", "metallb-system"];
+
+/// Everything of MetalLB's manifest, with images that have its own programs.
+fn install_metallb(stage: &Stage) {
+    for (program, image) in IMAGES {
+        let path = stage.cluster.program(&format!("metallb-{program}"));
+        stage.load(&[image], program, &path, "0");
+    }
+    let manifest = stage.cluster.program("metallb-native.yaml").display().to_string();
+    stage.kubectl(&["apply", "-f", &manifest]);
+    for part in ["deployment/controller", "daemonset/speaker"] {
+        stage.kubectl(&["--namespace", "metallb-system", "rollout", "status", part, "--timeout=90s"]);
+    }
+}
+
+/// A pool of the LAN's addresses.
+fn pool(more: &str) -> String {
+    format!(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: lan, namespace: metallb-system}}\n\
+         spec:\n  addresses: [\"{}\", {more}]\n",
+        POOL.join("\", \"")
+    )
+}
+
+/// Applies something that MetalLB's webhook has to admit; for as long as nobody serves the webhook yet.
+async fn until_admitted(stage: &Stage, manifest: &str) {
+    until("MetalLB's webhook admits it", SOON, async || stage.try_apply(manifest)).await;
+}
+
+/// MetalLB's webhook is at work: it refuses what is wrong, in its own words.
+async fn until_the_webhook_refuses(stage: &Stage) {
+    until("MetalLB's webhook refuses a wrong pool", SOON, async || {
+        match stage.try_apply(&pool("\"10.99.0.9-10.99.0.1\"")) {
+            Err(said) if said.contains("ipaddresspoolvalidationwebhook.metallb.io\" denied") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+/// Runs the program as an administrator does.
+fn ours(stage: &Stage, arguments: &[&str]) -> String {
+    let mut program = Command::new(programs::released());
+    program.env_clear().args(arguments).args(FLAGS).arg("--kubeconfig").arg(stage.cluster.kubeconfig());
+    finish(program).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
+}
+
+/// The addresses that a Service shows from now on.
+struct Moves(tokio::task::JoinHandle<()>, std::sync::Arc<std::sync::Mutex<BTreeSet<Vec<String>>>>);
+
+impl Moves {
+    fn of(stage: &Stage, namespace: &str) -> Self {
+        let seen = std::sync::Arc::<std::sync::Mutex<BTreeSet<Vec<String>>>>::default();
+        let (services, shown) = (stage.services(namespace), seen.clone());
+        let watching = async move {
+            let only = watcher::Config::default().fields("metadata.name=web");
+            let stream = watcher(services, only).default_backoff().applied_objects();
+            let mut stream = std::pin::pin!(stream);
+            while let Ok(Some(service)) = stream.try_next().await {
+                shown.lock().expect("no panic").insert(addresses(&service));
+            }
+        };
+        Moves(tokio::spawn(watching), seen)
+    }
+
+    fn seen(self) -> Vec<Vec<String>> {
+        self.0.abort();
+        self.1.lock().expect("no panic").iter().cloned().collect()
+    }
+}
+
+/// A new Service gets an address, and what answers for it on the LAN makes it reachable.
+async fn a_new_service_is_served_and_announced(stage: &Stage, name: &str) {
+    let web = service("metal", name, "ipFamilyPolicy: RequireDualStack");
+    stage.apply(&web.replace(&format!("selector: {{app: {name}}}"), "selector: {app: web}"));
+    let published = stage.published("metal", name, 2).await;
+    send_by_arp(stage, &published);
+    for address in &published {
+        let client = stage.cluster.client_machine();
+        answers_of(stage, client, address, &["node-1", "node-2"]).await;
+    }
+}
+
+pub async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(stage: &Stage) {
+    // Nothing of ours is there, and no definition: whatever scenes before this one left.
+    let _ = stage.try_kubectl(&["delete", "namespace", INSTALLED_AS, "metallb-system", "--ignore-not-found"]);
+    let _ = stage.try_kubectl(&["delete", "crd", "ipaddresspools.metallb.io", "--ignore-not-found"]);
+    let cluster_wide = ["delete", "clusterroles,clusterrolebindings", "--selector"];
+    let _ = stage.try_kubectl(&[&cluster_wide[..], &["app.kubernetes.io/name=cloud-lb-controller"]].concat());
+
+    install_metallb(stage);
+    until_the_webhook_refuses(stage).await;
+    until_admitted(stage, &pool("")).await;
+    until_admitted(
+        stage,
+        "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: lan, namespace: metallb-system}\n",
+    )
+    .await;
+    let published = served(stage, "metal", "").await;
+    send_by_arp(stage, &published);
+    let moves = Moves::of(stage, "metal");
+    let clients = [Asking::start(stage, &published[0]).await, Asking::start(stage, &published[1]).await];
+
+    // There.
+    let said = ours(stage, &["doctor"]);
+    assert!(said.contains("Deployment metallb-system/controller claims Services without a class"), "{said}");
+    assert!(said.ends_with(" 0 fail\n"), "{said}");
+    let plan = ours(stage, &["plan", "--all"]);
+    assert!(!plan.contains("+ address") && !plan.contains("- address"), "{plan}");
+    let metallb = ["--namespace", "metallb-system"];
+    stage.kubectl(&[&metallb[..], &["scale", "deployment", "controller", "--replicas", "0"]].concat());
+    let gone = ["wait", "pods", "--selector=component=controller", "--for=delete", "--timeout=60s"];
+    stage.kubectl(&[&metallb[..], &gone].concat());
+    stage.kubectl(&["delete", WEBHOOKS]);
+    chart(stage, &[values(FIRST), vec!["config.bare-pools-namespace=metallb-system".to_owned()]].concat());
+    a_new_service_is_served_and_announced(stage, "by-ours").await;
+    // Nobody's webhook is in the way.
+    stage.apply(&pool("\"10.99.0.230-10.99.0.239\""));
+
+    // And back.
+    helm(stage, &["uninstall", INSTALLED_AS]);
+    stage.kubectl(&[&metallb[..], &["scale", "deployment", "controller", "--replicas", "1"]].concat());
+    let manifest = stage.cluster.program("metallb-native.yaml").display().to_string();
+    stage.kubectl(&["apply", "-f", &manifest]);
+    stage.kubectl(&[&metallb[..], &["rollout", "status", "deployment/controller", "--timeout=90s"]].concat());
+    until_the_webhook_refuses(stage).await;
+    a_new_service_is_served_and_announced(stage, "by-metallb").await;
+
+    for client in clients {
+        client.lost_nothing().await;
+    }
+    assert_eq!(moves.seen(), [published]);
+}

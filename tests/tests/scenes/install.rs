@@ -1,0 +1,165 @@
+//! Installing the program as its users do, and what it runs as then.
+
+use std::path::Path;
+use std::process::Command;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use tests::programs;
+use tests::real_cluster::POOL;
+use tests::rights::INSTALLED_AS;
+
+use super::stage::{FIRST, IMAGE, SOON, Stage, WORKSPACE, finish, until};
+
+/// What the chart is installed with.
+pub fn values(tag: &str) -> Vec<String> {
+    vec!["provider=bare".to_owned(), format!("image.repository={IMAGE}"), format!("image.tag={tag}")]
+}
+
+/// Runs Helm in a folder of its own, so that nobody's settings count.
+#[track_caller]
+pub fn helm(stage: &Stage, arguments: &[&str]) -> String {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut helm = Command::new(programs::helm());
+    helm.env_clear().env("HOME", home.path()).current_dir(WORKSPACE).args(arguments);
+    helm.args(["--namespace", INSTALLED_AS, "--kubeconfig"]).arg(stage.cluster.kubeconfig());
+    finish(helm).unwrap_or_else(|said| panic!("helm {}: {said}", arguments.join(" ")))
+}
+
+/// Installs the chart with these values, or upgrades it to them, and waits until all replicas are the new ones.
+pub fn chart(stage: &Stage, values: &[String]) {
+    // The namespace that the kustomization brings, and the chart's notes leave to the user.
+    stage.apply(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {INSTALLED_AS}\n  labels: {{pod-security.kubernetes.io/enforce: restricted}}\n"
+    ));
+    let mut arguments = vec!["upgrade", "--install", INSTALLED_AS, "deploy/helm/cloud-lb-controller"];
+    arguments.extend(values.iter().flat_map(|value| ["--set", value.as_str()]));
+    helm(stage, &arguments);
+    rolled_out(stage);
+}
+
+/// The program with a pool of addresses of the LAN, by the chart.
+pub fn with_a_pool(stage: &Stage) {
+    chart(stage, &values(FIRST));
+    pool(stage, &POOL);
+}
+
+/// A pool of these addresses.
+pub fn pool(stage: &Stage, addresses: &[&str]) {
+    stage.apply(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: metallb-system}}\n---\n\
+         apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\n\
+         metadata: {{name: lan, namespace: metallb-system}}\nspec:\n  addresses: [\"{}\"]\n",
+        addresses.join("\", \"")
+    ));
+}
+
+/// Waits until all replicas are of the newest version, and ready.
+#[track_caller]
+pub fn rolled_out(stage: &Stage) {
+    let deployment = format!("deployment/{INSTALLED_AS}");
+    stage.kubectl(&["--namespace", INSTALLED_AS, "rollout", "status", &deployment, "--timeout=60s"]);
+}
+
+/// The program's Pods that are not about to end.
+pub async fn pods(stage: &Stage) -> Vec<Pod> {
+    let pods: Api<Pod> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={INSTALLED_AS}"));
+    let mut found = pods.list(&ours).await.expect("the Pods are listed").items;
+    found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    found
+}
+
+/// The Pod that holds the Lease: that one leads.
+pub async fn leader(stage: &Stage) -> String {
+    let leases: Api<Lease> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
+    until("somebody leads", SOON, async || {
+        let lease = leases.get(INSTALLED_AS).await.map_err(|error| error.to_string())?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        // A Pod's host name is its own name.
+        let pod = holder.split('_').next().unwrap_or_default().to_owned();
+        if pod.is_empty() { Err("the Lease has no holder".to_owned()) } else { Ok(pod) }
+    })
+    .await
+}
+
+/// Waits until each node has one of the replicas.
+pub async fn each_node_has_a_replica(stage: &Stage) {
+    until("each node has a replica", SOON, async || {
+        let pods = pods(stage).await;
+        let mut nodes: Vec<_> =
+            pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref()).collect();
+        nodes.sort_unstable();
+        if nodes == ["node-1", "node-2"] { Ok(()) } else { Err(format!("they are on {nodes:?}")) }
+    })
+    .await;
+}
+
+/// Both replicas run, each on a node of its own, and a Pod that is not as locked down would not.
+async fn two_replicas_run_on_two_nodes_under_restricted(stage: &Stage) {
+    each_node_has_a_replica(stage).await;
+    let refused = stage.try_apply(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: careless, namespace: {INSTALLED_AS}}}\n\
+         spec:\n  containers: [{{name: pause, image: \"localhost/pause:1\"}}]\n"
+    ));
+    let said = refused.expect_err("the namespace enforces restricted");
+    assert!(said.contains("violates PodSecurity \"restricted:latest\""), "{said}");
+}
+
+/// A Service gets an address of each family.
+async fn a_service_is_served(stage: &Stage, namespace: &str) {
+    stage.namespace(namespace);
+    stage.apply(&service(namespace, "web", "ipFamilyPolicy: RequireDualStack"));
+    let addresses = stage.published(namespace, "web", 2).await;
+    assert!(
+        addresses[0].starts_with("10.99.0.2") && addresses[1].starts_with("fd00:10:99::2"),
+        "{addresses:?}"
+    );
+}
+
+/// A Service of type LoadBalancer that sends what comes to Pods of that name.
+pub fn service(namespace: &str, name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+         type: LoadBalancer\n  selector: {{app: {name}}}\n  ports: [{{port: 80, targetPort: 8080}}]\n  {more}\n"
+    )
+}
+
+pub async fn the_kustomization_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
+    // An overlay of the user's own, as deploy/README.md has it, in a folder from which the path to ours is known.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let ours = Path::new(WORKSPACE).join("deploy/kustomize/overlays/bare");
+    let ours = ours.canonicalize().expect("it is there");
+    // Kustomize takes paths that are relative only.
+    let up = "../".repeat(folder.path().canonicalize().expect("a path").components().count() - 1);
+    let overlay = format!(
+        "resources: [{up}{}]\nimages: [{{name: cloud-lb-controller, newName: {IMAGE}}}]\n",
+        ours.display().to_string().trim_start_matches('/')
+    );
+    std::fs::write(folder.path().join("kustomization.yaml"), overlay).expect("it is written");
+    let folder = folder.path().display().to_string();
+
+    stage.kubectl(&["apply", "--server-side", "-k", &folder]);
+    rolled_out(stage);
+    two_replicas_run_on_two_nodes_under_restricted(stage).await;
+    pool(stage, &POOL);
+    a_service_is_served(stage, "kustomized").await;
+    stage.clear().await;
+    stage.kubectl(&["delete", "-k", &folder, "--timeout=60s"]);
+}
+
+pub async fn the_chart_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
+    with_a_pool(stage);
+    two_replicas_run_on_two_nodes_under_restricted(stage).await;
+    a_service_is_served(stage, "charted").await;
+
+    // What the chart's notes tell the user to run.
+    let deployment = format!("deployment/{INSTALLED_AS}");
+    let doctor = ["/cloud-lb-controller", "doctor", "--config=/etc/cloud-lb-controller/config.yaml"];
+    let exec = ["--namespace", INSTALLED_AS, "exec", &deployment, "--"];
+    let said = stage.kubectl(&[&exec[..], &doctor].concat());
+    assert!(said.contains("ok    pools          in force: lan"), "{said}");
+    assert!(said.ends_with(" 0 fail\n"), "{said}");
+}

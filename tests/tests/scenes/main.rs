@@ -1,0 +1,58 @@
+//! Scenes in a real cluster: what kube-proxy, kubelets, the scheduler, Helm and MetalLB do with what the program does.
+//!
+//! One cluster for each mode of kube-proxy, and one scene after the other in it. A scene does not need those before it.
+//! `tests/README.md` says what it takes, and what the variables `CLUSTER_SCENES` and `SCENE` do.
+
+mod client;
+mod handover;
+mod install;
+mod leavings;
+mod release;
+mod replicas;
+mod report;
+mod stage;
+mod traffic;
+
+use tests::real_cluster::ProxyMode;
+
+use report::{Scene, play};
+
+/// Writes the path of a scene as a scene with that name.
+macro_rules! scenes {
+    ($($module:ident::$scene:ident),+ $(,)?) => {
+        &[$(Scene {
+            name: concat!(stringify!($module), "::", stringify!($scene)),
+            play: |stage| Box::pin($module::$scene(stage)),
+        }),+]
+    };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kube_proxy_by_nftables() {
+    const SCENES: &[Scene] = scenes![
+        install::the_kustomization_runs_two_replicas_under_pod_security_restricted,
+        install::the_chart_runs_two_replicas_under_pod_security_restricted,
+        traffic::a_client_is_served_by_pods_of_both_nodes_through_either_node_in_either_family,
+        traffic::with_policy_local_a_node_serves_by_its_own_pods_and_they_see_the_client,
+        traffic::pods_and_nodes_reach_an_address_that_nobody_answers_for,
+        replicas::a_rollout_costs_no_request_and_new_services_are_served_meanwhile,
+        replicas::where_the_leading_pod_is_deleted_the_other_takes_over_at_once,
+        replicas::where_the_leader_is_killed_the_other_takes_over_when_its_lease_ends,
+        replicas::where_the_leaders_node_is_cut_off_the_other_takes_over_and_the_rest_serves,
+        release::a_namespace_goes_with_its_services_and_their_addresses_are_free_again,
+        release::an_upgrade_moves_no_address_and_costs_no_request,
+        release::what_is_published_outlives_the_release_and_the_next_one_takes_it_over,
+        handover::metallb_hands_over_and_takes_back_and_no_request_is_lost,
+    ];
+    play(ProxyMode::Nftables, SCENES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kube_proxy_by_iptables() {
+    const SCENES: &[Scene] = scenes![
+        traffic::a_client_is_served_by_pods_of_both_nodes_through_either_node_in_either_family,
+        traffic::with_policy_local_a_node_serves_by_its_own_pods_and_they_see_the_client,
+        traffic::pods_and_nodes_reach_an_address_that_nobody_answers_for,
+    ];
+    play(ProxyMode::Iptables, SCENES).await;
+}
