@@ -15,7 +15,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 pub struct Mistake {
     /// The field as the user wrote it: `spec.loadBalancerIP`, `metadata.annotations[metallb.io/address-pool]`.
     pub field: String,
-    /// What it holds.
+    /// What it holds, cut short where it is long.
     pub value: String,
     /// What is wrong with it.
     pub problem: String,
@@ -30,8 +30,8 @@ impl Mistake {
     pub fn new(field: impl Into<String>, value: impl Into<String>, problem: impl Into<String>) -> Self {
         Mistake {
             field: field.into(),
-            value: value.into(),
-            problem: problem.into(),
+            value: cut(value.into(), LONGEST_VALUE),
+            problem: cut(problem.into(), LONGEST_SENTENCE),
             allowed: String::new(),
             until_then: String::new(),
         }
@@ -44,13 +44,13 @@ impl Mistake {
 
     /// Says what would be right.
     pub fn allowing(mut self, allowed: impl Into<String>) -> Self {
-        self.allowed = allowed.into();
+        self.allowed = cut(allowed.into(), LONGEST_SENTENCE);
         self
     }
 
     /// Says what happens until it is mended.
     pub fn meanwhile(mut self, until_then: impl Into<String>) -> Self {
-        self.until_then = until_then.into();
+        self.until_then = cut(until_then.into(), LONGEST_SENTENCE);
         self
     }
 }
@@ -66,6 +66,25 @@ impl fmt::Display for Mistake {
         }
         Ok(())
     }
+}
+
+/// How many characters of what a user wrote are told back. A condition that holds it all is refused by the API server,
+/// and then nothing is told.
+const LONGEST_VALUE: usize = 200;
+
+/// How many characters a part of a mistake's sentence has at most: it may quote what the user wrote, too.
+const LONGEST_SENTENCE: usize = 500;
+
+/// How many mistakes are told; the others are counted.
+const MOST_MISTAKES: usize = 10;
+
+fn cut(mut text: String, most: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        let count = text.chars().count();
+        text.truncate(end);
+        text.push_str(&format!("… (cut: {count} characters)"));
+    }
+    text
 }
 
 /// Every mistake found in one Service, reported together so that a user mends them in one edit.
@@ -92,13 +111,16 @@ impl From<Mistake> for Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, mistake) in self.0.iter().enumerate() {
+        for (i, mistake) in self.0.iter().take(MOST_MISTAKES).enumerate() {
             if i > 0 {
                 f.write_str(" | ")?;
             }
             write!(f, "{mistake}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(MOST_MISTAKES) {
+            0 => Ok(()),
+            more => write!(f, " | and {more} more"),
+        }
     }
 }
 
@@ -224,6 +246,20 @@ impl ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_user_wrote_is_told_back_cut_short_and_the_cut_is_said() {
+        let long = "é".repeat(300_000);
+        let mistake = Mistake::in_annotation("a", &*long, format!("has {long:?}, which is no port"))
+            .allowing(&*long)
+            .meanwhile(&*long);
+        let many = Mistakes::new(vec![mistake; 50]).unwrap().to_string();
+        assert!(many.contains("… (cut: 300000 characters)") && many.ends_with(" | and 40 more"), "{many}");
+        // A condition's message has room for 32,768 characters.
+        assert!(many.chars().count() < 32_768, "{}", many.chars().count());
+        let short = Mistake::new("f", "x".repeat(LONGEST_VALUE), "is wrong");
+        assert_eq!(short.value.len(), LONGEST_VALUE);
+    }
 
     #[test]
     fn a_mistake_names_field_value_what_is_allowed_and_what_happens_now() {

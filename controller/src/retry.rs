@@ -94,7 +94,7 @@ impl Brake {
             return until;
         }
         let wait = state.backoff.failed().max(asked.unwrap_or_default());
-        let until = now + wait;
+        let until = after(now, wait);
         state.until = Some(until);
         until
     }
@@ -110,6 +110,15 @@ impl Brake {
     fn lock(&self) -> std::sync::MutexGuard<'_, BrakeState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The longest wait that anybody else may ask of us. Beyond it we look by ourselves: an API that asks for a year has
+/// said something else than it meant.
+pub const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The moment after a wait that a provider or an API asked for, however long.
+pub fn after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(LONGEST_ASKED_WAIT)
 }
 
 #[cfg(test)]
@@ -141,5 +150,14 @@ mod tests {
         assert_eq!(brake.until(until), None);
         brake.ease(until);
         assert_eq!(brake.until(now), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_without_end_is_cut_at_a_day() {
+        let now = Instant::now();
+        assert_eq!(after(now, Duration::from_secs(7)), now + Duration::from_secs(7));
+        assert_eq!(after(now, Duration::MAX), now + LONGEST_ASKED_WAIT);
+        let brake = Brake::new(RetryConfig::default());
+        assert_eq!(brake.press(now, Some(Duration::MAX)), now + LONGEST_ASKED_WAIT);
     }
 }

@@ -75,16 +75,23 @@ impl Calls {
 pub struct Fault {
     class: ErrorClass,
     retry_after: Option<Duration>,
+    panics: bool,
 }
 
 impl Fault {
     /// Throttled, with the wait the API asks for.
     pub fn throttled_for(retry_after: Duration) -> Self {
-        Fault { class: ErrorClass::Throttled, retry_after: Some(retry_after) }
+        Fault { retry_after: Some(retry_after), ..ErrorClass::Throttled.into() }
+    }
+
+    /// A bug in the provider: the call panics.
+    pub fn panic() -> Self {
+        Fault { panics: true, ..ErrorClass::Transient.into() }
     }
 
     fn error(self) -> Error {
         let message = "as the test ordered".to_owned();
+        assert!(!self.panics, "{message}");
         match self.class {
             ErrorClass::Invalid => {
                 Mistake::new("spec", "", "is refused").allowing("whatever the test allows").into()
@@ -100,7 +107,7 @@ impl Fault {
 
 impl From<ErrorClass> for Fault {
     fn from(class: ErrorClass) -> Self {
-        Fault { class, retry_after: None }
+        Fault { class, retry_after: None, panics: false }
     }
 }
 

@@ -1,6 +1,10 @@
 //! One provider call.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
 use cloud_provider::{Error, ServiceId};
+use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 
 use crate::context::{Context, Served};
@@ -16,7 +20,8 @@ pub(super) async fn delete(context: &Context, provider: ProviderIndex, id: &Serv
     }
 }
 
-/// One provider call: with a deadline, heeding and working the provider's brake.
+/// One provider call: with a deadline, heeding and working the provider's brake. A panic inside it is its failure, and
+/// nobody else's: other Services go on, and this one is retried as after any passing failure.
 pub(crate) async fn call<T>(
     context: &Context,
     served: &Served,
@@ -28,9 +33,17 @@ pub(crate) async fn call<T>(
     }
     let deadline = context.config.deadline;
     let began = Instant::now();
-    let result = timeout(deadline, work).await.unwrap_or_else(|_| {
-        Err(Error::transient(format!("the provider did not answer within {} s", deadline.as_secs())))
-    });
+    // What a provider leaves behind when it panics is its own: its locks are poisoned or not, as it was written.
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let result = match timeout(deadline, work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            Err(Error::transient(format!("the provider panicked: {}", panic_message(panic.as_ref()))))
+        }
+        Err(_) => {
+            Err(Error::transient(format!("the provider did not answer within {} s", deadline.as_secs())))
+        }
+    };
     let failed = result.as_ref().err().map(Error::class);
     context.metrics.called(served.provider.name(), operation, failed, began.elapsed());
     match &result {
@@ -41,4 +54,9 @@ pub(crate) async fn call<T>(
         Err(_) => {}
     }
     result
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

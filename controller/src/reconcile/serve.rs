@@ -10,7 +10,7 @@ use super::{Stop, Turn};
 use crate::decide::{Attempt, Done, Operation, ProviderIndex, Seen, Why};
 use crate::finalizer;
 use crate::metrics::{self, TurnResult};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, after};
 use crate::status::{Readiness, Record, StatusPatch};
 
 impl Turn {
@@ -117,7 +117,7 @@ impl Turn {
         pending: Pending,
     ) -> Result<(), Stop> {
         self.result = TurnResult::Pending;
-        let again = pending.after.map(|after| Instant::now() + after);
+        let again = pending.after.map(|wait| after(Instant::now(), wait));
         self.attempted(seen, Operation::Ensure, again);
         if let Some(published) = pending.publish {
             self.memory.published = Some(published);

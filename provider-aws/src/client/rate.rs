@@ -114,6 +114,9 @@ impl Rates {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest pause that AWS may ask for.
+const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(5 * 60);
+
 /// Holds each request back until its family has a token for it.
 #[derive(Debug)]
 pub struct Pacing {
@@ -236,7 +239,8 @@ impl Bucket {
             // Requests sent together are refused together: that is one refusal, not many.
             return;
         }
-        self.paused_until = now + error.retry_after.unwrap_or(self.next_pause);
+        // However long it asks for: beyond the longest pause, the next request finds out.
+        self.paused_until = now + error.retry_after.unwrap_or(self.next_pause).min(LONGEST_ASKED_PAUSE);
         self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
         self.counted_at = self.paused_until;
         self.tokens = 0.0;

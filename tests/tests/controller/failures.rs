@@ -126,6 +126,44 @@ async fn a_throttled_call_stops_the_provider_as_a_whole_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_wait_without_end_that_an_api_asks_for_neither_panics_nor_stops_others() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    cloud.fail(Calls::next(Method::Ensure), Point::Before, Fault::throttled_for(Duration::MAX));
+    let class = cloud_provider::ClassRule::Exactly("a.b/c".into());
+    let other = MemoryCloud::with(Settings { name: "other".into(), class, ..Settings::default() });
+    let providers: Vec<std::sync::Arc<dyn cloud_provider::CloudLoadBalancer>> =
+        vec![cloud.provider(), other.provider()];
+    let running = cluster.run_with(providers, tests::cluster::quick());
+
+    cluster.create("web").await;
+    cluster
+        .until("web", "to be throttled", |s| condition(s, "memory").is_some_and(|c| c.1 == "Throttled"))
+        .await;
+    cluster.create_with("elsewhere", json!({ "spec": { "loadBalancerClass": "a.b/c" } })).await;
+
+    cluster.until_published("elsewhere").await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_inside_a_provider_is_a_failure_of_that_service_alone() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    let bad = cluster.key("bad");
+    cloud.fail(Calls::of(Method::Ensure).about(&bad), Point::Before, Fault::panic());
+    let running = cluster.run(cloud.provider());
+
+    cluster.create("bad").await;
+    let told = cluster.until_event("bad", "SyncLoadBalancerFailed").await;
+    cluster.create("good").await;
+    cluster.until_published("good").await;
+    cloud.heal();
+
+    assert!(told.contains("panicked") && told.contains("as the test ordered"), "{told}");
+    cluster.until_published("bad").await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_throttled_service_is_served_after_the_pause() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     cloud.fail(Calls::next(Method::Ensure), Point::Before, ErrorClass::Throttled);
