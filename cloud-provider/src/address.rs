@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::Protocol;
+use crate::protocol::Protocol;
 
 /// How kube-proxy treats traffic from inside the cluster to a published IP
 /// ([KEP-1860](https://github.com/kubernetes/enhancements/issues/1860)).

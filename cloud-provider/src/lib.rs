@@ -35,6 +35,7 @@ pub mod kubernetes;
 pub mod name;
 mod node;
 mod plan;
+mod protocol;
 mod provider;
 mod service;
 mod source_range;
@@ -46,12 +47,12 @@ pub use class::ClassRule;
 pub use error::{Error, ErrorClass, Mistake, Mistakes};
 pub use node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};
 pub use plan::{Change, Plan, Step, Verb};
+pub use protocol::{IpFamily, Protocol};
 pub use provider::{
     CloudLoadBalancer, Note, NoteKind, Outcome, Owned, Pending, Ready, Request, WakeupStream,
 };
 pub use service::{
-    FamilyPolicy, IpFamily, Protocol, ServiceId, ServiceKey, ServicePort, ServiceView, SessionAffinity,
-    TargetPort, TrafficPolicy,
+    FamilyPolicy, ServiceId, ServiceKey, ServicePort, ServiceView, SessionAffinity, TargetPort, TrafficPolicy,
 };
 pub use source_range::{SOURCE_RANGES_ANNOTATION, SourceRanges};
 

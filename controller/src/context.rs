@@ -16,10 +16,10 @@ use crate::decide::{Last, ProviderIndex};
 use crate::events::Events;
 use crate::metrics::{Count, Metrics, Standing};
 use crate::nodes::Nodes;
+use crate::queue::{Command, reference};
 use crate::retry::{Backoff, Brake};
 use crate::service::Tracked;
 use crate::status::{DELETE_FAILED, Readiness};
-use crate::watch::{Command, reference};
 
 /// A provider and its brake.
 pub struct Served {

@@ -45,6 +45,7 @@ pub mod leader;
 mod leading;
 pub mod metrics;
 pub mod nodes;
+pub mod queue;
 pub mod reconcile;
 pub mod retry;
 pub mod service;

@@ -16,9 +16,9 @@ use tracing::{Instrument, Span, error_span, field};
 use crate::context::{Context, Memory};
 use crate::decide::{Last, ProviderIndex, Seen, Step, decide};
 use crate::metrics::TurnResult;
+use crate::queue::Command;
 use crate::retry::Backoff;
 use crate::service::{Tracked, inputs};
-use crate::watch::Command;
 
 /// One turn: looks, decides, acts, and says when to look again. Never two at once for one key.
 pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {

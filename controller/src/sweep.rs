@@ -16,9 +16,9 @@ use kube::runtime::reflector::Store;
 use crate::config::SweepConfig;
 use crate::context::Context;
 use crate::metrics::Operation;
+use crate::queue::Command;
 use crate::reconcile::call::call;
 use crate::service::Tracked;
-use crate::watch::Command;
 
 /// What earlier sweeps saw, for "two in a row".
 #[derive(Debug, Default)]

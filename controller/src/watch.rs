@@ -7,30 +7,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cloud_provider::ServiceKey;
 use cloud_provider::kubernetes::service_key;
-use cloud_provider::{ServiceId, ServiceKey};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Service;
-use kube::runtime::reflector::{ObjectRef, store::Writer};
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 
 use crate::context::Context;
+use crate::queue::Command;
 use crate::service::Tracked;
-
-/// What the rest of the controller asks of the store.
-#[derive(Debug)]
-pub enum Command {
-    /// There is nothing left to do for this key: drop it unless it came back to life.
-    Forget(ServiceKey),
-    /// Something is still held for a Service that is not in the cluster: treat it as departed.
-    Bury(ServiceId),
-}
-
-/// The reference the queue knows a Service by.
-pub fn reference(key: &ServiceKey) -> ObjectRef<Tracked> {
-    ObjectRef::new(&key.name).within(&key.namespace)
-}
 
 /// Follows Services until the stream or the commands end: keeps the store, names what changed.
 pub async fn follow(

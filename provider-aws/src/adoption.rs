@@ -17,10 +17,10 @@ use cloud_provider::{Error, Mistake, ServiceView};
 
 use crate::client::{LoadBalancer, Tags};
 use crate::config::AwsConfig;
+use crate::found::{Found, FoundResource, hostnames};
 use crate::naming::{
     CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, LOAD_BALANCER_RESOURCE, Names, RESOURCE_TAG, STACK_TAG, UID_TAG,
 };
-use crate::observe::{Found, FoundResource, hostnames};
 use crate::options::Spec;
 use crate::options::annotation::key;
 

@@ -11,13 +11,14 @@ use crate::client::{LoadBalancer, LoadBalancerState, Select, Tags, Target};
 use crate::desired;
 use crate::drift;
 use crate::failure::general;
+use crate::found::{Found, FoundResource};
 use crate::model::Desired;
 use crate::naming::{APPLIED_TAG, RESOURCE_TAG, TARGETS_TAG};
-use crate::observe::{Found, FoundResource};
+use crate::observe::nodes_source;
 use crate::options::{self, Spec};
 use crate::placement;
-use crate::plan::{self, Planned, Wait};
-use crate::provider::{AwsProvider, published};
+use crate::plan::{self, Known, Planned, Wait};
+use crate::provider::{AwsProvider, failed, published};
 use crate::site::Surveyed;
 
 /// How often one call looks again when the world was not as the plan saw it.
@@ -39,6 +40,24 @@ struct Done {
 }
 
 impl AwsProvider {
+    /// Lets new nodes' security groups be reached, too.
+    pub(crate) async fn open_new_nodes(&self, request: &Request, prepared: &Prepared) -> Result<(), Error> {
+        let Some(wanted) = &prepared.desired.groups.nodes else { return Ok(()) };
+        if self.memory.are_open(&prepared.node_groups) {
+            return Ok(());
+        }
+        let groups = self.observer().cluster_groups().await.map_err(general)?;
+        let Some(source) = nodes_source(&self.config.cluster, &groups) else { return Ok(()) };
+        let known = Known { nodes_source: Some(source.id.clone()), ..Known::default() };
+        let node_groups = self.observer().node_groups(&prepared.node_groups).await.map_err(general)?;
+        let mut applier = self.applier(&request.service().id, known);
+        for action in plan::open_nodes(wanted, Some(&source.id), &node_groups) {
+            applier.apply(&action).await.map_err(failed)?;
+        }
+        prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
+        Ok(())
+    }
+
     /// From the Service to what should exist; none when the VPC cannot be told yet.
     pub(crate) async fn prepare(
         &self,

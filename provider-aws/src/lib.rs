@@ -31,8 +31,8 @@ mod converge;
 pub mod desired;
 pub mod discovery;
 pub mod drift;
-pub mod error;
 mod failure;
+pub mod found;
 mod memory;
 pub mod model;
 pub mod naming;
@@ -46,5 +46,6 @@ pub mod subnets;
 pub mod targets;
 mod waiting;
 
+pub use client::error;
 pub use config::AwsConfig;
 pub use provider::AwsProvider;

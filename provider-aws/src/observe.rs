@@ -4,7 +4,7 @@
 //! costs a Service nothing of its own; listeners, attributes and targets are asked for one by one, and only of
 //! resources that exist.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,31 +14,14 @@ use futures::future::try_join_all;
 use crate::adoption;
 use crate::client::{
     Attributes, Aws, CapacityReservation, Listener, LoadBalancer, Protocol, Result, SecurityGroup,
-    SecurityGroupQuery, Snapshot, TagFilter, Tags, TargetGroup, TargetHealth,
+    SecurityGroupQuery, TagFilter, Tags, TargetGroup, TargetHealth,
 };
 use crate::config::AwsConfig;
+use crate::found::{Found, FoundResource, hostnames};
 use crate::model::Desired;
 use crate::naming::{
     self, APPLIED_TAG, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, STACK_TAG, UID_TAG,
 };
-
-/// What exists for one Service, by the shared view alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Load balancers that are this Service's, or are to become so, by ARN.
-    pub load_balancers: BTreeMap<String, FoundResource<LoadBalancer>>,
-    /// Target groups likewise.
-    pub target_groups: BTreeMap<String, FoundResource<TargetGroup>>,
-}
-
-/// One resource with its tags.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundResource<T> {
-    /// As AWS describes it.
-    pub resource: Arc<T>,
-    /// Its tags.
-    pub tags: Arc<Tags>,
-}
 
 /// What exists for one Service, in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -269,31 +252,8 @@ impl Observer<'_> {
     }
 }
 
-impl Found {
-    fn of(snapshot: Snapshot) -> Self {
-        let load_balancers = snapshot
-            .load_balancers
-            .into_iter()
-            .map(|(arn, lb)| (arn, FoundResource { resource: lb.resource, tags: lb.tags }));
-        let target_groups = snapshot
-            .target_groups
-            .into_iter()
-            .map(|(arn, tg)| (arn, FoundResource { resource: tg.resource, tags: tg.tags }));
-        Found { load_balancers: load_balancers.collect(), target_groups: target_groups.collect() }
-    }
-
-    /// Whether nothing exists.
-    pub fn is_empty(&self) -> bool {
-        self.load_balancers.is_empty() && self.target_groups.is_empty()
-    }
-}
-
 /// The group that is the source in the rules on the nodes, among the cluster's groups.
 pub fn nodes_source(cluster: &str, groups: &[SecurityGroup]) -> Option<SecurityGroup> {
     let name = naming::nodes_source_group(cluster);
     groups.iter().find(|group| group.name == name).cloned()
-}
-
-pub(crate) fn hostnames(service: &ServiceView) -> BTreeSet<String> {
-    service.published.iter().filter_map(|entry| entry.hostname.as_ref()).map(|h| h.to_lowercase()).collect()
 }

@@ -13,12 +13,12 @@ use cloud_provider::{
 use crate::apply::Applier;
 use crate::client::{ARNS_PER_CALL, Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup};
 use crate::config::AwsConfig;
-use crate::converge::Prepared;
 use crate::failure::{Failure, general, zone_is_leaving};
+use crate::found::{Found, FoundResource};
 use crate::memory::Memory;
 use crate::model::{self, Desired};
 use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, UID_TAG};
-use crate::observe::{Found, FoundResource, Observer, nodes_source};
+use crate::observe::{Observer, nodes_source};
 use crate::options;
 use crate::options::annotation::{PREFIX, key};
 use crate::plan::{self, Known};
@@ -109,24 +109,6 @@ impl AwsProvider {
         Ok(())
     }
 
-    /// Lets new nodes' security groups be reached, too.
-    async fn open_new_nodes(&self, request: &Request, prepared: &Prepared) -> Result<(), Error> {
-        let Some(wanted) = &prepared.desired.groups.nodes else { return Ok(()) };
-        if self.memory.are_open(&prepared.node_groups) {
-            return Ok(());
-        }
-        let groups = self.observer().cluster_groups().await.map_err(general)?;
-        let Some(source) = nodes_source(&self.config.cluster, &groups) else { return Ok(()) };
-        let known = Known { nodes_source: Some(source.id.clone()), ..Known::default() };
-        let node_groups = self.observer().node_groups(&prepared.node_groups).await.map_err(general)?;
-        let mut applier = self.applier(&request.service().id, known);
-        for action in plan::open_nodes(wanted, Some(&source.id), &node_groups) {
-            applier.apply(&action).await.map_err(failed)?;
-        }
-        prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
-        Ok(())
-    }
-
     /// Puts our tags on what a load balancer brought along from another controller and does not carry them yet, so
     /// that it is found without the load balancer, too.
     async fn claim_what_came_along(&self, service: &ServiceId, found: &Found) -> Result<(), Error> {
@@ -164,7 +146,7 @@ impl AwsProvider {
     }
 }
 
-fn failed(failure: Failure) -> Error {
+pub(crate) fn failed(failure: Failure) -> Error {
     match failure {
         Failure::Api(error) => general(error),
         Failure::ZoneIsLeaving(error) => zone_is_leaving(error),

@@ -9,8 +9,8 @@ use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Subne
 use crate::config::AwsConfig;
 use crate::desired::Site;
 use crate::failure::general;
+use crate::found::Found;
 use crate::naming::KUBERNETES_CLUSTER_TAG;
-use crate::observe::Found;
 use crate::options::annotation::key;
 use crate::options::{Access, Spec};
 use crate::subnets::{self, Criteria};

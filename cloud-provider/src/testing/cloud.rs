@@ -8,7 +8,6 @@ use tokio::sync::{mpsc, watch};
 
 use super::calls::{Call, CallState, Method};
 use super::faults::{Calls, Fault, Gate, Interference, Order, Point, meets};
-use super::memory::MemoryProvider;
 use super::settings::Settings;
 use super::world::{Firewall, LoadBalancer, World};
 use crate::error::Error;
@@ -53,13 +52,13 @@ impl MemoryCloud {
         cloud
     }
 
-    /// A new process that serves this cloud.
-    pub fn provider(&self) -> Arc<MemoryProvider> {
+    /// Makes room for another process: its number, how the cloud behaves now, and its wake-ups.
+    pub(super) fn begin_process(&self) -> (usize, Settings, mpsc::UnboundedReceiver<ServiceKey>) {
         let (sender, wakeups) = mpsc::unbounded_channel();
         let mut state = self.lock();
         state.wakeups.push(sender);
         state.processes += 1;
-        Arc::new(MemoryProvider::new(self.clone(), state.processes, &state.settings, wakeups))
+        (state.processes, state.settings.clone(), wakeups)
     }
 
     /// Changes how it behaves from now on; what exists stays as it is.

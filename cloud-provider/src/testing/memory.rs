@@ -34,6 +34,14 @@ pub struct MemoryProvider {
     wakeups: Mutex<Option<mpsc::UnboundedReceiver<ServiceKey>>>,
 }
 
+impl MemoryCloud {
+    /// A new process that serves this cloud.
+    pub fn provider(&self) -> Arc<MemoryProvider> {
+        let (process, settings, wakeups) = self.begin_process();
+        Arc::new(MemoryProvider::new(self.clone(), process, &settings, wakeups))
+    }
+}
+
 #[async_trait]
 impl CloudLoadBalancer for MemoryProvider {
     fn name(&self) -> &str {

@@ -7,7 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::settings::{AddressKind, Provisioning, Settings};
 use crate::address::{Ingress, Published};
 use crate::error::Error;
-use crate::service::{IpFamily, Protocol, ServiceId};
+use crate::protocol::{IpFamily, Protocol};
+use crate::service::ServiceId;
 use crate::source_range::SourceRanges;
 
 /// What a load balancer does; the part that `ensure` may change.

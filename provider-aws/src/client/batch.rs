@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, join_all};
 use tokio::sync::oneshot;
 
 use super::{Call, Result};
-use crate::error::{ApiError, local_code};
+use crate::client::error::{ApiError, local_code};
 
 /// Asks AWS about these keys in one request; what does not exist is left out.
 pub(super) type Fetch<V> =

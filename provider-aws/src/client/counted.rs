@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Around, Call, Layered, Result};
-use crate::error::ErrorKind;
+use crate::client::error::ErrorKind;
 
 /// [`Elbv2`](super::Elbv2) and [`Ec2`](super::Ec2) with every request reported to a [`Meter`].
 pub type Counted<I> = Layered<Counting, I>;

@@ -18,7 +18,7 @@ use super::{
 /// - Creates are idempotent as AWS has it: same name (or port) and same settings give what exists, other
 ///   settings give `Duplicate...`. Tags do not count as settings: what a create returns may be somebody
 ///   else's, and its tags must be checked.
-/// - An `Err` does not say that nothing happened; see [`ApiError`](crate::error::ApiError).
+/// - An `Err` does not say that nothing happened; see [`ApiError`](crate::client::error::ApiError).
 #[async_trait]
 pub trait Elbv2: Send + Sync {
     /// Load balancers of the account in this region, of every VPC and sort that this crate understands.

@@ -22,6 +22,7 @@ mod call;
 mod counted;
 mod ec2;
 mod elbv2;
+pub mod error;
 #[cfg(feature = "testing")]
 pub mod fake;
 mod layered;
@@ -41,7 +42,7 @@ pub use sdk::{Identity, InstanceMetadata, NoIdentity, Sdk, SdkOptions, SetupErro
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;
 
-use crate::error::ApiError;
+use error::ApiError;
 
 /// The outcome of a request to AWS.
 pub type Result<T, E = ApiError> = std::result::Result<T, E>;

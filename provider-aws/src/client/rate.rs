@@ -18,7 +18,7 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 use super::{Around, Call, Family, Layered, Result};
-use crate::error::{ApiError, ErrorKind};
+use crate::client::error::{ApiError, ErrorKind};
 
 /// [`Elbv2`](super::Elbv2) and [`Ec2`](super::Ec2) with requests held back until it is their turn.
 pub type RateLimited<I> = Layered<Pacing, I>;

@@ -34,7 +34,7 @@ fn parse_ip(text: &str) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::IpFamily;
+    use crate::protocol::IpFamily;
 
     #[test]
     fn two_services_differ_and_the_same_service_is_always_the_same() {

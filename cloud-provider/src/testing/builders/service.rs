@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::{digest, parse_ip};
 use crate::address::Ingress;
 use crate::error::Mistake;
+use crate::protocol::{IpFamily, Protocol};
 use crate::service::{
-    FamilyPolicy, IpFamily, Protocol, ServiceId, ServicePort, ServiceView, SessionAffinity, TargetPort,
-    TrafficPolicy,
+    FamilyPolicy, ServiceId, ServicePort, ServiceView, SessionAffinity, TargetPort, TrafficPolicy,
 };
 use crate::source_range::SourceRanges;
 

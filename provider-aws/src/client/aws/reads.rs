@@ -18,7 +18,7 @@ use super::{
     },
     Aws, Inner,
 };
-use crate::error::ErrorKind;
+use crate::client::error::ErrorKind;
 
 /// Reads a list to its end.
 macro_rules! all_pages {

@@ -10,7 +10,7 @@ use super::{
     },
     Aws, Inner,
 };
-use crate::error::{ApiError, ErrorKind, local_code};
+use crate::client::error::{ApiError, ErrorKind, local_code};
 
 /// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
 struct Unsettled<'a> {

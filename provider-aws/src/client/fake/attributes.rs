@@ -2,8 +2,9 @@
 
 use super::{
     super::{ATTRIBUTES_PER_CALL, Attributes, Protocol, TargetType},
+    refusal::{Verdict, refuse},
     rules::{IMPOSSIBLE, MALFORMED},
-    world::{Verdict, World, refuse},
+    world::World,
 };
 
 /// What an attribute may be.

@@ -3,8 +3,9 @@
 use super::{
     super::{CapacityChange, CapacityReservation, ZoneCapacity},
     lags::Countdown,
+    refusal::{Verdict, refuse},
     rules::MALFORMED,
-    world::{Verdict, World, refuse},
+    world::World,
 };
 
 /// How often a reservation may be lowered in a day.

@@ -2,8 +2,9 @@
 
 use super::{
     super::{Certificate, Page, Protocol},
+    refusal::{Verdict, refuse},
     rules::IMPOSSIBLE,
-    world::{ListenerRecord, Verdict, World, refuse},
+    world::{ListenerRecord, World},
 };
 
 impl World {

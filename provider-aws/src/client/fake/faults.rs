@@ -10,7 +10,7 @@ pub enum Fault {
     /// It has no effect and fails with this code.
     Before(String),
     /// It has its effect, but its reply is lost: it fails with this code, or with
-    /// [`local_code::NO_REPLY`](crate::error::local_code::NO_REPLY) if none is given. A request that would
+    /// [`local_code::NO_REPLY`](crate::client::error::local_code::NO_REPLY) if none is given. A request that would
     /// have been refused is refused as usual.
     After(Option<String>),
     /// It has no effect and never answers.

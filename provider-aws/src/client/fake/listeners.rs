@@ -9,8 +9,9 @@ use super::{
     },
     attributes,
     lags::Countdown,
+    refusal::{Verdict, refuse},
     rules::{self, IMPOSSIBLE, MALFORMED},
-    world::{ListenerRecord, Verdict, World, refuse},
+    world::{ListenerRecord, World},
 };
 
 /// The security policies known here; AWS has more.

@@ -10,8 +10,9 @@ use super::{
     attributes,
     lags::Countdown,
     placement::Placing,
+    refusal::{Verdict, refuse},
     rules::{self, IMPOSSIBLE},
-    world::{Lingering, LoadBalancerRecord, REGION, Verdict, World, refuse},
+    world::{Lingering, LoadBalancerRecord, REGION, World},
 };
 
 impl World {

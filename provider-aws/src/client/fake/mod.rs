@@ -25,6 +25,7 @@ mod load_balancers;
 mod network;
 mod placement;
 mod quotas;
+mod refusal;
 mod remaining;
 mod rules;
 mod security_groups;
@@ -45,11 +46,12 @@ use tokio::time::Instant;
 pub use faults::Fault;
 pub use lags::{Lag, Lags};
 pub use quotas::Quotas;
+use refusal::Verdict;
 pub use seed::{InstanceSeed, SeededVpc, SubnetSeed};
-use world::{Verdict, World};
+use world::World;
 
 use super::{Call, Family, Rate, Result, TargetState};
-use crate::error::{ApiError, local_code};
+use crate::client::error::{ApiError, local_code};
 
 /// An AWS account and region in memory. Clones are the same account.
 #[derive(Clone, Debug, Default)]

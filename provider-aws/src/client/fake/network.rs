@@ -2,8 +2,9 @@
 
 use super::{
     super::{Instance, Page, RouteTable, Subnet, SubnetQuery, Vpc},
+    refusal::Verdict,
     rules,
-    world::{Verdict, World},
+    world::World,
 };
 
 impl World {

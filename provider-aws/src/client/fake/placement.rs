@@ -6,8 +6,9 @@ use super::{
     super::{
         IpAddressType, Scheme, SourceNatPrefix, Subnet, SubnetMapping, ZoneAddress, ZoneKind, ZoneMapping,
     },
+    refusal::{Verdict, refuse},
     rules::{IMPOSSIBLE, MALFORMED},
-    world::{Verdict, World, refuse},
+    world::World,
 };
 
 /// Free addresses a Network Load Balancer wants in a subnet.

@@ -2,7 +2,7 @@
 
 use super::{
     super::{ARNS_PER_CALL, FILTER_VALUES, Tags},
-    world::{Refusal, Verdict, refuse},
+    refusal::{Refusal, Verdict, refuse},
 };
 
 /// ELBv2's code for a request that is malformed.

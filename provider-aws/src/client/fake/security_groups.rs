@@ -5,8 +5,9 @@ use super::{
         CreateSecurityGroup, IngressRule, Page, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
     },
     lags::Countdown,
+    refusal::{Verdict, refuse},
     rules::{self, BAD_PARAMETER},
-    world::{GroupRecord, Verdict, World, refuse},
+    world::{GroupRecord, World},
 };
 
 impl World {

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    super::Tags,
-    listeners, load_balancers, rules, target_groups,
-    world::{Verdict, World},
-};
+use super::{super::Tags, listeners, load_balancers, refusal::Verdict, rules, target_groups, world::World};
 
 impl World {
     pub(super) fn describe_tags(&mut self, arns: &[String]) -> Verdict<BTreeMap<String, Tags>> {

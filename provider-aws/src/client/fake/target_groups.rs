@@ -9,8 +9,9 @@ use super::{
     },
     attributes,
     lags::Countdown,
+    refusal::{Verdict, refuse},
     rules::{self, IMPOSSIBLE, MALFORMED},
-    world::{TargetGroupRecord, Verdict, World, refuse},
+    world::{TargetGroupRecord, World},
 };
 
 impl World {

@@ -10,8 +10,9 @@ use super::{
         Forward, InstanceState, Target, TargetFamily, TargetGroup, TargetHealth, TargetState, TargetType,
     },
     lags::Countdown,
+    refusal::{Verdict, refuse},
     rules::MALFORMED,
-    world::{TargetRecord, Verdict, World, refuse},
+    world::{TargetRecord, World},
 };
 
 /// Instance types AWS does not take by instance id.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{Call, Family, Rate},
-    world::{Verdict, refuse},
+    refusal::{Verdict, refuse},
 };
 
 /// The buckets in force.

@@ -16,22 +16,9 @@ use super::{
     faults::Faults,
     lags::{Countdown, Lags},
     quotas::Quotas,
+    refusal::{Verdict, refuse},
     throttle::Throttle,
 };
-
-/// Why a request is refused.
-#[derive(Clone, Debug)]
-pub(super) struct Refusal {
-    pub(super) code: &'static str,
-    pub(super) message: String,
-}
-
-/// What becomes of a request.
-pub(super) type Verdict<T> = Result<T, Refusal>;
-
-pub(super) fn refuse<T>(code: &'static str, message: impl Into<String>) -> Verdict<T> {
-    Err(Refusal { code, message: message.into() })
-}
 
 pub(super) const REGION: &str = "us-east-1";
 pub(super) const ACCOUNT: &str = "123456789012";

@@ -6,8 +6,8 @@
 use aws_sdk_ec2::types as sdk;
 
 use super::{super::Call, Sdk, ec2_data as data, failure::send};
+use crate::client::error::{ApiError, ErrorKind};
 use crate::client::{IngressRule, RuleSource, Tags, Traffic};
-use crate::error::{ApiError, ErrorKind};
 use crate::naming::CLUSTER_TAG;
 
 /// What EC2 may be asked about without doing it. A resource has to exist: permissions depend on its tags.

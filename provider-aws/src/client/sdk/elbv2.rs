@@ -15,7 +15,7 @@ use super::{
     Sdk, elbv2_data as data,
     failure::{bad_reply, send},
 };
-use crate::error::ErrorKind;
+use crate::client::error::ErrorKind;
 
 /// The attributes of a reply, whose three kinds have no type in common.
 macro_rules! attributes_told {

@@ -8,7 +8,7 @@ use aws_sdk_ec2::{
 };
 
 use super::super::{Call, Result};
-use crate::error::{ApiError, local_code};
+use crate::client::error::{ApiError, local_code};
 
 /// Sends a request and translates its failure.
 pub(super) async fn send<T, E>(call: Call, request: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T>

@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::client::Call;
+use super::call::Call;
 
 /// A failed request to AWS.
 ///
