@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -32,6 +33,8 @@ const OF_A_SCENE: &str = "scene";
 pub struct Stage {
     /// The cluster.
     pub cluster: RealCluster,
+    /// The last part of the addresses that the next scene asks for.
+    next: AtomicU8,
 }
 
 impl Stage {
@@ -41,7 +44,8 @@ impl Stage {
         let released = programs::released();
         let program = Path::new(env!("CARGO_BIN_EXE_cluster"));
         let cluster = RealCluster::start(mode, program).await.unwrap_or_else(|error| panic!("{error}"));
-        let stage = Stage { cluster };
+        // From the end of the pool: what nobody asks for comes from its beginning.
+        let stage = Stage { cluster, next: AtomicU8::new(219) };
         for name in ["web", "probe"] {
             stage.load(&[&format!("localhost/{name}:1")], name, &stage.cluster.program(name), "65532");
         }
@@ -94,6 +98,12 @@ impl Stage {
         self.apply(&format!(
             "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{OF_A_SCENE}: \"yes\"}}}}\n"
         ));
+    }
+
+    /// Addresses of the pool that no scene of this cluster asked for before, one of each family.
+    pub fn unused_addresses(&self) -> Vec<String> {
+        let number = self.next.fetch_sub(1, Ordering::Relaxed);
+        vec![format!("10.99.0.{number}"), format!("fd00:10:99::{number}")]
     }
 
     /// Services of a namespace.

@@ -41,13 +41,20 @@ spec:
 }
 
 /// A Deployment with Pods on both nodes, and a Service of both families with its addresses.
+///
+/// They are addresses that no scene had before: a node goes on sending what looks like a connection of before to the Pod
+/// that had it then, and clients take the same ports again.
 pub async fn served(stage: &Stage, namespace: &str, more: &str) -> Vec<String> {
     stage.namespace(namespace);
     stage.apply(&web(namespace, 4, ""));
-    stage.apply(&service(namespace, "web", &format!("ipFamilyPolicy: RequireDualStack\n  {more}")));
-    let addresses = stage.published(namespace, "web", 2).await;
+    let asked = stage.unused_addresses();
+    let annotation =
+        format!("name: web, annotations: {{metallb.io/loadBalancerIPs: \"{}\"}}", asked.join(","));
+    let service = service(namespace, "web", &format!("ipFamilyPolicy: RequireDualStack\n  {more}"));
+    stage.apply(&service.replacen("name: web", &annotation, 1));
+    assert_eq!(stage.published(namespace, "web", 2).await, asked);
     stage.kubectl(&["--namespace", namespace, "rollout", "status", "deployment/web", "--timeout=60s"]);
-    addresses
+    asked
 }
 
 fn ips(texts: &[String]) -> BTreeSet<IpAddr> {
