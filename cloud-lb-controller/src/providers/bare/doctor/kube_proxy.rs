@@ -9,7 +9,7 @@ use crate::finding::Finding;
 const SUBJECT: &str = "kube-proxy";
 
 /// The part of `KubeProxyConfiguration` that matters here. Every field may be left out, or be null.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Configuration {
     mode: Option<String>,
     ipvs: Option<Ipvs>,
@@ -44,7 +44,7 @@ fn judge(configuration: Option<&str>) -> Finding {
             "no ConfigMap kube-system/kube-proxy with config.conf: not found, not checked",
         );
     };
-    let configuration = match serde_saphyr::from_str::<Configuration>(text) {
+    let configuration = match read(text) {
         Ok(configuration) => configuration,
         Err(error) => {
             return Finding::warn(
@@ -64,6 +64,14 @@ fn judge(configuration: Option<&str>) -> Finding {
         None | Some("") => Finding::ok(SUBJECT, "default mode"),
         Some(mode) => Finding::ok(SUBJECT, format!("{mode} mode")),
     }
+}
+
+/// As kube-proxy reads it: YAML becomes JSON first, so that a word in quotes is a string and never a boolean; nothing
+/// written is the defaults.
+fn read(text: &str) -> Result<Configuration, String> {
+    let json: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let all: Option<Configuration> = serde_json::from_value(json).map_err(|error| error.to_string())?;
+    Ok(all.unwrap_or_default())
 }
 
 #[cfg(test)]
