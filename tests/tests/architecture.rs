@@ -155,7 +155,9 @@ fn the_files_that_the_plan_of_the_house_names_are_there() {
 fn the_tests_that_hold_its_rules_are_there() {
     let plan = fs::read_to_string(Path::new(WORKSPACE).join("ARCHITECTURE.md")).expect("the plan");
     let mut texts = BTreeMap::new();
-    for folder in ["tests/tests", "provider-aws/tests", "provider-bare/tests"] {
+    let crates =
+        ["cloud-lb-controller", "cloud-provider", "controller", "metallb", "provider-aws", "provider-bare"];
+    for folder in crates.into_iter().chain(["tests/src", "tests/tests"]) {
         sources(&Path::new(WORKSPACE).join(folder), &mut texts);
     }
     let named = plan.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);

@@ -30,6 +30,11 @@ fn service(name: &str) -> Service {
 #[tokio::test]
 async fn a_streaming_watcher_knows_where_the_list_ends() {
     let plane = ControlPlane::start().await;
+    let version = plane.client().apiserver_version().await.expect("a version");
+    if version.minor == "33" {
+        eprintln!("passed over: 1.33 has it switched off");
+        return;
+    }
     let api: Api<Service> = Api::default_namespaced(plane.client());
     let mut events = watcher(api.clone(), watcher::Config::default().streaming_lists()).boxed();
     let mut next =

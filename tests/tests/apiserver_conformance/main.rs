@@ -49,6 +49,14 @@ async fn python_conformance() {
         return;
     }
     let plane = ControlPlane::start().await;
+    let version = plane.client().apiserver_version().await.expect("a version");
+    if version.minor.parse::<u32>().is_ok_and(|minor| minor < 37) {
+        eprintln!(
+            "passed over: the script knows the newest server only, and this is {}",
+            version.git_version
+        );
+        return;
+    }
     // One of its cases needs a server that has forgotten something.
     plane.restart().await;
     let output = tokio::process::Command::new("python3")

@@ -62,6 +62,10 @@ async fn case_42_a_version_that_is_too_old_is_told_in_the_stream() {
 #[tokio::test]
 async fn case_43_a_watch_can_begin_with_a_list() {
     let s = Session::start().await;
+    if !s.is_at_least(34).await {
+        eprintln!("passed over: 1.33 has it switched off");
+        return;
+    }
     s.balancer("a", &json!({})).await;
     let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let events = s.watch(query, 1).await;

@@ -57,7 +57,7 @@ impl Server {
         let programs = Supervisor::start()?;
         let folder = programs.folder();
         programs::prepare(folder, port)?;
-        programs.run(ETCD, &assets.join(ETCD), &programs::etcd(folder))?;
+        programs.run(ETCD, &assets.join(ETCD), &programs::etcd())?;
         // It tries etcd until that is there.
         programs.run(API_SERVER, &assets.join(API_SERVER), &programs::api_server(folder, port, options))?;
         let started = Self { port, programs, rights: Mutex::default() };

@@ -53,9 +53,10 @@ pub(super) fn prepare(folder: &Path, port: u16) -> io::Result<()> {
     write("manager.kubeconfig", super::super::kubeconfig(&server, MANAGER_TOKEN).as_bytes())
 }
 
-/// etcd listens on sockets in the folder: no port of it can be taken by somebody else.
-pub(super) fn etcd(folder: &Path) -> Vec<String> {
-    let [client, peer] = ["clients", "peers"].map(|who| socket(folder, who));
+/// etcd listens on sockets in the folder, where it runs: no port of it can be taken by somebody else. It wants a port in
+/// the name of a socket all the same, in the releases that Kubernetes 1.33 to 1.35 require.
+pub(super) fn etcd() -> Vec<String> {
+    let [client, peer] = [format!("unix://{CLIENTS}"), "unix://etcd-peers:1".to_owned()];
     vec![
         "--data-dir=etcd-data".to_owned(),
         "--unsafe-no-fsync".to_owned(),
@@ -67,15 +68,14 @@ pub(super) fn etcd(folder: &Path) -> Vec<String> {
     ]
 }
 
-fn socket(folder: &Path, who: &str) -> String {
-    format!("unix://{}/etcd-{who}", folder.display())
-}
+/// The socket for etcd's clients.
+const CLIENTS: &str = "etcd-clients:1";
 
 /// Admission is what it is by default, and roles are obeyed.
 pub(super) fn api_server(folder: &Path, port: u16, options: &Options) -> Vec<String> {
     let ranges = if options.dual_stack { "10.96.0.0/16,fd00:10:96::/112" } else { "10.96.0.0/16" };
     vec![
-        format!("--etcd-servers={}", socket(folder, "clients")),
+        format!("--etcd-servers=unix://{}/{CLIENTS}", folder.display()),
         format!("--secure-port={port}"),
         "--bind-address=127.0.0.1".to_owned(),
         "--cert-dir=certs".to_owned(),
