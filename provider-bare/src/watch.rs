@@ -30,8 +30,8 @@ use metallb::pools::PoolKey;
 /// How often a file of pools is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Pools are put in force when they have not changed for so long: an apply of several pools, or one that is replaced,
-/// is one change.
+/// Pools that change or go are put in force when they have been quiet for so long: several that go, or one that is
+/// replaced, are one change.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// And no later than this after the first change, however many follow.
@@ -120,8 +120,13 @@ pub(crate) async fn pools(
                 progress.send_replace(Progress::Complete);
             }
             Event::Apply(object) => {
+                let comes = !objects.contains_key(&key_of(&object));
                 // A status of our own making changes nothing.
-                if note_pool(&mut objects, &statuses, object) && complete {
+                let changed = note_pool(&mut objects, &statuses, object) && complete;
+                if changed && comes && pending.due().is_none() {
+                    // Nobody loses by a pool that comes, and Services that came with it need it.
+                    put_in_force(&client, &shared, &objects, &mut reporter);
+                } else if changed {
                     pending.note();
                 }
             }
