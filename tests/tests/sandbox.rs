@@ -24,7 +24,10 @@ fn the_demonstration_ends_well_and_shows_a_reused_address() {
     let output = sandbox().arg("--demo").output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(shown.contains("192.0.2.10 went from web to another."), "{shown}");
+    // Which of the pool's first two it is, is a matter of which Service a real server showed first.
+    let reused =
+        ["192.0.2.10", "192.0.2.11"].map(|ip| shown.contains(&format!("{ip} went from web to another.")));
+    assert!(reused.contains(&true), "{shown}");
     assert!(shown.contains("typo is Invalid: metadata.annotations[metallb.io/loadBalancerIPs]"), "{shown}");
 }
 
@@ -48,9 +51,10 @@ async fn the_lines_it_says_to_try_work() {
     assert!(lines.by_ref().any(|line| line.starts_with("Ctrl-C")));
 
     assert!(kubectl(&kubeconfig, &["apply", "-f", "deploy/examples"]).contains("service/web created"));
-    let address = "jsonpath={.status.loadBalancer.ingress[0].ip}=192.0.2.10";
-    kubectl(&kubeconfig, &["wait", "svc/web", "--for", address, "--timeout=20s"]);
-    assert!(kubectl(&kubeconfig, &["get", "svc", "web"]).contains("192.0.2.10"));
+    eventually("web has an address of the pool", || {
+        kubectl(&kubeconfig, &["get", "svc", "web"]).contains("192.0.2.1")
+    })
+    .await;
     eventually("the mistake is described", || {
         kubectl(&kubeconfig, &["describe", "svc", "typo"]).contains("SyncLoadBalancerFailed")
     })
