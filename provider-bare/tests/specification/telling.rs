@@ -1,8 +1,9 @@
 //! What a Service is told: reasons, annotations, and what goes without saying.
 
-use cloud_provider::{NoteKind, ServiceKey};
+use cloud_provider::testing::{a_service_named, nodes, request};
+use cloud_provider::{CloudLoadBalancer, NoteKind, ServiceKey};
 
-use crate::support::{Cluster, notes, pool, service};
+use crate::support::{Cluster, notes, now, pool, service};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
 const SHARE: &str = "metallb.io/allow-shared-ip";
@@ -114,4 +115,22 @@ fn without_an_address_no_pool_is_named() {
     cluster.serve(service("holder"));
     cluster.wait(service("s").annotation(FROM, "p"));
     assert_eq!(cluster.annotation(&key, FROM), None);
+}
+
+/// As after a handover from MetalLB, which shares across namespaces.
+#[test]
+fn a_plan_shows_what_a_status_loses_even_if_this_process_never_held_it() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    let shares = |namespace: &str, port: u16| {
+        let service = a_service_named(namespace, "s").annotation(SHARE, "k").ports([port]);
+        service.published_ips(["1.2.3.4"])
+    };
+    cluster.put(shares("a", 80).created(1));
+    let second = cluster.put(shares("b", 443).created(2));
+    cluster.restart();
+
+    let plan =
+        now(cluster.provider.plan(&request(&cluster.services[&second], &nodes(1)))).unwrap().to_string();
+
+    assert!(plan.contains("+ address 1.2.3.5") && plan.contains("- address 1.2.3.4"), "{plan}");
 }
