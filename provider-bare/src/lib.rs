@@ -25,8 +25,9 @@
 //! # What is promised
 //!
 //! * What is published stays, through restarts, changes of leader, lost writes and any order of events, until the
-//!   user asks for something else or the pool no longer provides it. Zero pools, or pools that cannot be read,
-//!   take nothing from anybody.
+//!   user asks for something else or the pool no longer provides it and its
+//!   [grace period](BareConfig::pool_grace) is over. Zero pools, or pools that cannot be read, take nothing from
+//!   anybody.
 //! * An address that any status shows is given to nobody else, ours or not.
 //! * A mistake, in a Service or in a pool, harms nobody else and loses nothing.
 //! * Whoever waits for an address gets it when one is freed, in a [fixed order](waiting::Rank), oldest first.
