@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::nodes::SettleConfig;
+use crate::nodes::DebounceConfig;
 use crate::retry::RetryConfig;
 
 /// What happens to resources whose Service is gone.
@@ -30,15 +30,15 @@ pub struct Config {
     /// Waits between attempts.
     pub retry: RetryConfig,
     /// The least wait after a quota or a denial: somebody has to do something first. Default 60 s.
-    pub slow_retry: Duration,
+    pub quota_backoff: Duration,
     /// How node changes are gathered.
-    pub settle: SettleConfig,
+    pub debounce: DebounceConfig,
     /// How often a healthy Service is compared with the platform, give or take a tenth. Default 10 min.
-    pub verify: Duration,
+    pub resync_interval: Duration,
     /// How long one provider call may take. Default 5 min.
-    pub deadline: Duration,
+    pub provider_timeout: Duration,
     /// How long calls in flight may take to end when the controller stops. Default 30 s.
-    pub drain: Duration,
+    pub shutdown_grace: Duration,
     /// What happens to orphans.
     pub sweep: SweepConfig,
     /// Tells this process from its peers in events.
@@ -50,11 +50,11 @@ impl Default for Config {
         Config {
             workers: 32,
             retry: RetryConfig::default(),
-            slow_retry: Duration::from_secs(60),
-            settle: SettleConfig::default(),
-            verify: Duration::from_secs(600),
-            deadline: Duration::from_secs(300),
-            drain: Duration::from_secs(30),
+            quota_backoff: Duration::from_secs(60),
+            debounce: DebounceConfig::default(),
+            resync_interval: Duration::from_secs(600),
+            provider_timeout: Duration::from_secs(300),
+            shutdown_grace: Duration::from_secs(30),
             sweep: SweepConfig::default(),
             identity: String::from("cloud-lb-controller"),
         }

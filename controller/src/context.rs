@@ -1,4 +1,4 @@
-//! What every turn of the controller shares.
+//! What all reconciles share.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,19 +14,19 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::decide::{Last, ProviderIndex};
 use crate::events::Events;
-use crate::metrics::{Count, Metrics, Standing};
+use crate::metrics::{Count, Metrics, ServiceState};
 use crate::nodes::Nodes;
 use crate::queue::{Command, reference};
-use crate::retry::{Backoff, Brake};
+use crate::retry::{Backoff, ThrottleGate};
 use crate::service::Tracked;
 use crate::status::{DELETE_FAILED, Readiness};
 
-/// A provider and its brake.
-pub struct Served {
+/// A provider and the gate before its calls.
+pub struct ProviderHandle {
     /// The provider.
     pub provider: Arc<dyn CloudLoadBalancer>,
-    /// Pressed when its API throttles.
-    pub brake: Brake,
+    /// Tripped when its API throttles.
+    pub throttle: ThrottleGate,
 }
 
 /// What this process knows of one Service beyond what the cluster says; dropped with the Service.
@@ -36,7 +36,7 @@ pub struct Memory {
     /// What was done.
     pub last: Last,
     /// The last view that ended in success: what node updates go by while the present one has a mistake.
-    pub good: Option<Arc<ServiceView>>,
+    pub last_valid_view: Option<Arc<ServiceView>>,
     /// What the provider last said to publish.
     pub published: Option<Published>,
     /// What the user was last told in the condition.
@@ -46,21 +46,21 @@ pub struct Memory {
     /// Waits between attempts of this Service.
     pub backoff: Backoff,
     /// Provider notes already told.
-    pub told: Vec<cloud_provider::Note>,
+    pub emitted_notes: Vec<cloud_provider::Note>,
     /// Whether the user was told that there is no node.
-    pub told_no_nodes: bool,
+    pub emitted_no_nodes: bool,
 }
 
 impl Memory {
     /// How the Service stands, by what the user was last told.
-    fn standing(&self) -> Standing {
+    fn state(&self) -> ServiceState {
         match &self.record {
-            Some(record) if record.ready == Readiness::True => Standing::Ready,
-            Some(record) if record.reason == DELETE_FAILED => Standing::Failing,
+            Some(record) if record.ready == Readiness::True => ServiceState::Ready,
+            Some(record) if record.reason == DELETE_FAILED => ServiceState::Failing,
             Some(record) if ErrorClass::ALL.iter().any(|class| class.as_str() == record.reason) => {
-                Standing::Failing
+                ServiceState::Failing
             }
-            _ => Standing::Waiting,
+            _ => ServiceState::Waiting,
         }
     }
 }
@@ -94,14 +94,14 @@ impl Fence {
     }
 }
 
-/// What every turn shares.
+/// What all reconciles share.
 pub struct Context {
     /// The API server.
     pub client: kube::Client,
     /// How the controller behaves.
     pub config: Config,
     /// In order of preference.
-    pub providers: Vec<Served>,
+    pub providers: Vec<ProviderHandle>,
     /// The settled nodes; none until the first list.
     pub nodes: watch::Receiver<Option<Nodes>>,
     /// Where events go.
@@ -113,7 +113,7 @@ pub struct Context {
     commands: mpsc::UnboundedSender<Command>,
     queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
     memory: Mutex<HashMap<ServiceKey, Memory>>,
-    standings: Mutex<HashMap<ServiceKey, (ProviderIndex, Standing)>>,
+    states: Mutex<HashMap<ServiceKey, (ProviderIndex, ServiceState)>>,
     departed: Mutex<HashMap<ServiceKey, Departed>>,
     woken: Mutex<HashSet<ServiceKey>>,
     released: Mutex<HashSet<ServiceId>>,
@@ -136,7 +136,7 @@ pub struct Parts {
     pub fence: Fence,
     /// To the store.
     pub commands: mpsc::UnboundedSender<Command>,
-    /// To the queue of turns.
+    /// To the queue of reconciles.
     pub queue: mpsc::UnboundedSender<ObjectRef<Tracked>>,
 }
 
@@ -144,14 +144,14 @@ impl Context {
     /// A context in which nothing happened yet.
     pub fn new(parts: Parts, providers: &[Arc<dyn CloudLoadBalancer>]) -> Self {
         let Parts { client, config, nodes, events, metrics, fence, commands, queue } = parts;
-        let served = providers
+        let handles = providers
             .iter()
-            .map(|p| Served { provider: p.clone(), brake: Brake::new(config.retry) })
+            .map(|p| ProviderHandle { provider: p.clone(), throttle: ThrottleGate::new(config.retry) })
             .collect();
         Context {
             client,
             config,
-            providers: served,
+            providers: handles,
             nodes,
             events,
             metrics,
@@ -159,7 +159,7 @@ impl Context {
             commands,
             queue,
             memory: Mutex::default(),
-            standings: Mutex::default(),
+            states: Mutex::default(),
             departed: Mutex::default(),
             woken: Mutex::default(),
             released: Mutex::default(),
@@ -177,28 +177,28 @@ impl Context {
         self.active.store(true, Ordering::Release);
     }
 
-    /// Queues a turn for a Service. While this process does not lead nothing is queued: it starts with a turn for
-    /// every Service.
+    /// Queues a reconcile of a Service. While this process does not lead nothing is queued: it starts with a reconcile
+    /// of every Service.
     pub fn wake(&self, key: &ServiceKey) {
         if self.is_active() {
             self.metrics.queued(key);
-            // The queue closes only when the controller stops, and then nobody needs a turn.
+            // The queue closes only when the controller stops, and then nobody needs a reconcile.
             let _ = self.queue.send(reference(key));
         }
     }
 
-    /// Queues a turn in which the provider is asked again though nothing changed in the cluster.
+    /// Queues a reconcile in which the provider is asked again though nothing changed in the cluster.
     pub fn wake_for_provider(&self, key: ServiceKey) {
         lock(&self.woken).insert(key.clone());
         self.wake(&key);
     }
 
-    /// Whether a provider asked for another look since the last turn.
+    /// Whether a provider asked for another look since the last reconcile.
     pub fn take_woken(&self, key: &ServiceKey) -> bool {
         lock(&self.woken).remove(key)
     }
 
-    /// Notes that a Service left before the turn that it waited for.
+    /// Notes that a Service left before the reconcile that it waited for.
     pub(crate) fn left(&self, key: &ServiceKey) {
         self.take_woken(key);
         self.count(key);
@@ -211,7 +211,7 @@ impl Context {
         let _ = self.commands.send(command);
     }
 
-    /// Takes what is remembered of a Service; the turn that took it puts it back.
+    /// Takes what is remembered of a Service; the reconcile that took it puts it back.
     pub fn take_memory(&self, key: &ServiceKey) -> Option<Memory> {
         lock(&self.memory).remove(key)
     }
@@ -223,21 +223,22 @@ impl Context {
 
     /// Counts a Service by what is remembered of it, until the next time; not at all if that is nothing.
     pub(crate) fn count(&self, key: &ServiceKey) {
-        let counted = lock(&self.memory).get(key).and_then(|m| Some((m.last.provider?, m.standing())));
-        let mut standings = lock(&self.standings);
+        let counted = lock(&self.memory).get(key).and_then(|m| Some((m.last.provider?, m.state())));
+        let mut states = lock(&self.states);
         match counted {
-            Some(counted) => standings.insert(key.clone(), counted),
-            None => standings.remove(key),
+            Some(counted) => states.insert(key.clone(), counted),
+            None => states.remove(key),
         };
     }
 
-    /// How the Services stand that somebody serves, each as after its last turn.
-    pub(crate) fn census(&self) -> Count {
+    /// How the Services stand that somebody serves, each as after its last reconcile.
+    pub(crate) fn service_counts(&self) -> Count {
         let name = |provider: ProviderIndex| self.providers[provider].provider.name().to_owned();
         // Also of a provider that serves none: a number is missing only where nobody counts.
-        let mut count: Count = (0..self.providers.len()).map(|p| ((name(p), Standing::Ready), 0)).collect();
-        for (provider, standing) in lock(&self.standings).values() {
-            *count.entry((name(*provider), *standing)).or_default() += 1;
+        let mut count: Count =
+            (0..self.providers.len()).map(|p| ((name(p), ServiceState::Ready), 0)).collect();
+        for (provider, state) in lock(&self.states).values() {
+            *count.entry((name(*provider), *state)).or_default() += 1;
         }
         count
     }
@@ -335,6 +336,6 @@ impl Context {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic in another turn does not make plain maps wrong.
+    // A panic in another reconcile does not make plain maps wrong.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

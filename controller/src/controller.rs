@@ -8,7 +8,7 @@ use cloud_provider::{CloudLoadBalancer, ServiceKey};
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
-use kube::runtime::controller::{Action, Config as Applier, Error as TurnError};
+use kube::runtime::controller::{Action, Config as Applier, Error as ReconcileError};
 use kube::runtime::reflector::{Store, store};
 use kube::runtime::{WatchStreamExt, applier, watcher};
 use tokio::sync::{mpsc, watch};
@@ -26,7 +26,7 @@ use crate::reconcile::call::call;
 use crate::retry::Backoff;
 use crate::service::Tracked;
 use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
-use crate::{nodes, reconcile, sweep, watch as services};
+use crate::{nodes, reconcile, services, sweep};
 
 /// The service controller: give it a client and one or more providers, and run it.
 #[must_use = "nothing happens before `run`"]
@@ -93,7 +93,7 @@ impl ServiceController {
 
     /// Fills the caches, waits for `leading`, lets every provider resume, then works until `stop`.
     ///
-    /// After `stop` no provider call starts; those in flight may end within [`Config::drain`], and are dropped
+    /// After `stop` no provider call starts; those in flight may end within [`Config::shutdown_grace`], and are dropped
     /// then (every step is safe to repeat by the next process). Nothing is written while `leading` is pending.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl ServiceController {
         let (events, post_events) = Events::new(client.clone(), config.identity.clone());
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
-        tasks.spawn(nodes::follow(watched::<Node>(&client), providers.clone(), config.settle, settled));
+        tasks.spawn(nodes::follow(watched::<Node>(&client), providers.clone(), config.debounce, settled));
         let parts = Parts {
             client: client.clone(),
             config,
@@ -139,8 +139,8 @@ impl ServiceController {
             () = stop.cancelled() => return Ok(()),
         }
 
-        for (i, served) in context.providers.iter().enumerate() {
-            let mut wakeups = served.provider.wakeups();
+        for (i, handle) in context.providers.iter().enumerate() {
+            let mut wakeups = handle.provider.wakeups();
             let context = context.clone();
             tasks.spawn(async move {
                 while let Some(key) = wakeups.next().await {
@@ -152,8 +152,10 @@ impl ServiceController {
             });
         }
         let known = Arc::downgrade(&context);
-        context.metrics.count_services_by(move || known.upgrade().map(|c| c.census()).unwrap_or_default());
-        // From here on departures are noted, so that none is missed between resuming and the first turn.
+        context
+            .metrics
+            .count_services_by(move || known.upgrade().map(|c| c.service_counts()).unwrap_or_default());
+        // From here on departures are noted, so that none is missed between resuming and the first reconcile.
         context.activate();
         tokio::select! {
             () = resume(&context, &reader) => {}
@@ -165,14 +167,14 @@ impl ServiceController {
         tasks.spawn(wake_on_node_changes(context.clone(), reader.clone()));
         tasks.spawn(sweep::run(context.clone(), reader.clone()));
 
-        let drain = context.config.drain;
+        let grace = context.config.shutdown_grace;
         let work = work(context, reader, queued, stop.clone());
         let mut work = std::pin::pin!(work);
         let result = tokio::select! {
             () = &mut work => Ok(()),
             Some(_) = tasks.join_next() => Err(Error::WatchEnded),
             () = stop.cancelled() => {
-                if timeout(drain, &mut work).await.is_err() {
+                if timeout(grace, &mut work).await.is_err() {
                     tracing::warn!("provider calls did not end in time and were dropped; they will be repeated");
                 }
                 Ok(())
@@ -214,7 +216,7 @@ where
 
 /// Lets every provider rebuild what it knows; retried until it succeeds, since nothing may be served before.
 async fn resume(context: &Context, services: &Store<Tracked>) {
-    for served in &context.providers {
+    for handle in &context.providers {
         let mut backoff = Backoff::new(context.config.retry);
         loop {
             let views: Vec<_> = services
@@ -223,10 +225,10 @@ async fn resume(context: &Context, services: &Store<Tracked>) {
                 .filter(|t| t.is_load_balancer && !t.gone)
                 .map(|t| t.view.clone())
                 .collect();
-            match call(context, served, Operation::resume, served.provider.resume(&views)).await {
+            match call(context, handle, Operation::resume, handle.provider.resume(&views)).await {
                 Ok(()) => break,
                 Err(error) => {
-                    tracing::warn!(provider = served.provider.name(), %error, "cannot resume yet");
+                    tracing::warn!(provider = handle.provider.name(), %error, "cannot resume yet");
                 }
             }
             tokio::time::sleep(backoff.failed()).await;
@@ -234,7 +236,7 @@ async fn resume(context: &Context, services: &Store<Tracked>) {
     }
 }
 
-/// One turn for every Service whose provider reads nodes, per settled set.
+/// One reconcile of every Service whose provider reads nodes, per settled set.
 async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
     let mut nodes = context.nodes.clone();
     let prints = |nodes: &Option<Nodes>| nodes.as_ref().map(|n| n.fingerprints.clone()).unwrap_or_default();
@@ -258,7 +260,7 @@ async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
     }
 }
 
-/// Takes turns until `stop`, then until those under way have ended.
+/// Reconciles until `stop`, then until those under way have ended.
 async fn work(
     context: Arc<Context>,
     services: Store<Tracked>,
@@ -281,9 +283,9 @@ async fn work(
         queue,
         config,
     )
-    .for_each(|turn| {
-        // It left the store before its turn came.
-        if let Err(TurnError::ObjectNotFound(left)) = turn {
+    .for_each(|reconciled| {
+        // It left the store before it was reconciled.
+        if let Err(ReconcileError::ObjectNotFound(left)) = reconciled {
             shared.left(&ServiceKey::new(left.namespace.unwrap_or_default(), left.name));
         }
         std::future::ready(())

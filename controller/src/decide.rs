@@ -19,8 +19,8 @@ pub struct Seen {
     pub inputs: u64,
     /// Fingerprint of what the provider reads of the nodes; 0 where it reads none.
     pub nodes: u64,
-    /// Until when the provider's brake is pressed.
-    pub brake: Option<Instant>,
+    /// Until when the provider's throttle gate is closed.
+    pub throttled_until: Option<Instant>,
 }
 
 /// Which of the two provider calls an attempt made.
@@ -53,7 +53,7 @@ pub struct Done {
     /// With which nodes.
     pub nodes: u64,
     /// When the platform is compared with the Service again even if nothing changed.
-    pub verify: Option<Instant>,
+    pub resync_at: Option<Instant>,
 }
 
 /// What this process did for a Service so far.
@@ -83,7 +83,7 @@ pub enum Why {
     /// The provider asked.
     Woken,
     /// Nothing happened for a while: the platform may have drifted.
-    Verify,
+    Resync,
 }
 
 /// The one step to take.
@@ -115,7 +115,7 @@ pub fn decide(seen: &Seen, last: &Last, now: Instant) -> Step {
         return Step::Rest(None);
     }
     let step = serve(seen, last, now);
-    match (&step, seen.brake) {
+    match (&step, seen.throttled_until) {
         (Step::Ensure(_) | Step::UpdateNodes, Some(until)) => Step::Rest(Some(until)),
         _ => step,
     }
@@ -152,8 +152,8 @@ fn serve(seen: &Seen, last: &Last, now: Instant) -> Step {
         None => Step::Ensure(Why::Changed),
         Some(done) if done.inputs != seen.inputs || undone => Step::Ensure(Why::Changed),
         Some(_) if nodes_changed => Step::UpdateNodes,
-        Some(done) if done.verify.is_some_and(|verify| verify <= now) => Step::Ensure(Why::Verify),
-        Some(done) => Step::Rest(done.verify),
+        Some(done) if done.resync_at.is_some_and(|at| at <= now) => Step::Ensure(Why::Resync),
+        Some(done) => Step::Rest(done.resync_at),
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn done() -> Done {
-        Done { inputs: 1, nodes: 1, verify: None }
+        Done { inputs: 1, nodes: 1, resync_at: None }
     }
 
     fn served() -> Last {
@@ -212,13 +212,13 @@ mod tests {
             (
                 "drift is looked for when it is time",
                 claimed(),
-                Last { done: Some(Done { verify: Some(past), ..done() }), ..served() },
-                Step::Ensure(Why::Verify),
+                Last { done: Some(Done { resync_at: Some(past), ..done() }), ..served() },
+                Step::Ensure(Why::Resync),
             ),
             (
                 "and not before",
                 claimed(),
-                Last { done: Some(Done { verify: Some(soon), ..done() }), ..served() },
+                Last { done: Some(Done { resync_at: Some(soon), ..done() }), ..served() },
                 Step::Rest(Some(soon)),
             ),
             (
@@ -300,7 +300,7 @@ mod tests {
             ("a mistake is told", Seen { inputs: 2, mistaken: true, ..claimed() }, served(), Step::Refuse),
             (
                 "a provider that throttles is not called",
-                Seen { brake: Some(soon), ..claimed() },
+                Seen { throttled_until: Some(soon), ..claimed() },
                 Last::default(),
                 Step::Rest(Some(soon)),
             ),
@@ -323,8 +323,8 @@ mod tests {
                 Step::Rest(Some(soon)),
             ),
             (
-                "and a braked provider may still be told to delete",
-                Seen { holders: vec![OURS], brake: Some(soon), ..Seen::default() },
+                "and a throttled provider may still be told to delete",
+                Seen { holders: vec![OURS], throttled_until: Some(soon), ..Seen::default() },
                 served(),
                 Step::CleanUp(vec![OURS]),
             ),

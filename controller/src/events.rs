@@ -31,7 +31,7 @@ pub const COMPONENT: &str = "service-controller";
 
 /// One thing to tell about a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Telling {
+pub struct EventRequest {
     /// About which Service.
     pub service: ServiceId,
     /// Good or bad.
@@ -45,7 +45,7 @@ pub struct Telling {
 /// Where reconciles hand their events over.
 #[derive(Clone, Debug)]
 pub struct Events {
-    queue: mpsc::Sender<Telling>,
+    queue: mpsc::Sender<EventRequest>,
 }
 
 impl Events {
@@ -57,7 +57,7 @@ impl Events {
     }
 
     /// Hands an event over; never waits.
-    pub fn tell(&self, telling: Telling) {
+    pub fn emit(&self, telling: EventRequest) {
         if self.queue.try_send(telling).is_err() {
             tracing::debug!("an event was dropped: the queue is full");
         }
@@ -71,7 +71,7 @@ struct Fold {
     message: String,
 }
 
-async fn post(client: kube::Client, reporter: String, mut waiting: mpsc::Receiver<Telling>) {
+async fn post(client: kube::Client, reporter: String, mut waiting: mpsc::Receiver<EventRequest>) {
     let mut posted: HashMap<Fold, (String, i32)> = HashMap::new();
     // A token bucket kept as the moment it was last full: spending moves it on, waiting catches up.
     let mut spent = Instant::now().checked_sub(INTERVAL * BURST).unwrap_or_else(Instant::now);
@@ -111,7 +111,7 @@ async fn post(client: kube::Client, reporter: String, mut waiting: mpsc::Receive
     }
 }
 
-fn event(telling: &Telling, message: String, reporter: &str) -> Event {
+fn event(telling: &EventRequest, message: String, reporter: &str) -> Event {
     let now = Timestamp::now();
     let ServiceId { key, uid } = &telling.service;
     // Kubernetes names events after their object and a unique suffix.

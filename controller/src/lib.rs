@@ -17,7 +17,7 @@
 //! watch ─▶ decide (pure) ─▶ finalizer ─▶ provider call ─▶ status ─▶ event
 //! ```
 //!
-//! * [`service`] and [`nodes`] turn Kubernetes' objects into the contract's words; [`watch`] keeps them.
+//! * [`service`] and [`nodes`] turn Kubernetes' objects into the contract's words; [`services`] keeps them.
 //! * [`decide`] says what to do: a plain function of what is seen, what was done last, and the clock.
 //! * [`reconcile`] does it, step by step.
 //! * [`status`] and [`finalizer`] say what is written on a Service; [`events`] what is told about it.
@@ -49,10 +49,10 @@ pub mod queue;
 pub mod reconcile;
 pub mod retry;
 pub mod service;
+pub mod services;
 pub mod status;
 pub mod sweep;
 pub mod user_agent;
-pub mod watch;
 
 pub use config::Config;
 pub use controller::ServiceController;

@@ -16,16 +16,16 @@ use tokio::time::Instant;
 
 /// How long node changes are gathered before Services are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SettleConfig {
+pub struct DebounceConfig {
     /// A set counts as settled after this long without a change. Default 1 s.
-    pub quiet: Duration,
+    pub quiet_period: Duration,
     /// And at the latest this long after the first change. Default 10 s.
-    pub at_most: Duration,
+    pub max_delay: Duration,
 }
 
-impl Default for SettleConfig {
+impl Default for DebounceConfig {
     fn default() -> Self {
-        SettleConfig { quiet: Duration::from_secs(1), at_most: Duration::from_secs(10) }
+        DebounceConfig { quiet_period: Duration::from_secs(1), max_delay: Duration::from_secs(10) }
     }
 }
 
@@ -67,7 +67,7 @@ fn fingerprint(set: &NodeSet, provider: &dyn CloudLoadBalancer) -> u64 {
 pub async fn follow(
     events: impl Stream<Item = Event<Node>>,
     providers: Vec<Arc<dyn CloudLoadBalancer>>,
-    settle: SettleConfig,
+    debounce: DebounceConfig,
     settled: watch::Sender<Option<Nodes>>,
 ) {
     let mut events = std::pin::pin!(events);
@@ -107,8 +107,8 @@ pub async fn follow(
         }
         if listing.is_none() && settled.borrow().is_some() {
             let now = Instant::now();
-            let latest = due.map_or(now + settle.at_most, |(_, latest)| latest);
-            due = Some((now + settle.quiet, latest));
+            let latest = due.map_or(now + debounce.max_delay, |(_, latest)| latest);
+            due = Some((now + debounce.quiet_period, latest));
         }
     }
 }
@@ -167,8 +167,9 @@ mod tests {
             let (events, stream) = mpsc::unbounded();
             let (sender, settled) = watch::channel(None);
             let provider: Arc<dyn CloudLoadBalancer> = MemoryCloud::with(settings).provider();
-            let settle = SettleConfig { quiet: Duration::from_secs(1), at_most: Duration::from_secs(10) };
-            tokio::spawn(follow(stream, vec![provider], settle, sender));
+            let debounce =
+                DebounceConfig { quiet_period: Duration::from_secs(1), max_delay: Duration::from_secs(10) };
+            tokio::spawn(follow(stream, vec![provider], debounce, sender));
             Follow { events, settled }
         }
 

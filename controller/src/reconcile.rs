@@ -1,10 +1,10 @@
-//! One turn for one Service: named steps, top to bottom.
+//! One reconcile of one Service: named steps, top to bottom.
 
 pub(crate) mod call;
 mod cleanup;
 mod departed;
 mod serve;
-mod show;
+mod status_writer;
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use tracing::{Instrument, Span, error_span, field};
 
 use crate::context::{Context, Memory};
 use crate::decide::{Last, ProviderIndex, Seen, Step, decide};
-use crate::metrics::TurnResult;
+use crate::metrics::ReconcileResult;
 use crate::queue::Command;
 use crate::retry::Backoff;
-use crate::service::{Tracked, inputs};
+use crate::service::{Tracked, service_fingerprint};
 
-/// One turn: looks, decides, acts, and says when to look again. Never two at once for one key.
+/// One reconcile: looks, decides, acts, and says when to look again. Never two at once for one key.
 pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
     // At the level of errors, so that whatever is logged says of which Service; without a parent, since the span around
     // it, kube's, says the same in other words.
@@ -34,54 +34,54 @@ pub async fn reconcile(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
         provider = field::Empty,
         result = field::Empty,
     );
-    turn(tracked, context).instrument(span).await
+    reconcile_in_span(tracked, context).instrument(span).await
 }
 
-async fn turn(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
+async fn reconcile_in_span(tracked: Arc<Tracked>, context: Arc<Context>) -> Action {
     let (key, began) = (tracked.view.id.key.clone(), Instant::now());
     let provider = context.whose(&tracked).map(str::to_owned).unwrap_or_default();
     Span::current().record("provider", field::display(&provider));
-    context.metrics.turn_begins(&key);
+    context.metrics.reconcile_begins(&key);
     let release = departed::release(&key, &context).await;
     let (rest, result) = if tracked.gone {
         if release.is_none() {
             context.command(Command::Forget(key.clone()));
         }
-        (None, if release.is_none() { TurnResult::CleanedUp } else { TurnResult::Failed })
+        (None, if release.is_none() { ReconcileResult::CleanedUp } else { ReconcileResult::Failed })
     } else {
-        Turn::begin(tracked, context.clone()).take(&provider).await
+        Reconciliation::begin(tracked, context.clone()).run(&provider).await
     };
     context.count(&key);
     Span::current().record("result", field::display(result.as_str()));
-    tracing::debug!(took = ?began.elapsed(), "a turn is over");
-    context.metrics.turn_ends(&key, &provider, result, began.elapsed());
+    tracing::debug!(took = ?began.elapsed(), "reconciled");
+    context.metrics.reconcile_ends(&key, &provider, result, began.elapsed());
     match release.into_iter().chain(rest).min() {
         Some(again) => Action::requeue(again.saturating_duration_since(Instant::now())),
         None => Action::await_change(),
     }
 }
 
-/// Why a turn ends before there is nothing left to do.
+/// Why a reconcile ends before there is nothing left to do.
 enum Stop {
-    /// A write failed: another turn is due.
+    /// A write failed: another reconcile is due.
     WriteFailed,
     /// The Service is gone: the watch will say so.
     Vanished,
 }
 
-/// More steps than any Service needs in one turn; past it the turn ends, so that a server which ignores our
+/// More steps than any Service needs in one reconcile; past it the reconcile ends, so that a server which ignores our
 /// writes cannot keep it going.
-const STEPS: usize = 6;
+const MAX_STEPS: usize = 6;
 
-struct Turn {
+struct Reconciliation {
     context: Arc<Context>,
     tracked: Arc<Tracked>,
     memory: Memory,
     /// What came of it so far.
-    result: TurnResult,
+    result: ReconcileResult,
 }
 
-impl Turn {
+impl Reconciliation {
     fn begin(tracked: Arc<Tracked>, context: Arc<Context>) -> Self {
         let id = &tracked.view.id;
         let mut memory = match context.take_memory(&id.key) {
@@ -102,21 +102,21 @@ impl Turn {
             }
             _ => tracked,
         };
-        Turn { context, tracked, memory, result: TurnResult::Unchanged }
+        Reconciliation { context, tracked, memory, result: ReconcileResult::Unchanged }
     }
 
     /// Takes steps until there is nothing to do now: when to look again, and what came of it.
-    async fn take(mut self, provider: &str) -> (Option<Instant>, TurnResult) {
+    async fn run(mut self, provider: &str) -> (Option<Instant>, ReconcileResult) {
         let rest = match self.steps().await {
             Ok(rest) => rest,
             Err(Stop::Vanished) => None,
             Err(Stop::WriteFailed) => {
-                self.result = TurnResult::WriteFailed;
+                self.result = ReconcileResult::WriteFailed;
                 self.context.metrics.retried(provider, "WriteFailed");
                 Some(Instant::now() + self.memory.backoff.failed())
             }
         };
-        let Turn { context, tracked, memory, result } = self;
+        let Reconciliation { context, tracked, memory, result } = self;
         if !memory.is_blank() {
             context.put_memory(memory);
         } else if !tracked.is_interesting() {
@@ -126,7 +126,7 @@ impl Turn {
     }
 
     async fn steps(&mut self) -> Result<Option<Instant>, Stop> {
-        for _ in 0..STEPS {
+        for _ in 0..MAX_STEPS {
             let seen = self.look();
             let provider = seen.claimed_by;
             match (decide(&seen, &self.memory.last, Instant::now()), provider) {
@@ -147,7 +147,7 @@ impl Turn {
                 (Step::Ensure(_) | Step::UpdateNodes | Step::Refuse, None) => return Ok(None),
             }
         }
-        tracing::warn!("a turn took too many steps; going on later");
+        tracing::warn!("a reconcile took too many steps; going on later");
         Err(Stop::WriteFailed)
     }
 
@@ -164,14 +164,14 @@ impl Turn {
         }
         holders.sort_unstable();
         holders.dedup();
-        let (mut seen_inputs, mut nodes, mut brake) = (0, 0, None);
+        let (mut inputs, mut nodes, mut throttled_until) = (0, 0, None);
         if let Some(provider) = claimed_by {
-            let served = &self.context.providers[provider];
-            seen_inputs = inputs(view, served.provider.as_ref());
+            let handle = &self.context.providers[provider];
+            inputs = service_fingerprint(view, handle.provider.as_ref());
             nodes = self.context.nodes.borrow().as_ref().map_or(0, |n| n.fingerprints[provider]);
-            brake = served.brake.until(Instant::now());
+            throttled_until = handle.throttle.until(Instant::now());
         }
-        Seen { claimed_by, holders, mistaken: !view.mistakes.is_empty(), inputs: seen_inputs, nodes, brake }
+        Seen { claimed_by, holders, mistaken: !view.mistakes.is_empty(), inputs, nodes, throttled_until }
     }
 
     fn request(&self, view: Arc<ServiceView>) -> Result<Request, Mistakes> {
@@ -185,13 +185,13 @@ impl Memory {
         Memory {
             id,
             last: Last::default(),
-            good: None,
+            last_valid_view: None,
             published: None,
             record: None,
             written: None,
             backoff: Backoff::new(context.config.retry),
-            told: Vec::new(),
-            told_no_nodes: false,
+            emitted_notes: Vec::new(),
+            emitted_no_nodes: false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! When to try again: per-Service backoff, and a brake for a provider as a whole.
+//! When to try again: per-Service backoff, and a gate that a provider's throttling closes for all Services.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -62,23 +62,26 @@ impl fmt::Debug for Backoff {
     }
 }
 
-/// The brake of one provider: a throttled call stops them all for a while, longer each time in a row.
+/// The throttle gate of one provider: a throttled call closes it for all calls for a while, longer each time in a row.
 #[derive(Debug)]
-pub struct Brake {
+pub struct ThrottleGate {
     config: RetryConfig,
-    state: Mutex<BrakeState>,
+    state: Mutex<ThrottleState>,
 }
 
 #[derive(Debug)]
-struct BrakeState {
+struct ThrottleState {
     until: Option<Instant>,
     backoff: Backoff,
 }
 
-impl Brake {
-    /// Not pressed.
+impl ThrottleGate {
+    /// Open.
     pub fn new(config: RetryConfig) -> Self {
-        Brake { config, state: Mutex::new(BrakeState { until: None, backoff: Backoff::new(config) }) }
+        ThrottleGate {
+            config,
+            state: Mutex::new(ThrottleState { until: None, backoff: Backoff::new(config) }),
+        }
     }
 
     /// Until when no call may start; none when they may.
@@ -86,9 +89,9 @@ impl Brake {
         self.lock().until.filter(|until| *until > now)
     }
 
-    /// A call was throttled: nobody calls until the returned moment. Calls that were in flight together press
-    /// the brake once.
-    pub fn press(&self, now: Instant, asked: Option<Duration>) -> Instant {
+    /// A call was throttled: nobody calls until the returned moment. Calls that were in flight together trip
+    /// the gate once.
+    pub fn trip(&self, now: Instant, asked: Option<Duration>) -> Instant {
         let mut state = self.lock();
         if let Some(until) = state.until.filter(|until| *until > now) {
             return until;
@@ -100,25 +103,25 @@ impl Brake {
     }
 
     /// A call went through. One that began before the pause and ended in it does not end the pause.
-    pub fn ease(&self, now: Instant) {
+    pub fn reset(&self, now: Instant) {
         let mut state = self.lock();
         if state.backoff.failures() > 0 && state.until.is_none_or(|until| until <= now) {
-            *state = BrakeState { until: None, backoff: Backoff::new(self.config) };
+            *state = ThrottleState { until: None, backoff: Backoff::new(self.config) };
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BrakeState> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ThrottleState> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 /// The longest wait that anybody else may ask of us. Beyond it we look by ourselves: an API that asks for a year has
 /// said something else than it meant.
-pub const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The moment after a wait that a provider or an API asked for, however long.
 pub fn after(now: Instant, wait: Duration) -> Instant {
-    now + wait.min(LONGEST_ASKED_WAIT)
+    now + wait.min(MAX_REQUESTED_WAIT)
 }
 
 #[cfg(test)]
@@ -137,27 +140,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_throttled_call_stops_everybody_and_calls_in_flight_press_once() {
-        let brake = Brake::new(RetryConfig::default());
+    async fn a_throttled_call_stops_everybody_and_calls_in_flight_trip_it_once() {
+        let gate = ThrottleGate::new(RetryConfig::default());
         let now = Instant::now();
-        assert_eq!(brake.until(now), None);
-        let until = brake.press(now, Some(Duration::from_secs(60)));
+        assert_eq!(gate.until(now), None);
+        let until = gate.trip(now, Some(Duration::from_secs(60)));
         assert!(until >= now + Duration::from_secs(60));
-        assert_eq!(brake.press(now, None), until, "a second throttled reply does not lengthen the pause");
-        assert_eq!(brake.until(now), Some(until));
-        brake.ease(now);
-        assert_eq!(brake.until(now), Some(until), "a success from before the pause does not end it");
-        assert_eq!(brake.until(until), None);
-        brake.ease(until);
-        assert_eq!(brake.until(now), None);
+        assert_eq!(gate.trip(now, None), until, "a second throttled reply does not lengthen the pause");
+        assert_eq!(gate.until(now), Some(until));
+        gate.reset(now);
+        assert_eq!(gate.until(now), Some(until), "a success from before the pause does not end it");
+        assert_eq!(gate.until(until), None);
+        gate.reset(until);
+        assert_eq!(gate.until(now), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_without_end_is_cut_at_a_day() {
         let now = Instant::now();
         assert_eq!(after(now, Duration::from_secs(7)), now + Duration::from_secs(7));
-        assert_eq!(after(now, Duration::MAX), now + LONGEST_ASKED_WAIT);
-        let brake = Brake::new(RetryConfig::default());
-        assert_eq!(brake.press(now, Some(Duration::MAX)), now + LONGEST_ASKED_WAIT);
+        assert_eq!(after(now, Duration::MAX), now + MAX_REQUESTED_WAIT);
+        let gate = ThrottleGate::new(RetryConfig::default());
+        assert_eq!(gate.trip(now, Some(Duration::MAX)), now + MAX_REQUESTED_WAIT);
     }
 }

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 ///
 /// Wider than Kubernetes' own controller where that one misses inputs (family order, family policy, cluster
 /// IPs, selector), narrower where it reacts to noise (annotations and labels the provider does not read).
-pub fn inputs(service: &ServiceView, provider: &dyn CloudLoadBalancer) -> u64 {
+pub fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoadBalancer) -> u64 {
     let mut hasher = DefaultHasher::new();
     let ours = provider.published_annotations();
     for (key, value) in &service.annotations {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn whatever_a_provider_reads_is_in_the_fingerprint() {
         let provider = MemoryCloud::new().provider();
-        let fingerprint = |spec| inputs(&service_view(&service(spec)), provider.as_ref());
+        let fingerprint = |spec| service_fingerprint(&service_view(&service(spec)), provider.as_ref());
         let plain = fingerprint(json!({}));
         let port = |changes: Value| {
             let mut port = json!({ "port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 8080 });
@@ -197,7 +197,10 @@ mod tests {
     fn source_ranges_in_another_order_are_the_same_input() {
         let provider = MemoryCloud::new().provider();
         let fingerprint = |ranges: Value| {
-            inputs(&service_view(&service(json!({ "loadBalancerSourceRanges": ranges }))), provider.as_ref())
+            service_fingerprint(
+                &service_view(&service(json!({ "loadBalancerSourceRanges": ranges }))),
+                provider.as_ref(),
+            )
         };
         assert_eq!(
             fingerprint(json!(["10.0.0.0/8", "11.0.0.0/8"])),

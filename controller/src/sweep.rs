@@ -53,10 +53,10 @@ pub async fn run(context: Arc<Context>, store: Store<Tracked>) {
     let mut sweeps: Vec<Sweep> = context.providers.iter().map(|_| Sweep::default()).collect();
     loop {
         tokio::time::sleep(context.config.sweep.interval).await;
-        for (served, sweep) in context.providers.iter().zip(&mut sweeps) {
-            let provider = served.provider.name();
+        for (handle, sweep) in context.providers.iter().zip(&mut sweeps) {
+            let provider = handle.provider.name();
             // Listed before the Services are read, so that what was made in between is not missed.
-            match call(&context, served, Operation::list, served.provider.list()).await {
+            match call(&context, handle, Operation::list, handle.provider.list()).await {
                 Ok(owned) => once(&context, &store, sweep, provider, owned).await,
                 Err(error) => tracing::warn!(provider, %error, "no sweep: what is owned could not be listed"),
             }

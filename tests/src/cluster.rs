@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use service_controller::nodes::SettleConfig;
+use service_controller::nodes::DebounceConfig;
 use service_controller::retry::RetryConfig;
 use service_controller::{Config, Metrics, ServiceController};
 use tokio::time::timeout;
@@ -265,10 +265,13 @@ fn telling(event: &Event) -> (String, String, String, i32) {
 pub fn quick() -> Config {
     Config {
         retry: RetryConfig { first: Duration::from_millis(20), longest: Duration::from_millis(200) },
-        slow_retry: Duration::from_millis(50),
-        settle: SettleConfig { quiet: Duration::from_millis(30), at_most: Duration::from_millis(300) },
-        deadline: Duration::from_secs(5),
-        drain: Duration::from_secs(5),
+        quota_backoff: Duration::from_millis(50),
+        debounce: DebounceConfig {
+            quiet_period: Duration::from_millis(30),
+            max_delay: Duration::from_millis(300),
+        },
+        provider_timeout: Duration::from_secs(5),
+        shutdown_grace: Duration::from_secs(5),
         ..Config::default()
     }
 }

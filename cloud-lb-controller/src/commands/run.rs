@@ -65,9 +65,9 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     });
     let mut controller = ServiceController::new(client.clone()).config(Config {
         workers: flags.service.concurrent_service_syncs,
-        verify: flags.service.verify_interval,
-        deadline: flags.service.provider_deadline,
-        drain: flags.service.drain_timeout,
+        resync_interval: flags.service.verify_interval,
+        provider_timeout: flags.service.provider_deadline,
+        shutdown_grace: flags.service.drain_timeout,
         sweep: SweepConfig { delete: flags.service.delete_orphans, ..SweepConfig::default() },
         identity,
         ..Config::default()

@@ -4,9 +4,9 @@
 //! ([reference](https://kubernetes.io/docs/reference/instrumentation/metrics/)), `cloud_lb_…` beside them. Nothing is
 //! labelled by Service: the number of series does not grow with the cluster.
 
-mod census;
 mod node_sync;
 mod queue;
+mod service_counts;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,10 +20,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use census::Census;
-pub(crate) use census::{Count, Standing};
 use node_sync::NodeSync;
 use queue::Queue;
+use service_counts::ServiceCounts;
+pub(crate) use service_counts::{Count, ServiceState};
 
 /// Which method of the provider was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -41,9 +41,9 @@ pub enum Operation {
     list,
 }
 
-/// What came of a Service's turn.
+/// What came of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TurnResult {
+pub(crate) enum ReconcileResult {
     /// There was nothing to do.
     Unchanged,
     /// The load balancer is as it should be.
@@ -62,23 +62,23 @@ pub(crate) enum TurnResult {
     WriteFailed,
 }
 
-impl TurnResult {
+impl ReconcileResult {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            TurnResult::Unchanged => "unchanged",
-            TurnResult::Ready => "ready",
-            TurnResult::Pending => "pending",
-            TurnResult::NodesUpdated => "nodes_updated",
-            TurnResult::CleanedUp => "cleaned_up",
-            TurnResult::ImplementedElsewhere => "implemented_elsewhere",
-            TurnResult::Failed => "failed",
-            TurnResult::WriteFailed => "write_failed",
+            ReconcileResult::Unchanged => "unchanged",
+            ReconcileResult::Ready => "ready",
+            ReconcileResult::Pending => "pending",
+            ReconcileResult::NodesUpdated => "nodes_updated",
+            ReconcileResult::CleanedUp => "cleaned_up",
+            ReconcileResult::ImplementedElsewhere => "implemented_elsewhere",
+            ReconcileResult::Failed => "failed",
+            ReconcileResult::WriteFailed => "write_failed",
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TurnLabels {
+struct ReconcileLabels {
     provider: String,
     result: &'static str,
 }
@@ -125,9 +125,9 @@ pub struct Metrics {
     queue_retries: Counter,
     queue_seconds: Histogram,
     work_seconds: Histogram,
-    reconciles: Family<TurnLabels, Counter>,
+    reconciles: Family<ReconcileLabels, Counter>,
     retries: Family<RetryLabels, Counter>,
-    census: Census,
+    service_counts: ServiceCounts,
     node_sets: Counter,
     node_sync: NodeSync,
     node_sync_seconds: Histogram,
@@ -179,7 +179,7 @@ impl Default for Metrics {
             work_seconds: queue_buckets(),
             reconciles: Family::default(),
             retries: Family::default(),
-            census: Census::default(),
+            service_counts: ServiceCounts::default(),
             node_sets: Counter::default(),
             node_sync: NodeSync::default(),
             node_sync_seconds: node_buckets(),
@@ -210,15 +210,23 @@ impl Metrics {
             "Resources in this cluster's name that no Service stands for, at the last sweep",
             self.orphans.0.clone(),
         );
-        r.register("cloud_lb_reconciles", "Turns of Services, by what came of them", self.reconciles.clone());
+        r.register(
+            "cloud_lb_reconciles",
+            "Reconciles of Services, by what came of them",
+            self.reconciles.clone(),
+        );
         r.register(
             "cloud_lb_retries",
             "Failures after which the same is tried again, by class",
             self.retries.clone(),
         );
-        r.register_collector(Box::new(self.census.clone()));
+        r.register_collector(Box::new(self.service_counts.clone()));
         r.register("cloud_lb_status_writes", "Writes to a Service's status", self.status_writes.clone());
-        r.register("cloud_lb_node_sets", "Node sets that settled", self.node_sets.clone());
+        r.register(
+            "cloud_lb_node_sets",
+            "Sets of nodes that were passed on, after a quiet period",
+            self.node_sets.clone(),
+        );
         r.register(
             "service_controller_loadbalancer_sync",
             "Updates of a load balancer's nodes that were attempted",
@@ -246,18 +254,18 @@ impl Metrics {
         queue.register("workqueue_adds", "Services queued", self.queue_adds.clone());
         queue.register(
             "workqueue_retries",
-            "Turns after which a Service is looked at again because something failed",
+            "Reconciles after which a Service is looked at again because something failed",
             self.queue_retries.clone(),
         );
         queue.register_with_unit(
             "workqueue_work_duration",
-            "How long turns took",
+            "How long reconciles took",
             Unit::Seconds,
             self.work_seconds.clone(),
         );
         queue.register_with_unit(
             "workqueue_queue_duration",
-            "How long Services waited for their turn",
+            "How long Services waited to be reconciled",
             Unit::Seconds,
             self.queue_seconds.clone(),
         );
@@ -317,22 +325,28 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn turn_begins(&self, key: &ServiceKey) {
+    pub(crate) fn reconcile_begins(&self, key: &ServiceKey) {
         if let Some(waited) = self.queue.begins(key) {
             self.queue_seconds.observe(waited.as_secs_f64());
         }
     }
 
     /// `provider` is empty for a Service that is nobody's.
-    pub(crate) fn turn_ends(&self, key: &ServiceKey, provider: &str, result: TurnResult, took: Duration) {
+    pub(crate) fn reconcile_ends(
+        &self,
+        key: &ServiceKey,
+        provider: &str,
+        result: ReconcileResult,
+        took: Duration,
+    ) {
         self.queue.ends(key);
         self.work_seconds.observe(took.as_secs_f64());
-        let labels = TurnLabels { provider: provider.to_owned(), result: result.as_str() };
+        let labels = ReconcileLabels { provider: provider.to_owned(), result: result.as_str() };
         self.reconciles.get_or_create(&labels).inc();
-        self.nodes_arrived(self.node_sync.had_its_turn(key, took));
+        self.nodes_arrived(self.node_sync.reconciled(key, took));
     }
 
-    /// A Service left before the turn that it waited for.
+    /// A Service left before the reconcile that it waited for.
     pub(crate) fn left(&self, key: &ServiceKey) {
         self.queue.leaves(key);
         self.nodes_arrived(self.node_sync.left(key));
@@ -352,7 +366,7 @@ impl Metrics {
 
     /// From now on `count` knows how Services stand.
     pub(crate) fn count_services_by(&self, count: impl Fn() -> Count + Send + Sync + 'static) {
-        self.census.by(count);
+        self.service_counts.by(count);
     }
 
     pub(crate) fn status_written(&self) {
@@ -397,8 +411,8 @@ mod tests {
     fn a_service_leaves_the_queue_when_its_turn_begins() {
         let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
         metrics.queued(&key);
-        metrics.turn_begins(&key);
-        metrics.turn_ends(&key, "bare", TurnResult::Ready, Duration::from_secs(1));
+        metrics.reconcile_begins(&key);
+        metrics.reconcile_ends(&key, "bare", ReconcileResult::Ready, Duration::from_secs(1));
         let text = metrics.encode();
         for line in [
             "workqueue_depth{name=\"service\"} 0",
@@ -426,11 +440,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3)).await;
         metrics.queued(&b);
         assert_eq!(told(), [3.0, 0.0]);
-        metrics.turn_begins(&a);
+        metrics.reconcile_begins(&a);
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(told(), [5.0, 5.0]);
         metrics.left(&b);
-        metrics.turn_ends(&a, "bare", TurnResult::Ready, Duration::from_secs(5));
+        metrics.reconcile_ends(&a, "bare", ReconcileResult::Ready, Duration::from_secs(5));
         assert_eq!(told(), [0.0, 0.0]);
     }
 
@@ -438,14 +452,14 @@ mod tests {
     fn a_settled_node_set_is_timed_until_it_is_with_every_service() {
         let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
         metrics.node_set_settled([key.clone()]);
-        metrics.turn_ends(&key, "aws", TurnResult::NodesUpdated, Duration::ZERO);
+        metrics.reconcile_ends(&key, "aws", ReconcileResult::NodesUpdated, Duration::ZERO);
         assert!(metrics.encode().contains("service_controller_nodesync_latency_seconds_count 1"));
     }
 
     #[test]
     fn services_are_counted_when_somebody_asks() {
         let metrics = Metrics::default();
-        metrics.count_services_by(|| [(("bare".to_owned(), Standing::Ready), 3)].into());
+        metrics.count_services_by(|| [(("bare".to_owned(), ServiceState::Ready), 3)].into());
         let text = metrics.encode();
         assert!(text.contains("cloud_lb_services{provider=\"bare\",state=\"ready\"} 3"), "{text}");
         assert!(text.contains("cloud_lb_services{provider=\"bare\",state=\"failing\"} 0"), "{text}");

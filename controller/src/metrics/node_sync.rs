@@ -29,11 +29,11 @@ impl NodeSync {
         }
     }
 
-    /// A turn of a Service is over that took so long; how long the set took, if it was the last. A turn that began
-    /// before the set was there has not seen it.
-    pub(super) fn had_its_turn(&self, key: &ServiceKey, turn: Duration) -> Option<Duration> {
+    /// A reconcile of a Service is over that took so long; how long the set took, if it was the last. A reconcile that
+    /// began before the set was there has not seen it.
+    pub(super) fn reconciled(&self, key: &ServiceKey, reconcile_took: Duration) -> Option<Duration> {
         let settled = self.lock().as_ref()?.remaining.get(key).copied()?;
-        if settled.elapsed() >= turn { self.left(key) } else { None }
+        if settled.elapsed() >= reconcile_took { self.left(key) } else { None }
     }
 
     /// A Service needs no nodes any more; how long the set took, if it was the last.
@@ -66,11 +66,11 @@ mod tests {
         let (a, b) = (ServiceKey::new("d", "a"), ServiceKey::new("d", "b"));
         sync.begins([a.clone(), b.clone()]);
         tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(sync.had_its_turn(&a, AT_ONCE), None);
-        assert_eq!(sync.had_its_turn(&ServiceKey::new("d", "stranger"), AT_ONCE), None);
+        assert_eq!(sync.reconciled(&a, AT_ONCE), None);
+        assert_eq!(sync.reconciled(&ServiceKey::new("d", "stranger"), AT_ONCE), None);
         tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(sync.had_its_turn(&b, AT_ONCE), Some(Duration::from_secs(5)));
-        assert_eq!(sync.had_its_turn(&b, AT_ONCE), None, "it counts once");
+        assert_eq!(sync.reconciled(&b, AT_ONCE), Some(Duration::from_secs(5)));
+        assert_eq!(sync.reconciled(&b, AT_ONCE), None, "it counts once");
     }
 
     #[tokio::test(start_paused = true)]
@@ -78,11 +78,11 @@ mod tests {
         let sync = NodeSync::default();
         let a = ServiceKey::new("d", "a");
         sync.begins([]);
-        assert_eq!(sync.had_its_turn(&a, AT_ONCE), None);
+        assert_eq!(sync.reconciled(&a, AT_ONCE), None);
         sync.begins([a.clone()]);
         tokio::time::advance(Duration::from_secs(1)).await;
         sync.begins([a.clone()]);
-        assert_eq!(sync.had_its_turn(&a, AT_ONCE), Some(Duration::from_secs(1)));
+        assert_eq!(sync.reconciled(&a, AT_ONCE), Some(Duration::from_secs(1)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -91,9 +91,9 @@ mod tests {
         let a = ServiceKey::new("d", "a");
         sync.begins([a.clone()]);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(sync.had_its_turn(&a, Duration::from_secs(4)), None);
+        assert_eq!(sync.reconciled(&a, Duration::from_secs(4)), None);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(sync.had_its_turn(&a, Duration::from_secs(1)), Some(Duration::from_secs(2)));
+        assert_eq!(sync.reconciled(&a, Duration::from_secs(1)), Some(Duration::from_secs(2)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ mod tests {
         let (a, b) = (ServiceKey::new("d", "a"), ServiceKey::new("d", "b"));
         sync.begins([a.clone(), b.clone()]);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(sync.had_its_turn(&a, AT_ONCE), None);
+        assert_eq!(sync.reconciled(&a, AT_ONCE), None);
         assert_eq!(sync.left(&b), Some(Duration::from_secs(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! Services that wait for their turn, and those that have it.
+//! Services that wait to be reconciled, and those that are being reconciled.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tokio::time::Instant;
 
-/// Who waits or has a turn, and since when. Numbers and ages are looked up when somebody asks.
+/// Who waits or is being reconciled, and since when. Numbers and ages are looked up when somebody asks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue(Arc<Mutex<Keys>>);
 
@@ -35,14 +35,14 @@ impl Queue {
         }
     }
 
-    /// Its turn begins; how long it waited, if it did.
+    /// Its reconcile begins; how long it waited, if it did.
     pub(super) fn begins(&self, key: &ServiceKey) -> Option<Duration> {
         let mut keys = self.lock();
         keys.at_work.insert(key.clone(), Instant::now());
         keys.waiting.remove(key).map(|since| since.elapsed())
     }
 
-    /// Its turn is over.
+    /// Its reconcile is over.
     pub(super) fn ends(&self, key: &ServiceKey) {
         self.lock().at_work.remove(key);
     }
@@ -70,14 +70,14 @@ impl Collector for Queue {
             (keys.waiting.len(), age(&keys.waiting), age(&keys.at_work))
         };
         let depth = ConstGauge::new(i64::try_from(depth).unwrap_or(i64::MAX));
-        let (kind, help) = (depth.metric_type(), "Services waiting for a turn");
+        let (kind, help) = (depth.metric_type(), "Services waiting to be reconciled");
         depth.encode(encoder.encode_descriptor("workqueue_depth", help, None, kind)?)?;
         let (oldest, unit) = (ConstGauge::new(oldest), Some(&Unit::Seconds));
         let (kind, help) =
-            (oldest.metric_type(), "How long the Service that waits longest has waited for its turn");
+            (oldest.metric_type(), "How long the Service that waits longest has waited to be reconciled");
         oldest.encode(encoder.encode_descriptor("cloud_lb_queue_oldest", help, unit, kind)?)?;
         let longest = ConstGauge::new(longest);
-        let help = "How long the turn under way that takes longest has taken";
+        let help = "How long the longest reconcile under way has taken so far";
         longest.encode(encoder.encode_descriptor("workqueue_longest_running_processor", help, unit, kind)?)
     }
 }

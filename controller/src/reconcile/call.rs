@@ -7,31 +7,31 @@ use cloud_provider::{Error, ServiceId};
 use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use crate::context::{Context, Served};
+use crate::context::{Context, ProviderHandle};
 use crate::decide::ProviderIndex;
 use crate::metrics::Operation;
 
 /// Deletes; "implemented elsewhere" means that nothing of this provider's is left, which is what was asked.
 pub(super) async fn delete(context: &Context, provider: ProviderIndex, id: &ServiceId) -> Result<(), Error> {
-    let served = &context.providers[provider];
-    match call(context, served, Operation::delete, served.provider.delete(id)).await {
+    let handle = &context.providers[provider];
+    match call(context, handle, Operation::delete, handle.provider.delete(id)).await {
         Err(Error::ImplementedElsewhere) => Ok(()),
         other => other,
     }
 }
 
-/// One provider call: with a deadline, heeding and working the provider's brake. A panic inside it is its failure, and
-/// nobody else's: other Services go on, and this one is retried as after any passing failure.
+/// One provider call: with a deadline, heeding and tripping the provider's throttle gate. A panic inside it is its
+/// failure, and nobody else's: other Services go on, and this one is retried as after any passing failure.
 pub(crate) async fn call<T>(
     context: &Context,
-    served: &Served,
+    handle: &ProviderHandle,
     operation: Operation,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     if !context.fence.holds() {
         return Err(Error::transient("this process does not lead any more"));
     }
-    let deadline = context.config.deadline;
+    let deadline = context.config.provider_timeout;
     let began = Instant::now();
     // What a provider leaves behind when it panics is its own: its locks are poisoned or not, as it was written.
     let work = AssertUnwindSafe(work).catch_unwind();
@@ -45,12 +45,12 @@ pub(crate) async fn call<T>(
         }
     };
     let failed = result.as_ref().err().map(Error::class);
-    context.metrics.called(served.provider.name(), operation, failed, began.elapsed());
+    context.metrics.called(handle.provider.name(), operation, failed, began.elapsed());
     match &result {
         Err(Error::Throttled { retry_after, .. }) => {
-            served.brake.press(Instant::now(), *retry_after);
+            handle.throttle.trip(Instant::now(), *retry_after);
         }
-        Ok(_) => served.brake.ease(Instant::now()),
+        Ok(_) => handle.throttle.reset(Instant::now()),
         Err(_) => {}
     }
     result

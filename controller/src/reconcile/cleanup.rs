@@ -4,14 +4,14 @@ use cloud_provider::NoteKind;
 use tokio::time::Instant;
 
 use super::call::delete;
-use super::{Stop, Turn};
+use super::{Reconciliation, Stop};
 use crate::context::Memory;
 use crate::decide::ProviderIndex;
 use crate::finalizer;
-use crate::metrics::TurnResult;
+use crate::metrics::ReconcileResult;
 use crate::status::{DELETE_FAILED, Readiness, Record, StatusPatch};
 
-impl Turn {
+impl Reconciliation {
     /// Lets `holders` delete what they hold, then takes our marks off the Service. Whether it is finished.
     pub(super) async fn clean_up(
         &mut self,
@@ -41,10 +41,10 @@ impl Turn {
             }
         }
         if outside {
-            self.tell(NoteKind::Normal, "DeletedLoadBalancer", "Deleted load balancer".into());
+            self.emit(NoteKind::Normal, "DeletedLoadBalancer", "Deleted load balancer".into());
         }
         self.memory = Memory::new(self.memory.id.clone(), &context);
-        self.result = TurnResult::CleanedUp;
+        self.result = ReconcileResult::CleanedUp;
         Ok(true)
     }
 
@@ -52,20 +52,20 @@ impl Turn {
         let context = self.context.clone();
         for holder in holders {
             if let Err(error) = delete(&context, *holder, &self.memory.id).await {
-                let brake = context.providers[*holder].brake.until(Instant::now());
+                let gate_opens = context.providers[*holder].throttle.until(Instant::now());
                 let again = Instant::now() + self.memory.backoff.failed();
-                self.memory.last.cleanup_again = Some(brake.map_or(again, |until| until.max(again)));
+                self.memory.last.cleanup_again = Some(gate_opens.map_or(again, |until| until.max(again)));
                 self.memory.last.provider.get_or_insert(*holder);
                 let record =
                     Record::new(self.name(*holder), Readiness::False, DELETE_FAILED, error.to_string());
-                self.result = TurnResult::Failed;
+                self.result = ReconcileResult::Failed;
                 self.context.metrics.retried(self.name(*holder), error.class().as_str());
                 tracing::warn!(provider = self.name(*holder), %error, "not deleted yet");
                 if self.record_of(*holder) != Some(&record) {
                     let message = format!("Error deleting load balancer: {}", record.message);
-                    self.tell(NoteKind::Warning, "DeleteLoadBalancerFailed", message);
+                    self.emit(NoteKind::Warning, "DeleteLoadBalancerFailed", message);
                 }
-                self.say_only(*holder, &record).await?;
+                self.write_condition(*holder, &record).await?;
                 return Ok(false);
             }
         }

@@ -6,14 +6,14 @@ use cloud_provider::{Error, ErrorClass, Mistakes, NoteKind, Outcome, Pending, Pu
 use tokio::time::Instant;
 
 use super::call::call;
-use super::{Stop, Turn};
+use super::{Reconciliation, Stop};
 use crate::decide::{Attempt, Done, Operation, ProviderIndex, Seen, Why};
 use crate::finalizer;
-use crate::metrics::{self, TurnResult};
+use crate::metrics::{self, ReconcileResult};
 use crate::retry::{Backoff, after};
 use crate::status::{Readiness, Record, StatusPatch};
 
-impl Turn {
+impl Reconciliation {
     pub(super) async fn ensure(
         &mut self,
         provider: ProviderIndex,
@@ -21,8 +21,8 @@ impl Turn {
         why: Why,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
-        let served = &context.providers[provider];
-        if served.provider.holds_resources() && !self.tracked.has_finalizer {
+        let handle = &context.providers[provider];
+        if handle.provider.holds_resources() && !self.tracked.has_finalizer {
             self.claim_before_the_first_call(provider).await?;
         }
         let request = match self.request(self.tracked.view.clone()) {
@@ -32,16 +32,16 @@ impl Turn {
         self.memory.last.provider = Some(provider);
         self.memory.last.woken = false;
         let result =
-            call(&context, served, metrics::Operation::ensure, served.provider.ensure(&request)).await;
+            call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;
         match result {
             Ok(Outcome::Ready(ready)) => {
                 self.succeeded(seen, Some(ready.published.clone()));
-                self.tell_no_nodes(provider, request.nodes().is_empty());
+                self.emit_no_nodes(provider, request.nodes().is_empty());
                 self.report_ready(provider, ready, why).await
             }
             Ok(Outcome::Pending(pending)) => self.report_pending(provider, seen, pending).await,
             Err(Error::ImplementedElsewhere) => {
-                self.result = TurnResult::ImplementedElsewhere;
+                self.result = ReconcileResult::ImplementedElsewhere;
                 self.succeeded(seen, None);
                 match self.record_of(provider) {
                     // Nothing of ours is on the Service, and nothing is to be.
@@ -54,7 +54,7 @@ impl Turn {
                             "ImplementedElsewhere",
                             message,
                         );
-                        self.say(provider, record).await
+                        self.write_status(provider, record).await
                     }
                 }
             }
@@ -79,11 +79,11 @@ impl Turn {
     }
 
     pub(super) fn succeeded(&mut self, seen: &Seen, published: Option<Published>) {
-        let verify = self.context.config.verify.mul_f64(0.9 + 0.2 * fastrand::f64());
+        let wait = self.context.config.resync_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         self.memory.last.done =
-            Some(Done { inputs: seen.inputs, nodes: seen.nodes, verify: Some(Instant::now() + verify) });
+            Some(Done { inputs: seen.inputs, nodes: seen.nodes, resync_at: Some(Instant::now() + wait) });
         self.memory.last.attempt = None;
-        self.memory.good = Some(self.tracked.view.clone());
+        self.memory.last_valid_view = Some(self.tracked.view.clone());
         self.memory.published = published;
         self.memory.backoff = Backoff::new(self.context.config.retry);
     }
@@ -94,18 +94,18 @@ impl Turn {
         ready: Ready,
         why: Why,
     ) -> Result<(), Stop> {
-        self.result = TurnResult::Ready;
+        self.result = ReconcileResult::Ready;
         let record =
             Record::new(self.name(provider), Readiness::True, "Ensured", ready.published.to_string());
         let before = self.record_of(provider);
         let news = before != Some(&record) || why == Why::Changed;
         let first_look_and_no_news = why == Why::First && !news;
         let normal_note = ready.notes.iter().any(|note| note.kind == NoteKind::Normal);
-        self.tell_notes(ready.notes, first_look_and_no_news);
+        self.emit_notes(ready.notes, first_look_and_no_news);
         let message = format!("Ensured load balancer: {}", record.message);
-        self.say(provider, record).await?;
+        self.write_status(provider, record).await?;
         if news && !normal_note {
-            self.tell(NoteKind::Normal, "EnsuredLoadBalancer", message);
+            self.emit(NoteKind::Normal, "EnsuredLoadBalancer", message);
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Turn {
         seen: &Seen,
         pending: Pending,
     ) -> Result<(), Stop> {
-        self.result = TurnResult::Pending;
+        self.result = ReconcileResult::Pending;
         let again = pending.after.map(|wait| after(Instant::now(), wait));
         self.attempted(seen, Operation::Ensure, again);
         if let Some(published) = pending.publish {
@@ -125,12 +125,12 @@ impl Turn {
         let record = Record::new(self.name(provider), Readiness::False, &pending.reason, pending.why);
         let news = self.record_of(provider) != Some(&record);
         let noted = !pending.notes.is_empty();
-        let told_by_a_process_before = !news && self.memory.told.is_empty();
-        self.tell_notes(pending.notes, told_by_a_process_before);
+        let told_by_a_process_before = !news && self.memory.emitted_notes.is_empty();
+        self.emit_notes(pending.notes, told_by_a_process_before);
         if news && !noted {
-            self.tell(NoteKind::Normal, &record.reason, record.message.clone());
+            self.emit(NoteKind::Normal, &record.reason, record.message.clone());
         }
-        self.say(provider, record).await
+        self.write_status(provider, record).await
     }
 
     /// The Service could not be understood: says so, and leaves what serves alone.
@@ -144,20 +144,20 @@ impl Turn {
 
     pub(super) async fn update_nodes(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
         let context = self.context.clone();
-        let served = &context.providers[provider];
+        let handle = &context.providers[provider];
         // A Service that has a mistake now is updated as it was when it had none.
-        let view = self.memory.good.clone().unwrap_or_else(|| self.tracked.view.clone());
+        let view = self.memory.last_valid_view.clone().unwrap_or_else(|| self.tracked.view.clone());
         let request = match self.request(view) {
             Ok(request) => request,
             Err(mistakes) => {
                 return self.failed(provider, seen, Operation::UpdateNodes, mistakes.into()).await;
             }
         };
-        match call(&context, served, metrics::Operation::update_nodes, served.provider.update_nodes(&request))
+        match call(&context, handle, metrics::Operation::update_nodes, handle.provider.update_nodes(&request))
             .await
         {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
-                self.result = TurnResult::NodesUpdated;
+                self.result = ReconcileResult::NodesUpdated;
                 if let Some(done) = &mut self.memory.last.done {
                     done.nodes = seen.nodes;
                 }
@@ -168,10 +168,10 @@ impl Turn {
                     self.memory.backoff = Backoff::new(context.config.retry);
                 }
                 if request.nodes().is_empty() {
-                    self.tell_no_nodes(provider, true);
+                    self.emit_no_nodes(provider, true);
                 } else {
-                    self.memory.told_no_nodes = false;
-                    self.tell(
+                    self.memory.emitted_no_nodes = false;
+                    self.emit(
                         NoteKind::Normal,
                         "UpdatedLoadBalancer",
                         "Updated load balancer with new hosts".into(),
@@ -185,7 +185,7 @@ impl Turn {
                             "Ensured",
                             published.to_string(),
                         );
-                        self.say(provider, record).await
+                        self.write_status(provider, record).await
                     }
                     _ => Ok(()),
                 }
@@ -206,19 +206,19 @@ impl Turn {
         let again = match error.class() {
             ErrorClass::Invalid => None,
             ErrorClass::Throttled => {
-                // All wait for the brake; a little apart, so that they do not all come back at once.
-                let until = self.context.providers[provider].brake.until(now).unwrap_or(now);
+                // All wait for the gate to open; a little apart, so that they do not all come back at once.
+                let until = self.context.providers[provider].throttle.until(now).unwrap_or(now);
                 Some(until + Duration::from_millis(fastrand::u64(0..2_000)))
             }
             ErrorClass::Quota | ErrorClass::Denied => {
-                Some(now + self.memory.backoff.failed().max(self.context.config.slow_retry))
+                Some(now + self.memory.backoff.failed().max(self.context.config.quota_backoff))
             }
             ErrorClass::Transient | ErrorClass::ImplementedElsewhere => {
                 Some(now + self.memory.backoff.failed())
             }
         };
         self.attempted(seen, operation, again);
-        self.result = TurnResult::Failed;
+        self.result = ReconcileResult::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
         }
@@ -232,9 +232,9 @@ impl Turn {
                     ("UpdateLoadBalancerFailed", "updating load balancer with new hosts")
                 }
             };
-            self.tell(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message));
+            self.emit(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message));
         }
-        self.say(provider, record).await
+        self.write_status(provider, record).await
     }
 
     pub(super) fn attempted(&mut self, seen: &Seen, operation: Operation, again: Option<Instant>) {

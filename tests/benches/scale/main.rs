@@ -146,7 +146,7 @@ async fn waiting_at_the_start() {
 
     cluster.requests().clear();
     let program = Program::start(&cluster.plane);
-    // When it is served the program leads, and the others' turns are over or come within moments.
+    // When it is served the program leads, and the others' reconciles are over or come within moments.
     cluster.create_with("last", json!({ "spec": { "allocateLoadBalancerNodePorts": false } })).await;
     witness.of_service("last").await;
     tokio::time::sleep(Duration::from_secs(3)).await;

@@ -38,7 +38,7 @@ async fn a_call_in_flight_is_dropped_when_what_is_left_of_a_lost_lease_is_over_a
     let leadership = candidate(&cluster);
     let client = leadership.fenced_client(cluster.plane.kube_config()).expect("a client");
     // Far longer than the second that the Lease outlives its renewals by.
-    let config = Config { drain: 10 * DEADLINE, ..quick() };
+    let config = Config { shutdown_grace: 10 * DEADLINE, ..quick() };
     let controller = ServiceController::new(client).config(config).provider(cloud.provider());
     let running =
         tokio::spawn(

@@ -164,8 +164,8 @@ async fn weakness_07_a_condition_somebody_wiped_comes_back() {
 #[tokio::test]
 async fn weakness_08_drift_in_the_cloud_is_repaired_without_an_event() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let verify = std::time::Duration::from_millis(200);
-    let config = service_controller::Config { verify, ..tests::cluster::quick() };
+    let resync_interval = std::time::Duration::from_millis(200);
+    let config = service_controller::Config { resync_interval, ..tests::cluster::quick() };
     let running = cluster.run_with(vec![cloud.provider()], config);
     cluster.create("web").await;
     cluster.until_published("web").await;

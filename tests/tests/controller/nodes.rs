@@ -96,11 +96,11 @@ async fn a_provider_id_that_appears_is_a_change() {
 async fn weakness_17_a_burst_of_node_changes_is_one_update_for_each_service() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     cluster.add_node("n0").await;
-    let settle = service_controller::nodes::SettleConfig {
-        quiet: std::time::Duration::from_millis(500),
-        at_most: std::time::Duration::from_secs(10),
+    let debounce = service_controller::nodes::DebounceConfig {
+        quiet_period: std::time::Duration::from_millis(500),
+        max_delay: std::time::Duration::from_secs(10),
     };
-    let config = service_controller::Config { settle, ..tests::cluster::quick() };
+    let config = service_controller::Config { debounce, ..tests::cluster::quick() };
     let running = cluster.run_with(vec![cloud.provider()], config);
     for name in ["web", "db", "mail"] {
         cluster.create(name).await;

@@ -67,7 +67,8 @@ impl World {
     pub fn run_with(&self, config: AwsConfig) -> Running {
         let aws = Aws::new(self.network.endpoint.sdk(), SharingOptions::default());
         let provider = Arc::new(AwsProvider::new(aws, config));
-        let config = service_controller::Config { deadline: DEADLINE, drain: DEADLINE, ..quick() };
+        let config =
+            service_controller::Config { provider_timeout: DEADLINE, shutdown_grace: DEADLINE, ..quick() };
         self.cluster.run_with(vec![provider], config)
     }
 

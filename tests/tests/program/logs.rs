@@ -13,7 +13,7 @@ async fn with_a_typo(format: &str) -> (Cluster, String) {
     let program = Program::start(&access, &[format, "--log-level=info,service_controller=debug"]);
     cluster.create_with("typo", json!({ "spec": { "loadBalancerIP": "198.51.100.700" } })).await;
     program.until_it_says("not as the Service wants it").await;
-    program.until_it_says("a turn is over").await;
+    program.until_it_says("reconciled").await;
     let log = program.log();
     (cluster, log)
 }
@@ -34,9 +34,9 @@ async fn a_line_of_json_says_of_which_service_it_is_whose_and_what_came_of_it() 
     assert_eq!((&span["name"], &span["service"]), (&json!("reconcile"), &json!(service)));
     assert_eq!(span["provider"], "bare");
     assert!(span["version"].is_string(), "{warning}");
-    let over = saying("a turn is over");
+    let over = saying("reconciled");
     assert_eq!(over["span"]["result"], "failed");
-    assert_eq!(over["spans"].as_array().map(Vec::len), Some(1), "one span for each turn: {over}");
+    assert_eq!(over["spans"].as_array().map(Vec::len), Some(1), "one span for each reconcile: {over}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,6 +48,6 @@ async fn a_line_of_text_says_the_same_in_plain_words() {
     let warning = line("not as the Service wants it");
     assert!(warning.contains(" WARN ") && warning.contains(&span), "{warning}");
     assert!(warning.contains("provider=bare"), "{warning}");
-    assert!(line("a turn is over").contains("result=failed"), "{log}");
+    assert!(line("reconciled").contains("result=failed"), "{log}");
     assert!(!log.contains('\x1b'), "colours are for terminals: {log}");
 }

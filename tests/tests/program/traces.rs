@@ -69,7 +69,7 @@ async fn what_is_left_is_sent_before_the_program_ends() {
 
     assert!(program.end().await.success(), "{}", program.log());
     assert!(has(&posted, &["addresses", "reconcile"]), "{}", program.log());
-    assert!(!has(&posted, &["reconciling object"]), "one span for each turn");
+    assert!(!has(&posted, &["reconciling object"]), "one span for each reconcile");
 }
 
 #[tokio::test(flavor = "multi_thread")]

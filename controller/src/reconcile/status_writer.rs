@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use cloud_provider::{Note, NoteKind};
 
-use super::{Stop, Turn};
+use super::{Reconciliation, Stop};
 use crate::decide::ProviderIndex;
-use crate::events::Telling;
+use crate::events::EventRequest;
 use crate::finalizer;
 use crate::service::Tracked;
 use crate::status::{Record, StatusPatch, publish};
 
-impl Turn {
+impl Reconciliation {
     /// Level-triggered: what somebody took off the Service is put back.
     pub(super) async fn restore(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
@@ -33,7 +33,7 @@ impl Turn {
     }
 
     /// Writes the record and what is published, where they differ from what the Service says.
-    pub(super) async fn say(&mut self, provider: ProviderIndex, record: Record) -> Result<(), Stop> {
+    pub(super) async fn write_status(&mut self, provider: ProviderIndex, record: Record) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
         if let Some(published) = &self.memory.published {
             let declared = self.context.providers[provider].provider.published_annotations();
@@ -45,7 +45,11 @@ impl Turn {
     }
 
     /// Writes the record alone: what is published is going away.
-    pub(super) async fn say_only(&mut self, provider: ProviderIndex, record: &Record) -> Result<(), Stop> {
+    pub(super) async fn write_condition(
+        &mut self,
+        provider: ProviderIndex,
+        record: &Record,
+    ) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
         self.add_record(&mut patch, provider, record);
         self.write(patch).await
@@ -67,7 +71,7 @@ impl Turn {
         self.context.providers[provider].provider.name()
     }
 
-    /// Sends a patch, if there is anything in it; the returned object is what the turn goes on with.
+    /// Sends a patch, if there is anything in it; the returned object is what the reconcile goes on with.
     pub(super) async fn write(&mut self, patch: StatusPatch) -> Result<(), Stop> {
         if patch.is_empty() {
             return Ok(());
@@ -85,7 +89,7 @@ impl Turn {
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.code == 404 => Err(Stop::Vanished),
-            // A conflict may mean that a namesake has taken its place: the next turn sees who it is.
+            // A conflict may mean that a namesake has taken its place: the next reconcile sees who it is.
             Err(error) => {
                 tracing::warn!(service = %id, %error, "the Service's status could not be written");
                 Err(Stop::WriteFailed)
@@ -93,25 +97,25 @@ impl Turn {
         }
     }
 
-    pub(super) fn tell(&self, kind: NoteKind, reason: &str, message: String) {
+    pub(super) fn emit(&self, kind: NoteKind, reason: &str, message: String) {
         let service = self.memory.id.clone();
-        self.context.events.tell(Telling { service, kind, reason: reason.into(), message });
+        self.context.events.emit(EventRequest { service, kind, reason: reason.into(), message });
     }
 
     /// Tells the notes that were not told before.
-    pub(super) fn tell_notes(&mut self, notes: Vec<Note>, known_already: bool) {
-        for note in notes.iter().filter(|note| !known_already && !self.memory.told.contains(note)) {
-            self.tell(note.kind, &note.reason, note.message.clone());
+    pub(super) fn emit_notes(&mut self, notes: Vec<Note>, known_already: bool) {
+        for note in notes.iter().filter(|note| !known_already && !self.memory.emitted_notes.contains(note)) {
+            self.emit(note.kind, &note.reason, note.message.clone());
         }
-        self.memory.told = notes;
+        self.memory.emitted_notes = notes;
     }
 
-    pub(super) fn tell_no_nodes(&mut self, provider: ProviderIndex, none: bool) {
+    pub(super) fn emit_no_nodes(&mut self, provider: ProviderIndex, none: bool) {
         let none = none && self.context.providers[provider].provider.uses_nodes();
-        if none && !self.memory.told_no_nodes {
+        if none && !self.memory.emitted_no_nodes {
             let message = "There are no available nodes for LoadBalancer".into();
-            self.tell(NoteKind::Warning, "UnAvailableLoadBalancer", message);
+            self.emit(NoteKind::Warning, "UnAvailableLoadBalancer", message);
         }
-        self.memory.told_no_nodes = none;
+        self.memory.emitted_no_nodes = none;
     }
 }

@@ -1,4 +1,4 @@
-//! How many Services there are, by how they stand.
+//! How many Services there are, by state.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 /// How a Service stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
+pub(crate) enum ServiceState {
     /// As it should be.
     Ready,
     /// Waiting for something that comes by itself.
@@ -19,37 +19,37 @@ pub(crate) enum Standing {
     Failing,
 }
 
-impl Standing {
-    const ALL: [Self; 3] = [Standing::Ready, Standing::Waiting, Standing::Failing];
+impl ServiceState {
+    const ALL: [Self; 3] = [ServiceState::Ready, ServiceState::Waiting, ServiceState::Failing];
 
     fn as_str(self) -> &'static str {
         match self {
-            Standing::Ready => "ready",
-            Standing::Waiting => "waiting",
-            Standing::Failing => "failing",
+            ServiceState::Ready => "ready",
+            ServiceState::Waiting => "waiting",
+            ServiceState::Failing => "failing",
         }
     }
 }
 
-/// Services by provider and standing.
-pub(crate) type Count = BTreeMap<(String, Standing), usize>;
+/// Services by provider and state.
+pub(crate) type Count = BTreeMap<(String, ServiceState), usize>;
 
 type Counting = Box<dyn Fn() -> Count + Send + Sync>;
 
 /// Asks whoever knows, when somebody asks.
 #[derive(Clone, Default)]
-pub(super) struct Census(Arc<Mutex<Option<Counting>>>);
+pub(super) struct ServiceCounts(Arc<Mutex<Option<Counting>>>);
 
-impl Census {
+impl ServiceCounts {
     /// From now on `count` knows.
     pub(super) fn by(&self, count: impl Fn() -> Count + Send + Sync + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(count));
     }
 }
 
-impl fmt::Debug for Census {
+impl fmt::Debug for ServiceCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Census")
+        f.write_str("ServiceCounts")
     }
 }
 
@@ -59,7 +59,7 @@ struct Labels {
     state: &'static str,
 }
 
-impl Collector for Census {
+impl Collector for ServiceCounts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let count = match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(count) => count(),
@@ -68,16 +68,16 @@ impl Collector for Census {
         let gauge = |n: usize| ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
         let mut family: MetricEncoder<'_> = encoder.encode_descriptor(
             "cloud_lb_services",
-            "Services that are served, by how they stand",
+            "Services that are served, by state",
             None,
             gauge(0).metric_type(),
         )?;
         let mut providers: Vec<&String> = count.keys().map(|(provider, _)| provider).collect();
         providers.dedup();
         // A state without Services is 0 rather than missing, so that an alert on it ends.
-        for (provider, standing) in providers.into_iter().flat_map(|p| Standing::ALL.map(|s| (p, s))) {
-            let labels = Labels { provider: provider.clone(), state: standing.as_str() };
-            let services = count.get(&(provider.clone(), standing)).copied().unwrap_or_default();
+        for (provider, state) in providers.into_iter().flat_map(|p| ServiceState::ALL.map(|s| (p, s))) {
+            let labels = Labels { provider: provider.clone(), state: state.as_str() };
+            let services = count.get(&(provider.clone(), state)).copied().unwrap_or_default();
             gauge(services).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
