@@ -13,6 +13,9 @@ use provider_aws::{AwsConfig, AwsProvider};
 /// What every annotation key of a load balancer starts with.
 pub(crate) const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 
+/// More than any sequence of faults of a test makes fail.
+const TRIES: usize = 40;
+
 pub(crate) struct Cluster {
     pub(crate) aws: FakeAws,
     pub(crate) vpc: SeededVpc,
@@ -60,7 +63,12 @@ impl Cluster {
     /// Another process on the same account.
     pub(crate) async fn restart(&mut self, services: &[Arc<ServiceView>]) {
         self.provider = start(&self.aws, &self.config);
-        while self.provider.resume(services).await.is_err() {}
+        for _ in 0..TRIES {
+            if self.provider.resume(services).await.is_ok() {
+                return;
+            }
+        }
+        panic!("not resumed after {TRIES} tries");
     }
 
     pub(crate) fn nodes(&self) -> NodeSet {
@@ -82,7 +90,7 @@ impl Cluster {
     }
 
     pub(crate) async fn ready_on(&self, service: &mut ServiceView, nodes: &NodeSet) -> Published {
-        for _ in 0..40 {
+        for _ in 0..TRIES {
             match self.provider.ensure(&request(service, nodes)).await {
                 Ok(Outcome::Ready(ready)) => {
                     service.published = ready.published.ingress.clone();
@@ -101,12 +109,12 @@ impl Cluster {
                 }
             }
         }
-        panic!("not ready after 40 tries; AWS has {:#?}", self.aws.remaining());
+        panic!("not ready after {TRIES} tries; AWS has {:#?}", self.aws.remaining());
     }
 
     /// Plays the controller until the Service is deleted.
     pub(crate) async fn deleted(&self, service: &ServiceView) {
-        for _ in 0..40 {
+        for _ in 0..TRIES {
             match self.provider.delete(&service.id).await {
                 Ok(()) => return,
                 Err(_) => {
@@ -115,7 +123,7 @@ impl Cluster {
                 }
             }
         }
-        panic!("not deleted after 40 tries; AWS has {:#?}", self.aws.remaining());
+        panic!("not deleted after {TRIES} tries; AWS has {:#?}", self.aws.remaining());
     }
 
     /// The only load balancer there is.
@@ -127,20 +135,22 @@ impl Cluster {
 
     pub(crate) async fn load_balancers(&self) -> Vec<LoadBalancer> {
         // A fault that is still to come may hit the test's own look.
-        loop {
+        for _ in 0..TRIES {
             if let Ok(page) = self.aws.describe_load_balancers(&Select::All, None).await {
                 return page.items;
             }
         }
+        panic!("load balancers cannot be read in {TRIES} tries");
     }
 
     /// The targets that are registered, of all target groups.
     pub(crate) async fn targets(&self) -> Vec<Target> {
-        loop {
+        for _ in 0..TRIES {
             if let Ok(targets) = self.look_at_targets().await {
                 return targets;
             }
         }
+        panic!("targets cannot be read in {TRIES} tries");
     }
 
     async fn look_at_targets(&self) -> provider_aws::client::Result<Vec<Target>> {

@@ -127,19 +127,17 @@ async fn weakness_06_a_service_that_lost_its_finalizer_and_was_deleted_leaves_no
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
-    // Every way back is held up, so that the deletion is certain to find no finalizer.
+    // While the ensure waits, nothing else is done about the Service: nobody puts the finalizer back.
+    let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
+    cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
+    eventually("the ensure is under way", || cloud.count(Method::Ensure) == 2).await;
+    cluster.change("web", json!({ "metadata": { "finalizers": null } })).await;
     cluster.delete("web").await;
-    cluster
-        .services()
-        .patch(
-            "web",
-            &kube::api::PatchParams::default(),
-            &kube::api::Patch::Merge(json!({ "metadata": { "finalizers": null } })),
-        )
-        .await
-        .ok();
-
     cluster.until_gone("web").await;
+    assert!(!cloud.is_empty());
+
+    gate.release();
+
     eventually("nothing is left in the cloud", || cloud.is_empty()).await;
     running.stop().await;
 }
