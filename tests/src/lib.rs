@@ -6,12 +6,14 @@ pub mod cluster;
 pub mod control_plane;
 pub mod kubectl;
 pub mod metadata;
+pub mod process;
 pub mod programs;
 pub mod real_cluster;
 pub mod recorded;
 pub mod refusals;
 pub mod rights;
 pub mod sandbox;
+pub mod session;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

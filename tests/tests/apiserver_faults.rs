@@ -1,7 +1,5 @@
 //! The faults of the double, its log of requests, and its users: what tests of the controller build on.
 
-mod session;
-
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -11,9 +9,9 @@ use kube::client::Body;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use session::*;
 use tests::apiserver::{Access, AccessRule, ApiServer, Failure, Faults, Matching};
 use tests::control_plane::Options;
+use tests::session::*;
 use tokio::time::{Instant, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -1,9 +1,6 @@
 //! How an API server answers, case by case, as observed on a real one. Runs against whichever body the
 //! [`ControlPlane`](tests::control_plane::ControlPlane) has; the numbers are those of the reference list.
 
-#[path = "../session/mod.rs"]
-mod session;
-
 mod apply;
 mod create;
 mod delete;
@@ -20,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tests::control_plane::ControlPlane;
+use tests::session;
 
 const CLEANUP: &str = "service.kubernetes.io/load-balancer-cleanup";
 

@@ -8,11 +8,10 @@ mod definitions;
 mod doctor;
 mod image;
 mod objects;
-#[path = "../program/process.rs"]
-#[allow(dead_code)]
-mod process;
 mod release;
 mod render;
 mod rights;
 mod same_result;
 mod values;
+
+use tests::process;

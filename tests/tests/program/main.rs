@@ -7,8 +7,9 @@ mod logs;
 mod mistakes;
 mod observability;
 mod operating;
-mod process;
 mod recorded;
 mod stopping;
 mod traces;
 mod user_agents;
+
+use tests::process;

@@ -1,16 +1,13 @@
 //! Plain requests against a control plane, in a namespace of their own.
 
-// Each suite is a crate of its own, and none of them needs everything.
-#![allow(dead_code, unreachable_pub)]
-
 use std::time::Duration;
 
+use crate::apiserver::ADMIN_TOKEN;
+use crate::control_plane::{ControlPlane, Options};
 use http::{HeaderMap, Method, Request};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
-use tests::apiserver::ADMIN_TOKEN;
-use tests::control_plane::{ControlPlane, Options};
 
 pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const MERGE: &str = "application/merge-patch+json";

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::cluster::{Cluster, eventually};
+use crate::control_plane::ControlPlane;
+use crate::kubectl::kubectl;
+use crate::programs;
+use crate::sandbox::manifests;
 use tempfile::TempDir;
-use tests::cluster::{Cluster, eventually};
-use tests::control_plane::ControlPlane;
-use tests::kubectl::kubectl;
-use tests::programs;
-use tests::sandbox::manifests;
 
 /// The workspace's folder.
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
