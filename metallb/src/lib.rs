@@ -18,7 +18,8 @@
 //! |---|---|
 //! | [`crd`] | the resource `IPAddressPool`, and the manifest of its definition |
 //! | [`manifest`] | pools from YAML; one document that is wrong stops nobody but itself |
-//! | [`range`], [`selector`], [`withheld`] | ranges of addresses, label selectors, what a pool keeps back: parsed once |
+//! | [`range`], [`selector`], [`reservations`] | ranges of addresses, label selectors, what a pool keeps back: parsed once |
+//! | [`per_family`] | a value for IPv4 and one for IPv6 |
 //! | [`pool`] | one pool, checked: after that nothing in it can be wrong |
 //! | [`pools`] | all of them: which are in force, and to which of them an address belongs |
 //!
@@ -36,8 +37,9 @@
 
 pub mod crd;
 pub mod manifest;
+pub mod per_family;
 pub mod pool;
 pub mod pools;
 pub mod range;
+pub mod reservations;
 pub mod selector;
-pub mod withheld;

@@ -8,9 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::crd::{IPAddressPool, IPAddressPoolSpec, ServiceAllocation};
+use crate::per_family::PerFamily;
 use crate::range::{AddressRange, RangeError, is_buggy};
+use crate::reservations::{self, Reservations};
 use crate::selector::{Labels, Selector};
-use crate::withheld::{self, Withheld};
 
 const SYNTAX: &str = "a CIDR prefix such as 192.168.10.0/24, or a range such as 192.168.9.1-192.168.9.5";
 
@@ -23,7 +24,7 @@ pub struct Definition {
     pub name: String,
     /// `metadata.creationTimestamp` in seconds since the Unix epoch; none before everything else.
     pub created: Option<i64>,
-    /// Those of `metadata.annotations` that have a [meaning](crate::withheld) here.
+    /// Those of `metadata.annotations` that have a [meaning](crate::reservations) here.
     pub annotations: BTreeMap<String, String>,
     /// The spec, or why it could not be read at all.
     pub spec: Result<IPAddressPoolSpec, Mistake>,
@@ -35,7 +36,9 @@ impl From<&IPAddressPool> for Definition {
             namespace: resource.namespace().to_owned(),
             name: resource.name().to_owned(),
             created: resource.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
-            annotations: withheld::read(resource.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
+            annotations: reservations::read(
+                resource.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()),
+            ),
             spec: Ok(resource.spec.clone()),
         }
     }
@@ -57,7 +60,7 @@ impl Definition {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
-            annotations: withheld::read(metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
+            annotations: reservations::read(metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
             spec: serde_json::from_value(spec).map_err(|error| {
                 Mistake::new("spec", written, format!("cannot be read: {error}"))
                     .allowing("the fields of an IPAddressPool, with addresses as a list of strings")
@@ -82,11 +85,11 @@ pub struct Pool {
     /// Whether IPv4 addresses ending in 0 or 255 are left out.
     pub avoid_buggy: bool,
     /// Which Services it is for; none: all.
-    pub allocation: Option<Allocation>,
+    pub allowed_services: Option<AllowedServices>,
     /// What of its addresses is not for everybody.
-    pub withheld: Withheld,
-    /// How many addresses it can hand out: IPv4, IPv6.
-    capacity: (u128, u128),
+    pub reservations: Reservations,
+    /// How many addresses it can hand out.
+    capacity: PerFamily<u128>,
     /// What was written, to tell whether a later version differs: spec and annotations.
     pub(crate) written: (IPAddressPoolSpec, BTreeMap<String, String>),
 }
@@ -94,8 +97,8 @@ pub struct Pool {
 /// Which Services a pool is for. A condition that is there and selects nothing denies; only one that is not
 /// there allows everybody.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Allocation {
-    /// Lower is used first; see [`Allocation::rank`].
+pub struct AllowedServices {
+    /// Lower is used first; see [`AllowedServices::rank`].
     pub priority: i64,
     namespaces: Option<NamespaceCondition>,
     services: Option<Vec<Selector>>,
@@ -107,7 +110,7 @@ struct NamespaceCondition {
     selectors: Vec<Selector>,
 }
 
-impl Allocation {
+impl AllowedServices {
     /// For sorting: by priority, and 0, which stands for "none given", last.
     pub fn rank(&self) -> (bool, i64) {
         (self.priority == 0, self.priority)
@@ -139,28 +142,28 @@ impl Pool {
             mistakes.push(Mistake::new("metadata.name", "", "is empty").allowing("a name"));
         }
         let ranges = ranges(&spec.addresses, &mut mistakes);
-        let withheld = Withheld::parse(&definition.annotations, &ranges, &mut mistakes);
-        let allocation = spec.service_allocation.as_ref().map(|a| allocation(a, &mut mistakes));
+        let reservations = Reservations::parse(&definition.annotations, &ranges, &mut mistakes);
+        let allowed_services = spec.service_allocation.as_ref().map(|a| allowed_services(a, &mut mistakes));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        let capacity = |family: IpFamily| {
+        let capacity = PerFamily::each(|family| {
             let ranges = ranges.iter().filter(|range| range.family() == family);
-            ranges.flat_map(|range| withheld.without_excluded(*range)).fold(0, |sum: u128, range| {
+            ranges.flat_map(|range| reservations.without_excluded(*range)).fold(0, |sum: u128, range| {
                 let avoided = if spec.avoid_buggy_ips { range.count_buggy() } else { 0 };
                 sum.saturating_add(range.count() - avoided)
             })
-        };
+        });
         Ok(Pool {
-            capacity: (capacity(IpFamily::V4), capacity(IpFamily::V6)),
+            capacity,
             namespace: definition.namespace.clone(),
             name: definition.name.clone(),
             created: definition.created,
             ranges,
             auto_assign: spec.auto_assign,
             avoid_buggy: spec.avoid_buggy_ips,
-            allocation,
-            withheld,
+            allowed_services,
+            reservations,
             written: (spec.clone(), definition.annotations.clone()),
         })
     }
@@ -172,31 +175,28 @@ impl Pool {
 
     /// How many addresses of this family it can hand out, to whomever.
     pub fn capacity(&self, family: IpFamily) -> u128 {
-        match family {
-            IpFamily::V4 => self.capacity.0,
-            IpFamily::V6 => self.capacity.1,
-        }
+        self.capacity[family]
     }
 
     /// How many addresses of this family it can hand out to this Service.
     pub fn capacity_for(&self, family: IpFamily, service: &ServiceKey) -> u128 {
-        self.capacity(family).saturating_sub(self.withheld.count_reserved_for_others(family, service))
+        self.capacity(family).saturating_sub(self.reservations.count_reserved_for_others(family, service))
     }
 
     /// Whether an address of its ranges may be handed out, to whomever.
     pub fn hands_out(&self, ip: IpAddr) -> bool {
-        !(self.withheld.excludes(ip) || self.avoid_buggy && is_buggy(ip))
+        !(self.reservations.excludes(ip) || self.avoid_buggy && is_buggy(ip))
     }
 
     /// Whether an address of its ranges may be handed out to this Service.
     pub fn hands_out_to(&self, ip: IpAddr, service: &ServiceKey) -> bool {
-        let reserved = self.withheld.reserved_for(ip);
+        let reserved = self.reservations.reserved_for(ip);
         self.hands_out(ip) && reserved.is_none_or(|services| services.contains(service))
     }
 
     /// Whether an address of its ranges goes to whoever comes first.
     pub fn hands_out_to_all(&self, ip: IpAddr) -> bool {
-        self.hands_out(ip) && self.withheld.reserved_for(ip).is_none()
+        self.hands_out(ip) && self.reservations.reserved_for(ip).is_none()
     }
 
     /// For sorting by age: oldest first, then by name.
@@ -225,7 +225,7 @@ fn ranges(entries: &[String], mistakes: &mut Vec<Mistake>) -> Vec<AddressRange> 
     ranges
 }
 
-fn allocation(written: &ServiceAllocation, mistakes: &mut Vec<Mistake>) -> Allocation {
+fn allowed_services(written: &ServiceAllocation, mistakes: &mut Vec<Mistake>) -> AllowedServices {
     let field = |name: &str| format!("spec.serviceAllocation.{name}");
     let mut names = BTreeSet::new();
     for (i, name) in written.namespaces.iter().flatten().enumerate() {
@@ -258,7 +258,7 @@ fn allocation(written: &ServiceAllocation, mistakes: &mut Vec<Mistake>) -> Alloc
     };
     let selectors = read("namespaceSelectors", &written.namespace_selectors);
     let services = read("serviceSelectors", &written.service_selectors);
-    Allocation {
+    AllowedServices {
         priority: written.priority.unwrap_or(0),
         namespaces: (!names.is_empty() || !selectors.is_empty())
             .then_some(NamespaceCondition { names, selectors }),

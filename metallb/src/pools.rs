@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cloud_provider::{IpFamily, Mistake, Mistakes, ServiceKey};
 
+use crate::per_family::PerFamily;
 use crate::pool::{Definition, Pool};
 use crate::range::{AddressRange, number};
 
@@ -58,7 +59,7 @@ pub struct Site {
 pub struct Pools {
     pools: Vec<Arc<Pool>>,
     by_name: BTreeMap<String, usize>,
-    ownership: Ownership,
+    index: RangeIndex,
     /// Positions of the pools that hand out addresses unasked, in the order they are asked.
     automatic: Vec<usize>,
     /// What pools keep for certain Services.
@@ -122,16 +123,16 @@ impl Pools {
         report: &mut BTreeMap<PoolKey, Vec<Mistake>>,
     ) -> Vec<Arc<Pool>> {
         'again: loop {
-            let mut ownership = Ownership::default();
+            let mut index = RangeIndex::default();
             let mut placed: Vec<Arc<Pool>> = Vec::new();
             for pool in &settled {
                 // These were in force together, so they do not collide.
-                ownership.claim(placed.len(), pool);
+                index.claim(placed.len(), pool);
                 placed.push(pool.clone());
             }
             for (i, pool) in arriving.iter().enumerate() {
                 let key = PoolKey { namespace: pool.namespace.clone(), name: pool.name.clone() };
-                match ownership.add(pool, &placed) {
+                match index.add(pool, &placed) {
                     Ok(()) => placed.push(pool.clone()),
                     Err(mistake) => {
                         report.insert(key.clone(), vec![mistake]);
@@ -154,22 +155,22 @@ impl Pools {
     }
 
     fn in_order(pools: Vec<Arc<Pool>>, broken: BTreeSet<String>) -> Self {
-        let mut ownership = Ownership::default();
+        let mut index = RangeIndex::default();
         for (i, pool) in pools.iter().enumerate() {
-            ownership.claim(i, pool);
+            index.claim(i, pool);
         }
         let mut automatic: Vec<usize> = (0..pools.len()).filter(|i| pools[*i].auto_assign).collect();
         // Pools for somebody in particular come before those for everybody; `pools` is sorted by name already.
         automatic.sort_by_key(|i| {
-            let allocation = pools[*i].allocation.as_ref();
-            (allocation.is_none(), allocation.map(|allocation| allocation.rank()))
+            let allowed = pools[*i].allowed_services.as_ref();
+            (allowed.is_none(), allowed.map(|allowed| allowed.rank()))
         });
         let by_name = pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), i)).collect();
         let mut reserved: BTreeMap<ServiceKey, BTreeSet<IpAddr>> = BTreeMap::new();
-        for (ip, service) in pools.iter().flat_map(|pool| pool.withheld.reservations()) {
+        for (ip, service) in pools.iter().flat_map(|pool| pool.reservations.iter()) {
             reserved.entry(service.clone()).or_default().insert(ip);
         }
-        Pools { pools, by_name, ownership, automatic, reserved, broken }
+        Pools { pools, by_name, index, automatic, reserved, broken }
     }
 
     /// The pools in force, by name.
@@ -212,7 +213,7 @@ impl Pools {
 
     /// Where an address lies, if in any pool.
     pub fn site(&self, ip: IpAddr) -> Option<Site> {
-        self.ownership.site(ip)
+        self.index.site(ip)
     }
 
     /// The addresses that are kept for this Service.
@@ -228,11 +229,9 @@ impl Pools {
 
 /// Which pool's which entry an address belongs to: the first address of each range, to its last.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Ownership(BTreeMap<(IpFamily, u128), (u128, SiteOf)>);
+struct RangeIndex(PerFamily<BTreeMap<u128, (u128, Site)>>);
 
-type SiteOf = (usize, usize);
-
-impl Ownership {
+impl RangeIndex {
     /// Adds a pool's ranges, or none of them. `placed` are the pools added before, in that order.
     fn add(&mut self, pool: &Pool, placed: &[Arc<Pool>]) -> Result<(), Mistake> {
         if let Some(other) = placed.iter().find(|other| other.name == pool.name) {
@@ -251,7 +250,7 @@ impl Ownership {
                     return Err(collides(&with));
                 }
             }
-            if let Some((position, entry)) = self.first_overlap(range) {
+            if let Some(Site { pool: position, entry }) = self.first_overlap(range) {
                 let other = &placed[position];
                 let with = format!("{:?} of pool {:?}", other.written.0.addresses[entry], other.name);
                 return Err(collides(&format!("{with}, so pool {:?} is left out", pool.name)));
@@ -264,19 +263,19 @@ impl Ownership {
     fn claim(&mut self, position: usize, pool: &Pool) {
         for (entry, range) in pool.ranges.iter().enumerate() {
             let (first, last) = range.bounds();
-            self.0.insert((range.family(), first), (last, (position, entry)));
+            self.0[range.family()].insert(first, (last, Site { pool: position, entry }));
         }
     }
 
-    fn first_overlap(&self, range: &AddressRange) -> Option<SiteOf> {
+    fn first_overlap(&self, range: &AddressRange) -> Option<Site> {
         let (first, last) = range.bounds();
-        let (_, (end, site)) = self.0.range((range.family(), 0)..=(range.family(), last)).next_back()?;
+        let (_, (end, site)) = self.0[range.family()].range(..=last).next_back()?;
         (*end >= first).then_some(*site)
     }
 
     fn site(&self, ip: IpAddr) -> Option<Site> {
-        let (family, number) = (IpFamily::of(ip), number(ip));
-        let (_, (last, (pool, entry))) = self.0.range((family, 0)..=(family, number)).next_back()?;
-        (*last >= number).then_some(Site { pool: *pool, entry: *entry })
+        let number = number(ip);
+        let (_, (last, site)) = self.0[IpFamily::of(ip)].range(..=number).next_back()?;
+        (*last >= number).then_some(*site)
     }
 }

@@ -8,15 +8,15 @@ use cloud_provider::testing::a_service_named;
 use metallb::crd::IPAddressPoolSpec;
 use metallb::pool::Definition;
 use metallb::pools::Pools;
-use provider_bare::allocator::{Allocator, Seen};
-use provider_bare::observe::{Claim, observe};
-use provider_bare::plan::RemovedAddress;
+use provider_bare::allocator::Allocator;
+use provider_bare::desired::{ObservedService, Ownership, read};
+use provider_bare::plan::Policy;
 
 const SAMPLE: usize = 200;
 
-fn seen(family: IpFamily, i: usize) -> Seen {
+fn seen(family: IpFamily, i: usize) -> ObservedService {
     let service = a_service_named("default", &format!("s{i}")).uid(&format!("uid-{i}")).families([family]);
-    observe(&service.build(), Claim::Ours, false).seen
+    read(&service.build(), Ownership::Ours, false).observed
 }
 
 fn allocator(range: &str, family: IpFamily, filled: usize) -> Allocator {
@@ -27,7 +27,7 @@ fn allocator(range: &str, family: IpFamily, filled: usize) -> Allocator {
         annotations: Default::default(),
         spec: Ok(IPAddressPoolSpec::of([range])),
     };
-    let mut allocator = Allocator::new(RemovedAddress::Move);
+    let mut allocator = Allocator::new(Policy::default());
     allocator.set_pools(Pools::parse(&[definition]).0);
     for i in 0..filled {
         allocator.ensure(seen(family, i));
@@ -45,7 +45,7 @@ fn main() {
     ] {
         for filled in fillings {
             let mut allocator = allocator(range, family, filled);
-            let services: Vec<Seen> = (filled..filled + SAMPLE).map(|i| seen(family, i)).collect();
+            let services: Vec<ObservedService> = (filled..filled + SAMPLE).map(|i| seen(family, i)).collect();
             let uids: Vec<String> = services.iter().map(|seen| seen.id.uid.clone()).collect();
             let start = Instant::now();
             for seen in services {

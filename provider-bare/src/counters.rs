@@ -3,19 +3,16 @@
 use std::net::IpAddr;
 
 use cloud_provider::IpFamily;
-
 use metallb::crd::IPAddressPoolStatus;
+use metallb::per_family::PerFamily;
 use metallb::pool::Pool;
 
 /// Addresses of one pool, per family. Kept up to date with every change, never recounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    v4: Family,
-    v6: Family,
-}
+pub struct Counters(PerFamily<Counts>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Family {
+struct Counts {
     /// What the pool can hand out.
     capacity: u128,
     /// What is in use, a shared address once.
@@ -27,42 +24,35 @@ struct Family {
 impl Counters {
     /// A pool of which nothing is in use.
     pub(crate) fn of_capacity(pool: &Pool) -> Self {
-        let family = |family| Family { capacity: pool.capacity(family), ..Family::default() };
-        Counters { v4: family(IpFamily::V4), v6: family(IpFamily::V6) }
+        Counters(PerFamily::each(|family| Counts { capacity: pool.capacity(family), ..Counts::default() }))
     }
 
     pub(crate) fn took(&mut self, ip: IpAddr, handed_out: bool) {
-        let family = self.family(IpFamily::of(ip));
-        family.assigned += 1;
-        family.avoided += u128::from(!handed_out);
+        let counts = &mut self.0[IpFamily::of(ip)];
+        counts.assigned += 1;
+        counts.avoided += u128::from(!handed_out);
     }
 
     pub(crate) fn gave_back(&mut self, ip: IpAddr, handed_out: bool) {
-        let family = self.family(IpFamily::of(ip));
-        family.assigned -= 1;
-        family.avoided -= u128::from(!handed_out);
-    }
-
-    fn family(&mut self, family: IpFamily) -> &mut Family {
-        match family {
-            IpFamily::V4 => &mut self.v4,
-            IpFamily::V6 => &mut self.v6,
-        }
+        let counts = &mut self.0[IpFamily::of(ip)];
+        counts.assigned -= 1;
+        counts.avoided -= u128::from(!handed_out);
     }
 
     /// As the resource's status tells it. What does not fit is the largest number that does.
     pub fn status(&self) -> IPAddressPoolStatus {
         let fit = |n: u128| i64::try_from(n).unwrap_or(i64::MAX);
+        let (v4, v6) = (&self.0[IpFamily::V4], &self.0[IpFamily::V6]);
         IPAddressPoolStatus {
-            assigned_ipv4: fit(self.v4.assigned),
-            assigned_ipv6: fit(self.v6.assigned),
-            available_ipv4: fit(self.v4.available()),
-            available_ipv6: fit(self.v6.available()),
+            assigned_ipv4: fit(v4.assigned),
+            assigned_ipv6: fit(v6.assigned),
+            available_ipv4: fit(v4.available()),
+            available_ipv6: fit(v6.available()),
         }
     }
 }
 
-impl Family {
+impl Counts {
     fn available(&self) -> u128 {
         self.capacity.saturating_sub(self.assigned - self.avoided)
     }

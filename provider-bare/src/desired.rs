@@ -1,14 +1,88 @@
-//! A Service's options and fields → the addresses it should have, as plain data.
+//! A Service's options and fields → the addresses it should have, as plain data; every mistake is reported together.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cloud_provider::{
-    FamilyPolicy, IpFamily, Mistake, Mistakes, Protocol, ServiceId, ServiceView, TrafficPolicy,
+    FamilyPolicy, IpFamily, Mistake, Mistakes, Note, Protocol, ServiceId, ServiceView, TrafficPolicy,
 };
+use metallb::selector::Labels;
 
 use crate::options::{Asked, Options};
-use metallb::selector::Labels;
+
+/// Whose a Service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// Ours to serve.
+    Ours,
+    /// Somebody else's: its addresses are only kept from others.
+    Theirs,
+}
+
+/// A Service as the cluster shows it.
+#[derive(Clone, Debug)]
+pub struct ObservedService {
+    /// Which Service.
+    pub id: ServiceId,
+    /// When it was created.
+    pub created: i64,
+    /// The addresses its status shows, in order.
+    pub published: Vec<IpAddr>,
+    /// How it gets along with others.
+    pub sharing: Sharing,
+    /// What is to be done for it.
+    pub handling: Handling,
+}
+
+/// What is to be done for a Service.
+#[derive(Clone, Debug)]
+pub enum Handling {
+    /// To serve it.
+    Serve(Box<AddressRequest>),
+    /// To keep what it has, because what it asks for cannot be read.
+    Protect,
+    /// To stay away from its addresses: somebody else serves it.
+    Avoid,
+}
+
+/// A Service, read.
+#[derive(Clone, Debug)]
+pub struct ReadService {
+    /// For the allocator.
+    pub observed: ObservedService,
+    /// What is wrong with the Service itself, whatever the pools; empty if nothing.
+    pub mistakes: Vec<Mistake>,
+    /// What the user should know besides.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a Service. One with mistakes is something to protect, so that it loses nothing by them.
+pub fn read(service: &ServiceView, ownership: Ownership, share_across_namespaces: bool) -> ReadService {
+    let (request, notes) = match Options::parse(service) {
+        Ok(options) => {
+            let notes = options.notes.clone();
+            (AddressRequest::new(service, options, share_across_namespaces), notes)
+        }
+        Err(mistakes) => (Err(mistakes), Vec::new()),
+    };
+    let request = match Mistakes::new(service.mistakes.clone()) {
+        Some(mistakes) => Err(mistakes),
+        None => request,
+    };
+    let (handling, mistakes) = match (ownership, request) {
+        (Ownership::Theirs, _) => (Handling::Avoid, Vec::new()),
+        (Ownership::Ours, Ok(request)) => (Handling::Serve(Box::new(request)), Vec::new()),
+        (Ownership::Ours, Err(mistakes)) => (Handling::Protect, mistakes.iter().cloned().collect()),
+    };
+    let observed = ObservedService {
+        id: service.id.clone(),
+        created: service.created,
+        published: service.published_ips().collect(),
+        sharing: Sharing::of(service, share_across_namespaces),
+        handling,
+    };
+    ReadService { observed, mistakes, notes }
+}
 
 /// Which families a Service is served in, primary first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

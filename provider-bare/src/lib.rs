@@ -7,20 +7,19 @@
 //! # The data's way
 //!
 //! ```text
-//! Service ──observe──▶ Seen ──┐
-//!   (options, desired)        │
-//! IPAddressPools ──▶ Pools ───┼─▶ Allocator ──plan──▶ decision ──▶ State ──report──▶ Outcome
-//! Namespaces ─────────────────┘       │
-//!                                     └─▶ wake-ups: who has what it waited for
+//! Service ──options, desired──▶ AddressRequest ──┐
+//! IPAddressPools ──▶ Pools ──────────────────────┼─▶ Allocator ──plan──▶ Decision ──report──▶ Outcome
+//! Namespaces ────────────────────────────────────┘       │
+//!                                                        └─▶ wake-ups: who has what it waited for
 //! ```
 //!
 //! | step | where | what |
 //! |---|---|---|
-//! | read a Service | [`options`], [`desired`], [`observe`](mod@observe) | typed; all mistakes reported together |
+//! | read a Service | [`options`], [`desired`] | typed; all mistakes reported together |
 //! | read the pools | [`metallb`], [`file`](mod@file) | each judged by itself; the last good version stays in force |
 //! | decide | [`plan`] | a pure function of the request, what the Service has, and what is free |
-//! | keep account | [`allocator`], [`ledger`], [`waiting`], [`counters`] | who has what, who waits, what is left |
-//! | IO | `watch`, `apply` | pools and namespaces come in; counters and events on pools go out |
+//! | keep account | [`allocator`], [`assignments`], [`wait_queue`], [`counters`] | who has what, who waits, what is left |
+//! | IO | `watch`, `pool_status`, `pool_events` | pools and namespaces come in; counters and events on pools go out |
 //!
 //! # What is promised
 //!
@@ -30,7 +29,7 @@
 //!   anybody.
 //! * An address that any status shows is given to nobody else, ours or not.
 //! * A mistake, in a Service or in a pool, harms nobody else and loses nothing.
-//! * Whoever waits for an address gets it when one is freed, in a [fixed order](waiting::Rank), oldest first.
+//! * Whoever waits for an address gets it when one is freed, in a [fixed order](wait_queue::Rank), oldest first.
 //! * An allocation costs the same in a /24 and in a /64.
 //!
 //! # Where it differs from MetalLB on purpose
@@ -66,25 +65,24 @@
 //! `ipaddresspools/status` if counters are written, `create` on `events`.
 #![deny(missing_docs)]
 
+mod address_map;
+pub mod allocation;
 pub mod allocator;
-mod apply;
-#[cfg(test)]
-mod cost;
+pub mod assignments;
 pub mod counters;
 pub mod desired;
 pub mod error;
 pub mod file;
-mod interval;
-pub mod ledger;
-pub mod observe;
+mod free_addresses;
 pub mod options;
 pub mod plan;
+mod pool_events;
+mod pool_status;
 mod provider;
+mod recently_freed;
 mod report;
-mod resting;
 mod shared;
-pub mod verdict;
-pub mod waiting;
+pub mod wait_queue;
 mod watch;
 
 pub use provider::{BareConfig, BareProvider, PoolSource};

@@ -15,21 +15,22 @@ use tokio::sync::watch as latest;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
-use crate::allocator::{Allocator, Seen, State};
-use crate::apply::{ShownStatuses, keep_statuses};
-use crate::error::SourceError;
-use crate::file::PoolFile;
-use crate::ledger::Reuse;
-use crate::observe::{Claim, Observed, observe};
-use crate::options;
-use crate::plan::{Namespaces, RemovedAddress};
-use crate::report::Report;
-use crate::shared::Shared;
-use crate::verdict::Verdict;
-use crate::watch::{self, Progress};
 use metallb::crd::IPAddressPoolStatus;
 use metallb::pool::Definition;
 use metallb::pools::{PoolMistakes, Pools};
+
+use crate::allocation::{Addresses, Allocation};
+use crate::allocator::{Allocator, ServiceAddresses};
+use crate::assignments::Reuse;
+use crate::desired::{ObservedService, Ownership, ReadService, read};
+use crate::error::SourceError;
+use crate::file::PoolFile;
+use crate::options;
+use crate::plan::{Namespaces, Policy, RemovedAddress};
+use crate::pool_status::{ShownStatuses, keep_statuses};
+use crate::report::Report;
+use crate::shared::Shared;
+use crate::watch::{self, Progress};
 
 /// Where the address pools come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,8 +113,8 @@ impl BareProvider {
         if client.is_none() && matches!(config.pools, PoolSource::Cluster { .. }) {
             return Err(SourceError::NoClient);
         }
-        let allocator = Allocator::new(config.removed_address).reusing(config.reuse);
-        let shared = Arc::new(Shared::new(allocator.with_grace(config.pool_grace)));
+        let policy = Policy { removed_address: config.removed_address, pool_grace: config.pool_grace };
+        let shared = Arc::new(Shared::new(Allocator::new(policy).reusing(config.reuse)));
         let file = match &config.pools {
             PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
             PoolSource::Cluster { .. } | PoolSource::Static(_) => None,
@@ -210,8 +211,8 @@ impl BareProvider {
         Feed { pools, namespaces, _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect() }
     }
 
-    fn observe(&self, service: &ServiceView, claim: Claim) -> Observed {
-        observe(service, claim, self.config.share_across_namespaces)
+    fn read(&self, service: &ServiceView, ownership: Ownership) -> ReadService {
+        read(service, ownership, self.config.share_across_namespaces)
     }
 }
 
@@ -245,35 +246,38 @@ impl CloudLoadBalancer for BareProvider {
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
         self.pools_known().await?;
-        let seen: Vec<Seen> = services
+        let observed: Vec<ObservedService> = services
             .iter()
             .map(|service| {
                 let ours = service.wants_load_balancer && self.claims(service);
-                self.observe(service, if ours { Claim::Ours } else { Claim::Theirs }).seen
+                self.read(service, if ours { Ownership::Ours } else { Ownership::Theirs }).observed
             })
             .collect();
-        self.shared.change(|allocator| allocator.resume(seen));
+        self.shared.change(|allocator| allocator.resume(observed));
         Ok(())
     }
 
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         Ok(self.shared.read(|allocator| {
-            let addresses = allocator.get(&service.id.uid)?;
-            let (outdated, lost) = (Vec::new(), Vec::new());
-            let state = State { addresses, verdict: Verdict::Served, outdated, lost };
-            Some(Report { service, state: &state, pools: allocator.pools() }.published())
+            let answer = ServiceAddresses {
+                addresses: allocator.get(&service.id.uid)?.into(),
+                allocation: Allocation::Served,
+                outdated: Addresses::new(),
+                lost: Vec::new(),
+            };
+            Some(Report { service, answer: &answer, pools: allocator.pools() }.published())
         }))
     }
 
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
         let service = request.service();
-        let Observed { seen, mistakes, notes } = self.observe(service, Claim::Ours);
+        let ReadService { observed, mistakes, notes } = self.read(service, Ownership::Ours);
         let (outcome, outdated) = self.shared.change(|allocator| {
-            let state = allocator.ensure(seen);
-            let report = Report { service, state: &state, pools: allocator.pools() };
+            let answer = allocator.ensure(observed);
+            let report = Report { service, answer: &answer, pools: allocator.pools() };
             let outcome =
                 if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) };
-            (outcome, !state.outdated.is_empty())
+            (outcome, !answer.outdated.is_empty())
         });
         if outdated {
             self.shared.look_again(service.id.key.clone());
@@ -296,12 +300,12 @@ impl CloudLoadBalancer for BareProvider {
 
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let service = request.service();
-        let Observed { seen, mistakes, notes } = self.observe(service, Claim::Ours);
+        let ReadService { observed, mistakes, notes } = self.read(service, Ownership::Ours);
         self.shared.read(|allocator| {
-            let (before, state) = allocator.preview(&seen);
-            let report = Report { service, state: &state, pools: allocator.pools() };
+            let answer = allocator.preview(&observed);
+            let report = Report { service, answer: &answer, pools: allocator.pools() };
             if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) }?;
-            Ok(report.plan(&before))
+            Ok(report.plan(&observed.published))
         })
     }
 

@@ -8,16 +8,17 @@ use cloud_provider::{
     ServiceView, Step, Verb,
 };
 
-use crate::allocator::State;
-use crate::options::ALLOCATED_FROM;
-use crate::verdict::{Lost, LostBecause, Shortage, Verdict};
 use metallb::pools::Pools;
+
+use crate::allocation::{Allocation, LossReason, LostAddress, WaitReason};
+use crate::allocator::ServiceAddresses;
+use crate::options::ALLOCATED_FROM;
 
 /// Words for one Service: what it shows, how it stands, and in which pools.
 #[derive(Clone, Copy)]
 pub(crate) struct Report<'a> {
     pub(crate) service: &'a ServiceView,
-    pub(crate) state: &'a State,
+    pub(crate) answer: &'a ServiceAddresses,
     pub(crate) pools: &'a Pools,
 }
 
@@ -26,17 +27,17 @@ impl Report<'_> {
     pub(crate) fn outcome(&self, mut notes: Vec<Note>) -> Result<Outcome, Error> {
         notes.extend(self.lost());
         notes.extend(self.assigned());
-        match &self.state.verdict {
-            Verdict::Served => Ok(self.ready(notes)),
-            Verdict::Partly { missing } => {
+        match &self.answer.allocation {
+            Allocation::Served => Ok(self.ready(notes)),
+            Allocation::Partly { missing } => {
                 let message = format!(
                     "served with {} alone: there is no free {missing} address in a pool for this Service",
-                    list(&self.state.addresses)
+                    list(&self.answer.addresses)
                 );
                 notes.push(note(NoteKind::Normal, "SingleFamily", message));
                 Ok(self.ready(notes))
             }
-            Verdict::Kept { addresses, unreadable } => {
+            Allocation::Kept { addresses, unreadable } => {
                 let why = match unreadable.as_slice() {
                     [] => "no pool provides it to this Service any more".to_owned(),
                     names => format!("it is in no pool that can be read; not readable: {}", names.join(", ")),
@@ -45,7 +46,7 @@ impl Report<'_> {
                 notes.push(note(NoteKind::Warning, "AddressKept", message));
                 Ok(self.ready(notes))
             }
-            Verdict::Leaving { addresses, grace } => {
+            Allocation::Leaving { addresses, grace } => {
                 let message = format!(
                     "no pool provides {} to this Service any more: it stays published for {} s, in case the pool comes \
                      back, and is given up or replaced then",
@@ -55,9 +56,9 @@ impl Report<'_> {
                 notes.push(note(NoteKind::Warning, "AddressLeavesPool", message));
                 Ok(self.ready(notes))
             }
-            Verdict::Refused(mistakes) => self.refused(mistakes.clone(), notes),
-            Verdict::Waiting(shortage) => {
-                let (reason, why) = shortage_in_words(shortage);
+            Allocation::Refused(mistakes) => self.refused(mistakes.clone(), notes),
+            Allocation::Waiting(wait_reason) => {
+                let (reason, why) = wait_reason_in_words(wait_reason);
                 let why = match self.keeps_published() {
                     Some(kept) => format!("{why}; until then {kept}"),
                     None => why,
@@ -97,8 +98,8 @@ impl Report<'_> {
             shown.cloned().unwrap_or_else(|| Ingress::ip(*ip))
         };
         let mut published =
-            Published { ingress: self.state.addresses.iter().map(entry).collect(), ..Published::default() };
-        let pools = self.pool_names(&self.state.addresses);
+            Published { ingress: self.answer.addresses.iter().map(entry).collect(), ..Published::default() };
+        let pools = self.pool_names(&self.answer.addresses);
         if !pools.is_empty() {
             published.annotations.insert(ALLOCATED_FROM.to_owned(), pools.join(","));
         }
@@ -107,7 +108,7 @@ impl Report<'_> {
 
     /// The steps from what the Service has to what it should have.
     pub(crate) fn plan(&self, before: &[IpAddr]) -> Plan {
-        let after = &self.state.addresses;
+        let after = &self.answer.addresses;
         let from = |ip: IpAddr| match self.pools.owner(ip) {
             Some(pool) => format!("from pool {}", pool.name),
             None => "from no pool".to_owned(),
@@ -127,16 +128,16 @@ impl Report<'_> {
 
     fn shows_what_it_has(&self) -> bool {
         let named = self.service.annotations.get(ALLOCATED_FROM).map_or("", String::as_str);
-        self.shows_its_addresses() && named == self.pool_names(&self.state.addresses).join(",")
+        self.shows_its_addresses() && named == self.pool_names(&self.answer.addresses).join(",")
     }
 
     fn shows_its_addresses(&self) -> bool {
         let shown: BTreeSet<IpAddr> = self.service.published_ips().collect();
-        shown == self.state.addresses.iter().copied().collect()
+        shown == self.answer.addresses.iter().copied().collect()
     }
 
     fn keeps_published(&self) -> Option<String> {
-        match self.state.addresses.as_slice() {
+        match self.answer.addresses.as_slice() {
             [] => None,
             [ip] => Some(format!("{ip} stays published")),
             ips => Some(format!("{} stay published", list(ips))),
@@ -145,12 +146,12 @@ impl Report<'_> {
 
     /// What its status shows and it has no more: a Warning, whoever's doing it is, for somebody may use it.
     fn lost(&self) -> Option<Note> {
-        let each: Vec<String> = self.state.lost.iter().map(lost_in_words).collect();
+        let each: Vec<String> = self.answer.lost.iter().map(lost_in_words).collect();
         if each.is_empty() {
             return None;
         }
         let why = each.join("; ");
-        let (reason, message) = match self.state.addresses.as_slice() {
+        let (reason, message) = match self.answer.addresses.as_slice() {
             [] => ("AddressLost", why),
             now => ("AddressMoved", format!("{why}; its addresses are {} now", list(now))),
         };
@@ -160,7 +161,7 @@ impl Report<'_> {
     fn assigned(&self) -> Option<Note> {
         let shown: Vec<IpAddr> = self.service.published_ips().collect();
         let new: Vec<IpAddr> =
-            self.state.addresses.iter().copied().filter(|ip| !shown.contains(ip)).collect();
+            self.answer.addresses.iter().copied().filter(|ip| !shown.contains(ip)).collect();
         if new.is_empty() {
             return None;
         }
@@ -185,36 +186,36 @@ impl Report<'_> {
     }
 }
 
-fn lost_in_words(Lost { ip, why }: &Lost) -> String {
-    match why {
-        LostBecause::InTheWay(blocker) => format!("{ip} is given up, since it {blocker}"),
-        LostBecause::AsksForOthers => format!("{ip} is given up, since the Service asks for other addresses"),
-        LostBecause::AsksForPool(pool) => format!("{ip} is given up, since the Service asks for pool {pool}"),
-        LostBecause::NotItsFamily => {
+fn lost_in_words(LostAddress { ip, reason }: &LostAddress) -> String {
+    match reason {
+        LossReason::InTheWay(blocker) => format!("{ip} is given up, since it {blocker}"),
+        LossReason::AsksForOthers => format!("{ip} is given up, since the Service asks for other addresses"),
+        LossReason::AsksForPool(pool) => format!("{ip} is given up, since the Service asks for pool {pool}"),
+        LossReason::NotItsFamily => {
             format!("{ip} is given up, since the Service has no such family any more")
         }
-        LostBecause::InNoPool => format!("{ip} is given up, since no pool contains it any more"),
-        LostBecause::NotProvided(pool) => {
+        LossReason::InNoPool => format!("{ip} is given up, since no pool contains it any more"),
+        LossReason::NotProvided(pool) => {
             format!("{ip} is given up, since pool {pool} does not provide it to this Service any more")
         }
-        LostBecause::HasAnother => format!("{ip} is given up, since the Service has another of that family"),
+        LossReason::HasAnother => format!("{ip} is given up, since the Service has another of that family"),
     }
 }
 
-fn shortage_in_words(shortage: &Shortage) -> (&'static str, String) {
-    match shortage {
-        Shortage::NoPools => {
+fn wait_reason_in_words(wait_reason: &WaitReason) -> (&'static str, String) {
+    match wait_reason {
+        WaitReason::NoPools => {
             ("NoAddressPools", "no address pool is defined; create an IPAddressPool".to_owned())
         }
-        Shortage::Unreadable(names) => (
+        WaitReason::Unreadable(names) => (
             "AddressPoolInvalid",
             format!("address pools with mistakes must be corrected first: {}", names.join(", ")),
         ),
-        Shortage::NoPoolForIt(names) => (
+        WaitReason::NoPoolForIt(names) => (
             "NoAddressPool",
             format!("no address pool assigns to this Service unasked; there are: {}", names.join(", ")),
         ),
-        Shortage::Exhausted { families, replacing } => {
+        WaitReason::Exhausted { families, replacing } => {
             let per_family = families.iter().map(|(family, pools)| exhausted(*family, pools));
             let mut why = per_family.collect::<Vec<_>>().join("; ");
             if !replacing.is_empty() {
@@ -222,7 +223,7 @@ fn shortage_in_words(shortage: &Shortage) -> (&'static str, String) {
             }
             ("PoolExhausted", why)
         }
-        Shortage::InUse(mistakes) => {
+        WaitReason::InUse(mistakes) => {
             let each: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
             ("AddressInUse", each.join("; "))
         }

@@ -11,14 +11,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use crate::allocator::Allocator;
 use metallb::crd::IPAddressPoolStatus;
 use metallb::pool::Definition;
 use metallb::pools::{PoolKey, PoolMistakes};
 
+use crate::allocator::Allocator;
+
 /// When to look again whether a status still shows an address that its Service lost. Late enough for the write
 /// to come back to us, and for a write that keeps failing not to be pushed.
-const CONFIRM_AFTER: Duration = Duration::from_secs(5);
+const CONFIRM_STATUS_AFTER: Duration = Duration::from_secs(5);
 
 /// The allocator behind a lock that is never held across an await.
 #[derive(Debug)]
@@ -31,13 +32,14 @@ pub(crate) struct Shared {
     ends: UnboundedSender<Instant>,
     /// What the allocator's time is counted from.
     start: Instant,
-    ears: Mutex<Option<Ears>>,
+    /// The other ends, until somebody [listens](Shared::wakeups).
+    receivers: Mutex<Option<Receivers>>,
     /// The counters of some pool may have changed.
     pub(crate) counted: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Ears {
+struct Receivers {
     wake: UnboundedReceiver<ServiceKey>,
     confirm: UnboundedReceiver<(Instant, ServiceKey)>,
     ends: UnboundedReceiver<Instant>,
@@ -53,7 +55,7 @@ impl Shared {
             confirm,
             ends,
             start: Instant::now(),
-            ears: Mutex::new(Some(Ears { wake: woken, confirm: to_confirm, ends: to_end })),
+            receivers: Mutex::new(Some(Receivers { wake: woken, confirm: to_confirm, ends: to_end })),
             counted: Arc::default(),
         }
     }
@@ -74,7 +76,7 @@ impl Shared {
                 // Nobody listens any more: then nobody needs to hear.
                 let _ = self.ends.send(self.start + end);
             }
-            (result, allocator.take_woken())
+            (result, allocator.take_wakeups())
         };
         for service in woken {
             let _ = self.wake.send(service);
@@ -103,14 +105,14 @@ impl Shared {
 
     /// Asks for another look at a Service when its status has had the time to be written.
     pub(crate) fn look_again(&self, service: ServiceKey) {
-        let _ = self.confirm.send((Instant::now() + CONFIRM_AFTER, service));
+        let _ = self.confirm.send((Instant::now() + CONFIRM_STATUS_AFTER, service));
     }
 
     /// Those worth another look; nobody, when it is asked for a second time.
     pub(crate) fn wakeups(self: &Arc<Self>) -> WakeupStream {
-        let ears = self.ears.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match ears {
-            Some(Ears { wake, confirm, ends }) => {
+        let receivers = self.receivers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match receivers {
+            Some(Receivers { wake, confirm, ends }) => {
                 let services = stream::select(at_once(wake), in_time(confirm));
                 Box::pin(stream::select(services, graces(ends, self.clone())))
             }

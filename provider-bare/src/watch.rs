@@ -18,24 +18,26 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::apply::{Reporter, ShownStatuses, warn_on_pool};
-use crate::error::WatchProblem;
-use crate::file::PoolFile;
-use crate::plan::Namespaces;
-use crate::shared::Shared;
 use metallb::crd::IPAddressPool;
 use metallb::pool::Definition;
 use metallb::pools::PoolKey;
 
+use crate::error::WatchProblem;
+use crate::file::PoolFile;
+use crate::plan::Namespaces;
+use crate::pool_events::{PoolWarnings, warn_on_pool};
+use crate::pool_status::ShownStatuses;
+use crate::shared::Shared;
+
 /// How often a file of pools is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Pools that change or go are put in force when they have been quiet for so long: several that go, or one that is
 /// replaced, are one change.
-const QUIET: Duration = Duration::from_millis(100);
+const POOL_DEBOUNCE_QUIET: Duration = Duration::from_millis(100);
 
 /// And no later than this after the first change, however many follow.
-const PENDING_AT_MOST: Duration = Duration::from_secs(1);
+const POOL_DEBOUNCE_MAX: Duration = Duration::from_secs(1);
 
 /// The pools as the watch has them, each with its UID.
 type Objects = BTreeMap<PoolKey, (Definition, Option<String>)>;
@@ -92,7 +94,7 @@ pub(crate) async fn pools(
         None => Api::all_with(client.clone(), &kind),
     };
     let mut objects = Objects::new();
-    let mut reporter = Reporter::default();
+    let mut warnings = PoolWarnings::default();
     let mut events = pin!(watcher(api, Config::default()).default_backoff());
     let mut pending = Pending::default();
     loop {
@@ -101,7 +103,7 @@ pub(crate) async fn pools(
             Some(due) => match timeout_at(due, next(&mut events, &progress)).await {
                 Ok(event) => event,
                 Err(_) => {
-                    put_in_force(&client, &shared, &objects, &mut reporter);
+                    put_in_force(&client, &shared, &objects, &mut warnings);
                     pending.clear();
                     continue;
                 }
@@ -116,7 +118,7 @@ pub(crate) async fn pools(
             }
             Event::InitDone if complete => pending.note(),
             Event::InitDone => {
-                put_in_force(&client, &shared, &objects, &mut reporter);
+                put_in_force(&client, &shared, &objects, &mut warnings);
                 progress.send_replace(Progress::Complete);
             }
             Event::Apply(object) => {
@@ -125,7 +127,7 @@ pub(crate) async fn pools(
                 let changed = note_pool(&mut objects, &statuses, object) && complete;
                 if changed && comes && pending.due().is_none() {
                     // Nobody loses by a pool that comes, and Services that came with it need it.
-                    put_in_force(&client, &shared, &objects, &mut reporter);
+                    put_in_force(&client, &shared, &objects, &mut warnings);
                 } else if changed {
                     pending.note();
                 }
@@ -161,18 +163,18 @@ impl Pending {
 
     /// When it is to be put in force; none if nothing is pending.
     fn due(&self) -> Option<Instant> {
-        Some((self.last? + QUIET).min(self.first? + PENDING_AT_MOST))
+        Some((self.last? + POOL_DEBOUNCE_QUIET).min(self.first? + POOL_DEBOUNCE_MAX))
     }
 }
 
-fn put_in_force(client: &Client, shared: &Shared, objects: &Objects, reporter: &mut Reporter) {
+fn put_in_force(client: &Client, shared: &Shared, objects: &Objects, warnings: &mut PoolWarnings) {
     let definitions: Vec<Definition> = objects.values().map(|(definition, _)| definition.clone()).collect();
     let mistakes = shared.define(&definitions);
-    for news in reporter.news(mistakes) {
-        let uid = objects.get(&news.pool).and_then(|(_, uid)| uid.clone());
+    for new in warnings.new_ones(mistakes) {
+        let uid = objects.get(&new.pool).and_then(|(_, uid)| uid.clone());
         let client = client.clone();
         // Off the way of the watch: the API server may be slow.
-        tokio::spawn(async move { warn_on_pool(&client, uid, &news).await });
+        tokio::spawn(async move { warn_on_pool(&client, uid, &new).await });
     }
 }
 
@@ -181,7 +183,7 @@ fn put_in_force(client: &Client, shared: &Shared, objects: &Objects, reporter: &
 pub(crate) async fn pool_file(file: Arc<PoolFile>, shared: Arc<Shared>) {
     let mut told = None;
     loop {
-        sleep(LOOK_EVERY).await;
+        sleep(FILE_POLL_INTERVAL).await;
         let look = {
             let file = file.clone();
             move || file.read_if_changed()

@@ -12,7 +12,7 @@ use metallb::pool::Definition;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
-use provider_bare::ledger::Reuse;
+use provider_bare::assignments::Reuse;
 use provider_bare::plan::RemovedAddress;
 
 use crate::oracle::{Oracle, is_mistaken, may_share};

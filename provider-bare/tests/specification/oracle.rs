@@ -36,12 +36,12 @@ impl<'a> Oracle<'a> {
     fn provider_of(&self, service: &ServiceView, ip: IpAddr) -> Option<&Pool> {
         let pool = self.pools.iter().find(|pool| pool.ranges.iter().any(|range| range.contains(ip)))?;
         let buggy = matches!(ip, IpAddr::V4(ip) if [0, 255].contains(&ip.octets()[3]));
-        let serves = pool.allocation.as_ref().is_none_or(|allocation| {
+        let serves = pool.allowed_services.as_ref().is_none_or(|allocation| {
             allocation.allows_namespace(&service.id.key.namespace, None)
                 && allocation.allows_service(&service.labels)
         });
-        let kept = pool.withheld.excludes(ip)
-            || pool.withheld.reserved_for(ip).is_some_and(|services| !services.contains(&service.id.key));
+        let kept = pool.reservations.excludes(ip)
+            || pool.reservations.reserved_for(ip).is_some_and(|services| !services.contains(&service.id.key));
         (serves && !kept && !(buggy && pool.avoid_buggy)).then_some(pool)
     }
 
@@ -70,7 +70,7 @@ impl<'a> Oracle<'a> {
         let by_pool = service.annotations.contains_key("metallb.io/address-pool");
         self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
             let owner = self.provider_of(service, ip);
-            let reserved = |pool: &Pool| pool.withheld.reserved_for(ip).is_some();
+            let reserved = |pool: &Pool| pool.reservations.reserved_for(ip).is_some();
             owner.is_some_and(|pool| by_pool || pool.auto_assign || reserved(pool) || shown.contains(&pool))
                 && self.is_right(service, ip)
         })

@@ -1,4 +1,5 @@
-//! The rules that keep a published address where it is: start, restart, order, lost writes, pools that change.
+//! The rules that keep a published address where it is: start, restart, order, lost writes, pools that change. They
+//! are numbered as in the crate's README.
 
 use cloud_provider::testing::ServiceBuilder;
 use cloud_provider::{ClassRule, CloudLoadBalancer, FamilyPolicy, NoteKind, Outcome, ServiceKey};

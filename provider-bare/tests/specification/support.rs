@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 use metallb::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 use metallb::pool::Definition;
 use metallb::pools::PoolMistakes;
-use metallb::withheld::{EXCLUDE, RESERVE};
+use metallb::reservations::{EXCLUDE, RESERVE};
 use provider_bare::plan::Namespaces;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use tokio::runtime::{Builder, Runtime};

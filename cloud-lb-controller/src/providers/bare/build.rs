@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use provider_bare::ledger::Reuse;
+use provider_bare::assignments::Reuse;
 use provider_bare::plan::RemovedAddress;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 

@@ -25,7 +25,7 @@ pub enum Rank {
 
 /// A place in the queue: by rank, then oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct QueuePosition {
     pub(crate) rank: Rank,
     pub(crate) created: i64,
     pub(crate) id: Arc<ServiceId>,
@@ -33,7 +33,7 @@ pub(crate) struct Place {
 
 /// What could help a waiting Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Spot {
+pub(crate) enum WaitTarget {
     /// This very address.
     Address(IpAddr),
     /// Any address of this family in the pool at this position.
@@ -44,37 +44,42 @@ pub(crate) enum Spot {
 
 /// The queue.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Queue {
-    spots: HashMap<Spot, BTreeSet<Place>>,
+pub(crate) struct WaitQueue {
+    by_target: HashMap<WaitTarget, BTreeSet<QueuePosition>>,
 }
 
-impl Queue {
-    pub(crate) fn join(&mut self, place: &Place, spots: &[Spot]) {
-        for spot in spots {
-            self.spots.entry(spot.clone()).or_default().insert(place.clone());
+impl WaitQueue {
+    pub(crate) fn join(&mut self, position: &QueuePosition, targets: &[WaitTarget]) {
+        for target in targets {
+            self.by_target.entry(target.clone()).or_default().insert(position.clone());
         }
     }
 
-    pub(crate) fn leave(&mut self, place: &Place, spots: &[Spot]) {
-        for spot in spots {
-            if let Some(places) = self.spots.get_mut(spot) {
-                places.remove(place);
-                if places.is_empty() {
-                    self.spots.remove(spot);
+    pub(crate) fn leave(&mut self, position: &QueuePosition, targets: &[WaitTarget]) {
+        for target in targets {
+            if let Some(positions) = self.by_target.get_mut(target) {
+                positions.remove(position);
+                if positions.is_empty() {
+                    self.by_target.remove(target);
                 }
             }
         }
     }
 
-    /// The first in the queue behind `after` at any of these spots.
-    pub(crate) fn next(&self, spots: &HashSet<Spot>, after: Option<&Place>) -> Option<&Place> {
+    /// The first in the queue behind `after` of those that any of these could help.
+    pub(crate) fn next(
+        &self,
+        targets: &HashSet<WaitTarget>,
+        after: Option<&QueuePosition>,
+    ) -> Option<&QueuePosition> {
         let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let first = |spot| self.spots.get(spot)?.range::<Place, _>((behind, Bound::Unbounded)).next();
-        spots.iter().filter_map(first).min()
+        let first =
+            |target| self.by_target.get(target)?.range::<QueuePosition, _>((behind, Bound::Unbounded)).next();
+        targets.iter().filter_map(first).min()
     }
 
-    /// Whether anybody waits there.
-    pub(crate) fn has(&self, spot: &Spot) -> bool {
-        self.spots.contains_key(spot)
+    /// Whether anybody waits for it.
+    pub(crate) fn has(&self, target: &WaitTarget) -> bool {
+        self.by_target.contains_key(target)
     }
 }

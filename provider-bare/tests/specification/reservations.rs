@@ -2,7 +2,7 @@
 
 use cloud_provider::ServiceKey;
 use provider_bare::BareConfig;
-use provider_bare::ledger::Reuse;
+use provider_bare::assignments::Reuse;
 use provider_bare::plan::RemovedAddress;
 
 use crate::support::{Cluster, PoolWords, V6, decisive, pool, service};

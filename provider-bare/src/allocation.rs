@@ -1,15 +1,19 @@
-//! How a Service stands with its addresses, and what is in short supply.
+//! What came of a Service's wish for addresses, and what it waits for.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use cloud_provider::{IpFamily, Mistake};
+use smallvec::SmallVec;
 
-use crate::ledger::Blocker;
+use crate::assignments::Blocker;
 
-/// How a Service stands.
+/// Addresses of one Service, in publishing order: nearly always one, or one of each family.
+pub type Addresses = SmallVec<[IpAddr; 2]>;
+
+/// What came of a Service's wish.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
+pub enum Allocation {
     /// It has what it asks for.
     Served,
     /// It is served in one family, and gets the other as soon as there is an address.
@@ -32,14 +36,14 @@ pub enum Verdict {
         grace: Duration,
     },
     /// It waits for others.
-    Waiting(Shortage),
+    Waiting(WaitReason),
     /// It asks for what cannot be.
     Refused(Vec<Mistake>),
 }
 
-/// What is in short supply.
+/// What a Service waits for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shortage {
+pub enum WaitReason {
     /// There is no pool at all.
     NoPools,
     /// A pool that it needs, or any pool, cannot be read.
@@ -59,16 +63,16 @@ pub enum Shortage {
 
 /// An address that the status of a Service shows, and that the Service does not have any more.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lost {
+pub struct LostAddress {
     /// The address.
     pub ip: IpAddr,
     /// Why.
-    pub why: LostBecause,
+    pub reason: LossReason,
 }
 
 /// Why an address is lost.
 #[derive(Clone, Debug, PartialEq)]
-pub enum LostBecause {
+pub enum LossReason {
     /// Others have it, and the Service may not share it with them.
     InTheWay(Blocker),
     /// The Service asks for other addresses.

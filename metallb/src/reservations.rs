@@ -25,41 +25,41 @@ pub(crate) fn read(annotations: &BTreeMap<String, String>) -> BTreeMap<String, S
     ours.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// What a pool withholds.
+/// What a pool keeps back: excluded addresses, and those reserved for certain Services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Withheld {
+pub struct Reservations {
     excluded: Vec<AddressRange>,
     reserved: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
 }
 
-impl Withheld {
+impl Reservations {
     /// Reads a pool's annotations; `ranges` are the pool's.
     pub(crate) fn parse(
         annotations: &BTreeMap<String, String>,
         ranges: &[AddressRange],
         mistakes: &mut Vec<Mistake>,
     ) -> Self {
-        let mut withheld = Withheld::default();
+        let mut reservations = Reservations::default();
         for (written, part) in parts(annotations, EXCLUDE) {
             match exclusion(part, ranges) {
-                Ok(range) => withheld.excluded.push(range),
+                Ok(range) => reservations.excluded.push(range),
                 Err(problem) => mistakes.push(mistake(EXCLUDE, written, problem).allowing(EXCLUDE_SYNTAX)),
             }
         }
-        if !ranges.is_empty() && ranges.iter().all(|range| withheld.without_excluded(*range).is_empty()) {
+        if !ranges.is_empty() && ranges.iter().all(|range| reservations.without_excluded(*range).is_empty()) {
             let written = annotations.get(EXCLUDE).map(String::as_str).unwrap_or_default();
             mistakes
                 .push(mistake(EXCLUDE, written, "excludes the whole pool".into()).allowing(EXCLUDE_SYNTAX));
         }
         for (written, part) in parts(annotations, RESERVE) {
-            match withheld.reservation(part, ranges) {
+            match reservations.reservation(part, ranges) {
                 Ok((ip, service)) => {
-                    withheld.reserved.entry(ip).or_default().insert(service);
+                    reservations.reserved.entry(ip).or_default().insert(service);
                 }
                 Err(problem) => mistakes.push(mistake(RESERVE, written, problem).allowing(RESERVE_SYNTAX)),
             }
         }
-        withheld
+        reservations
     }
 
     fn reservation(&self, part: &str, ranges: &[AddressRange]) -> Result<(IpAddr, ServiceKey), String> {
@@ -91,7 +91,7 @@ impl Withheld {
     }
 
     /// Every reservation, by address.
-    pub fn reservations(&self) -> impl Iterator<Item = (IpAddr, &ServiceKey)> {
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, &ServiceKey)> {
         self.reserved.iter().flat_map(|(ip, services)| services.iter().map(move |service| (*ip, service)))
     }
 

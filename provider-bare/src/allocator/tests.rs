@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use cloud_provider::testing::{ServiceBuilder, a_service_named};
 use cloud_provider::{FamilyPolicy, IpFamily};
 
-use crate::allocator::{Allocator, Seen, State};
-use crate::interval::steps;
-use crate::observe::{Claim, observe};
-use crate::plan::RemovedAddress;
-use crate::verdict::Verdict;
 use metallb::crd::IPAddressPoolSpec;
 use metallb::pool::Definition;
 use metallb::pools::Pools;
+
+use super::{Allocator, ServiceAddresses};
+use crate::allocation::Allocation;
+use crate::desired::{ObservedService, Ownership, read};
+use crate::free_addresses::steps;
+use crate::plan::Policy;
 
 fn allocator(pools: &[(&str, &[&str])]) -> Allocator {
     let definitions: Vec<Definition> = pools
@@ -25,32 +26,32 @@ fn allocator(pools: &[(&str, &[&str])]) -> Allocator {
             spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),
         })
         .collect();
-    let mut allocator = Allocator::new(RemovedAddress::Move);
+    let mut allocator = Allocator::new(Policy::default());
     allocator.set_pools(Pools::parse(&definitions).0);
     allocator
 }
 
-fn seen(builder: ServiceBuilder) -> Seen {
-    observe(&builder.build(), Claim::Ours, false).seen
+fn observed(builder: ServiceBuilder) -> ObservedService {
+    read(&builder.build(), Ownership::Ours, false).observed
 }
 
 fn service(family: IpFamily, i: usize) -> ServiceBuilder {
     a_service_named("default", &format!("s{i}")).uid(&format!("uid-{i}")).families([family])
 }
 
-fn ensure(allocator: &mut Allocator, builder: ServiceBuilder) -> State {
-    allocator.ensure(seen(builder))
+fn ensure(allocator: &mut Allocator, builder: ServiceBuilder) -> ServiceAddresses {
+    allocator.ensure(observed(builder))
 }
 
 /// Steps of one more allocation after so many.
 fn steps_after(range: &str, family: IpFamily, filled: usize) -> u64 {
     let mut allocator = allocator(&[("p", &[range])]);
     for i in 0..filled {
-        let state = ensure(&mut allocator, service(family, i));
-        assert_eq!(state.verdict, Verdict::Served);
+        let answer = ensure(&mut allocator, service(family, i));
+        assert_eq!(answer.allocation, Allocation::Served);
     }
-    let (steps, state) = steps::of(|| ensure(&mut allocator, service(family, filled)));
-    assert_eq!(state.verdict, Verdict::Served);
+    let (steps, answer) = steps::of(|| ensure(&mut allocator, service(family, filled)));
+    assert_eq!(answer.allocation, Allocation::Served);
     steps
 }
 
@@ -85,8 +86,8 @@ fn a_pool_full_of_holes_costs_no_more() {
     for i in (0..8192).step_by(2) {
         allocator.delete(&format!("uid-{i}"));
     }
-    let (steps, state) = steps::of(|| ensure(&mut allocator, service(IpFamily::V4, 9000)));
-    assert_eq!(state.addresses, ["10.0.0.0".parse::<IpAddr>().unwrap()]);
+    let (steps, answer) = steps::of(|| ensure(&mut allocator, service(IpFamily::V4, 9000)));
+    assert_eq!(answer.addresses.as_slice(), ["10.0.0.0".parse::<IpAddr>().unwrap()]);
     assert!(steps <= steps_after("10.0.0.0/19", IpFamily::V4, 0), "{steps}");
 }
 
@@ -96,8 +97,8 @@ fn who_finds_nothing_finds_it_out_at_once() {
     for i in 0..4096 {
         ensure(&mut allocator, service(IpFamily::V4, i));
     }
-    let (steps, state) = steps::of(|| ensure(&mut allocator, service(IpFamily::V4, 5000)));
-    assert!(matches!(state.verdict, Verdict::Waiting(_)));
+    let (steps, answer) = steps::of(|| ensure(&mut allocator, service(IpFamily::V4, 5000)));
+    assert!(matches!(answer.allocation, Allocation::Waiting(_)));
     assert!(steps <= 4, "{steps}");
 }
 
@@ -110,7 +111,7 @@ fn a_freed_address_costs_the_same_however_many_wait() {
             ensure(&mut allocator, service(IpFamily::V4, i));
         }
         let (steps, ()) = steps::of(|| allocator.delete("uid-0"));
-        assert_eq!(allocator.take_woken().len(), 1);
+        assert_eq!(allocator.take_wakeups().len(), 1);
         steps
     };
     assert_eq!(steps_with(2000), steps_with(2));
@@ -127,7 +128,7 @@ fn those_who_wait_for_something_else_cost_nothing() {
             ensure(&mut allocator, both);
         }
         let (steps, ()) = steps::of(|| allocator.delete("uid-1"));
-        assert_eq!(allocator.take_woken(), []);
+        assert_eq!(allocator.take_wakeups(), []);
         steps
     };
     assert_eq!(steps_with(1000), steps_with(1));
@@ -146,11 +147,11 @@ fn looking_again_at_a_service_that_is_served_touches_no_pool() {
 fn a_rebuild_costs_a_few_steps_for_each_service() {
     let steps_for = |count: usize| {
         let mut allocator = allocator(&[("p", &["10.0.0.0/8"])]);
-        let services: Vec<Seen> = (0..count)
+        let services: Vec<ObservedService> = (0..count)
             .map(|i| {
                 let builder = service(IpFamily::V4, i);
                 let ip = format!("10.1.{}.{}", i / 256, i % 256);
-                seen(if i % 2 == 0 { builder.published_ips([ip.as_str()]) } else { builder })
+                observed(if i % 2 == 0 { builder.published_ips([ip.as_str()]) } else { builder })
             })
             .collect();
         steps::of(|| allocator.resume(services)).0

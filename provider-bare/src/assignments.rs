@@ -1,20 +1,24 @@
 //! Who has which address.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use cloud_provider::{IpFamily, Protocol, ServiceId, ServiceKey};
-
-use crate::counters::Counters;
-use crate::desired::{Sharing, SharingKey};
-use crate::interval::FreeSet;
-pub use crate::interval::Reuse;
+use metallb::per_family::PerFamily;
 use metallb::pools::Pools;
 use metallb::range::{address, number};
+use smallvec::SmallVec;
 
-/// A Service as the ledger knows it.
+use crate::address_map::AddressMap;
+use crate::counters::Counters;
+use crate::desired::{Sharing, SharingKey};
+use crate::free_addresses::FreeAddresses;
+pub use crate::free_addresses::Reuse;
+
+/// A Service as the one who has an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) id: ServiceId,
@@ -81,10 +85,11 @@ impl fmt::Display for Blocker {
     }
 }
 
+/// What is known of an address that somebody has, or shows.
 #[derive(Clone, Debug, Default)]
 struct Taken {
     /// Those it belongs to. Several only if they share.
-    owners: Vec<Arc<Holder>>,
+    owners: SmallVec<[Arc<Holder>; 1]>,
     /// Those whose status may show it though it is not, or no longer, theirs: as long as there
     /// is one, it is given to nobody new.
     shown_by: Vec<Arc<Holder>>,
@@ -93,18 +98,8 @@ struct Taken {
 /// The free addresses of one pool, and how many are not.
 #[derive(Clone, Debug)]
 struct Space {
-    v4: FreeSet,
-    v6: FreeSet,
+    free: PerFamily<FreeAddresses>,
     counters: Counters,
-}
-
-impl Space {
-    fn free(&mut self, family: IpFamily) -> &mut FreeSet {
-        match family {
-            IpFamily::V4 => &mut self.v4,
-            IpFamily::V6 => &mut self.v6,
-        }
-    }
 }
 
 /// Addresses that a Service gets rather than others, where it may have them.
@@ -119,24 +114,24 @@ pub(crate) struct Preferred<'a> {
 /// Which addresses are taken, by whom, and what is left of each pool. One map is the record; the free intervals,
 /// the counters and the index of sharing keys follow from it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Assignments {
     reuse: Reuse,
-    taken: BTreeMap<IpAddr, Taken>,
+    taken: PerFamily<AddressMap<Taken>>,
     spaces: Vec<Space>,
     by_key: HashMap<Arc<SharingKey>, BTreeSet<IpAddr>>,
     /// Addresses that may now be had by somebody who could not have them before.
     changed: BTreeSet<IpAddr>,
 }
 
-impl Ledger {
-    /// A ledger without pools and addresses.
+impl Assignments {
+    /// No pools, and nothing taken.
     pub(crate) fn new(reuse: Reuse) -> Self {
-        Ledger { reuse, ..Ledger::default() }
+        Assignments { reuse, ..Assignments::default() }
     }
 
     /// As new: nothing is taken, and there are no pools.
     pub(crate) fn clear(&mut self) {
-        *self = Ledger::new(self.reuse);
+        *self = Assignments::new(self.reuse);
     }
 
     /// Fits the record to other pools. Nothing is given up: an address that no pool contains stays with whom it
@@ -145,27 +140,30 @@ impl Ledger {
         self.spaces = pools
             .iter()
             .map(|pool| {
-                let mut space = Space {
-                    v4: FreeSet::new(IpFamily::V4, pool.avoid_buggy, self.reuse),
-                    v6: FreeSet::new(IpFamily::V6, pool.avoid_buggy, self.reuse),
-                    counters: Counters::of_capacity(pool),
-                };
+                let free = |family| FreeAddresses::new(family, pool.avoid_buggy, self.reuse);
+                let mut space = Space { free: PerFamily::each(free), counters: Counters::of_capacity(pool) };
                 for (entry, range) in pool.ranges.iter().enumerate() {
-                    for range in pool.withheld.for_everybody(*range) {
-                        space.free(range.family()).add(entry, &range);
+                    for range in pool.reservations.for_everybody(*range) {
+                        space.free[range.family()].add(entry, &range);
                     }
                 }
                 space
             })
             .collect();
-        for ip in self.taken.keys() {
-            note_taken(&mut self.spaces, pools, *ip);
+        for (family, taken) in self.taken.iter() {
+            for number in taken.keys() {
+                note_taken(&mut self.spaces, pools, address(family, *number));
+            }
         }
     }
 
-    /// Makes the address the holder's. Only after [`blocker`](Ledger::blocker) found nobody in the way.
+    fn taken(&self, ip: IpAddr) -> Option<&Taken> {
+        self.taken[IpFamily::of(ip)].get(&number(ip))
+    }
+
+    /// Makes the address the holder's. Only after [`blocker`](Assignments::blocker) found nobody in the way.
     pub(crate) fn own(&mut self, pools: &Pools, ip: IpAddr, holder: &Arc<Holder>) {
-        self.add(pools, ip, |taken| taken.owners.push(holder.clone()));
+        self.entry(pools, ip).owners.push(holder.clone());
         if let Some(key) = &holder.sharing.key {
             self.by_key.entry(key.clone()).or_default().insert(ip);
             self.changed.insert(ip);
@@ -174,20 +172,22 @@ impl Ledger {
 
     /// Notes that the holder's status may show the address though it is not the holder's.
     pub(crate) fn show(&mut self, pools: &Pools, ip: IpAddr, holder: &Arc<Holder>) {
-        self.add(pools, ip, |taken| taken.shown_by.push(holder.clone()));
+        self.entry(pools, ip).shown_by.push(holder.clone());
     }
 
-    fn add(&mut self, pools: &Pools, ip: IpAddr, add: impl FnOnce(&mut Taken)) {
-        let taken = self.taken.entry(ip).or_insert_with(|| {
-            note_taken(&mut self.spaces, pools, ip);
-            Taken::default()
-        });
-        add(taken);
+    fn entry(&mut self, pools: &Pools, ip: IpAddr) -> &mut Taken {
+        match self.taken[IpFamily::of(ip)].entry(number(ip)) {
+            Entry::Occupied(taken) => taken.into_mut(),
+            Entry::Vacant(free) => {
+                note_taken(&mut self.spaces, pools, ip);
+                free.insert(Taken::default())
+            }
+        }
     }
 
     /// Ends whatever the Service has to do with the address.
     pub(crate) fn leave(&mut self, pools: &Pools, ip: IpAddr, uid: &str) {
-        let Some(taken) = self.taken.get_mut(&ip) else { return };
+        let Some(taken) = self.taken[IpFamily::of(ip)].get_mut(&number(ip)) else { return };
         let key = taken.owners.iter().find(|owner| owner.id.uid == uid).and_then(|o| o.sharing.key.clone());
         taken.owners.retain(|owner| owner.id.uid != uid);
         taken.shown_by.retain(|shown| shown.id.uid != uid);
@@ -203,11 +203,11 @@ impl Ledger {
             }
         }
         if gone {
-            self.taken.remove(&ip);
+            self.taken[IpFamily::of(ip)].remove(&number(ip));
             if let Some(site) = pools.site(ip) {
                 let (space, pool) = (&mut self.spaces[site.pool], pools.at(site.pool));
                 if pool.hands_out_to_all(ip) {
-                    space.free(IpFamily::of(ip)).give_back(site.entry, number(ip));
+                    space.free[IpFamily::of(ip)].give_back(site.entry, number(ip));
                 }
                 space.counters.gave_back(ip, pool.hands_out(ip));
             }
@@ -217,7 +217,7 @@ impl Ledger {
     /// Who keeps a Service with this sharing from having the address; none if it may have it. What the Service
     /// itself has to do with the address is not in its way.
     pub(crate) fn blocker(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
-        let taken = self.taken.get(&ip)?;
+        let taken = self.taken(ip)?;
         if taken.owners.is_empty() {
             let shown = taken.shown_by.iter().find(|shown| shown.id.uid != uid)?;
             return Some(Blocker::StillShown { by: shown.id.key.clone() });
@@ -225,10 +225,10 @@ impl Ledger {
         self.owner_in_the_way(ip, uid, sharing)
     }
 
-    /// As [`blocker`](Ledger::blocker), for an address that the Service's own status shows: there only owners are
-    /// in the way.
+    /// As [`blocker`](Assignments::blocker), for an address that the Service's own status shows: there only owners
+    /// are in the way.
     pub(crate) fn owner_in_the_way(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
-        let others = self.taken.get(&ip)?.owners.iter().filter(|owner| owner.id.uid != uid);
+        let others = self.taken(ip)?.owners.iter().filter(|owner| owner.id.uid != uid);
         others.filter_map(|other| between(other, sharing)).next()
     }
 
@@ -268,12 +268,7 @@ impl Ledger {
     }
 
     fn first_free(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
-        let space = &self.spaces[pool];
-        let free = match family {
-            IpFamily::V4 => &space.v4,
-            IpFamily::V6 => &space.v6,
-        };
-        free.first().map(|number| address(family, number))
+        self.spaces[pool].free[family].first().map(|number| address(family, number))
     }
 
     /// Addresses that became easier to have since the last call.
@@ -283,7 +278,7 @@ impl Ledger {
 
     /// The key by which others may join the address.
     pub(crate) fn key_of(&self, ip: IpAddr) -> Option<Arc<SharingKey>> {
-        self.taken.get(&ip)?.owners.first()?.sharing.key.clone()
+        self.taken(ip)?.owners.first()?.sharing.key.clone()
     }
 
     /// How many addresses of a pool are in use, and how many are left.
@@ -295,7 +290,7 @@ impl Ledger {
 fn note_taken(spaces: &mut [Space], pools: &Pools, ip: IpAddr) {
     if let Some(site) = pools.site(ip) {
         let space = &mut spaces[site.pool];
-        space.free(IpFamily::of(ip)).take(site.entry, number(ip));
+        space.free[IpFamily::of(ip)].take(site.entry, number(ip));
         space.counters.took(ip, pools.at(site.pool).hands_out(ip));
     }
 }

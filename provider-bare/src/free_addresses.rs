@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use cloud_provider::IpFamily;
-
-use crate::resting::Resting;
 use metallb::range::{AddressRange, address, is_buggy};
+
+use crate::recently_freed::RecentlyFreed;
 
 /// In which order addresses that were given back are used again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,25 +20,26 @@ pub enum Reuse {
 }
 
 /// Free addresses of one pool and family, in the order they are handed out: by entry of the pool's list, then
-/// ascending; those that rest come last.
+/// ascending; those that were freed recently come last.
 ///
 /// Both ends of every interval are addresses that may be handed out, so that the first free address is the first
-/// interval's start and never has to be searched for.
+/// interval's start and never has to be searched for. An interval is found by its last address, because its start is
+/// what is taken from it: that changes a value in its place and moves nothing in the tree.
 #[derive(Clone, Debug)]
-pub(crate) struct FreeSet {
+pub(crate) struct FreeAddresses {
     family: IpFamily,
     avoid_buggy: bool,
-    /// (entry, first) to last.
-    free: BTreeMap<(usize, u128), u128>,
+    /// (entry, last) to first.
+    intervals: BTreeMap<(usize, u128), u128>,
     /// Where addresses that are given back wait for their next use; none: among the others.
-    resting: Option<Resting>,
+    recently_freed: Option<RecentlyFreed>,
 }
 
-impl FreeSet {
-    /// A set without any address.
+impl FreeAddresses {
+    /// No address at all.
     pub(crate) fn new(family: IpFamily, avoid_buggy: bool, reuse: Reuse) -> Self {
-        let resting = (reuse == Reuse::LongestFree).then(Resting::default);
-        FreeSet { family, avoid_buggy, free: BTreeMap::new(), resting }
+        let recently_freed = (reuse == Reuse::LongestFree).then(RecentlyFreed::default);
+        FreeAddresses { family, avoid_buggy, intervals: BTreeMap::new(), recently_freed }
     }
 
     /// Adds addresses of one entry of the pool's list.
@@ -50,57 +51,59 @@ impl FreeSet {
     /// The address to hand out next.
     pub(crate) fn first(&self) -> Option<u128> {
         steps::count();
-        let rested = || self.resting.as_ref()?.longest().map(|(_, number)| number);
-        self.free.first_key_value().map(|((_, first), _)| *first).or_else(rested)
+        let freed_first = || self.recently_freed.as_ref()?.freed_first().map(|(_, number)| number);
+        self.intervals.first_key_value().map(|(_, first)| *first).or_else(freed_first)
     }
 
     /// Takes one address out. Nothing happens if it is not free.
     pub(crate) fn take(&mut self, entry: usize, number: u128) {
         steps::count();
-        if self.resting.as_mut().is_some_and(|resting| resting.remove((entry, number))) {
+        if self.recently_freed.as_mut().is_some_and(|freed| freed.remove((entry, number))) {
             return;
         }
-        let Some((&key, &last)) = self.free.range(..=(entry, number)).next_back() else { return };
-        if key.0 != entry || last < number {
+        let (family, avoid_buggy) = (self.family, self.avoid_buggy);
+        // The only interval that can contain it is the first that does not end before it.
+        let Some((&(at, last), first)) = self.intervals.range_mut((entry, number)..).next() else { return };
+        if at != entry || number < *first {
             return;
         }
-        self.free.remove(&key);
-        if key.1 < number {
-            self.insert(entry, key.1, number - 1);
-        }
+        let start = *first;
         if number < last {
-            self.insert(entry, number + 1, last);
+            // What is left behind it keeps its end, which may be handed out: so this comes to an end.
+            *first = number + 1;
+            while avoid_buggy && is_buggy(address(family, *first)) {
+                *first += 1;
+            }
+        } else {
+            self.intervals.remove(&(entry, last));
+        }
+        if start < number {
+            self.insert(entry, start, number - 1);
         }
     }
 
     /// Puts one address back.
     pub(crate) fn give_back(&mut self, entry: usize, number: u128) {
         steps::count();
-        let rested = match &mut self.resting {
-            Some(resting) => resting.push((entry, number)),
+        let overdue = match &mut self.recently_freed {
+            Some(freed) => freed.push((entry, number)),
             None => Some((entry, number)),
         };
-        if let Some((entry, number)) = rested {
+        if let Some((entry, number)) = overdue {
             self.join(entry, number);
         }
     }
 
     /// Makes an address one of those that were never used, joined with its free neighbours.
     fn join(&mut self, entry: usize, number: u128) {
-        let (mut first, mut last) = (number, number);
-        if let Some((&key, &end)) = self.free.range(..(entry, number)).next_back()
-            && key.0 == entry
-            && end + 1 == number
-        {
-            first = key.1;
-            self.free.remove(&key);
+        let before = number.checked_sub(1).and_then(|before| self.intervals.remove(&(entry, before)));
+        let start = before.unwrap_or(number);
+        match self.intervals.range_mut((entry, number)..).next() {
+            Some(((at, _), first)) if *at == entry && number.checked_add(1) == Some(*first) => *first = start,
+            _ => {
+                self.intervals.insert((entry, number), start);
+            }
         }
-        if let Some(after) = number.checked_add(1)
-            && let Some(end) = self.free.remove(&(entry, after))
-        {
-            last = end;
-        }
-        self.free.insert((entry, first), last);
     }
 
     fn insert(&mut self, entry: usize, mut first: u128, mut last: u128) {
@@ -115,7 +118,7 @@ impl FreeSet {
             last -= 1;
         }
         steps::count();
-        self.free.insert((entry, first), last);
+        self.intervals.insert((entry, last), first);
     }
 
     fn is_avoided(&self, number: u128) -> bool {
@@ -148,15 +151,15 @@ pub(crate) mod steps {
 mod tests {
     use super::*;
 
-    fn set(entries: &[&str], avoid_buggy: bool) -> FreeSet {
-        let mut set = FreeSet::new(IpFamily::V4, avoid_buggy, Reuse::Lowest);
+    fn set(entries: &[&str], avoid_buggy: bool) -> FreeAddresses {
+        let mut set = FreeAddresses::new(IpFamily::V4, avoid_buggy, Reuse::Lowest);
         for (entry, text) in entries.iter().enumerate() {
             set.add(entry, &text.parse().unwrap());
         }
         set
     }
 
-    fn drain(set: &mut FreeSet, entry_of: impl Fn(u128) -> usize) -> Vec<String> {
+    fn drain(set: &mut FreeAddresses, entry_of: impl Fn(u128) -> usize) -> Vec<String> {
         std::iter::from_fn(|| {
             let number = set.first()?;
             set.take(entry_of(number), number);
@@ -191,11 +194,11 @@ mod tests {
         for offset in [3, 5, 4, 0, 7] {
             set.take(0, base + offset);
         }
-        assert_eq!(set.free.len(), 2);
+        assert_eq!(set.intervals.len(), 2);
         for offset in [5, 3, 4, 7, 0] {
             set.give_back(0, base + offset);
         }
-        assert_eq!(set.free.into_iter().collect::<Vec<_>>(), [((0, base), base + 7)]);
+        assert_eq!(set.intervals.into_iter().collect::<Vec<_>>(), [((0, base + 7), base)]);
     }
 
     #[test]
@@ -204,6 +207,6 @@ mod tests {
         let base = set.first().unwrap();
         set.take(1, base + 2);
         set.give_back(1, base + 2);
-        assert_eq!(set.free.len(), 2);
+        assert_eq!(set.intervals.len(), 2);
     }
 }

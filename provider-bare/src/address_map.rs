@@ -1,0 +1,78 @@
+//! A map by address that keeps neighbours together.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A map by the number of an address, all of one family.
+pub(crate) type AddressMap<T> = HashMap<u128, T, BuildHasherDefault<NeighbourHasher>>;
+
+/// How many bits of an address's number choose its place within a block: 64 addresses that follow each other lie side by
+/// side, because addresses are mostly handed out in ascending order, and what was touched last is still in the
+/// processor's cache.
+const BLOCK_BITS: u32 = 6;
+
+/// The odd number that is nearest to 2^64 divided by the golden ratio: it spreads what follows each other.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Hashes the number of an address: where its block lies is spread over the whole table, so that pools that are far apart,
+/// or in even steps, do not get into each other's way. Who owns the pools chooses the addresses, so nothing here has to
+/// withstand an attacker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NeighbourHasher(u64);
+
+impl Hasher for NeighbourHasher {
+    fn write_u128(&mut self, number: u128) {
+        let block = number >> BLOCK_BITS;
+        let folded = (block as u64) ^ ((block >> 64) as u64).rotate_left(32);
+        let spread = (folded.wrapping_mul(SPREAD) ^ (folded >> 29)).wrapping_mul(SPREAD);
+        let within = number as u64 & ((1 << BLOCK_BITS) - 1);
+        // The map looks at the highest bits to tell entries apart that lie close together: they differ in these.
+        self.0 = ((spread.rotate_right(32) >> BLOCK_BITS) << BLOCK_BITS | within) ^ (within << 57);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(SPREAD);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(number: u128) -> u64 {
+        let mut hasher = NeighbourHasher::default();
+        hasher.write_u128(number);
+        hasher.finish()
+    }
+
+    /// How many of these share the place in a table of 2^16 that most of them share.
+    fn most_in_one_place(numbers: impl Iterator<Item = u128>) -> usize {
+        let mut places = HashMap::new();
+        numbers.for_each(|number| *places.entry(hash(number) & 0xffff).or_insert(0) += 1);
+        places.into_values().max().unwrap_or(0)
+    }
+
+    #[test]
+    fn addresses_that_follow_each_other_lie_side_by_side() {
+        let base = 0x0a00_0040;
+        for offset in 0..64 {
+            assert_eq!(hash(base + offset) & 0xffff, (hash(base) & 0xffff) + offset as u64);
+        }
+    }
+
+    #[test]
+    fn addresses_in_even_steps_do_not_get_into_each_others_way() {
+        for step in [0, 6, 8, 16, 32, 64, 96, 120].map(|bits| 1_u128 << bits) {
+            let count = 20_000.min(u128::MAX / step);
+            let most = most_in_one_place((0..count).map(|i| i * step));
+            // Every block has the same 1024 starts at worst.
+            assert!(most <= 80, "{most} of {count} in steps of {step:#x}");
+        }
+    }
+}

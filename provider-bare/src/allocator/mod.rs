@@ -1,0 +1,358 @@
+//! Who gets which address: the whole state in memory, and the few ways in which it changes.
+//!
+//! Pure: no clock (it is told the time), no IO, no randomness. The same Services and pools in the same order of events
+//! lead to the same addresses, and after a [resume](Allocator::resume) the order of events does not matter either.
+//!
+//! # Guarantees
+//!
+//! * An address belongs to one Service, or to several that share it.
+//! * An address that a status may still show is given to nobody else.
+//! * What a Service has, it keeps, until it asks for something else or its pool no longer provides it and the grace
+//!   period is over; and then it gets the new address before it loses the old.
+//! * A Service that comes back, under its name, gets the address that it had, if that is free.
+//! * Nobody waits while an address it could use is free; among those who wait, the order is
+//!   [`Rank`](crate::wait_queue::Rank)'s, then the oldest first.
+//! * A step costs the same whatever the size of the pools.
+
+mod last_addresses;
+mod pool_changes;
+mod reading;
+mod reallocate;
+mod resume;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud_provider::ServiceKey;
+use metallb::pools::Pools;
+use slab::Slab;
+
+use crate::allocation::{Addresses, Allocation, LostAddress};
+use crate::assignments::{Assignments, Holder, Reuse};
+use crate::desired::{Handling, ObservedService, Sharing};
+use crate::plan::{Inputs, Leaving, Namespaces, Policy, why_lost};
+use crate::wait_queue::{QueuePosition, WaitQueue, WaitTarget};
+use last_addresses::LastAddresses;
+
+/// Which entry of the allocator is a Service's, for as long as the Service is known.
+type EntryId = usize;
+
+/// What an allocator knows of one Service.
+#[derive(Clone, Debug)]
+struct Entry {
+    holder: Arc<Holder>,
+    /// As whom it is entered with what it owns: an earlier holder, if its ports or key changed since.
+    entered: Arc<Holder>,
+    created: i64,
+    handling: Handling,
+    /// What is its own, in publishing order.
+    owned: Addresses,
+    /// What its status may show though it is not its own (any longer).
+    shown: Addresses,
+    /// What it was last answered to have, so that its status may show it: what the next decision starts from, whether
+    /// or not a decision since then, of which nobody was told, set something else aside.
+    answered: Addresses,
+    /// What of that no pool provides any more, and until when it is kept all the same.
+    leaving: Vec<Leaving>,
+    allocation: Allocation,
+    waiting: Option<(QueuePosition, Vec<WaitTarget>)>,
+}
+
+impl Entry {
+    fn new(holder: Holder, created: i64, handling: Handling) -> Self {
+        let holder = Arc::new(holder);
+        Entry {
+            entered: holder.clone(),
+            holder,
+            created,
+            handling,
+            owned: Addresses::new(),
+            shown: Addresses::new(),
+            answered: Addresses::new(),
+            leaving: Vec::new(),
+            allocation: Allocation::Served,
+            waiting: None,
+        }
+    }
+
+    /// What it was answered to have, now that its status shows this; none if that is no news. A status that still
+    /// shows what it showed before the last answer was not written: then that answer is as if it had not been given.
+    fn answered_by(&self, published: &[IpAddr]) -> Option<Addresses> {
+        let is_its = |ip: &&IpAddr| self.owned.contains(ip) || self.shown.contains(ip);
+        let shows_its_last_answer = published.iter().any(|ip| self.answered.contains(ip));
+        let answered: Addresses = published.iter().filter(is_its).copied().collect();
+        (!shows_its_last_answer && !answered.is_empty()).then_some(answered)
+    }
+
+    /// What it owns and was answered. What is set aside for it in memory alone does not exist for anybody yet.
+    fn held(&self) -> Vec<IpAddr> {
+        self.owned.iter().copied().filter(|ip| self.answered.contains(ip)).collect()
+    }
+
+    fn is_avoided(&self) -> bool {
+        matches!(self.handling, Handling::Avoid)
+    }
+}
+
+/// What a decision for a Service starts from. A choice that nobody was told of is no state: it is only the first to be
+/// asked when a choice is to be made again.
+struct Basis {
+    has: Addresses,
+    chosen: Addresses,
+}
+
+impl Basis {
+    fn new(answered: &[IpAddr], owned: &[IpAddr], shown: &[IpAddr]) -> Self {
+        let is_its = |ip: &IpAddr| owned.contains(ip) || shown.contains(ip);
+        Basis {
+            has: answered.iter().copied().filter(is_its).collect(),
+            chosen: owned.iter().copied().filter(|ip| !answered.contains(ip)).collect(),
+        }
+    }
+}
+
+/// A Service by its UID.
+#[derive(Clone, Debug)]
+struct ByUid(Arc<Holder>);
+
+impl Borrow<str> for ByUid {
+    fn borrow(&self) -> &str {
+        &self.0.id.uid
+    }
+}
+
+impl PartialEq for ByUid {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id.uid == other.0.id.uid
+    }
+}
+
+impl Eq for ByUid {}
+
+impl Hash for ByUid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.uid.hash(state);
+    }
+}
+
+/// The allocator.
+#[derive(Clone, Debug, Default)]
+pub struct Allocator {
+    policy: Policy,
+    pools: Pools,
+    namespaces: Namespaces,
+    now: Duration,
+    assignments: Assignments,
+    entries: Slab<Entry>,
+    by_uid: HashMap<ByUid, EntryId>,
+    queue: WaitQueue,
+    wakeups: BTreeSet<ServiceKey>,
+    /// When a grace period ends, and whose.
+    ends: BTreeSet<(Duration, EntryId)>,
+    last: LastAddresses,
+}
+
+/// The addresses of a Service, as [`ensure`](Allocator::ensure) answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceAddresses {
+    /// Its addresses, in publishing order.
+    pub addresses: Addresses,
+    /// How it came to them, or why it has no more.
+    pub allocation: Allocation,
+    /// Addresses that its status showed when it was last seen, and that are not its own: they are free for others
+    /// once a status without them is seen.
+    pub outdated: Addresses,
+    /// Which addresses of its status it has lost, and why.
+    pub lost: Vec<LostAddress>,
+}
+
+impl Allocator {
+    /// An allocator without pools and Services.
+    pub fn new(policy: Policy) -> Self {
+        Allocator { policy, ..Allocator::default() }
+    }
+
+    /// Uses addresses again in this order.
+    pub fn reusing(self, reuse: Reuse) -> Self {
+        Allocator { assignments: Assignments::new(reuse), ..self }
+    }
+
+    /// Tells it the time, counted from any moment that stays the same. It never goes back.
+    pub fn set_now(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+    }
+
+    /// The pools in force.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Serves a Service, newly seen or changed, and says what it has.
+    pub fn ensure(&mut self, observed: ObservedService) -> ServiceAddresses {
+        let mut observed = observed;
+        let published = mem::take(&mut observed.published);
+        let id = self.observe(observed, &published);
+        self.reallocate(id);
+        self.serve_waiting();
+        let lost = self.lost(id, &published);
+        let entry = &mut self.entries[id];
+        entry.answered.clone_from(&entry.owned);
+        // It is answered now; no need to wake it for what it hears.
+        self.wakeups.remove(&entry.holder.id.key);
+        ServiceAddresses {
+            addresses: entry.owned.clone(),
+            allocation: entry.allocation.clone(),
+            outdated: entry.shown.clone(),
+            lost,
+        }
+    }
+
+    fn lost(&self, id: EntryId, published: &[IpAddr]) -> Vec<LostAddress> {
+        let Entry { handling: Handling::Serve(request), owned, .. } = &self.entries[id] else {
+            return Vec::new();
+        };
+        let lost = published.iter().copied().filter(|ip| !owned.contains(ip));
+        lost.map(|ip| LostAddress { ip, reason: why_lost(self.inputs(), request, ip) }).collect()
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            pools: &self.pools,
+            namespaces: &self.namespaces,
+            assignments: &self.assignments,
+            policy: self.policy,
+            now: self.now,
+        }
+    }
+
+    fn entry(&self, uid: &str) -> Option<&Entry> {
+        self.by_uid.get(uid).map(|id| &self.entries[*id])
+    }
+
+    /// Forgets a Service and frees what it had.
+    pub fn delete(&mut self, uid: &str) {
+        self.remove_entry(uid);
+        self.serve_waiting();
+    }
+
+    fn remove_entry(&mut self, uid: &str) {
+        let Some(id) = self.by_uid.remove(uid) else { return };
+        let entry = self.entries.remove(id);
+        if let Some((position, targets)) = &entry.waiting {
+            self.queue.leave(position, targets);
+        }
+        for ip in entry.owned.iter().chain(&entry.shown) {
+            self.assignments.leave(&self.pools, *ip, uid);
+        }
+        for leaving in &entry.leaving {
+            self.ends.remove(&(leaving.until, id));
+        }
+        let held = entry.held();
+        if !held.is_empty() && !entry.is_avoided() {
+            self.last.remember(&entry.holder.id.key, held);
+        }
+        self.wakeups.remove(&entry.holder.id.key);
+    }
+
+    /// Services that stand otherwise by somebody else's doing since the last call.
+    pub fn take_wakeups(&mut self) -> Vec<ServiceKey> {
+        mem::take(&mut self.wakeups).into_iter().collect()
+    }
+
+    /// Adds or updates a Service's entry without deciding anything.
+    fn observe(&mut self, observed: ObservedService, published: &[IpAddr]) -> EntryId {
+        let uid = observed.id.uid.as_str();
+        let known = self.by_uid.get(uid).copied().filter(|id| {
+            let is_ours = !self.entries[*id].is_avoided();
+            is_ours && !matches!(observed.handling, Handling::Avoid)
+        });
+        if let Some(id) = known {
+            self.update(id, observed.sharing, observed.handling);
+            self.confirm(id, published);
+            let entry = &mut self.entries[id];
+            if let Some(answered) = entry.answered_by(published) {
+                entry.answered = answered;
+            }
+            return id;
+        }
+        // If it was somebody else's until now, what it shows is taken over, where nobody is in the way.
+        self.remove_entry(uid);
+        let id = self.insert(observed);
+        published.iter().for_each(|ip| self.register(id, *ip));
+        let entry = &mut self.entries[id];
+        entry.answered.clone_from(&entry.owned);
+        id
+    }
+
+    fn insert(&mut self, observed: ObservedService) -> EntryId {
+        let ObservedService { id, created, sharing, handling, .. } = observed;
+        let entry = Entry::new(Holder { id, sharing }, created, handling);
+        let by_uid = ByUid(entry.holder.clone());
+        let id = self.entries.insert(entry);
+        self.by_uid.insert(by_uid, id);
+        id
+    }
+
+    fn update(&mut self, id: EntryId, sharing: Sharing, handling: Handling) {
+        let entry = &mut self.entries[id];
+        entry.handling = handling;
+        if entry.holder.sharing == sharing {
+            return;
+        }
+        let uid = entry.holder.id.uid.as_str();
+        let protect = matches!(entry.handling, Handling::Protect);
+        let in_the_way = |ip: &IpAddr| self.assignments.owner_in_the_way(*ip, uid, &sharing).is_some();
+        if protect && entry.owned.iter().any(in_the_way) {
+            // What it has stays, and so does what others share it by.
+            return;
+        }
+        entry.holder = Arc::new(Holder { id: entry.holder.id.clone(), sharing });
+        if protect {
+            // Nothing is decided for it, so this is the place to let its ports and key of now be known.
+            for ip in &entry.owned {
+                self.assignments.leave(&self.pools, *ip, &entry.holder.id.uid);
+                self.assignments.own(&self.pools, *ip, &entry.holder);
+            }
+            entry.entered = entry.holder.clone();
+        }
+    }
+
+    /// Takes an address that a status shows: for that Service, or out of everybody's reach.
+    fn register(&mut self, id: EntryId, ip: IpAddr) {
+        let entry = &mut self.entries[id];
+        if entry.owned.contains(&ip) || entry.shown.contains(&ip) {
+            return;
+        }
+        let Holder { id, sharing } = &*entry.holder;
+        let in_the_way = self.assignments.owner_in_the_way(ip, &id.uid, sharing).is_some();
+        if entry.is_avoided() || in_the_way {
+            self.assignments.show(&self.pools, ip, &entry.holder);
+            entry.shown.push(ip);
+        } else {
+            self.assignments.own(&self.pools, ip, &entry.holder);
+            entry.owned.push(ip);
+        }
+    }
+
+    /// A status that shows what we last answered shows nothing else any more.
+    fn confirm(&mut self, id: EntryId, published: &[IpAddr]) {
+        let entry = &mut self.entries[id];
+        if entry.shown.is_empty() || entry.is_avoided() {
+            return;
+        }
+        let as_set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
+        let answered = as_set(&entry.answered);
+        if as_set(published) == answered && answered == as_set(&entry.owned) {
+            for ip in mem::take(&mut entry.shown) {
+                self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Looking at what is assigned, and at what would be. Changes nothing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use cloud_provider::ServiceId;
+use metallb::pool::Pool;
+
+use super::{Allocator, Basis, Entry, ServiceAddresses};
+use crate::allocation::{Addresses, Allocation};
+use crate::counters::Counters;
+use crate::desired::{Handling, ObservedService};
+use crate::plan::{CurrentAddresses, decide};
+
+impl Allocator {
+    /// What [`ensure`](Allocator::ensure) would answer. Changes nothing.
+    pub fn preview(&self, observed: &ObservedService) -> ServiceAddresses {
+        let uid = observed.id.uid.as_str();
+        let known = self.entry(uid).filter(|entry| !entry.is_avoided());
+        let (answered, owned, outdated): (Addresses, Addresses, Addresses) = match known {
+            Some(entry) => {
+                let answered =
+                    entry.answered_by(&observed.published).unwrap_or_else(|| entry.answered.clone());
+                (answered, entry.owned.clone(), entry.shown.clone())
+            }
+            None => {
+                let free =
+                    |ip: &&IpAddr| self.assignments.owner_in_the_way(**ip, uid, &observed.sharing).is_none();
+                let (owned, shown): (Vec<&IpAddr>, Vec<&IpAddr>) = observed.published.iter().partition(free);
+                let copied = |ips: Vec<&IpAddr>| ips.into_iter().copied().collect();
+                (observed.published.iter().copied().collect(), copied(owned), copied(shown))
+            }
+        };
+        let (addresses, allocation) = match &observed.handling {
+            Handling::Serve(request) => {
+                let Basis { has, chosen } = Basis::new(&answered, &owned, &outdated);
+                let leaving = known.map(|entry| entry.leaving.as_slice()).unwrap_or_default();
+                let last = self.last.of(&observed.id.key);
+                let current =
+                    CurrentAddresses { has: &has, chosen: &chosen, shown: &outdated, last, leaving };
+                let decision = decide(self.inputs(), current, request);
+                (decision.addresses, decision.allocation)
+            }
+            Handling::Protect | Handling::Avoid => (owned, Allocation::Served),
+        };
+        ServiceAddresses { addresses, allocation, outdated, lost: Vec::new() }
+    }
+
+    /// What a Service has, as far as anybody was told; none if it has nothing.
+    pub fn get(&self, uid: &str) -> Option<Vec<IpAddr>> {
+        self.entry(uid).map(Entry::held).filter(|held| !held.is_empty())
+    }
+
+    /// How much of each pool is in use, by pool name.
+    pub fn counters(&self) -> BTreeMap<String, Counters> {
+        let counters = |(i, pool): (usize, &Pool)| (pool.name.clone(), self.assignments.counters(i));
+        self.pools.iter().enumerate().map(counters).collect()
+    }
+
+    /// Every Service that is served or protected, with what it has, as far as anybody was told.
+    pub fn holdings(&self) -> impl Iterator<Item = (&ServiceId, Vec<IpAddr>)> {
+        let entries = self.entries.iter().map(|(_, entry)| entry).filter(|entry| !entry.is_avoided());
+        entries.map(|entry| (&entry.holder.id, entry.held()))
+    }
+}

@@ -1,0 +1,73 @@
+//! Why a Service is refused or waits, in values for the report.
+
+use cloud_provider::Mistake;
+
+use super::search::Search;
+use super::{FamilySlot, Planner};
+use crate::allocation::{Allocation, WaitReason};
+use crate::desired::Families;
+
+impl Planner<'_> {
+    /// What one may ask for instead of a pool or an address that is not for the Service.
+    pub(super) fn pools_for_it(&self) -> String {
+        let pools = self.inputs.pools.iter().filter(|pool| self.serves(pool));
+        match pools.map(|pool| pool.name.as_str()).collect::<Vec<_>>().as_slice() {
+            [] => "nothing: no pool is for this Service".to_owned(),
+            names => format!("addresses of the pools for this Service: {}", names.join(", ")),
+        }
+    }
+
+    /// No pool hands out addresses to the Service unasked.
+    pub(super) fn no_pool_for_it(&self) -> Allocation {
+        let unreadable = self.unreadable_pools();
+        if !unreadable.is_empty() {
+            return Allocation::Waiting(WaitReason::Unreadable(unreadable));
+        }
+        let names = self.inputs.pools.iter().map(|pool| pool.name.clone()).collect();
+        Allocation::Waiting(WaitReason::NoPoolForIt(names))
+    }
+
+    /// The Service needs families that the pools do not have at all.
+    pub(super) fn no_such_family(&self, slots: &[FamilySlot], search: &Search) -> Allocation {
+        let unreadable = self.unreadable_pools();
+        if !unreadable.is_empty() && self.request.pool.is_none() {
+            return Allocation::Waiting(WaitReason::Unreadable(unreadable));
+        }
+        let families: Vec<&str> = slots.iter().map(|slot| slot.family.as_str()).collect();
+        let families = families.join(" and no ");
+        let mistake = match (&self.request.pool, self.request.families) {
+            (Some(asked), _) => asked
+                .mistake(format!("names a pool that has no {families} addresses, which the Service needs"))
+                .allowing("a pool with addresses of every family the Service has"),
+            (None, wanted) => {
+                let (field, value) = match wanted {
+                    Families::One(family) => ("spec.ipFamilies", family.as_str()),
+                    Families::Two { .. } => ("spec.ipFamilyPolicy", "RequireDualStack"),
+                };
+                let problem = format!(
+                    "needs addresses that no pool has: there are no {families} addresses in {}",
+                    self.names(search).join(", ")
+                );
+                Mistake::new(field, value, problem).allowing("the families of the pools for this Service")
+            }
+        };
+        Allocation::Refused(vec![mistake])
+    }
+
+    /// All addresses that would do are in use.
+    pub(super) fn all_in_use(&self, blocked: &[FamilySlot], search: &Search) -> Allocation {
+        let looked_in = |family| {
+            let pools = search.pools.iter().map(|pool| self.inputs.pools.at(*pool));
+            let pools = pools.filter(|pool| pool.has_family(family));
+            pools.map(|pool| (pool.name.clone(), pool.capacity_for(family, &self.request.id.key))).collect()
+        };
+        Allocation::Waiting(WaitReason::Exhausted {
+            families: blocked.iter().map(|slot| (slot.family, looked_in(slot.family))).collect(),
+            replacing: blocked.iter().filter_map(|slot| slot.had.map(|(ip, _)| ip)).collect(),
+        })
+    }
+
+    fn names(&self, search: &Search) -> Vec<&str> {
+        search.pools.iter().map(|pool| self.inputs.pools.at(*pool).name.as_str()).collect()
+    }
+}
