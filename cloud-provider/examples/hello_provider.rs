@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use cloud_provider::testing::{Harness, conformance::conformance};
 use cloud_provider::{
-    CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
-    Step, Verb, name::load_balancer_name,
+    BackendInterest, CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId,
+    ServiceView, Step, Verb, name::load_balancer_name,
 };
 
 /// A process, and in it what is outside: a real provider has a client here.
@@ -16,7 +16,7 @@ struct Hello(Arc<Mutex<BTreeSet<ServiceId>>>);
 
 fn published(service: &ServiceId) -> Published {
     let name = format!("{}.hello.example", load_balancer_name(service));
-    Published { ingress: vec![Ingress::hostname(name)], ..Published::default() }
+    Published::new([Ingress::hostname(name)])
 }
 
 #[async_trait]
@@ -30,6 +30,9 @@ impl CloudLoadBalancer for Hello {
     fn holds_resources(&self) -> bool {
         true
     }
+    fn backends(&self, _service: &ServiceView) -> BackendInterest {
+        BackendInterest::none()
+    }
     async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
         Ok(())
     }
@@ -41,7 +44,7 @@ impl CloudLoadBalancer for Hello {
         self.0.lock().unwrap().insert(id.clone());
         Ok(Outcome::ready(published(id)))
     }
-    async fn update_nodes(&self, _request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, _request: &Request) -> Result<(), Error> {
         Ok(())
     }
     async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
@@ -51,11 +54,10 @@ impl CloudLoadBalancer for Hello {
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let id = &request.service().id;
         let create = Step::new(Verb::Create, "hostname", load_balancer_name(id), "the Service has none");
-        Ok(if self.0.lock().unwrap().contains(id) { Plan::default() } else { Plan { steps: vec![create] } })
+        Ok(if self.0.lock().unwrap().contains(id) { Plan::default() } else { Plan::new([create]) })
     }
     async fn list(&self) -> Result<Vec<Owned>, Error> {
-        let owned =
-            |id: &ServiceId| Owned { service: id.clone(), resource: load_balancer_name(id), created: None };
+        let owned = |id: &ServiceId| Owned::new(id.clone(), load_balancer_name(id));
         Ok(self.0.lock().unwrap().iter().map(owned).collect())
     }
 }

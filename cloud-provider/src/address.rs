@@ -22,6 +22,7 @@ pub enum IpMode {
 
 /// The state of one port of a published address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PortStatus {
     /// The Service port.
     pub port: u16,
@@ -31,10 +32,23 @@ pub struct PortStatus {
     pub error: Option<String>,
 }
 
+impl PortStatus {
+    /// A port that is served.
+    pub fn served(port: u16, protocol: Protocol) -> Self {
+        PortStatus { port, protocol, error: None }
+    }
+
+    /// A port that is not, and why: a `CamelCase` or `domain/CamelCase` word.
+    pub fn failed(port: u16, protocol: Protocol, error: impl Into<String>) -> Self {
+        PortStatus { port, protocol, error: Some(error.into()) }
+    }
+}
+
 /// One entry of `status.loadBalancer.ingress`.
 ///
 /// Order is part of the meaning: clients read the first entry, so lists of entries are compared as lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ingress {
     /// The address, when the load balancer has a fixed one.
     pub ip: Option<IpAddr>,
@@ -55,6 +69,18 @@ impl Ingress {
     /// An entry for a DNS name.
     pub fn hostname(name: impl Into<String>) -> Self {
         Ingress { hostname: Some(name.into()), ..Ingress::default() }
+    }
+
+    /// With this mode.
+    pub fn with_mode(mut self, mode: IpMode) -> Self {
+        self.ip_mode = Some(mode);
+        self
+    }
+
+    /// With the state of these ports.
+    pub fn with_ports(mut self, ports: Vec<PortStatus>) -> Self {
+        self.ports = ports;
+        self
     }
 
     /// Whether two entries mean the same to a client: an absent mode beside an IP equals `VIP`, because the
@@ -83,6 +109,7 @@ impl fmt::Display for Ingress {
 ///
 /// An address and its annotations travel in one write, so nobody ever sees one without the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Published {
     /// `status.loadBalancer.ingress`, in order.
     pub ingress: Vec<Ingress>,
@@ -92,9 +119,20 @@ pub struct Published {
 }
 
 impl Published {
+    /// These entries, in order, without annotations.
+    pub fn new(ingress: impl IntoIterator<Item = Ingress>) -> Self {
+        Published { ingress: ingress.into_iter().collect(), annotations: BTreeMap::new() }
+    }
+
     /// Addresses alone.
     pub fn addresses(ips: impl IntoIterator<Item = IpAddr>) -> Self {
-        Published { ingress: ips.into_iter().map(Ingress::ip).collect(), ..Published::default() }
+        Published::new(ips.into_iter().map(Ingress::ip))
+    }
+
+    /// With this annotation besides.
+    pub fn with_annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.annotations.insert(key.into(), value.into());
+        self
     }
 
     /// Whether `shown`, a list read from a Service's status, already says what this says.

@@ -12,6 +12,7 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// Prints as one sentence: which field, what it holds, what is wrong with it, what would be right, and what
 /// happens until then.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Mistake {
     /// The field as the user wrote it: `spec.loadBalancerIP`, `metadata.annotations[metallb.io/address-pool]`.
     pub field: String,
@@ -134,6 +135,7 @@ pub enum Error {
     Invalid(Mistakes),
     /// The provider's API asks everybody to slow down. All calls to the provider pause, not this Service's alone.
     #[error("the provider's API is throttling: {message}")]
+    #[non_exhaustive]
     Throttled {
         /// What the API said.
         message: String,
@@ -142,18 +144,21 @@ pub enum Error {
     },
     /// A limit of the account or installation is reached. Retried slowly: somebody has to raise it or free something.
     #[error("a quota is reached: {message}")]
+    #[non_exhaustive]
     Quota {
         /// Which limit, and how to raise it.
         message: String,
     },
     /// The credentials do not allow the call. Retried slowly: somebody has to grant it.
     #[error("not allowed: {message}")]
+    #[non_exhaustive]
     Denied {
         /// The action and resource that were refused.
         message: String,
     },
     /// Anything that may pass by itself. Retried with exponential backoff.
     #[error("{message}")]
+    #[non_exhaustive]
     Transient {
         /// What failed.
         message: String,
@@ -167,6 +172,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// The API asks everybody to slow down, for this long if it said.
+    pub fn throttled(message: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Error::Throttled { message: message.into(), retry_after }
+    }
+
+    /// A limit is reached: which, and how to raise it.
+    pub fn quota(message: impl Into<String>) -> Self {
+        Error::Quota { message: message.into() }
+    }
+
+    /// The credentials do not allow it: the action and the resource.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Error::Denied { message: message.into() }
+    }
+
     /// A passing failure described in words.
     pub fn transient(message: impl Into<String>) -> Self {
         Error::Transient { message: message.into(), source: None }
@@ -202,7 +222,8 @@ impl From<Mistakes> for Error {
     }
 }
 
-/// The class of an [`Error`]: all the controller needs to know to decide when to try again.
+/// The class of an [`Error`]: all the controller needs to know to decide when to try again. A class without a rule for
+/// that cannot be, so this stays exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// See [`Error::Invalid`].

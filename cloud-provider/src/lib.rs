@@ -7,13 +7,13 @@
 //! # The data's way
 //!
 //! ```text
-//! Service ──┐                         ┌─▶ Outcome::Ready(Published)  ──▶ Service status
-//!           ├─▶ Request ──▶ ensure ───┼─▶ Outcome::Pending(Pending)  ──▶ another look later
-//! Nodes  ───┘                         └─▶ Error, with a class         ──▶ event, condition, retry
+//! Service ────┐                         ┌─▶ Outcome::Ready(Published)  ──▶ Service status
+//!             ├─▶ Request ──▶ ensure ───┼─▶ Outcome::Pending(Pending)  ──▶ another look later
+//! Backends  ──┘                         └─▶ Error, with a class         ──▶ event, condition, retry
 //! ```
 //!
-//! * [`ServiceView`] and [`NodeView`] are what a provider may know of a Service and of a Node. They are built
-//!   once, at the edge, from Kubernetes' objects; strings that can be wrong were parsed there.
+//! * [`ServiceView`], [`NodeView`] and [`Endpoint`] are what a provider may know of a Service and of what its traffic
+//!   goes to. They are built once, at the edge, from Kubernetes' objects; strings that can be wrong were parsed there.
 //! * [`Published`] is what a provider answers: the addresses, in order, and annotations that describe them.
 //! * [`Error`] says by its class what has to happen before it is worth trying again.
 //! * [`Plan`] is what a provider would do, as data that prints well.
@@ -23,12 +23,23 @@
 //! Read the contract on [`CloudLoadBalancer`], then `testing::MemoryCloud` (feature `testing`), the trait in
 //! its plainest form, and run `testing::conformance` from a test of your own. When it passes, you are done.
 //!
+//! # What may grow
+//!
+//! Structs that say what is known, wanted or answered are `non_exhaustive`: they are made by a constructor and methods
+//! that each say one thing, so that the next field breaks no provider and no controller. Identities ([`ServiceId`],
+//! [`EndpointPort`]) are complete as they are. Enums are exhaustive wherever both sides act on every variant
+//! ([`Outcome`], [`ErrorClass`], [`Protocol`], [`EndpointState`]): a protocol or a class of errors that somebody passes
+//! over in a wildcard is a Service that is served wrongly, and a compiler can find it. [`Error`] alone may gain
+//! variants, since whoever handles one goes by its [class](Error::class).
+//!
 //! This crate has no Kubernetes client, no SDK and no runtime in its manifest, so nothing in it can do IO.
 #![deny(missing_docs)]
 
 mod address;
+mod backends;
 mod class;
 pub mod diff;
+mod endpoint;
 mod error;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
@@ -43,7 +54,9 @@ mod source_range;
 pub mod testing;
 
 pub use address::{Ingress, IpMode, PortStatus, Published};
+pub use backends::{BackendInterest, Backends};
 pub use class::ClassRule;
+pub use endpoint::{Endpoint, EndpointPort, EndpointSet, EndpointState, PodId};
 pub use error::{Error, ErrorClass, Mistake, Mistakes};
 pub use node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};
 pub use plan::{Change, Plan, Step, Verb};

@@ -23,6 +23,7 @@ pub struct NodeAddress {
 
 /// What a provider may know of a Node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct NodeView {
     /// The name.
     pub name: String,
@@ -49,6 +50,20 @@ impl NodeView {
     pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
     /// Set by the cluster autoscaler on a node it will delete.
     pub const DELETION_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
+
+    /// An eligible node of which nothing but its name is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        NodeView {
+            name: name.into(),
+            provider_id: String::new(),
+            zone: None,
+            addresses: Vec::new(),
+            labels: Vec::new(),
+            deleting: false,
+            excluded: false,
+            going_away: false,
+        }
+    }
 
     /// Whether the label's value takes a node out: Kubernetes reads it as a Go boolean, and anything but a
     /// clear `false` excludes.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What happens to one resource.
+/// What happens to one resource. Whoever prints a plan shows each, so this stays exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
@@ -32,6 +32,7 @@ impl Verb {
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Change {
     /// The field, in the platform's own words.
     pub field: String,
@@ -41,8 +42,16 @@ pub struct Change {
     pub to: String,
 }
 
+impl Change {
+    /// A field that differs.
+    pub fn new(field: impl Into<String>, from: impl Into<String>, to: impl Into<String>) -> Self {
+        Change { field: field.into(), from: from.into(), to: to.into() }
+    }
+}
+
 /// One step: one resource, one verb, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Step {
     /// What happens.
     pub verb: Verb,
@@ -73,6 +82,12 @@ impl Step {
             changes: Vec::new(),
         }
     }
+
+    /// With these fields that differ.
+    pub fn with_changes(mut self, changes: Vec<Change>) -> Self {
+        self.changes = changes;
+        self
+    }
 }
 
 impl fmt::Display for Step {
@@ -87,12 +102,18 @@ impl fmt::Display for Step {
 
 /// Ordered steps. An empty plan means no write would be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Plan {
     /// In the order they would be carried out; every prefix is safe to stop after.
     pub steps: Vec<Step>,
 }
 
 impl Plan {
+    /// These steps, in the order they would be carried out.
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Plan { steps: steps.into_iter().collect() }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::address::Published;
+use crate::backends::{BackendInterest, Backends};
+use crate::endpoint::EndpointSet;
 use crate::error::{Error, Mistakes};
 use crate::node::NodeSet;
 use crate::plan::Plan;
@@ -15,23 +17,31 @@ use crate::service::{ServiceId, ServiceKey, ServiceView};
 /// Services worth another look, as the provider finds out.
 pub type WakeupStream = BoxStream<'static, ServiceKey>;
 
-/// What a provider is asked for: one Service without mistakes, and the nodes that may take its traffic.
+/// What a provider is asked for: one Service, and what may take its traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     service: Arc<ServiceView>,
-    nodes: NodeSet,
+    backends: Backends,
 }
 
 impl Request {
-    /// A request; `nodes` may be empty, which is no error: the load balancer is made and has no targets yet.
+    /// A request for a Service without mistakes. There may be no node and no endpoint, which is no error: the load
+    /// balancer is made and has no targets yet. From nodes alone, endpoints are unknown.
     ///
     /// # Errors
-    /// The view's mistakes, if it has any: a provider never acts on a Service that was only half understood.
-    pub fn new(service: Arc<ServiceView>, nodes: NodeSet) -> Result<Self, Mistakes> {
+    /// The view's mistakes, if it has any: a provider never makes or changes a load balancer for a Service that was
+    /// only half understood.
+    pub fn new(service: Arc<ServiceView>, backends: impl Into<Backends>) -> Result<Self, Mistakes> {
         match Mistakes::new(service.mistakes.clone()) {
             Some(mistakes) => Err(mistakes),
-            None => Ok(Request { service, nodes }),
+            None => Ok(Request::for_backends(service, backends)),
         }
+    }
+
+    /// A request for [`update_backends`](CloudLoadBalancer::update_backends) alone, whose Service may have
+    /// [mistakes](ServiceView::mistakes): what serves follows its nodes all the same.
+    pub fn for_backends(service: Arc<ServiceView>, backends: impl Into<Backends>) -> Self {
+        Request { service, backends: backends.into() }
     }
 
     /// The Service.
@@ -39,9 +49,19 @@ impl Request {
         &self.service
     }
 
+    /// What may take its traffic.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
     /// The eligible nodes.
     pub fn nodes(&self) -> &NodeSet {
-        &self.nodes
+        self.backends.nodes()
+    }
+
+    /// The Service's endpoints; none while they are unknown, and then none is added and none removed.
+    pub fn endpoints(&self) -> Option<&EndpointSet> {
+        self.backends.endpoints()
     }
 }
 
@@ -57,6 +77,7 @@ pub enum NoteKind {
 /// Something a provider wants the user to read on the Service, besides the outcome itself: an annotation that
 /// is deprecated, an address that came from another pool. Shown as an Event when it is new, not at every pass.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Note {
     /// Good or bad.
     pub kind: NoteKind,
@@ -66,8 +87,16 @@ pub struct Note {
     pub message: String,
 }
 
+impl Note {
+    /// A note.
+    pub fn new(kind: NoteKind, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Note { kind, reason: reason.into(), message: message.into() }
+    }
+}
+
 /// It is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ready {
     /// What to write on the Service. Empty addresses mean that none is published any more.
     pub published: Published,
@@ -75,8 +104,22 @@ pub struct Ready {
     pub notes: Vec<Note>,
 }
 
+impl Ready {
+    /// Done, with nothing else to read.
+    pub fn new(published: Published) -> Self {
+        Ready { published, notes: Vec::new() }
+    }
+
+    /// Besides, the user should read these.
+    pub fn with_notes(mut self, notes: Vec<Note>) -> Self {
+        self.notes = notes;
+        self
+    }
+}
+
 /// It is not done yet, and that is not a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pending {
     /// One `CamelCase` word for the condition: `Provisioning`, `PoolExhausted`.
     pub reason: String,
@@ -90,7 +133,33 @@ pub struct Pending {
     pub notes: Vec<Note>,
 }
 
-/// What came of an [`ensure`](CloudLoadBalancer::ensure).
+impl Pending {
+    /// Not done yet, for this reason; what is published stays, and only a wake-up can help. Say more with the methods.
+    pub fn new(reason: impl Into<String>, why: impl Into<String>) -> Self {
+        Pending { reason: reason.into(), why: why.into(), after: None, publish: None, notes: Vec::new() }
+    }
+
+    /// Another look is worth it after this long.
+    pub fn look_again_after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
+    }
+
+    /// Publishes this meanwhile.
+    pub fn publishing(mut self, published: Published) -> Self {
+        self.publish = Some(published);
+        self
+    }
+
+    /// Besides, the user should read these.
+    pub fn with_notes(mut self, notes: Vec<Note>) -> Self {
+        self.notes = notes;
+        self
+    }
+}
+
+/// What came of an [`ensure`](CloudLoadBalancer::ensure). A third way to end would need an answer from everybody who
+/// calls a provider, so this stays exhaustive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Done: publish this.
@@ -102,12 +171,13 @@ pub enum Outcome {
 impl Outcome {
     /// A plain success.
     pub fn ready(published: Published) -> Self {
-        Outcome::Ready(Ready { published, notes: Vec::new() })
+        Outcome::Ready(Ready::new(published))
     }
 }
 
 /// Something a provider owns in this cluster's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Owned {
     /// The Service it was made for.
     pub service: ServiceId,
@@ -115,6 +185,19 @@ pub struct Owned {
     pub resource: String,
     /// When it was made, in seconds since the Unix epoch, where the platform tells.
     pub created: Option<i64>,
+}
+
+impl Owned {
+    /// This resource of this Service, made at a time that is not known.
+    pub fn new(service: ServiceId, resource: impl Into<String>) -> Self {
+        Owned { service, resource: resource.into(), created: None }
+    }
+
+    /// Made at this time, in seconds since the Unix epoch, where the platform tells.
+    pub fn created(mut self, created: Option<i64>) -> Self {
+        self.created = created;
+        self
+    }
 }
 
 /// A maker of load balancers.
@@ -130,7 +213,11 @@ pub struct Owned {
 /// * **Absence is a value.** `get` of nothing is `None`; `delete` of nothing is success.
 /// * **Nothing wider.** An `ensure` that fails leaves what serves serving, and opens nothing.
 /// * **Only its own.** What does not carry this cluster's ownership is never changed or deleted.
-/// * **Bounded.** A call ends; long waits are [`Outcome::Pending`].
+/// * **Bounded.** A call ends; long waits are [`Outcome::Pending`]. It never blocks the thread it is polled on: all
+///   Services share the runtime.
+/// * **Honest.** What a provider says of itself ([`holds_resources`](CloudLoadBalancer::holds_resources),
+///   [`backends`](CloudLoadBalancer::backends), [`reads_annotation`](CloudLoadBalancer::reads_annotation)) is what the
+///   controller goes by: what it says it does not read or hold, it does not.
 ///
 /// What a provider may rely on:
 ///
@@ -165,15 +252,13 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
         true
     }
 
-    /// Whether [`Request::nodes`] matters. If not, node changes cause no call.
-    fn uses_nodes(&self) -> bool {
-        true
-    }
-
-    /// Whether a change of this Node label, on a node that stays eligible, is worth an
-    /// [`update_nodes`](CloudLoadBalancer::update_nodes). Few are: the zone is part of every view already.
-    fn reads_node_label(&self, _key: &str) -> bool {
-        false
+    /// What of the backends matters for this Service: nodes, with which of their labels; endpoints; both; neither.
+    /// Pure, and asked often. Where an annotation of the Service selects nodes by label, its labels are named here, or
+    /// a node that gains or loses one is not followed. The view may have [mistakes](ServiceView::mistakes).
+    ///
+    /// By default nodes matter, and none of their labels: the zone is part of every view already.
+    fn backends(&self, _service: &ServiceView) -> BackendInterest {
+        BackendInterest::nodes()
     }
 
     /// The annotation keys it may [publish](Published::annotations). The controller removes them from a Service
@@ -203,12 +288,16 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// By class; on an error nothing is published and what is published stays.
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error>;
 
-    /// Only the nodes changed. Must not create; if there is nothing to update, that is success. Afterwards
+    /// Only the backends changed. Must not create; if there is nothing to update, that is success. Afterwards
     /// [`plan`](CloudLoadBalancer::plan) of the same request is empty.
+    ///
+    /// This alone of all calls may be made for a Service with [mistakes](ServiceView::mistakes), so that what serves
+    /// follows its nodes until they are mended. Such a view is good for which nodes are chosen at most: ports and all
+    /// else stay as they are found outside.
     ///
     /// # Errors
     /// By class; retried as this same narrow call.
-    async fn update_nodes(&self, request: &Request) -> Result<(), Error>;
+    async fn update_backends(&self, request: &Request) -> Result<(), Error>;
 
     /// Afterwards nothing of ours is left for this Service, half-made things included. Absent is success. Finds
     /// by owner, never by the Service's present spec, which may have changed or be gone.

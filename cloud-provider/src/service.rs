@@ -104,6 +104,7 @@ pub enum TargetPort {
 
 /// One entry of `spec.ports`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ServicePort {
     /// The name; empty for the only port of a Service.
     pub name: String,
@@ -119,12 +120,27 @@ pub struct ServicePort {
     pub app_protocol: Option<String>,
 }
 
+impl ServicePort {
+    /// The only port of a Service, without a node port, that leads to the same port in the pod.
+    pub fn new(protocol: Protocol, port: u16) -> Self {
+        ServicePort {
+            name: String::new(),
+            protocol,
+            port,
+            node_port: None,
+            target_port: TargetPort::Number(port),
+            app_protocol: None,
+        }
+    }
+}
+
 /// What a provider may know of a Service: parsed once, at the edge.
 ///
 /// A view can always be built, so that a Service with a mistake in it can still be recognised, counted and
 /// deleted. What could not be parsed is in [`mistakes`](ServiceView::mistakes), and a view with mistakes
-/// cannot become a [`Request`](crate::Request): a provider's `ensure` never sees one.
+/// cannot become a [`Request`](crate::Request) for `ensure`: a provider never makes or changes a load balancer by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServiceView {
     /// Which Service.
     pub id: ServiceId,
@@ -166,6 +182,30 @@ pub struct ServiceView {
 }
 
 impl ServiceView {
+    /// A Service of which nothing but its identity is known: it wants no load balancer and has no port.
+    pub fn new(id: ServiceId) -> Self {
+        ServiceView {
+            id,
+            created: 0,
+            wants_load_balancer: false,
+            class: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ports: Vec::new(),
+            selector: BTreeMap::new(),
+            families: Vec::new(),
+            family_policy: FamilyPolicy::default(),
+            cluster_ips: Vec::new(),
+            load_balancer_ip: None,
+            source_ranges: SourceRanges::Unset,
+            traffic_policy: TrafficPolicy::default(),
+            health_check_node_port: None,
+            session_affinity: SessionAffinity::default(),
+            published: Vec::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
     /// The published IP addresses, in order.
     pub fn published_ips(&self) -> impl Iterator<Item = IpAddr> {
         self.published.iter().filter_map(|entry| entry.ip)

@@ -4,25 +4,28 @@ use std::collections::BTreeSet;
 
 use cloud_provider::IpMode;
 use cloud_provider::testing::conformance::conformance;
-use cloud_provider::testing::{AddressKind, MemoryHarness, Provisioning, Settings};
+use cloud_provider::testing::{AddressKind, MemoryHarness, NODE_LABELS, Provisioning, Settings};
 
 async fn keeps_the_contract(settings: Settings) {
-    let harness = MemoryHarness::new(settings);
+    keeps_the_contract_on(MemoryHarness::new(settings)).await;
+}
+
+async fn keeps_the_contract_on(harness: MemoryHarness) {
     conformance(&harness).await;
     assert_eq!(harness.cloud().complaints(), Vec::<String>::new(), "the suite itself keeps its side");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn with_its_defaults() {
     keeps_the_contract(Settings::default()).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn with_nothing_held_outside() {
     keeps_the_contract(Settings { holds_resources: false, ..Settings::default() }).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn with_hostnames_and_annotations() {
     keeps_the_contract(Settings {
         address: AddressKind::Hostname,
@@ -32,25 +35,41 @@ async fn with_hostnames_and_annotations() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn with_addresses_behind_a_proxy() {
     keeps_the_contract(Settings { address: AddressKind::Ip(Some(IpMode::Proxy)), ..Settings::default() })
         .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn while_load_balancers_take_some_looks_to_become_active() {
     keeps_the_contract(Settings { provisioning: Provisioning::ForLooks(3), ..Settings::default() }).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn while_load_balancers_become_active_by_themselves() {
     keeps_the_contract(Settings { provisioning: Provisioning::UntilActivated, ..Settings::default() }).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_regard_to_nodes_and_annotations() {
     let reads_annotations = Some(BTreeSet::new());
     keeps_the_contract(Settings { uses_nodes: false, reads_annotations, now: None, ..Settings::default() })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_endpoints_in_place_of_nodes() {
+    keeps_the_contract(Settings { uses_nodes: false, uses_endpoints: true, ..Settings::default() }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_endpoints_and_nodes() {
+    keeps_the_contract(Settings { uses_endpoints: true, ..Settings::default() }).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_services_choose_their_nodes_by_label() {
+    let harness = MemoryHarness::new(Settings::default());
+    keeps_the_contract_on(harness.annotated(NODE_LABELS, "conformance.example/pool=web")).await;
 }

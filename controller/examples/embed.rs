@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
-    Step, Verb,
+    BackendInterest, CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId,
+    ServiceView, Step, Verb,
 };
 use service_controller::leader::{LeaderConfig, Leadership};
 use service_controller::{ServiceController, UserAgent};
@@ -30,7 +30,7 @@ struct Wildcard;
 fn wanted(service: &ServiceView) -> Published {
     let key = &service.id.key;
     let name = format!("{}.{}.lb.example.com", key.name, key.namespace);
-    Published { ingress: vec![Ingress::hostname(name)], ..Published::default() }
+    Published::new([Ingress::hostname(name)])
 }
 
 #[async_trait]
@@ -44,6 +44,9 @@ impl CloudLoadBalancer for Wildcard {
     fn holds_resources(&self) -> bool {
         false
     }
+    fn backends(&self, _service: &ServiceView) -> BackendInterest {
+        BackendInterest::none()
+    }
     async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
         Ok(())
     }
@@ -53,7 +56,7 @@ impl CloudLoadBalancer for Wildcard {
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
         Ok(Outcome::ready(wanted(request.service())))
     }
-    async fn update_nodes(&self, _request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, _request: &Request) -> Result<(), Error> {
         Ok(())
     }
     async fn delete(&self, _service: &ServiceId) -> Result<(), Error> {
@@ -62,7 +65,7 @@ impl CloudLoadBalancer for Wildcard {
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let shown = self.get(request.service()).await?.is_some();
         let publish = Step::new(Verb::Change, "status", "hostname", "the Service does not show its name");
-        Ok(Plan { steps: if shown { vec![] } else { vec![publish] } })
+        Ok(if shown { Plan::default() } else { Plan::new([publish]) })
     }
     async fn list(&self) -> Result<Vec<Owned>, Error> {
         Ok(Vec::new())

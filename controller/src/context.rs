@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloud_provider::{CloudLoadBalancer, ErrorClass, Published, ServiceId, ServiceKey, ServiceView};
+use cloud_provider::{
+    BackendInterest, CloudLoadBalancer, ErrorClass, Published, ServiceId, ServiceKey, ServiceView,
+};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::reflector::ObjectRef;
@@ -306,8 +308,19 @@ impl Context {
         if view.wants_load_balancer {
             return self.providers.iter().position(|s| s.provider.claims(view));
         }
-        let wanting = ServiceView { wants_load_balancer: true, ..view.clone() };
+        let mut wanting = view.clone();
+        wanting.wants_load_balancer = true;
         self.providers.iter().position(|s| s.provider.claims(&wanting))
+    }
+
+    /// What of the backends matters for a Service to whoever claims it: as the Service is now, and as it was when it was
+    /// last served, since what serves goes by that while the present one has a mistake.
+    pub(crate) fn interests(&self, view: &ServiceView) -> Vec<BackendInterest> {
+        let Some(claimer) = self.claimer(view) else { return Vec::new() };
+        let provider = &self.providers[claimer].provider;
+        let valid = lock(&self.memory).get(&view.id.key).and_then(|memory| memory.last_valid_view.clone());
+        let views = [Some(view), valid.as_deref().filter(|valid| *valid != view)];
+        views.into_iter().flatten().map(|view| provider.backends(view)).collect()
     }
 
     /// The name of the provider whose a Service is: whoever claims it, or else has recorded itself on it.

@@ -21,7 +21,6 @@ use crate::context::{Context, Fence, Parts};
 use crate::error::Error;
 use crate::events::Events;
 use crate::metrics::{Metrics, Operation};
-use crate::nodes::Nodes;
 use crate::reconcile::call::call;
 use crate::retry::Backoff;
 use crate::service::Tracked;
@@ -112,7 +111,7 @@ impl ServiceController {
         let (events, post_events) = Events::new(client.clone(), config.identity.clone());
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
-        tasks.spawn(nodes::follow(watched::<Node>(&client), providers.clone(), config.debounce, settled));
+        tasks.spawn(nodes::follow(watched::<Node>(&client), config.debounce, settled));
         let parts = Parts {
             client: client.clone(),
             config,
@@ -236,19 +235,18 @@ async fn resume(context: &Context, services: &Store<Tracked>) {
     }
 }
 
-/// One reconcile of every Service whose provider reads nodes, per settled set.
+/// One reconcile of every Service to which what changed in a settled set matters.
 async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
     let mut nodes = context.nodes.clone();
-    let prints = |nodes: &Option<Nodes>| nodes.as_ref().map(|n| n.fingerprints.clone()).unwrap_or_default();
-    let mut before = prints(&nodes.borrow_and_update());
+    let mut before = nodes.borrow_and_update().clone().unwrap_or_default();
     while nodes.changed().await.is_ok() {
-        let now = prints(&nodes.borrow_and_update());
+        let now = nodes.borrow_and_update().clone().unwrap_or_default();
         let concerned: Vec<ServiceKey> = services
             .state()
             .iter()
             .filter(|tracked| {
-                let changed = context.claimer(&tracked.view).is_some_and(|p| before.get(p) != now.get(p));
-                changed && tracked.is_load_balancer
+                let changed = |interest| before.fingerprint(&interest) != now.fingerprint(&interest);
+                tracked.is_load_balancer && context.interests(&tracked.view).into_iter().any(changed)
             })
             .map(|tracked| tracked.view.id.key.clone())
             .collect();

@@ -28,8 +28,8 @@ pub struct Seen {
 pub enum Operation {
     /// `ensure`.
     Ensure,
-    /// `update_nodes`.
-    UpdateNodes,
+    /// `update_backends`.
+    UpdateBackends,
 }
 
 /// An attempt that did not end in `Ready`.
@@ -97,8 +97,8 @@ pub enum Step {
     Refuse,
     /// Call `ensure`.
     Ensure(Why),
-    /// Call `update_nodes`.
-    UpdateNodes,
+    /// Call `update_backends`.
+    UpdateBackends,
 }
 
 /// Decides. Level-triggered: it does not matter which event led here, or how many were missed.
@@ -116,7 +116,7 @@ pub fn decide(seen: &Seen, last: &Last, now: Instant) -> Step {
     }
     let step = serve(seen, last, now);
     match (&step, seen.throttled_until) {
-        (Step::Ensure(_) | Step::UpdateNodes, Some(until)) => Step::Rest(Some(until)),
+        (Step::Ensure(_) | Step::UpdateBackends, Some(until)) => Step::Rest(Some(until)),
         _ => step,
     }
 }
@@ -132,26 +132,26 @@ fn serve(seen: &Seen, last: &Last, now: Instant) -> Step {
             return match attempt.again {
                 Some(again) if again <= now => match attempt.operation {
                     Operation::Ensure => Step::Ensure(Why::Retry),
-                    Operation::UpdateNodes => Step::UpdateNodes,
+                    Operation::UpdateBackends => Step::UpdateBackends,
                 },
                 // While an ensure waits, what already serves still follows the nodes: by the same narrow call.
                 again if attempt.operation == Operation::Ensure && nodes_changed => {
                     let comes_with_the_retry = again.is_some() && attempt.nodes == seen.nodes;
-                    if comes_with_the_retry { Step::Rest(again) } else { Step::UpdateNodes }
+                    if comes_with_the_retry { Step::Rest(again) } else { Step::UpdateBackends }
                 }
                 again => Step::Rest(again),
             };
         }
     }
     if seen.mistaken {
-        return if nodes_changed { Step::UpdateNodes } else { Step::Refuse };
+        return if nodes_changed { Step::UpdateBackends } else { Step::Refuse };
     }
     match last.done {
         None if last.attempt.is_none() => Step::Ensure(Why::First),
         _ if last.woken => Step::Ensure(Why::Woken),
         None => Step::Ensure(Why::Changed),
         Some(done) if done.inputs != seen.inputs || undone => Step::Ensure(Why::Changed),
-        Some(_) if nodes_changed => Step::UpdateNodes,
+        Some(_) if nodes_changed => Step::UpdateBackends,
         Some(done) if done.resync_at.is_some_and(|at| at <= now) => Step::Ensure(Why::Resync),
         Some(done) => Step::Rest(done.resync_at),
     }
@@ -200,7 +200,7 @@ mod tests {
                 "changed nodes are a narrow update",
                 Seen { nodes: 2, ..claimed() },
                 served(),
-                Step::UpdateNodes,
+                Step::UpdateBackends,
             ),
             (
                 "changed inputs and nodes are one ensure",
@@ -265,21 +265,21 @@ mod tests {
                 Seen { nodes: 2, ..claimed() },
                 Last {
                     attempt: Some(Attempt {
-                        operation: Operation::UpdateNodes,
+                        operation: Operation::UpdateBackends,
                         inputs: 1,
                         nodes: 2,
                         again: Some(past),
                     }),
                     ..served()
                 },
-                Step::UpdateNodes,
+                Step::UpdateBackends,
             ),
             (
                 "and waits for its time",
                 Seen { nodes: 2, ..claimed() },
                 Last {
                     attempt: Some(Attempt {
-                        operation: Operation::UpdateNodes,
+                        operation: Operation::UpdateBackends,
                         inputs: 1,
                         nodes: 2,
                         again: Some(soon),
@@ -295,7 +295,7 @@ mod tests {
                     attempt: Some(Attempt { operation: Operation::Ensure, inputs: 2, nodes: 1, again: None }),
                     ..served()
                 },
-                Step::UpdateNodes,
+                Step::UpdateBackends,
             ),
             ("a mistake is told", Seen { inputs: 2, mistaken: true, ..claimed() }, served(), Step::Refuse),
             (

@@ -1,12 +1,13 @@
-//! Which nodes may take traffic, computed once for all Services and only when it has settled.
+//! Which nodes may take traffic: gathered once for all Services, and passed on when it has settled to those to whom it
+//! matters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloud_provider::kubernetes::node_view;
-use cloud_provider::{CloudLoadBalancer, NodeSet, NodeView};
+use cloud_provider::{BackendInterest, NodeSet, NodeView};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -29,44 +30,47 @@ impl Default for DebounceConfig {
     }
 }
 
-/// A settled set of eligible nodes, with one fingerprint for each provider.
+/// A settled set of eligible nodes, and what of it matters to whom.
 #[derive(Clone, Debug, Default)]
 pub struct Nodes {
     /// The eligible nodes.
     pub set: NodeSet,
-    /// What each provider reads of them, hashed; 0 where it reads none.
-    pub fingerprints: Vec<u64>,
+    /// By the labels that matter. Few Services ask for any, and those that do for the same: each is hashed once a set.
+    fingerprints: Arc<Mutex<HashMap<BTreeSet<String>, u64>>>,
 }
 
 impl Nodes {
-    /// The set as these providers see it.
-    pub fn of(set: NodeSet, providers: &[Arc<dyn CloudLoadBalancer>]) -> Self {
-        let fingerprints = providers.iter().map(|p| fingerprint(&set, p.as_ref())).collect();
-        Nodes { set, fingerprints }
+    /// A set of which nobody asked anything yet.
+    pub fn of(set: NodeSet) -> Self {
+        Nodes { set, fingerprints: Arc::default() }
     }
-}
 
-fn fingerprint(set: &NodeSet, provider: &dyn CloudLoadBalancer) -> u64 {
-    if !provider.uses_nodes() {
-        return 0;
-    }
-    let mut hasher = DefaultHasher::new();
-    for node in set {
-        (&node.name, &node.provider_id, &node.zone, &node.addresses).hash(&mut hasher);
-        for label in node.labels.iter().filter(|(key, _)| provider.reads_node_label(key)) {
-            label.hash(&mut hasher);
+    /// What matters of the nodes to a provider with this interest, hashed; 0 where they do not matter at all. Two sets
+    /// with the same fingerprint are the same to it.
+    pub fn fingerprint(&self, interest: &BackendInterest) -> u64 {
+        let Some(labels) = &interest.nodes else { return 0 };
+        let mut known = self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fingerprint) = known.get(labels) {
+            return *fingerprint;
         }
+        let mut hasher = DefaultHasher::new();
+        for node in &self.set {
+            (&node.name, &node.provider_id, &node.zone, &node.addresses).hash(&mut hasher);
+            for label in node.labels.iter().filter(|(key, _)| labels.contains(key)) {
+                label.hash(&mut hasher);
+            }
+        }
+        *known.entry(labels.clone()).or_insert_with(|| hasher.finish())
     }
-    hasher.finish()
 }
 
 /// Follows the nodes and publishes each settled set, until the stream ends.
 ///
-/// The first complete list counts as settled at once: at start there is nothing to gather. A set that reads the
-/// same to every provider (readiness came and went, a label nobody reads changed) is not published.
+/// The first complete list counts as settled at once: at start there is nothing to gather. A set in which nothing
+/// changed (readiness came and went, a cordon) is not published. One in which only labels changed is: which of them
+/// matter is each Service's to say, and a Service may begin to ask for a label long after a node got it.
 pub async fn follow(
     events: impl Stream<Item = Event<Node>>,
-    providers: Vec<Arc<dyn CloudLoadBalancer>>,
     debounce: DebounceConfig,
     settled: watch::Sender<Option<Nodes>>,
 ) {
@@ -82,7 +86,7 @@ pub async fn follow(
             },
             () = sleep_until(due.map(|(quiet, latest)| quiet.min(latest))), if due.is_some() => {
                 due = None;
-                publish(&known, &providers, &settled);
+                publish(&known, &settled);
                 continue;
             }
         };
@@ -94,7 +98,7 @@ pub async fn follow(
             Event::InitDone => {
                 known = listing.take().unwrap_or_default();
                 if settled.borrow().is_none() {
-                    publish(&known, &providers, &settled);
+                    publish(&known, &settled);
                     continue;
                 }
             }
@@ -120,16 +124,12 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-fn publish(
-    known: &HashMap<String, NodeView>,
-    providers: &[Arc<dyn CloudLoadBalancer>],
-    settled: &watch::Sender<Option<Nodes>>,
-) {
-    let nodes = Nodes::of(NodeSet::of(known.values().cloned()), providers);
+fn publish(known: &HashMap<String, NodeView>, settled: &watch::Sender<Option<Nodes>>) {
+    let set = NodeSet::of(known.values().cloned());
     settled.send_if_modified(|current| {
-        let same = current.as_ref().is_some_and(|c| c.fingerprints == nodes.fingerprints);
+        let same = current.as_ref().is_some_and(|current| current.set == set);
         if !same {
-            *current = Some(nodes);
+            *current = Some(Nodes::of(set));
         }
         !same
     });
@@ -137,25 +137,11 @@ fn publish(
 
 #[cfg(test)]
 mod tests {
-    use cloud_provider::testing::{MemoryCloud, Settings};
+    use cloud_provider::testing::{a_node, node_object as node};
     use futures::channel::mpsc;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn node(name: &str, changes: Value) -> Node {
-        let mut object =
-            json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {} });
-        for part in ["metadata", "spec", "status"] {
-            if let Value::Object(change) = changes[part].clone() {
-                object[part].as_object_mut().map(|o| o.extend(change.clone())).or_else(|| {
-                    object[part] = change.into();
-                    Some(())
-                });
-            }
-        }
-        serde_json::from_value(object).unwrap()
-    }
 
     struct Follow {
         events: mpsc::UnboundedSender<Event<Node>>,
@@ -163,13 +149,12 @@ mod tests {
     }
 
     impl Follow {
-        fn start(settings: Settings) -> Self {
+        fn start() -> Self {
             let (events, stream) = mpsc::unbounded();
             let (sender, settled) = watch::channel(None);
-            let provider: Arc<dyn CloudLoadBalancer> = MemoryCloud::with(settings).provider();
             let debounce =
                 DebounceConfig { quiet_period: Duration::from_secs(1), max_delay: Duration::from_secs(10) };
-            tokio::spawn(follow(stream, vec![provider], debounce, sender));
+            tokio::spawn(follow(stream, debounce, sender));
             Follow { events, settled }
         }
 
@@ -195,7 +180,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_list_counts_at_once_and_a_burst_is_told_once_it_is_quiet() {
-        let mut follow = Follow::start(Settings::default()).listed(&["n1"]).await;
+        let mut follow = Follow::start().listed(&["n1"]).await;
         let began = Instant::now();
         for name in ["n2", "n3", "n4"] {
             follow.send(Event::Apply(node(name, json!({}))));
@@ -206,7 +191,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn endless_change_is_told_at_the_latest_bound() {
-        let mut follow = Follow::start(Settings::default()).listed(&["n0"]).await;
+        let mut follow = Follow::start().listed(&["n0"]).await;
         let began = Instant::now();
         let events = follow.events.clone();
         let churn = tokio::spawn(async move {
@@ -223,19 +208,45 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_no_provider_reads_is_not_told() {
-        let mut follow = Follow::start(Settings::default()).listed(&["n1"]).await;
-        follow.send(Event::Apply(node("n1", json!({ "metadata": { "labels": { "a": "b" } } }))));
+    async fn what_changes_nothing_of_the_set_is_not_told() {
+        let mut follow = Follow::start().listed(&["n1"]).await;
         follow.send(Event::Apply(node("n1", json!({ "spec": { "unschedulable": true } }))));
+        let not_ready = json!({ "status": { "conditions": [{ "type": "Ready", "status": "False" }] } });
+        follow.send(Event::Apply(node("n1", not_ready)));
         let silent = tokio::time::timeout(Duration::from_secs(60), follow.next()).await;
-        assert!(silent.is_err(), "a label and a cordon were told");
+        assert!(silent.is_err(), "a cordon and readiness were told");
         follow.send(Event::Apply(node("n1", json!({ "spec": { "providerID": "a://1" } }))));
         assert_eq!(follow.next().await, 1);
     }
 
+    #[test]
+    fn only_labels_that_matter_are_in_a_fingerprint() {
+        let of = |label: Option<&str>| {
+            let node = label.iter().fold(a_node("n1"), |node, value| node.label("gpu", value));
+            Nodes::of(NodeSet::of([node.build()]))
+        };
+        let interests = [
+            (BackendInterest::none(), true),
+            (BackendInterest::endpoints(), true),
+            (BackendInterest::nodes(), true),
+            (BackendInterest::none().and_node_labels(["zone"]), true),
+            (BackendInterest::none().and_node_labels(["gpu"]), false),
+            (BackendInterest::none().and_node_labels(["gpu", "zone"]), false),
+        ];
+        for (interest, same) in interests {
+            for (before, after) in [(None, Some("yes")), (Some("yes"), Some("no")), (Some("yes"), None)] {
+                let (before, after) = (of(before).fingerprint(&interest), of(after).fingerprint(&interest));
+                assert_eq!(before == after, same, "{interest:?}");
+            }
+        }
+        let (one, none) = (of(None), Nodes::default());
+        assert_ne!(one.fingerprint(&BackendInterest::nodes()), none.fingerprint(&BackendInterest::nodes()));
+        assert_eq!(one.fingerprint(&BackendInterest::none()), none.fingerprint(&BackendInterest::none()));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nodes_missing_from_a_new_list_are_gone() {
-        let mut follow = Follow::start(Settings::default()).listed(&["n1", "n2"]).await;
+        let mut follow = Follow::start().listed(&["n1", "n2"]).await;
         follow.send(Event::Init);
         follow.send(Event::InitApply(node("n2", json!({}))));
         follow.send(Event::InitDone);

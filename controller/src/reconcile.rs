@@ -16,6 +16,7 @@ use tracing::{Instrument, Span, error_span, field};
 use crate::context::{Context, Memory};
 use crate::decide::{Last, ProviderIndex, Seen, Step, decide};
 use crate::metrics::ReconcileResult;
+use crate::nodes::Nodes;
 use crate::queue::Command;
 use crate::retry::Backoff;
 use crate::service::{Tracked, service_fingerprint};
@@ -77,6 +78,8 @@ struct Reconciliation {
     context: Arc<Context>,
     tracked: Arc<Tracked>,
     memory: Memory,
+    /// The settled nodes as of the last look: what is decided by them is also asked for with them.
+    nodes: Nodes,
     /// What came of it so far.
     result: ReconcileResult,
 }
@@ -102,7 +105,13 @@ impl Reconciliation {
             }
             _ => tracked,
         };
-        Reconciliation { context, tracked, memory, result: ReconcileResult::Unchanged }
+        Reconciliation {
+            context,
+            tracked,
+            memory,
+            nodes: Nodes::default(),
+            result: ReconcileResult::Unchanged,
+        }
     }
 
     /// Takes steps until there is nothing to do now: when to look again, and what came of it.
@@ -116,7 +125,7 @@ impl Reconciliation {
                 Some(Instant::now() + self.memory.backoff.failed())
             }
         };
-        let Reconciliation { context, tracked, memory, result } = self;
+        let Reconciliation { context, tracked, memory, result, .. } = self;
         if !memory.is_blank() {
             context.put_memory(memory);
         } else if !tracked.is_interesting() {
@@ -140,11 +149,11 @@ impl Reconciliation {
                     return Ok(until);
                 }
                 (Step::Ensure(why), Some(provider)) => self.ensure(provider, &seen, why).await?,
-                (Step::UpdateNodes, Some(provider)) => self.update_nodes(provider, &seen).await?,
+                (Step::UpdateBackends, Some(provider)) => self.update_backends(provider, &seen).await?,
                 (Step::Refuse, Some(provider)) => self.refuse(provider, &seen).await?,
                 (Step::Rest(until), None) => return Ok(until),
                 // Only a claimed Service is served.
-                (Step::Ensure(_) | Step::UpdateNodes | Step::Refuse, None) => return Ok(None),
+                (Step::Ensure(_) | Step::UpdateBackends | Step::Refuse, None) => return Ok(None),
             }
         }
         tracing::warn!("a reconcile took too many steps; going on later");
@@ -152,7 +161,8 @@ impl Reconciliation {
     }
 
     /// What is seen of the Service now.
-    fn look(&self) -> Seen {
+    fn look(&mut self) -> Seen {
+        self.nodes = self.context.nodes.borrow().clone().unwrap_or_default();
         let Tracked { view, is_load_balancer, deleting, has_finalizer, records, .. } = &*self.tracked;
         let claimer = self.context.claimer(view);
         let claimed_by = claimer.filter(|_| *is_load_balancer && !deleting);
@@ -168,15 +178,16 @@ impl Reconciliation {
         if let Some(provider) = claimed_by {
             let handle = &self.context.providers[provider];
             inputs = service_fingerprint(view, handle.provider.as_ref());
-            nodes = self.context.nodes.borrow().as_ref().map_or(0, |n| n.fingerprints[provider]);
+            // What serves was made by the view that was last right, and follows the nodes that matter to that.
+            let serves = self.memory.last_valid_view.as_ref().unwrap_or(view);
+            nodes = self.nodes.fingerprint(&handle.provider.backends(serves));
             throttled_until = handle.throttle.until(Instant::now());
         }
         Seen { claimed_by, holders, mistaken: !view.mistakes.is_empty(), inputs, nodes, throttled_until }
     }
 
     fn request(&self, view: Arc<ServiceView>) -> Result<Request, Mistakes> {
-        let nodes = self.context.nodes.borrow().as_ref().map(|n| n.set.clone()).unwrap_or_default();
-        Request::new(view, nodes)
+        Request::new(view, self.nodes.set.clone())
     }
 }
 

@@ -135,26 +135,10 @@ impl kube::Resource for Tracked {
 
 #[cfg(test)]
 mod tests {
-    use cloud_provider::testing::MemoryCloud;
+    use cloud_provider::testing::{MemoryCloud, service_object as service};
     use serde_json::{Value, json};
 
     use super::*;
-
-    fn service(spec: Value) -> Service {
-        let mut object = json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": { "name": "web", "namespace": "ns", "uid": "u1" },
-            "spec": {
-                "type": "LoadBalancer",
-                "ports": [{ "port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 8080 }],
-                "ipFamilies": ["IPv4"], "clusterIPs": ["10.0.0.1"], "externalTrafficPolicy": "Cluster",
-            },
-        });
-        if let (Value::Object(into), Value::Object(from)) = (&mut object["spec"], spec) {
-            into.extend(from);
-        }
-        serde_json::from_value(object).unwrap()
-    }
 
     #[test]
     fn whatever_a_provider_reads_is_in_the_fingerprint() {

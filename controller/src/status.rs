@@ -239,11 +239,11 @@ mod tests {
     #[test]
     fn weakness_13_what_is_wrong_with_a_port_is_written_beside_the_address() {
         let mut entry = Ingress::ip("192.0.2.1".parse().unwrap());
-        entry.ports = vec![cloud_provider::PortStatus {
-            port: 80,
-            protocol: cloud_provider::Protocol::Tcp,
-            error: Some("example.com/PortInUse".into()),
-        }];
+        entry.ports = vec![cloud_provider::PortStatus::failed(
+            80,
+            cloud_provider::Protocol::Tcp,
+            "example.com/PortInUse",
+        )];
         let mut patch = StatusPatch::default();
         patch.ingress(&[entry]);
         assert_eq!(

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn owned(name: &str, created: Option<i64>) -> Owned {
-        Owned { service: ServiceId::new("ns", name, name), resource: format!("lb-{name}"), created }
+        Owned::new(ServiceId::new("ns", name, name), format!("lb-{name}")).created(created)
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn not_to_be_taken_over(lb: &FoundResource<LoadBalancer>, maker: Maker, adopts: 
         lb.dns_name,
         maker.name()
     );
-    Error::Denied { message }
+    Error::denied(message)
 }
 
 fn other_scheme(lb: &FoundResource<LoadBalancer>, maker: Maker, wanted: &str) -> Mistake {

@@ -266,9 +266,13 @@ impl AwsProvider {
         let pending = |reason: &str, why: String, publish: Option<Published>| {
             // It is woken when the load balancer is made; this is for the case that nobody listens.
             let patience = if lb.state == LoadBalancerState::Provisioning { 4 } else { 1 };
-            let after = Some(self.config.provisioning_look * patience);
-            let notes = prepared.notes.clone();
-            Ok(Outcome::Pending(Pending { reason: reason.to_owned(), why, after, publish, notes }))
+            let pending = Pending::new(reason, why)
+                .look_again_after(self.config.provisioning_look * patience)
+                .with_notes(prepared.notes.clone());
+            Ok(Outcome::Pending(match publish {
+                Some(published) => pending.publishing(published),
+                None => pending,
+            }))
         };
         if lb.state == LoadBalancerState::Provisioning {
             self.waiting.until_made(&lb.arn, &service.id.key);
@@ -288,7 +292,7 @@ impl AwsProvider {
             let why = "AWS refused some of the nodes as targets; the others serve".to_owned();
             return pending("TargetsRefused", why, Some(published));
         }
-        Ok(Outcome::Ready(Ready { published, notes: prepared.notes }))
+        Ok(Outcome::Ready(Ready::new(published).with_notes(prepared.notes)))
     }
 
     /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call
@@ -313,12 +317,7 @@ impl AwsProvider {
 }
 
 fn no_vpc() -> Outcome {
-    Outcome::Pending(Pending {
-        reason: "NoVpc".to_owned(),
-        why: "no VPC is configured, and no node that EC2 knows tells it yet".to_owned(),
-        // Without nodes another look asks AWS for nothing, and the first node should not wait.
-        after: Some(Duration::from_secs(5)),
-        publish: None,
-        notes: Vec::new(),
-    })
+    let why = "no VPC is configured, and no node that EC2 knows tells it yet";
+    // Without nodes another look asks AWS for nothing, and the first node should not wait.
+    Outcome::Pending(Pending::new("NoVpc", why).look_again_after(Duration::from_secs(5)))
 }

@@ -158,5 +158,5 @@ fn show(forward: &Forward) -> String {
 
 fn change(field: &str, from: impl ToString, to: impl ToString) -> Option<Change> {
     let (from, to) = (from.to_string(), to.to_string());
-    (from != to).then(|| Change { field: field.to_owned(), from, to })
+    (from != to).then(|| Change::new(field, from, to))
 }

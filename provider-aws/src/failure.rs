@@ -53,16 +53,14 @@ pub(crate) fn zone_is_leaving(error: ApiError) -> Error {
 pub(crate) fn general(error: ApiError) -> Error {
     let message = error.to_string();
     match error.kind {
-        ErrorKind::Throttled => Error::Throttled { message, retry_after: error.retry_after },
-        ErrorKind::Quota => Error::Quota { message },
-        ErrorKind::Denied => Error::Denied { message },
-        ErrorKind::NotPermitted if error.call == Call::DeleteLoadBalancer => Error::Denied {
-            message: format!(
-                "the load balancer has deletion protection, which is left as it is; nothing was deleted. Turn it \
-                 off (attribute deletion_protection.enabled) and deletion goes on ({message})"
-            ),
-        },
-        ErrorKind::NotPermitted => Error::Denied { message },
+        ErrorKind::Throttled => Error::throttled(message, error.retry_after),
+        ErrorKind::Quota => Error::quota(message),
+        ErrorKind::Denied => Error::denied(message),
+        ErrorKind::NotPermitted if error.call == Call::DeleteLoadBalancer => Error::denied(format!(
+            "the load balancer has deletion protection, which is left as it is; nothing was deleted. Turn it \
+             off (attribute deletion_protection.enabled) and deletion goes on ({message})"
+        )),
+        ErrorKind::NotPermitted => Error::denied(message),
         ErrorKind::InUse if error.call == Call::DeleteLoadBalancer => {
             let what = "something else uses the load balancer, such as a VPC endpoint service; deletion goes on \
                         when it no longer does";

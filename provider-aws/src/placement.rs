@@ -61,10 +61,10 @@ pub fn difference(wanted: &LoadBalancer, found: &AwsLoadBalancer, is_applied: bo
         None => true,
     };
     let source_nat = wanted.ipv6_source_nat.is_some_and(|on| on != found.ipv6_source_nat);
-    (gone || source_nat || wanted.zones.iter().any(differs)).then(|| Change {
-        field: "Subnets".to_owned(),
-        from: join(found.zones.iter().map(|zone| show(&existing(found, zone)))),
-        to: join(wanted.zones.iter().map(|zone| show(&zone.mapping))),
+    (gone || source_nat || wanted.zones.iter().any(differs)).then(|| {
+        let from = join(found.zones.iter().map(|zone| show(&existing(found, zone))));
+        let to = join(wanted.zones.iter().map(|zone| show(&zone.mapping)));
+        Change::new("Subnets", from, to)
     })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, PortStatus, Published, Request, ServiceId,
-    ServiceView, WakeupStream,
+    BackendInterest, CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, PortStatus, Published, Request,
+    ServiceId, ServiceView, WakeupStream,
 };
 
 use crate::apply::Applier;
@@ -158,13 +158,8 @@ pub(crate) fn failed(failure: Failure) -> Error {
 
 /// The host name in lower case, as both peers publish it, with the ports it serves.
 pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer) -> Published {
-    let ports = service
-        .ports
-        .iter()
-        .map(|port| PortStatus { port: port.port, protocol: port.protocol, error: None })
-        .collect();
-    let entry = Ingress { ports, ..Ingress::hostname(lb.dns_name.to_lowercase()) };
-    Published { ingress: vec![entry], ..Published::default() }
+    let ports = service.ports.iter().map(|port| PortStatus::served(port.port, port.protocol)).collect();
+    Published::new([Ingress::hostname(lb.dns_name.to_lowercase()).with_ports(ports)])
 }
 
 #[async_trait]
@@ -190,6 +185,11 @@ impl CloudLoadBalancer for AwsProvider {
 
     fn reads_annotation(&self, key: &str) -> bool {
         key.starts_with(PREFIX)
+    }
+
+    /// Nodes, and of their labels those by which the Service chooses its nodes.
+    fn backends(&self, service: &ServiceView) -> BackendInterest {
+        BackendInterest::nodes().and_node_labels(options::node_labels(service).into_keys())
     }
 
     /// A load balancer was made, or the VPC became known.
@@ -221,7 +221,7 @@ impl CloudLoadBalancer for AwsProvider {
     }
 
     /// A Service with a mistake in it keeps its targets up to date all the same, on the node ports they have.
-    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, request: &Request) -> Result<(), Error> {
         let service = request.service();
         let _at_work = self.memory.at_work(&service.id.uid);
         let found = self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
@@ -229,6 +229,8 @@ impl CloudLoadBalancer for AwsProvider {
             return Ok(());
         }
         let prepared = match self.prepare(request, self.config.snapshot_age).await {
+            // What did not parse is missing from the view, and what is missing would be on its way out.
+            _ if !service.mistakes.is_empty() => None,
             Ok(Some(prepared)) => Some(prepared),
             Ok(None) => return Ok(()),
             Err(Error::Invalid(_)) => None,
@@ -305,7 +307,7 @@ impl CloudLoadBalancer for AwsProvider {
         if only_notes && self.is_settled(&request.service().id, &prepared) {
             return Ok(Plan::default());
         }
-        Ok(Plan { steps: planned.actions.iter().map(plan::Action::step).collect() })
+        Ok(Plan::new(planned.actions.iter().map(plan::Action::step)))
     }
 
     async fn list(&self) -> Result<Vec<Owned>, Error> {
@@ -315,7 +317,7 @@ impl CloudLoadBalancer for AwsProvider {
         let mut owned = Vec::new();
         let mut add = |tags: &Tags, resource: &str, created: Option<i64>| {
             let service = naming::owning_service(cluster, tags);
-            owned.extend(service.map(|service| Owned { service, resource: resource.to_owned(), created }));
+            owned.extend(service.map(|service| Owned::new(service, resource).created(created)));
         };
         for lb in snapshot.load_balancers.values() {
             let since = lb.resource.created.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());

@@ -143,7 +143,7 @@ impl Surveyor<'_> {
     fn conflicts(&self, service: &ServiceView, spec: &Spec, present: &Present) -> Result<Vec<Note>, Error> {
         let mut notes = Vec::new();
         let mut warn = |reason: &str, message: String| {
-            notes.push(Note { kind: NoteKind::Warning, reason: reason.to_owned(), message });
+            notes.push(Note::new(NoteKind::Warning, reason, message));
         };
         if spec.security.access == Access::Nothing && present.has_groups {
             let value = service.annotations.get(key::NO_SECURITY_GROUP).cloned().unwrap_or_default();

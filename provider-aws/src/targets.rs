@@ -69,7 +69,7 @@ impl Chosen {
             more => format!(" and {more} more"),
         };
         let message = format!("nodes that take no traffic: {}{more}", listed.join("; "));
-        Some(Note { kind: NoteKind::Warning, reason: "UnusableNodes".to_owned(), message })
+        Some(Note::new(NoteKind::Warning, "UnusableNodes", message))
     }
 }
 

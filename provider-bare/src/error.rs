@@ -64,9 +64,7 @@ impl WatchProblem {
                 "the cluster does not know {resource}; install the CustomResourceDefinition, with \
                  `cloud-lb-controller crds | kubectl apply -f -` or as part of MetalLB"
             )),
-            WatchProblem::Denied(message) => {
-                Error::Denied { message: format!("list and watch {resource}: {message}") }
-            }
+            WatchProblem::Denied(message) => Error::denied(format!("list and watch {resource}: {message}")),
             WatchProblem::Other(message) => {
                 Error::transient(format!("cannot list {resource} yet: {message}"))
             }

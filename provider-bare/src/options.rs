@@ -115,11 +115,8 @@ fn annotation(service: &ServiceView, key: &str, notes: &mut Vec<Note>) -> Option
     }
     let old = deprecated(key);
     let written = service.annotations.get(&old).filter(|written| !written.is_empty())?;
-    notes.push(Note {
-        kind: NoteKind::Normal,
-        reason: "DeprecatedAnnotation".into(),
-        message: format!("annotation {old} is deprecated; use {key}"),
-    });
+    let message = format!("annotation {old} is deprecated; use {key}");
+    notes.push(Note::new(NoteKind::Normal, "DeprecatedAnnotation", message));
     Some(asked(field(&old), written))
 }
 

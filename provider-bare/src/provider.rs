@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
-    WakeupStream,
+    BackendInterest, ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request,
+    ServiceId, ServiceView, WakeupStream,
 };
 use kube::Client;
 use tokio::sync::watch as latest;
@@ -240,8 +240,8 @@ impl CloudLoadBalancer for BareProvider {
     }
 
     /// Whoever announces the address looks at nodes; who assigns it does not.
-    fn uses_nodes(&self) -> bool {
-        false
+    fn backends(&self, _service: &ServiceView) -> BackendInterest {
+        BackendInterest::none()
     }
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
@@ -285,7 +285,7 @@ impl CloudLoadBalancer for BareProvider {
         outcome
     }
 
-    async fn update_nodes(&self, _request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, _request: &Request) -> Result<(), Error> {
         Ok(())
     }
 
@@ -314,11 +314,7 @@ impl CloudLoadBalancer for BareProvider {
             let mut owned: Vec<Owned> = allocator
                 .holdings()
                 .flat_map(|(service, ips)| ips.into_iter().map(move |ip| (service, ip)))
-                .map(|(service, ip)| Owned {
-                    service: service.clone(),
-                    resource: ip.to_string(),
-                    created: None,
-                })
+                .map(|(service, ip)| Owned::new(service.clone(), ip.to_string()))
                 .collect();
             owned.sort_by(|a, b| (&a.service, &a.resource).cmp(&(&b.service, &b.resource)));
             owned

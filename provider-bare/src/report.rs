@@ -82,12 +82,12 @@ impl Report<'_> {
     }
 
     fn ready(&self, notes: Vec<Note>) -> Outcome {
-        Outcome::Ready(Ready { published: self.published(), notes })
+        Outcome::Ready(Ready::new(self.published()).with_notes(notes))
     }
 
     fn pending(&self, reason: &str, why: String, notes: Vec<Note>) -> Pending {
-        let publish = (!self.shows_what_it_has()).then(|| self.published());
-        Pending { reason: reason.to_owned(), why, after: None, publish, notes }
+        let pending = Pending::new(reason, why).with_notes(notes);
+        if self.shows_what_it_has() { pending } else { pending.publishing(self.published()) }
     }
 
     /// What is to be published. Entries that are there already are taken as they are, so that what others added
@@ -97,13 +97,9 @@ impl Report<'_> {
             let shown = self.service.published.iter().find(|entry| entry.ip == Some(*ip));
             shown.cloned().unwrap_or_else(|| Ingress::ip(*ip))
         };
-        let mut published =
-            Published { ingress: self.answer.addresses.iter().map(entry).collect(), ..Published::default() };
+        let published = Published::new(self.answer.addresses.iter().map(entry));
         let pools = self.pool_names(&self.answer.addresses);
-        if !pools.is_empty() {
-            published.annotations.insert(ALLOCATED_FROM.to_owned(), pools.join(","));
-        }
-        published
+        if pools.is_empty() { published } else { published.with_annotation(ALLOCATED_FROM, pools.join(",")) }
     }
 
     /// The steps from what the Service has to what it should have.
@@ -123,7 +119,7 @@ impl Report<'_> {
             };
             Step::new(Verb::Delete, "address", ip.to_string(), reason)
         });
-        Plan { steps: added.chain(removed).collect() }
+        Plan::new(added.chain(removed))
     }
 
     fn shows_what_it_has(&self) -> bool {
@@ -239,7 +235,7 @@ fn exhausted(family: IpFamily, pools: &[(String, u128)]) -> String {
 }
 
 fn note(kind: NoteKind, reason: &str, message: String) -> Note {
-    Note { kind, reason: reason.to_owned(), message }
+    Note::new(kind, reason, message)
 }
 
 fn list(ips: &[IpAddr]) -> String {

@@ -44,23 +44,10 @@ pub fn node_view(node: &Node) -> NodeView {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn node(name: &str, changes: Value) -> Node {
-        let mut object =
-            json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name }, "spec": {} });
-        for part in ["metadata", "spec", "status"] {
-            if let Value::Object(change) = changes[part].clone() {
-                object[part].as_object_mut().map(|o| o.extend(change.clone())).or_else(|| {
-                    object[part] = change.into();
-                    Some(())
-                });
-            }
-        }
-        serde_json::from_value(object).unwrap()
-    }
+    use crate::testing::node_object;
 
     #[test]
     fn the_predicates_are_kubernetes_own() {
@@ -88,7 +75,7 @@ mod tests {
             ("being deleted", json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } }), false),
         ];
         for (title, changes, eligible) in table {
-            assert_eq!(node_view(&node("n", changes)).is_eligible(), eligible, "{title}");
+            assert_eq!(node_view(&node_object("n", changes)).is_eligible(), eligible, "{title}");
         }
     }
 }

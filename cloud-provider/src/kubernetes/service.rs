@@ -167,29 +167,15 @@ fn ingress(entry: &LoadBalancerIngress) -> Ingress {
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use k8s_openapi::jiff::Timestamp;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn service(spec: Value) -> Service {
-        let mut object = json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": { "name": "web", "namespace": "ns", "uid": "u1" },
-            "spec": {
-                "type": "LoadBalancer",
-                "ports": [{ "port": 80, "nodePort": 30080, "protocol": "TCP", "targetPort": 8080 }],
-                "ipFamilies": ["IPv4"], "clusterIPs": ["10.0.0.1"], "externalTrafficPolicy": "Cluster",
-            },
-        });
-        if let (Value::Object(into), Value::Object(from)) = (&mut object["spec"], spec) {
-            into.extend(from);
-        }
-        serde_json::from_value(object).unwrap()
-    }
+    use crate::testing::service_object;
 
     #[test]
     fn what_does_not_parse_is_a_mistake_and_the_rest_is_still_there() {
-        let seen = service_view(&service(json!({ "loadBalancerSourceRanges": ["10.0.0.0/8", "nonsense"] })));
+        let seen =
+            service_view(&service_object(json!({ "loadBalancerSourceRanges": ["10.0.0.0/8", "nonsense"] })));
         assert_eq!(seen.mistakes.len(), 1);
         assert_eq!(seen.mistakes[0].field, "spec.loadBalancerSourceRanges[1]");
         assert!(!seen.source_ranges.allows_all_v4(), "nothing is open that was not asked for");
@@ -198,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_service_that_is_being_deleted_wants_no_load_balancer() {
-        let mut deleting = service(json!({}));
+        let mut deleting = service_object(json!({}));
         assert!(service_view(&deleting).wants_load_balancer);
         deleting.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         assert!(!service_view(&deleting).wants_load_balancer);
@@ -206,7 +192,8 @@ mod tests {
 
     #[test]
     fn an_empty_class_is_a_class_and_client_ip_affinity_has_a_default_timeout() {
-        let seen = service_view(&service(json!({ "loadBalancerClass": "", "sessionAffinity": "ClientIP" })));
+        let seen =
+            service_view(&service_object(json!({ "loadBalancerClass": "", "sessionAffinity": "ClientIP" })));
         assert_eq!(seen.class.as_deref(), Some(""));
         assert_eq!(seen.session_affinity, SessionAffinity::ClientIp { timeout_seconds: 10_800 });
     }

@@ -12,8 +12,8 @@ pub enum Method {
     Get,
     /// `ensure`
     Ensure,
-    /// `update_nodes`
-    UpdateNodes,
+    /// `update_backends`
+    UpdateBackends,
     /// `delete`
     Delete,
     /// `plan`

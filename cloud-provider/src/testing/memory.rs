@@ -4,6 +4,8 @@
 //! and a second create is no second resource. Every resource records its owner, and deletion goes by owner. The
 //! cloud is the only memory: a new process knows all that the old one knew.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,11 +19,18 @@ use super::faults::Point;
 use super::settings::Settings;
 use super::world::{Forwarding, World};
 use crate::address::Published;
-use crate::error::Error;
+use crate::backends::BackendInterest;
+use crate::endpoint::{Endpoint, EndpointState};
+use crate::error::{Error, Mistake};
 use crate::name::load_balancer_name;
+use crate::node::NodeView;
 use crate::plan::{Change, Plan, Step, Verb};
 use crate::provider::{CloudLoadBalancer, Outcome, Owned, Pending, Request, WakeupStream};
 use crate::service::{ServiceId, ServiceKey, ServiceView};
+
+/// The annotation that says which labels a node must have to be behind a Service's load balancer:
+/// `key=value`, several separated by commas. What is no such pair is left out.
+pub const NODE_LABELS: &str = "memory.example/target-node-labels";
 
 /// One process that serves a [`MemoryCloud`].
 #[derive(Debug)]
@@ -65,15 +74,26 @@ impl CloudLoadBalancer for MemoryProvider {
         self.annotation.iter().map(String::as_str).collect()
     }
 
-    fn uses_nodes(&self) -> bool {
-        self.cloud.world(|_, settings| settings.uses_nodes)
+    fn backends(&self, service: &ServiceView) -> BackendInterest {
+        let (nodes, endpoints) =
+            self.cloud.world(|_, settings| (settings.uses_nodes, settings.uses_endpoints));
+        let keys = node_labels(service).map(|(key, _)| key);
+        let interest =
+            if nodes { BackendInterest::none().and_node_labels(keys) } else { BackendInterest::none() };
+        if endpoints { interest.and_endpoints() } else { interest }
     }
 
-    async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
+    async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
         let call = self.begin(Method::Resume, None);
         call.run(async {
             call.reach(Point::Before).await?;
-            // Nothing to rebuild: the cloud is the memory.
+            // Nothing to rebuild: the cloud is the memory. But if nothing is held outside, there is only what the
+            // cluster's Services tell of.
+            self.cloud.world(|world, settings| {
+                if !settings.holds_resources {
+                    world.retain(&services.iter().map(|service| &service.id).collect());
+                }
+            });
             call.reach(Point::After).await?;
             self.resumed.store(true, Ordering::Relaxed);
             Ok(())
@@ -99,7 +119,7 @@ impl CloudLoadBalancer for MemoryProvider {
         let call = self.begin(Method::Ensure, Some(&service.id));
         call.run(async {
             call.reach(Point::Before).await?;
-            self.refuse_if_implemented_elsewhere(service)?;
+            self.refuse(service)?;
             let name = load_balancer_name(&service.id);
 
             // The firewall first, so that no load balancer ever serves somebody it should not.
@@ -109,36 +129,36 @@ impl CloudLoadBalancer for MemoryProvider {
             call.reach(Point::Midway).await?;
 
             let balancer = self.cloud.world(|world, settings| {
-                world.put_balancer(&name, &service.id, forwarding(request, settings), settings).inspect_err(
-                    |_| {
-                        // Only a create is refused, so the firewall guards nothing.
-                        world.delete_firewalls(&service.id);
-                    },
-                )
+                let wanted = forwarding(request, settings, world);
+                world.put_balancer(&name, &service.id, wanted, settings).inspect_err(|_| {
+                    // Only a create is refused, so the firewall guards nothing.
+                    world.delete_firewalls(&service.id);
+                })
             })?;
             call.reach(Point::After).await?;
 
             Ok(match balancer.active {
                 true => Outcome::ready(balancer.published),
-                false => Outcome::Pending(Pending {
-                    reason: "Provisioning".to_owned(),
-                    why: format!("load balancer {name} is being provisioned"),
-                    after: Some(Duration::from_secs(5)),
-                    publish: None,
-                    notes: Vec::new(),
-                }),
+                false => {
+                    let why = format!("load balancer {name} is being provisioned");
+                    Outcome::Pending(
+                        Pending::new("Provisioning", why).look_again_after(Duration::from_secs(5)),
+                    )
+                }
             })
         })
         .await
     }
 
-    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, request: &Request) -> Result<(), Error> {
         let service = request.service();
-        let call = self.begin(Method::UpdateNodes, Some(&service.id));
+        let call = self.begin(Method::UpdateBackends, Some(&service.id));
         call.run(async {
             call.reach(Point::Before).await?;
             let name = load_balancer_name(&service.id);
-            self.cloud.world(|world, settings| world.set_nodes(&name, nodes(request, settings)));
+            self.cloud.world(|world, settings| {
+                world.set_backends(&name, nodes(request, settings), endpoints(request, settings));
+            });
             call.reach(Point::After).await
         })
         .await
@@ -171,9 +191,10 @@ impl CloudLoadBalancer for MemoryProvider {
         let call = self.begin(Method::Plan, Some(&service.id));
         call.run(async {
             call.reach(Point::Before).await?;
-            self.refuse_if_implemented_elsewhere(service)?;
-            let plan =
-                self.cloud.world(|world, settings| plan(world, service, &forwarding(request, settings)));
+            self.refuse(service)?;
+            let plan = self
+                .cloud
+                .world(|world, settings| plan(world, service, &forwarding(request, settings, world)));
             call.reach(Point::After).await?;
             Ok(plan)
         })
@@ -185,15 +206,11 @@ impl CloudLoadBalancer for MemoryProvider {
         call.run(async {
             call.reach(Point::Before).await?;
             let owned = self.cloud.world(|world, _| {
-                let balancers = world.balancers.iter().map(|(name, it)| Owned {
-                    service: it.owner.clone(),
-                    resource: format!("load balancer {name}"),
-                    created: it.created,
+                let balancers = world.balancers.iter().map(|(name, it)| {
+                    Owned::new(it.owner.clone(), format!("load balancer {name}")).created(it.created)
                 });
-                let firewalls = world.firewalls.iter().map(|(name, it)| Owned {
-                    service: it.owner.clone(),
-                    resource: format!("firewall {name}"),
-                    created: it.created,
+                let firewalls = world.firewalls.iter().map(|(name, it)| {
+                    Owned::new(it.owner.clone(), format!("firewall {name}")).created(it.created)
                 });
                 balancers.chain(firewalls).collect()
             });
@@ -225,29 +242,66 @@ impl MemoryProvider {
         self.cloud.begin(self.process, self.resumed.load(Ordering::Relaxed), method, service)
     }
 
-    fn refuse_if_implemented_elsewhere(&self, service: &ServiceView) -> Result<(), Error> {
-        match self.cloud.world(|_, settings| settings.implemented_elsewhere.contains(&service.id.key)) {
-            true => Err(Error::ImplementedElsewhere),
-            false => Ok(()),
+    /// What is somebody else's, and what cannot be served as it is written.
+    fn refuse(&self, service: &ServiceView) -> Result<(), Error> {
+        let (elsewhere, uses_nodes) = self.cloud.world(|_, settings| {
+            (settings.implemented_elsewhere.contains(&service.id.key), settings.uses_nodes)
+        });
+        if elsewhere {
+            return Err(Error::ImplementedElsewhere);
         }
+        if uses_nodes && service.ports.iter().any(|port| port.node_port.is_none()) {
+            return Err(Mistake::new(
+                "spec.allocateLoadBalancerNodePorts",
+                "false",
+                "leaves no way through a node",
+            )
+            .allowing("true")
+            .meanwhile("the load balancer stays as it is")
+            .into());
+        }
+        Ok(())
     }
 }
 
-/// What the load balancer should do.
-fn forwarding(request: &Request, settings: &Settings) -> Forwarding {
+/// What the load balancer should do. Endpoints that are unknown stay as they are.
+fn forwarding(request: &Request, settings: &Settings, world: &World) -> Forwarding {
     let service = request.service();
+    let present =
+        || world.balancers.get(&load_balancer_name(&service.id)).map(|it| it.forwarding.endpoints.clone());
     Forwarding {
         ports: service.ports.iter().map(|port| (port.protocol, port.port, port.node_port)).collect(),
         families: service.cluster_families(),
         nodes: nodes(request, settings),
+        endpoints: endpoints(request, settings).or_else(present).unwrap_or_default(),
+        health_check: service.health_check_node_port.filter(|_| service.needs_health_check()),
+        affinity: service.session_affinity,
     }
 }
 
+/// The names of the nodes that carry what the Service asks for.
 fn nodes(request: &Request, settings: &Settings) -> Vec<String> {
-    match settings.uses_nodes {
-        true => request.nodes().iter().map(|node| node.name.clone()).collect(),
-        false => Vec::new(),
+    if !settings.uses_nodes {
+        return Vec::new();
     }
+    let wanted: Vec<_> = node_labels(request.service()).collect();
+    let fits = |node: &&NodeView| wanted.iter().all(|(key, value)| node.label(key) == Some(*value));
+    request.nodes().iter().filter(fits).map(|node| node.name.clone()).collect()
+}
+
+fn node_labels(service: &ServiceView) -> impl Iterator<Item = (&str, &str)> {
+    let text = service.annotations.get(NODE_LABELS).map(String::as_str).unwrap_or_default();
+    text.split(',').filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// The endpoints that take traffic; none while it is unknown which there are.
+fn endpoints(request: &Request, settings: &Settings) -> Option<BTreeSet<(IpAddr, u16)>> {
+    if !settings.uses_endpoints {
+        return Some(BTreeSet::new());
+    }
+    let ready = |endpoint: &Endpoint| endpoint.state == EndpointState::Ready;
+    let known = request.endpoints()?.iter().filter(|(_, endpoint)| ready(endpoint));
+    Some(known.map(|(port, endpoint)| (endpoint.ip, port.number)).collect())
 }
 
 /// What `ensure` would write, from what is wanted and what exists.
@@ -257,10 +311,10 @@ fn plan(world: &World, service: &ServiceView, wanted: &Forwarding) -> Plan {
     match world.firewalls.get(&name) {
         None => steps.push(Step::new(Verb::Create, "firewall", &name, "the Service has none")),
         Some(it) if it.lets_through != service.source_ranges => {
-            steps.push(Step {
-                changes: vec![difference("source ranges", &it.lets_through, &service.source_ranges)],
-                ..Step::new(Verb::Change, "firewall", &name, "the Service changed")
-            });
+            let changes = vec![difference("source ranges", &it.lets_through, &service.source_ranges)];
+            steps.push(
+                Step::new(Verb::Change, "firewall", &name, "the Service changed").with_changes(changes),
+            );
         }
         Some(_) => {}
     }
@@ -272,17 +326,23 @@ fn plan(world: &World, service: &ServiceView, wanted: &Forwarding) -> Plan {
                 (now.families != wanted.families)
                     .then(|| difference("families", &now.families, &wanted.families)),
                 (now.nodes != wanted.nodes).then(|| difference("nodes", &now.nodes, &wanted.nodes)),
+                (now.endpoints != wanted.endpoints)
+                    .then(|| difference("endpoints", &now.endpoints, &wanted.endpoints)),
+                (now.health_check != wanted.health_check)
+                    .then(|| difference("health check", &now.health_check, &wanted.health_check)),
+                (now.affinity != wanted.affinity)
+                    .then(|| difference("affinity", &now.affinity, &wanted.affinity)),
             ];
-            steps.push(Step {
-                changes: changes.into_iter().flatten().collect(),
-                ..Step::new(Verb::Change, "load balancer", &name, "the Service or the nodes changed")
-            });
+            steps.push(
+                Step::new(Verb::Change, "load balancer", &name, "the Service or its backends changed")
+                    .with_changes(changes.into_iter().flatten().collect()),
+            );
         }
         Some(_) => {}
     }
-    Plan { steps }
+    Plan::new(steps)
 }
 
 fn difference<T: std::fmt::Debug>(field: &str, from: &T, to: &T) -> Change {
-    Change { field: field.to_owned(), from: format!("{from:?}"), to: format!("{to:?}") }
+    Change::new(field, format!("{from:?}"), format!("{to:?}"))
 }

@@ -16,12 +16,16 @@ mod memory;
 mod settings;
 mod world;
 
-pub use builders::{NodeBuilder, ServiceBuilder, a_node, a_service, a_service_named, nodes, request};
+pub use builders::{
+    NodeBuilder, ServiceBuilder, a_node, a_service, a_service_named, endpoints, nodes, request,
+};
+#[cfg(feature = "kubernetes")]
+pub use builders::{node_object, service_object};
 pub use calls::{Call, CallState, Method};
 pub use cloud::MemoryCloud;
-pub use conformance::{Failure, Harness};
+pub use conformance::{Failure, Harness, Serving};
 pub use faults::{Calls, Fault, Gate, Point};
 pub use harness::MemoryHarness;
-pub use memory::MemoryProvider;
+pub use memory::{MemoryProvider, NODE_LABELS};
 pub use settings::{AddressKind, Provisioning, Settings};
 pub use world::{Firewall, Forwarding, LoadBalancer};

@@ -36,8 +36,11 @@ pub struct Settings {
     pub class: ClassRule,
     /// See [`holds_resources`](crate::CloudLoadBalancer::holds_resources).
     pub holds_resources: bool,
-    /// See [`uses_nodes`](crate::CloudLoadBalancer::uses_nodes).
+    /// Whether load balancers lead to nodes: those that carry what the annotation
+    /// [`NODE_LABELS`](super::NODE_LABELS) asks for.
     pub uses_nodes: bool,
+    /// Whether load balancers lead to endpoints.
+    pub uses_endpoints: bool,
     /// The annotations whose change matters; none for all of them.
     pub reads_annotations: Option<BTreeSet<String>>,
     /// An annotation to publish beside the address, with the load balancer's name as its value.
@@ -61,6 +64,7 @@ impl Default for Settings {
             class: ClassRule::Unset,
             holds_resources: true,
             uses_nodes: true,
+            uses_endpoints: false,
             reads_annotations: None,
             publishes_annotation: None,
             address: AddressKind::Ip(None),

@@ -1,14 +1,14 @@
 //! What is outside: load balancers and firewalls, and the five writes by which they come, change and go. They
 //! outlive the processes that made them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::settings::{AddressKind, Provisioning, Settings};
 use crate::address::{Ingress, Published};
 use crate::error::Error;
 use crate::protocol::{IpFamily, Protocol};
-use crate::service::ServiceId;
+use crate::service::{ServiceId, SessionAffinity};
 use crate::source_range::SourceRanges;
 
 /// What a load balancer does; the part that `ensure` may change.
@@ -20,6 +20,12 @@ pub struct Forwarding {
     pub families: Vec<IpFamily>,
     /// The names of the nodes behind it.
     pub nodes: Vec<String>,
+    /// The endpoints behind it, with the port in the Pod.
+    pub endpoints: BTreeSet<(IpAddr, u16)>,
+    /// The node port that is asked which nodes have an endpoint, where only those may serve.
+    pub health_check: Option<u16>,
+    /// Whether connections of one client stay together.
+    pub affinity: SessionAffinity,
 }
 
 /// A load balancer.
@@ -115,10 +121,25 @@ impl World {
         Ok(balancer.clone())
     }
 
-    pub(super) fn set_nodes(&mut self, name: &str, nodes: Vec<String>) {
+    /// Leads an existing load balancer to these nodes and endpoints; endpoints that are unknown stay as they are.
+    pub(super) fn set_backends(
+        &mut self,
+        name: &str,
+        nodes: Vec<String>,
+        endpoints: Option<BTreeSet<(IpAddr, u16)>>,
+    ) {
         if let Some(balancer) = self.balancers.get_mut(name) {
             balancer.forwarding.nodes = nodes;
+            if let Some(endpoints) = endpoints {
+                balancer.forwarding.endpoints = endpoints;
+            }
         }
+    }
+
+    /// Forgets everything that is not of these Services, as what is held by a process alone goes with it.
+    pub(super) fn retain(&mut self, services: &BTreeSet<&ServiceId>) {
+        self.balancers.retain(|_, it| services.contains(&it.owner));
+        self.firewalls.retain(|_, it| services.contains(&it.owner));
     }
 
     pub(super) fn delete_balancers(&mut self, owner: &ServiceId) {

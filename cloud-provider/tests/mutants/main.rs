@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cloud_provider::testing::{MemoryHarness, Provisioning, Settings, conformance};
+use cloud_provider::testing::{MemoryHarness, NODE_LABELS, Provisioning, Settings, conformance};
 
 use crate::mutant::{Flaw, Mutant};
 
@@ -16,10 +16,18 @@ fn with(flaw: Flaw) -> MemoryHarness {
         _ => Provisioning::Instant,
     };
     let publishes_annotation = Some("memory.example/load-balancer".to_owned());
-    MemoryHarness::wrapping(
-        Settings { provisioning, publishes_annotation, ..Settings::default() },
-        move |inner| Arc::new(Mutant::new(inner, flaw)),
-    )
+    let uses_endpoints = matches!(
+        flaw,
+        Flaw::NeedsEndpointsInSecret | Flaw::EndpointsAreNotFollowed | Flaw::TakesUnknownEndpointsForNone
+    );
+    let settings = Settings { provisioning, publishes_annotation, uses_endpoints, ..Settings::default() };
+    let harness = MemoryHarness::wrapping(settings, move |inner| Arc::new(Mutant::new(inner, flaw)));
+    match flaw {
+        Flaw::ReadsNodeLabelsInSecret | Flaw::ReadsAnnotationsInSecret => {
+            harness.annotated(NODE_LABELS, "conformance.example/pool=web")
+        }
+        _ => harness,
+    }
 }
 
 /// What the clause says of a provider with this flaw; none if it lets it pass.
@@ -77,9 +85,23 @@ caught! {
     delete_needs_no_spec: DeleteOnlyWhatThisProcessMade;
     delete_keeps_a_namesake: DeleteByKey;
     a_dropped_delete_can_be_repeated: DeleteStaysBusyWhenDropped;
-    nodes_come_and_go: UpdateNodesDoesNothing, UpdateNodesFailsWithoutNodes;
+    nodes_come_and_go: UpdateBackendsDoesNothing, UpdateBackendsFailsWithoutNodes;
     no_nodes_is_no_error: EnsureNeedsNodes;
-    update_nodes_creates_nothing: UpdateNodesCreates;
+    update_backends_creates_nothing: UpdateBackendsCreates;
+    a_service_with_a_mistake_follows_its_nodes: UpdateBackendsRefusesMistakes, UpdateBackendsTakesTheMistakenPorts;
+    endpoints_come_and_go: EndpointsAreNotFollowed;
+    unknown_endpoints_change_nothing: TakesUnknownEndpointsForNone;
+    backends_that_do_not_matter_change_nothing: NeedsNodesInSecret, HasNodesInSecret, NeedsEndpointsInSecret;
+    node_labels_that_do_not_matter_change_nothing: ReadsNodeLabelsInSecret;
+    what_is_not_read_changes_nothing: ReadsAnnotationsInSecret;
+    nothing_is_held_that_was_not_said: HoldsInSecret;
+    calls_do_not_block_the_thread: BlocksTheThread;
+    ports_are_served_with_their_protocols: ServesTcpAlone;
+    source_ranges_are_kept: OpensToEverybody;
+    families_are_kept: ServesOneFamily;
+    local_traffic_asks_for_endpoints: AsksForNoEndpoints;
+    affinity_is_kept: ForgetsAffinity;
+    ports_without_node_ports_lead_to_none: InventsNodePorts;
     a_restart_keeps_addresses: ResumeDeletesEverything;
     a_restart_finds_what_was_not_published: ResumeDeletesWhatIsNotPublished;
     resume_may_be_repeated: ResumeOnlyOnce;
@@ -89,7 +111,7 @@ caught! {
     a_failed_ensure_can_be_deleted: DeleteByGet;
     a_failed_edit_keeps_serving: EnsureDeletesOnFailure;
     a_failed_delete_can_be_repeated: DeleteSwallowsFailures;
-    a_failed_update_of_nodes_can_be_repeated: UpdateNodesSwallowsFailures;
+    a_failed_update_of_backends_can_be_repeated: UpdateBackendsSwallowsFailures;
     a_failed_resume_can_be_repeated: ResumeGivesUpAfterAFailure;
     a_failed_list_is_no_list: ListSwallowsFailures;
     a_failed_look_is_no_absence: GetSwallowsFailures, PlanSwallowsFailures;

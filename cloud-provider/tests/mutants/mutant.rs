@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloud_provider::testing::MemoryProvider;
 use cloud_provider::{
-    CloudLoadBalancer, Error, Outcome, Owned, Pending, Plan, Published, Request, ServiceId, ServiceKey,
-    ServiceView, Step, Verb, WakeupStream,
+    BackendInterest, CloudLoadBalancer, EndpointSet, Error, Outcome, Owned, Pending, Plan, Protocol,
+    Published, Request, ServiceId, ServiceKey, ServiceView, SessionAffinity, SourceRanges, Step, Verb,
+    WakeupStream,
 };
 
 /// What is wrong with a provider.
@@ -40,9 +41,9 @@ pub(crate) enum Flaw {
     DeleteByKey,
     DeleteByGet,
     DeleteStaysBusyWhenDropped,
-    UpdateNodesDoesNothing,
-    UpdateNodesFailsWithoutNodes,
-    UpdateNodesCreates,
+    UpdateBackendsDoesNothing,
+    UpdateBackendsFailsWithoutNodes,
+    UpdateBackendsCreates,
     EnsureNeedsNodes,
     ResumeDeletesEverything,
     ResumeDeletesWhatIsNotPublished,
@@ -53,12 +54,29 @@ pub(crate) enum Flaw {
     EnsureDeletesOnFailure,
     EnsureSwallowsFailures,
     DeleteSwallowsFailures,
-    UpdateNodesSwallowsFailures,
+    UpdateBackendsSwallowsFailures,
     ResumeGivesUpAfterAFailure,
     ListSwallowsFailures,
     GetSwallowsFailures,
     PlanSwallowsFailures,
     EnsureClearsWhatItDidNotSee,
+    UpdateBackendsRefusesMistakes,
+    UpdateBackendsTakesTheMistakenPorts,
+    EndpointsAreNotFollowed,
+    TakesUnknownEndpointsForNone,
+    NeedsNodesInSecret,
+    HasNodesInSecret,
+    NeedsEndpointsInSecret,
+    ReadsNodeLabelsInSecret,
+    ReadsAnnotationsInSecret,
+    HoldsInSecret,
+    BlocksTheThread,
+    ServesTcpAlone,
+    OpensToEverybody,
+    ServesOneFamily,
+    AsksForNoEndpoints,
+    ForgetsAffinity,
+    InventsNodePorts,
 }
 
 pub(crate) struct Mutant {
@@ -80,6 +98,26 @@ impl Mutant {
         !self.seen.lock().unwrap().insert(service.clone())
     }
 
+    /// What a provider makes of a request that does not honour all of it.
+    fn understood(&self, request: &Request) -> Request {
+        let (mut service, mut backends) = (request.service().clone(), request.backends().clone());
+        match self.flaw {
+            Flaw::ServesTcpAlone => service.ports.retain(|port| port.protocol == Protocol::Tcp),
+            Flaw::OpensToEverybody => service.source_ranges = SourceRanges::Unset,
+            Flaw::ServesOneFamily => service.cluster_ips.truncate(1),
+            Flaw::AsksForNoEndpoints => service.health_check_node_port = None,
+            Flaw::ForgetsAffinity => service.session_affinity = SessionAffinity::None,
+            Flaw::InventsNodePorts => {
+                service.ports.iter_mut().for_each(|port| port.node_port = port.node_port.or(Some(30080)));
+            }
+            Flaw::TakesUnknownEndpointsForNone if backends.endpoints().is_none() => {
+                backends = backends.with_endpoints(EndpointSet::default());
+            }
+            _ => return request.clone(),
+        }
+        Request::for_backends(Arc::new(service), backends)
+    }
+
     fn has_seen(&self, service: &ServiceId) -> bool {
         self.seen.lock().unwrap().contains(service)
     }
@@ -96,8 +134,11 @@ impl Mutant {
 }
 
 fn pending(reason: &str, after: Option<Duration>) -> Outcome {
-    let (reason, why) = (reason.to_owned(), "it takes time".to_owned());
-    Outcome::Pending(Pending { reason, why, after, publish: None, notes: Vec::new() })
+    let pending = Pending::new(reason, "it takes time");
+    Outcome::Pending(match after {
+        Some(wait) => pending.look_again_after(wait),
+        None => pending,
+    })
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -116,23 +157,23 @@ impl CloudLoadBalancer for Mutant {
     }
 
     fn holds_resources(&self) -> bool {
-        self.inner.holds_resources()
+        self.flaw != Flaw::HoldsInSecret && self.inner.holds_resources()
     }
 
     fn reads_annotation(&self, key: &str) -> bool {
-        self.inner.reads_annotation(key)
+        self.flaw != Flaw::ReadsAnnotationsInSecret && self.inner.reads_annotation(key)
     }
 
     fn reads_label(&self, key: &str) -> bool {
         self.inner.reads_label(key)
     }
 
-    fn uses_nodes(&self) -> bool {
-        self.inner.uses_nodes()
-    }
-
-    fn reads_node_label(&self, key: &str) -> bool {
-        self.inner.reads_node_label(key)
+    fn backends(&self, service: &ServiceView) -> BackendInterest {
+        match self.flaw {
+            Flaw::NeedsNodesInSecret | Flaw::HasNodesInSecret => BackendInterest::none(),
+            Flaw::NeedsEndpointsInSecret | Flaw::ReadsNodeLabelsInSecret => BackendInterest::nodes(),
+            _ => self.inner.backends(service),
+        }
     }
 
     fn published_annotations(&self) -> Vec<&str> {
@@ -166,16 +207,16 @@ impl CloudLoadBalancer for Mutant {
         let found = found?;
         Ok(match self.flaw {
             Flaw::GetInventsTheAbsent => Some(found.unwrap_or_default()),
-            Flaw::GetForgetsAnnotations => {
-                found.map(|it| Published { annotations: Default::default(), ..it })
-            }
+            Flaw::GetForgetsAnnotations => found.map(|it| Published::new(it.ingress)),
             _ => found,
         })
     }
 
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
+        let request = &self.understood(request);
         let service = request.service();
         match self.flaw {
+            Flaw::BlocksTheThread => std::thread::sleep(Duration::from_millis(150)),
             Flaw::EnsureMakesAnew => self.inner.delete(&service.id).await?,
             Flaw::EnsureOnlyOnce if self.saw(&service.id) && self.inner.get(service).await?.is_none() => {
                 return Err(Error::transient("it was made already"));
@@ -212,22 +253,35 @@ impl CloudLoadBalancer for Mutant {
         }
     }
 
-    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, request: &Request) -> Result<(), Error> {
+        let request = &self.understood(request);
         match self.flaw {
-            Flaw::UpdateNodesDoesNothing => Ok(()),
-            Flaw::UpdateNodesFailsWithoutNodes if request.nodes().is_empty() => {
+            Flaw::UpdateBackendsDoesNothing => Ok(()),
+            Flaw::EndpointsAreNotFollowed => {
+                let service = Arc::new(request.service().clone());
+                self.inner.update_backends(&Request::for_backends(service, request.nodes().clone())).await
+            }
+            Flaw::UpdateBackendsRefusesMistakes => match request.service().mistakes.first() {
+                Some(mistake) => Err(mistake.clone().into()),
+                None => self.inner.update_backends(request).await,
+            },
+            Flaw::UpdateBackendsTakesTheMistakenPorts => match self.inner.get(request.service()).await? {
+                Some(_) => self.inner.ensure(request).await.map(|_| ()),
+                None => Ok(()),
+            },
+            Flaw::UpdateBackendsFailsWithoutNodes if request.nodes().is_empty() => {
                 Err(Error::transient("no nodes"))
             }
-            Flaw::UpdateNodesCreates => self.inner.ensure(request).await.map(|_| ()),
-            Flaw::UpdateNodesSwallowsFailures => {
+            Flaw::UpdateBackendsCreates => self.inner.ensure(request).await.map(|_| ()),
+            Flaw::UpdateBackendsSwallowsFailures => {
                 // Thinks that what was tried was done.
                 if self.saw(&request.service().id) {
                     return Ok(());
                 }
-                let _ = self.inner.update_nodes(request).await;
+                let _ = self.inner.update_backends(request).await;
                 Ok(())
             }
-            _ => self.inner.update_nodes(request).await,
+            _ => self.inner.update_backends(request).await,
         }
     }
 
@@ -269,10 +323,9 @@ impl CloudLoadBalancer for Mutant {
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        let plan = self.inner.plan(request).await;
+        let plan = self.inner.plan(&self.understood(request)).await;
         if self.flaw == Flaw::PlanSwallowsFailures && plan.is_err() {
-            let step = Step::new(Verb::Create, "load balancer", "it", "none was found");
-            return Ok(Plan { steps: vec![step] });
+            return Ok(Plan::new([Step::new(Verb::Create, "load balancer", "it", "none was found")]));
         }
         let plan = plan?;
         match self.flaw {
@@ -280,10 +333,11 @@ impl CloudLoadBalancer for Mutant {
                 self.inner.ensure(request).await?;
             }
             Flaw::PlanIsAlwaysEmpty => return Ok(Plan::default()),
+            Flaw::HasNodesInSecret if self.inner.get(request.service()).await?.is_some() => {
+                return Ok(Plan::default());
+            }
             Flaw::PlanIsNeverEmpty if plan.is_empty() => {
-                return Ok(Plan {
-                    steps: vec![Step::new(Verb::Change, "load balancer", "it", "to be sure")],
-                });
+                return Ok(Plan::new([Step::new(Verb::Change, "load balancer", "it", "to be sure")]));
             }
             _ => {}
         }

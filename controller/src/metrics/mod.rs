@@ -31,8 +31,8 @@ pub(crate) use service_counts::{Count, ServiceState};
 pub enum Operation {
     /// `ensure`
     ensure,
-    /// `update_nodes`
-    update_nodes,
+    /// `update_backends`
+    update_backends,
     /// `delete`
     delete,
     /// `resume`
@@ -307,7 +307,7 @@ impl Metrics {
         if failed == Some(ErrorClass::Throttled) {
             self.throttles.get_or_create(&ProviderLabel { provider: provider.clone() }).inc();
         }
-        if operation == Operation::update_nodes {
+        if operation == Operation::update_backends {
             self.node_updates.inc();
             self.node_update_seconds.observe(took.as_secs_f64());
             if failed.is_some_and(|class| class != ErrorClass::ImplementedElsewhere) {
@@ -386,7 +386,12 @@ mod tests {
     #[test]
     fn the_names_are_kubernetes_own_where_it_has_them() {
         let metrics = Metrics::default();
-        metrics.called("bare", Operation::update_nodes, Some(ErrorClass::Transient), Duration::from_secs(2));
+        metrics.called(
+            "bare",
+            Operation::update_backends,
+            Some(ErrorClass::Transient),
+            Duration::from_secs(2),
+        );
         metrics.called("bare", Operation::ensure, None, Duration::from_millis(10));
         metrics.queued(&ServiceKey::new("d", "s"));
         metrics.queued(&ServiceKey::new("d", "s"));
@@ -401,7 +406,7 @@ mod tests {
             "cloud_lb_queue_oldest_seconds{name=\"service\"} 0.",
             "leader_election_master_status{name=\"cloud-lb-controller\"} 1",
             "cloud_lb_provider_calls_total{provider=\"bare\",operation=\"ensure\",outcome=\"Done\"} 1",
-            "cloud_lb_provider_calls_total{provider=\"bare\",operation=\"update_nodes\",outcome=\"ProviderFailed\"} 1",
+            "cloud_lb_provider_calls_total{provider=\"bare\",operation=\"update_backends\",outcome=\"ProviderFailed\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

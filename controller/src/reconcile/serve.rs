@@ -80,8 +80,12 @@ impl Reconciliation {
 
     pub(super) fn succeeded(&mut self, seen: &Seen, published: Option<Published>) {
         let wait = self.context.config.resync_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        // Which nodes matter is from now on what matters to the Service as it is now.
+        let interest =
+            seen.claimed_by.map(|p| self.context.providers[p].provider.backends(&self.tracked.view));
+        let nodes = interest.map_or(0, |interest| self.nodes.fingerprint(&interest));
         self.memory.last.done =
-            Some(Done { inputs: seen.inputs, nodes: seen.nodes, resync_at: Some(Instant::now() + wait) });
+            Some(Done { inputs: seen.inputs, nodes, resync_at: Some(Instant::now() + wait) });
         self.memory.last.attempt = None;
         self.memory.last_valid_view = Some(self.tracked.view.clone());
         self.memory.published = published;
@@ -142,7 +146,7 @@ impl Reconciliation {
         }
     }
 
-    pub(super) async fn update_nodes(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
+    pub(super) async fn update_backends(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
         // A Service that has a mistake now is updated as it was when it had none.
@@ -150,19 +154,18 @@ impl Reconciliation {
         let request = match self.request(view) {
             Ok(request) => request,
             Err(mistakes) => {
-                return self.failed(provider, seen, Operation::UpdateNodes, mistakes.into()).await;
+                return self.failed(provider, seen, Operation::UpdateBackends, mistakes.into()).await;
             }
         };
-        match call(&context, handle, metrics::Operation::update_nodes, handle.provider.update_nodes(&request))
-            .await
-        {
+        let update = handle.provider.update_backends(&request);
+        match call(&context, handle, metrics::Operation::update_backends, update).await {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
                 self.result = ReconcileResult::NodesUpdated;
                 if let Some(done) = &mut self.memory.last.done {
                     done.nodes = seen.nodes;
                 }
                 let recovered =
-                    self.memory.last.attempt.is_some_and(|a| a.operation == Operation::UpdateNodes);
+                    self.memory.last.attempt.is_some_and(|a| a.operation == Operation::UpdateBackends);
                 if recovered {
                     self.memory.last.attempt = None;
                     self.memory.backoff = Backoff::new(context.config.retry);
@@ -190,7 +193,7 @@ impl Reconciliation {
                     _ => Ok(()),
                 }
             }
-            Err(error) => self.failed(provider, seen, Operation::UpdateNodes, error).await,
+            Err(error) => self.failed(provider, seen, Operation::UpdateBackends, error).await,
         }
     }
 
@@ -228,7 +231,7 @@ impl Reconciliation {
         if self.record_of(provider) != Some(&record) {
             let (reason, doing) = match operation {
                 Operation::Ensure => ("SyncLoadBalancerFailed", "syncing load balancer"),
-                Operation::UpdateNodes => {
+                Operation::UpdateBackends => {
                     ("UpdateLoadBalancerFailed", "updating load balancer with new hosts")
                 }
             };

@@ -111,7 +111,8 @@ impl Reconciliation {
     }
 
     pub(super) fn emit_no_nodes(&mut self, provider: ProviderIndex, none: bool) {
-        let none = none && self.context.providers[provider].provider.uses_nodes();
+        let provider = &self.context.providers[provider].provider;
+        let none = none && provider.backends(&self.tracked.view).nodes.is_some();
         if none && !self.memory.emitted_no_nodes {
             let message = "There are no available nodes for LoadBalancer".into();
             self.emit(NoteKind::Warning, "UnAvailableLoadBalancer", message);

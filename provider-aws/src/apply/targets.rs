@@ -37,8 +37,7 @@ impl Applier<'_> {
             let listed: Vec<String> =
                 refused.iter().take(5).map(|(id, why)| format!("{id}: {why}")).collect();
             let message = format!("AWS refuses {} targets: {}", refused.len(), listed.join("; "));
-            let reason = "TargetsRefused".to_owned();
-            self.notes.push(Note { kind: NoteKind::Warning, reason, message });
+            self.notes.push(Note::new(NoteKind::Warning, "TargetsRefused", message));
         }
         self.remember(target_group, |known| known.extend(registered));
         Ok(())

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
 
     /// Tells the user something that stops nothing.
     pub(super) fn note(&mut self, kind: NoteKind, reason: &str, message: String) {
-        self.notes.push(Note { kind, reason: reason.to_owned(), message });
+        self.notes.push(Note::new(kind, reason, message));
     }
 
     /// Tells the user that a key is old and what to write instead.

@@ -76,11 +76,11 @@ impl Planner<'_> {
         {
             return;
         }
-        let change = cloud_provider::Change {
-            field: "SecurityGroups".to_owned(),
-            from: join(keeper.resource.security_groups.iter()),
-            to: join(groups.iter()),
-        };
+        let change = cloud_provider::Change::new(
+            "SecurityGroups",
+            join(keeper.resource.security_groups.iter()),
+            join(groups.iter()),
+        );
         let what = What::SetSecurityGroups { groups, enforce_private_link_inbound: enforce };
         self.actions.push(Action::new(what, "security groups differ").with(vec![change]));
     }

@@ -19,8 +19,9 @@ async fn an_adopting_cluster(nodes: usize) -> Cluster {
 
 /// A Service whose status shows this load balancer.
 fn showing(service: &ServiceView, load_balancer: &LoadBalancer) -> ServiceView {
-    let published = vec![Ingress::hostname(load_balancer.dns_name.to_lowercase())];
-    ServiceView { published, ..service.clone() }
+    let mut service = service.clone();
+    service.published = vec![Ingress::hostname(load_balancer.dns_name.to_lowercase())];
+    service
 }
 
 /// The view of the account is old enough to be read again.

@@ -263,7 +263,7 @@ async fn nodes_without_a_provider_id_or_from_another_vpc() {
     assert_eq!(cluster.targets().await.len(), 1, "the others serve");
 
     let odd = NodeSet::of([a_node("young").provider_id("").build()]);
-    cluster.provider.update_nodes(&request(&service, &odd)).await.unwrap();
+    cluster.provider.update_backends(&request(&service, &odd)).await.unwrap();
     assert_eq!(cluster.targets().await.len(), 1, "with none to be understood, what serves is left alone");
 }
 
@@ -294,7 +294,7 @@ async fn a_service_with_a_mistake_keeps_its_nodes_up_to_date() {
     cluster.ready_on(&mut service, &two).await;
     let mut wrong = annotated(&[("scheme", "publik")]);
     wrong.published.clone_from(&service.published);
-    cluster.provider.update_nodes(&cluster.request(&wrong)).await.unwrap();
+    cluster.provider.update_backends(&cluster.request(&wrong)).await.unwrap();
     assert_eq!(cluster.targets().await.len(), 3);
 }
 

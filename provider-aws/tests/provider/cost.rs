@@ -74,7 +74,7 @@ async fn node_joins() -> Row {
     let nodes = nodes_of(&ids);
     let all = async {
         for service in &services {
-            cluster.provider.update_nodes(&request(service, &nodes)).await.unwrap();
+            cluster.provider.update_backends(&request(service, &nodes)).await.unwrap();
         }
     };
     let requests = cluster.requests(all).await.1;

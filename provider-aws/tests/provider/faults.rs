@@ -28,7 +28,7 @@ async fn survives(fault: impl Fn() -> Fault, restart: bool) {
         changed.published.clone_from(&service.published);
         cluster.ready(&mut changed).await;
         let two = nodes_of(&cluster.instances[..2]);
-        while cluster.provider.update_nodes(&request(&changed, &two)).await.is_err() {}
+        while cluster.provider.update_backends(&request(&changed, &two)).await.is_err() {}
         assert_eq!(cluster.load_balancers().await.len(), 1, "request {nth}: doubled");
         assert_eq!(cluster.targets().await.len(), 4, "request {nth}: targets");
         cluster.deleted(&changed).await;
@@ -118,10 +118,10 @@ async fn one_bad_target_does_not_keep_the_others_from_serving() {
     // Known from before as running; AWS knows better.
     let bad = cluster.instances[4].clone();
     let all = cluster.request(&service);
-    cluster.provider.update_nodes(&request(&service, &four)).await.unwrap();
+    cluster.provider.update_backends(&request(&service, &four)).await.unwrap();
     cluster.aws.fail_nth(Call::RegisterTargets, 1, Fault::before("InvalidTarget"));
-    let error = cluster.provider.update_nodes(&all).await.expect_err("one was refused");
+    let error = cluster.provider.update_backends(&all).await.expect_err("one was refused");
     assert!(error.to_string().contains(&bad), "{error}");
-    cluster.provider.update_nodes(&all).await.unwrap();
+    cluster.provider.update_backends(&all).await.unwrap();
     assert_eq!(cluster.targets().await.len(), 5);
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cloud_provider::testing::request;
-use cloud_provider::{CloudLoadBalancer, NodeSet, Outcome, Protocol};
+use cloud_provider::testing::{a_node, request};
+use cloud_provider::{BackendInterest, CloudLoadBalancer, NodeSet, Outcome, Protocol};
 use provider_aws::client::fake::{Lag, Lags};
 use provider_aws::client::{Call, Ec2, Elbv2, Scheme, SecurityGroupQuery, Target};
 
@@ -28,7 +28,7 @@ async fn a_service_is_created_changed_scaled_and_deleted_and_nothing_is_left() {
     assert_eq!(listeners.iter().map(|l| l.port).collect::<Vec<_>>(), [80, 8443]);
 
     let two = nodes_of(&cluster.instances[..2]);
-    cluster.provider.update_nodes(&request(&changed, &two)).await.unwrap();
+    cluster.provider.update_backends(&request(&changed, &two)).await.unwrap();
     assert_eq!(cluster.targets().await.len(), 4);
 
     cluster.deleted(&changed).await;
@@ -122,24 +122,48 @@ async fn nodes_join_and_leave_without_another_write() {
     let two = nodes_of(&cluster.instances[..2]);
     cluster.ready_on(&mut service, &two).await;
     let all = cluster.request(&service);
-    let (result, requests) = cluster.requests(cluster.provider.update_nodes(&all)).await;
+    let (result, requests) = cluster.requests(cluster.provider.update_backends(&all)).await;
     result.unwrap();
     assert_eq!(requests.iter().filter(|c| c.is_write()).collect::<Vec<_>>(), [&Call::RegisterTargets]);
     let one = request(&service, &nodes_of(&cluster.instances[..1]));
-    let (result, requests) = cluster.requests(cluster.provider.update_nodes(&one)).await;
+    let (result, requests) = cluster.requests(cluster.provider.update_backends(&one)).await;
     result.unwrap();
     assert_eq!(requests.iter().filter(|c| c.is_write()).collect::<Vec<_>>(), [&Call::DeregisterTargets]);
     assert_eq!(cluster.targets().await, [Target::new(&cluster.instances[0], 30080)]);
-    let (result, requests) = cluster.requests(cluster.provider.update_nodes(&one)).await;
+    let (result, requests) = cluster.requests(cluster.provider.update_backends(&one)).await;
     result.unwrap();
     assert!(requests.is_empty(), "{requests:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn update_nodes_makes_nothing() {
+async fn a_node_that_gains_or_loses_the_labels_asked_for_joins_or_leaves() {
+    let cluster = a_cluster(2).await;
+    let key = format!("{PREFIX}target-node-labels");
+    let mut service = web("web").annotation(&key, "gpu=yes,pool=web").build();
+    let wanted = BackendInterest::nodes().and_node_labels(["gpu", "pool"]);
+    assert_eq!(cluster.provider.backends(&service), wanted, "the controller follows these labels");
+    assert_eq!(cluster.provider.backends(&web("web").build()), BackendInterest::nodes());
+
+    let nodes = |second_has_it: bool| {
+        NodeSet::of(cluster.instances.iter().enumerate().map(|(i, id)| {
+            let node = a_node(&format!("n{i}")).provider_id(&format!("aws:///us-east-1a/{id}"));
+            let node = node.label("pool", "web");
+            if i == 0 || second_has_it { node.label("gpu", "yes").build() } else { node.build() }
+        }))
+    };
+    cluster.ready_on(&mut service, &nodes(false)).await;
+    for (second_has_it, targets) in [(true, 2), (false, 1)] {
+        cluster.provider.update_backends(&request(&service, &nodes(second_has_it))).await.unwrap();
+        assert_eq!(cluster.targets().await.len(), targets);
+        assert!(cluster.provider.plan(&request(&service, &nodes(second_has_it))).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn update_backends_makes_nothing() {
     let cluster = a_cluster(3).await;
     let service = web("web").build();
-    cluster.provider.update_nodes(&cluster.request(&service)).await.unwrap();
+    cluster.provider.update_backends(&cluster.request(&service)).await.unwrap();
     assert!(cluster.aws.is_empty());
 }
 

@@ -18,7 +18,7 @@ fn annotated(annotations: &[(&str, &[&String])]) -> ServiceBuilder {
 }
 
 fn edited(from: &ServiceView, into: ServiceBuilder) -> ServiceView {
-    ServiceView { published: from.published.clone(), ..into.build() }
+    into.published(from.published.clone()).build()
 }
 
 /// What one kind of address is in each subnet.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
+    BackendInterest, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView,
 };
 use service_controller::ServiceController;
 use service_controller::leader::{LeaderConfig, Leadership};
@@ -16,7 +16,7 @@ struct One(IpAddr);
 
 impl One {
     fn published(&self) -> Published {
-        Published { ingress: vec![Ingress::ip(self.0)], ..Published::default() }
+        Published::addresses([self.0])
     }
 }
 
@@ -34,6 +34,10 @@ impl CloudLoadBalancer for One {
         false
     }
 
+    fn backends(&self, _service: &ServiceView) -> BackendInterest {
+        BackendInterest::none()
+    }
+
     async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> {
         Ok(())
     }
@@ -46,7 +50,7 @@ impl CloudLoadBalancer for One {
         Ok(Outcome::ready(self.published()))
     }
 
-    async fn update_nodes(&self, _request: &Request) -> Result<(), Error> {
+    async fn update_backends(&self, _request: &Request) -> Result<(), Error> {
         Ok(())
     }
 

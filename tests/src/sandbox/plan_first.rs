@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request, ServiceId, ServiceView, WakeupStream,
+    BackendInterest, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request, ServiceId,
+    ServiceView, WakeupStream,
 };
 
 /// Prints the plan of each Service before it is applied; all else is the provider's behind it.
@@ -33,12 +34,8 @@ impl CloudLoadBalancer for PlanFirst {
         self.0.reads_label(key)
     }
 
-    fn uses_nodes(&self) -> bool {
-        self.0.uses_nodes()
-    }
-
-    fn reads_node_label(&self, key: &str) -> bool {
-        self.0.reads_node_label(key)
+    fn backends(&self, service: &ServiceView) -> BackendInterest {
+        self.0.backends(service)
     }
 
     fn published_annotations(&self) -> Vec<&str> {
@@ -63,8 +60,8 @@ impl CloudLoadBalancer for PlanFirst {
         self.0.ensure(request).await
     }
 
-    async fn update_nodes(&self, request: &Request) -> Result<(), Error> {
-        self.0.update_nodes(request).await
+    async fn update_backends(&self, request: &Request) -> Result<(), Error> {
+        self.0.update_backends(request).await
     }
 
     async fn delete(&self, service: &ServiceId) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cloud_provider::ErrorClass;
-use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
+use cloud_provider::testing::{Calls, MemoryCloud, Method, NODE_LABELS, Point, Settings};
 use serde_json::json;
 use tests::cluster::{Cluster, Running, eventually};
 
@@ -64,7 +64,7 @@ async fn weakness_18_a_node_the_autoscaler_removes_leaves_at_once() {
 #[tokio::test]
 async fn readiness_cordoning_other_taints_and_other_labels_change_nothing() {
     let (cluster, cloud, running) = served_with_nodes(&["n1", "n2"]).await;
-    let before = cloud.count(Method::UpdateNodes);
+    let before = cloud.count(Method::UpdateBackends);
     cluster.change_node("n2", json!({ "spec": { "unschedulable": true } })).await;
     cluster
         .change_node("n2", json!({ "spec": { "taints": [{ "key": "other", "effect": "NoSchedule" }] } }))
@@ -77,7 +77,7 @@ async fn readiness_cordoning_other_taints_and_other_labels_change_nothing() {
     // A change that counts, seen by the same watch later: what came before it was looked at too.
     cluster.add_node("n3").await;
     until_nodes(&cloud, &cluster, &["n1", "n2", "n3"]).await;
-    assert_eq!(cloud.count(Method::UpdateNodes), before + 1);
+    assert_eq!(cloud.count(Method::UpdateBackends), before + 1);
     running.stop().await;
 }
 
@@ -86,9 +86,9 @@ async fn a_provider_id_that_appears_is_a_change() {
     let (cluster, cloud, running) = served_with_nodes(&["n1"]).await;
     cluster.add_node_with("n2", json!({ "spec": { "providerID": null } })).await;
     until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
-    let before = cloud.count(Method::UpdateNodes);
+    let before = cloud.count(Method::UpdateBackends);
     cluster.change_node("n2", json!({ "spec": { "providerID": "test:///n2" } })).await;
-    eventually("the change is passed on", || cloud.count(Method::UpdateNodes) == before + 1).await;
+    eventually("the change is passed on", || cloud.count(Method::UpdateBackends) == before + 1).await;
     running.stop().await;
 }
 
@@ -115,17 +115,17 @@ async fn weakness_17_a_burst_of_node_changes_is_one_update_for_each_service() {
     let mut all: Vec<&str> = joined.iter().map(String::as_str).collect();
     all.push("n0");
     until_nodes(&cloud, &cluster, &all).await;
-    eventually("every Service was told", || cloud.count(Method::UpdateNodes) == 3).await;
+    eventually("every Service was told", || cloud.count(Method::UpdateBackends) == 3).await;
     running.stop().await;
 }
 
 #[tokio::test]
 async fn weakness_03_a_failed_node_update_is_retried_as_the_same_narrow_call() {
     let (cluster, cloud, running) = served_with_nodes(&["n1"]).await;
-    cloud.fail(Calls::next(Method::UpdateNodes), Point::Before, ErrorClass::Transient);
+    cloud.fail(Calls::next(Method::UpdateBackends), Point::Before, ErrorClass::Transient);
     cluster.add_node("n2").await;
     until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
-    assert_eq!(cloud.count(Method::UpdateNodes), 2);
+    assert_eq!(cloud.count(Method::UpdateBackends), 2);
     assert_eq!(cloud.count(Method::Ensure), 1);
     let told = cluster.until_event("web", "UpdateLoadBalancerFailed").await;
     assert_eq!(told, "Error updating load balancer with new hosts: as the test ordered");
@@ -154,6 +154,27 @@ async fn weakness_02_a_node_update_never_runs_beside_an_ensure_of_the_same_servi
 }
 
 #[tokio::test]
+async fn a_node_that_gains_or_loses_the_labels_a_service_asks_for_joins_or_leaves() {
+    let (cluster, cloud, running) = served_with_nodes(&["n1", "n2"]).await;
+    cluster.create_with("plain", json!({})).await;
+    cluster.until_published("plain").await;
+    let label = |value| json!({ "metadata": { "labels": { "gpu": value } } });
+
+    // Before anybody asks for it, and so without a call.
+    cluster.change_node("n1", label(Some("yes"))).await;
+    cluster.change("web", json!({ "metadata": { "annotations": { NODE_LABELS: "gpu=yes" } } })).await;
+    until_nodes(&cloud, &cluster, &["n1"]).await;
+
+    for (value, joined) in [(Some("yes"), true), (Some("no"), false), (Some("yes"), true), (None, false)] {
+        cluster.change_node("n2", label(value)).await;
+        until_nodes(&cloud, &cluster, if joined { &["n1", "n2"] } else { &["n1"] }).await;
+    }
+    assert_eq!(cloud.count_about(Method::Ensure, &cluster.key("web")), 2, "node changes are the narrow call");
+    assert_eq!(cloud.count_about(Method::UpdateBackends, &cluster.key("plain")), 0, "nobody else is told");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_cluster_without_nodes_is_told_and_served_all_the_same() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let running = cluster.run(cloud.provider());
@@ -174,6 +195,6 @@ async fn a_provider_that_reads_no_nodes_hears_of_none() {
     cluster.add_node("n1").await;
     cluster.create("later").await;
     cluster.until_published("later").await;
-    assert_eq!(cloud.count(Method::UpdateNodes), 0);
+    assert_eq!(cloud.count(Method::UpdateBackends), 0);
     running.stop().await;
 }

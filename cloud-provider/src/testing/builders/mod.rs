@@ -3,22 +3,28 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::node::NodeSet;
+use crate::backends::Backends;
 use crate::provider::Request;
 use crate::service::ServiceView;
 
+mod endpoint;
 mod node;
+#[cfg(feature = "kubernetes")]
+mod object;
 mod service;
 
+pub use endpoint::endpoints;
 pub use node::{NodeBuilder, a_node, nodes};
+#[cfg(feature = "kubernetes")]
+pub use object::{node_object, service_object};
 pub use service::{ServiceBuilder, a_service, a_service_named};
 
-/// A request for this Service on these nodes.
+/// A request for this Service on these nodes or other backends.
 ///
 /// # Panics
 /// If the view has mistakes: no provider ever sees such a request.
-pub fn request(service: &ServiceView, nodes: &NodeSet) -> Request {
-    Request::new(Arc::new(service.clone()), nodes.clone()).expect("a test's request is without mistakes")
+pub fn request<B: Clone + Into<Backends>>(service: &ServiceView, backends: &B) -> Request {
+    Request::new(Arc::new(service.clone()), backends.clone()).expect("a test's request is without mistakes")
 }
 
 /// FNV-1a: std's hashers promise no stability, and a UID in a failing test should be the same tomorrow.
@@ -34,6 +40,7 @@ fn parse_ip(text: &str) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NodeSet;
     use crate::protocol::IpFamily;
 
     #[test]

@@ -146,18 +146,18 @@ pub async fn a_failed_delete_can_be_repeated(harness: &dyn Harness) {
     stage.close().await;
 }
 
-/// An `update_nodes` in which any one outside call fails can be repeated as the same narrow call.
-pub async fn a_failed_update_of_nodes_can_be_repeated(harness: &dyn Harness) {
-    let mut stage = Stage::open(harness, "a_failed_update_of_nodes_can_be_repeated").await;
+/// An `update_backends` in which any one outside call fails can be repeated as the same narrow call.
+pub async fn a_failed_update_of_backends_can_be_repeated(harness: &dyn Harness) {
+    let mut stage = Stage::open(harness, "a_failed_update_of_backends_can_be_repeated").await;
     let web = stage.add("web");
     stage.ready(web).await;
     for (failure, count) in failures(harness).zip([3, 1].into_iter().cycle()) {
         stage.nodes = harness.nodes(count);
         harness.fail(failure);
-        let updated = stage.provider.update_nodes(&stage.request(web)).await;
-        let happened = stage.heal(updated, "update_nodes");
-        stage.update_nodes(web).await;
-        stage.nothing_to_do(web, &format!("after update_nodes was repeated ({failure:?})")).await;
+        let updated = stage.provider.update_backends(&stage.request(web)).await;
+        let happened = stage.heal(updated, "update_backends");
+        stage.update_backends(web).await;
+        stage.nothing_to_do(web, &format!("after update_backends was repeated ({failure:?})")).await;
         if !happened {
             break;
         }

@@ -8,24 +8,31 @@
 //! publishes into the Service's status, as the API server would store it, and never has one Service in two calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::builders;
+use crate::endpoint::EndpointSet;
 use crate::node::NodeSet;
 use crate::provider::CloudLoadBalancer;
-use crate::service::ServiceView;
+use crate::service::{ServiceId, ServiceView};
 
+mod backends;
+mod declared;
 mod delete;
 mod ensure;
 mod failure;
-mod nodes;
 mod report;
 mod restart;
+mod serving;
 mod stage;
+
+pub use serving::Serving;
 
 /// One call of the provider to the outside that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// Which of the provider's outside calls from now on, counted from 1.
     pub call: usize,
@@ -68,6 +75,19 @@ pub trait Harness: Send + Sync {
         builders::nodes(count)
     }
 
+    /// So many endpoints of a Service; a smaller set is part of a larger one. Asked for where endpoints
+    /// [matter](CloudLoadBalancer::backends), and to see that they do not matter elsewhere.
+    fn endpoints(&self, service: &ServiceView, count: u8) -> EndpointSet {
+        builders::endpoints(service, count)
+    }
+
+    /// What serves this Service outside, half-made things aside; looked up by other means than the provider's own
+    /// where there are other means. None if nothing does, or if the harness cannot tell: then the clauses about what a
+    /// Service asks for check nothing.
+    async fn serving(&self, _service: &ServiceId) -> Option<Serving> {
+        None
+    }
+
     /// Lets the outside world move on, so that what is pending comes nearer to being ready.
     async fn settle(&self) {}
 
@@ -77,7 +97,14 @@ pub trait Harness: Send + Sync {
         false
     }
 
-    /// Takes the order back. Whether the failure happened.
+    /// From now on every outside call takes this long, by a clock that runs while the provider waits (tokio's, or that
+    /// of a server in a thread of its own). False if there are no such calls; then only what a provider does by itself
+    /// can be seen to block.
+    fn slow(&self, _outside_call: Duration) -> bool {
+        false
+    }
+
+    /// Takes the order back: what was to fail or to be slow is not. Whether the failure happened.
     fn heal(&self) -> bool {
         false
     }
@@ -112,10 +139,15 @@ clauses! {
     delete: delete_of_the_absent_is_success, delete_leaves_nothing, delete_of_the_pending_leaves_nothing,
         ensure_after_delete_makes_it_anew, delete_needs_no_spec, delete_keeps_a_namesake,
         a_dropped_delete_can_be_repeated;
-    nodes: nodes_come_and_go, no_nodes_is_no_error, update_nodes_creates_nothing;
+    backends: nodes_come_and_go, no_nodes_is_no_error, update_backends_creates_nothing,
+        a_service_with_a_mistake_follows_its_nodes, endpoints_come_and_go, unknown_endpoints_change_nothing;
+    declared: backends_that_do_not_matter_change_nothing, node_labels_that_do_not_matter_change_nothing,
+        what_is_not_read_changes_nothing, nothing_is_held_that_was_not_said, calls_do_not_block_the_thread;
+    serving: ports_are_served_with_their_protocols, source_ranges_are_kept, families_are_kept,
+        local_traffic_asks_for_endpoints, affinity_is_kept, ports_without_node_ports_lead_to_none;
     restart: a_restart_keeps_addresses, a_restart_finds_what_was_not_published, resume_may_be_repeated, overlapping_leaders_make_one,
         a_taken_address_is_not_given, wakeups_can_be_taken;
     failure: a_failed_ensure_can_be_repeated, a_failed_ensure_can_be_deleted, a_failed_edit_keeps_serving,
-        a_failed_delete_can_be_repeated, a_failed_update_of_nodes_can_be_repeated,
+        a_failed_delete_can_be_repeated, a_failed_update_of_backends_can_be_repeated,
         a_failed_resume_can_be_repeated, a_failed_list_is_no_list, a_failed_look_is_no_absence;
 }

@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use super::Harness;
 use crate::address::{Ingress, IpMode, Published};
+use crate::backends::{BackendInterest, Backends};
 use crate::error::{Error, ErrorClass};
 use crate::node::NodeSet;
 use crate::plan::Plan;
@@ -32,6 +33,8 @@ pub(super) struct Stage<'a> {
     /// Only ever reached by `&mut`; the lock lets a clause's future be spawned.
     wakeups: Mutex<WakeupStream>,
     pub(super) nodes: NodeSet,
+    /// How many endpoints each Service has; none while they are unknown. Told only to those who ask, as the controller does.
+    pub(super) endpoints: Option<u8>,
     clause: &'static str,
     services: Vec<ServiceView>,
     vanished: BTreeSet<usize>,
@@ -47,6 +50,7 @@ impl<'a> Stage<'a> {
             provider,
             wakeups,
             nodes: harness.nodes(2),
+            endpoints: Some(2),
             clause,
             services: Vec::new(),
             vanished: BTreeSet::new(),
@@ -101,8 +105,20 @@ impl<'a> Stage<'a> {
         *self.view_mut(actor) = edited;
     }
 
+    pub(super) fn interest(&self, actor: Actor) -> BackendInterest {
+        self.provider.backends(self.view(actor))
+    }
+
+    pub(super) fn backends(&self, actor: Actor) -> Backends {
+        let nodes = Backends::of_nodes(self.nodes.clone());
+        match self.endpoints.filter(|_| self.interest(actor).endpoints) {
+            Some(count) => nodes.with_endpoints(self.harness.endpoints(self.view(actor), count)),
+            None => nodes,
+        }
+    }
+
     pub(super) fn request(&self, actor: Actor) -> Request {
-        request(self.view(actor), &self.nodes)
+        request(self.view(actor), &self.backends(actor))
     }
 
     /// Ends the process and starts another, which resumes.
@@ -202,9 +218,9 @@ impl<'a> Stage<'a> {
         self.success(list, "list")
     }
 
-    pub(super) async fn update_nodes(&self, actor: Actor) {
-        let updated = self.provider.update_nodes(&self.request(actor)).await;
-        self.success(updated, "update_nodes");
+    pub(super) async fn update_backends(&self, actor: Actor) {
+        let updated = self.provider.update_backends(&self.request(actor)).await;
+        self.success(updated, "update_backends");
     }
 
     /// How many things `list` shows for this Service.
@@ -215,7 +231,13 @@ impl<'a> Stage<'a> {
 
     /// A `plan` for what has just been ensured is empty.
     pub(super) async fn nothing_to_do(&self, actor: Actor, when: &str) {
-        let plan = self.plan(actor).await;
+        self.nothing_to_do_for(actor, self.backends(actor), when).await;
+    }
+
+    /// A `plan` on these backends is empty.
+    pub(super) async fn nothing_to_do_for(&self, actor: Actor, backends: Backends, when: &str) {
+        let plan = self.provider.plan(&request(self.view(actor), &backends)).await;
+        let plan = self.success(plan, "plan");
         self.expect(plan.is_empty(), &format!("an empty plan {when}"), format!("the plan is\n{plan}"));
     }
 
