@@ -32,6 +32,16 @@
 //! over in a wildcard is a Service that is served wrongly, and a compiler can find it. [`Error`] alone may gain
 //! variants, since whoever handles one goes by its [class](Error::class).
 //!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `kubernetes` | `kubernetes`: the views of Kubernetes' own objects, for whoever watches them |
+//! | `testing` | `testing`: a cloud in memory, builders, and the conformance suite |
+//!
+//! Neither is on by default: a provider needs none of them to run. `kubernetes` goes with k8s-openapi 0.29 and switches
+//! on no version of Kubernetes' API; the program that depends on it does.
+//!
 //! This crate has no Kubernetes client, no SDK and no runtime in its manifest, so nothing in it can do IO.
 #![deny(missing_docs)]
 

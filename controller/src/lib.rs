@@ -32,6 +32,12 @@
 //! Each point of that list is a test in the workspace's end-to-end suites.
 //!
 //! The library reads no environment variable, installs nothing global and never ends the process.
+//!
+//! # Versions and features
+//!
+//! It goes with kube 5 (`client` and `runtime`, TLS by rustls with ring) and k8s-openapi 0.29, and switches on no version
+//! of Kubernetes' API: the program that embeds it does, with a feature such as `latest`. It has no features of its own.
+//! Log lines are `tracing`'s, metrics are `prometheus-client`'s, and both go where the program sends them.
 #![deny(missing_docs)]
 
 pub mod config;

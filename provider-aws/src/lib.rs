@@ -1,5 +1,19 @@
 //! Network Load Balancers for Kubernetes Services, with instances as targets.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use provider_aws::client::{Aws, RateLimited, Rates, Sdk, SdkOptions, SharingOptions};
+//! use provider_aws::{AwsConfig, AwsProvider};
+//!
+//! let sdk = Sdk::from_environment(&SdkOptions::default()).await?;
+//! let aws = Aws::new(RateLimited::rate_limited(sdk, &Rates::default()), SharingOptions::default());
+//! let provider = AwsProvider::new(aws, AwsConfig::new("my-cluster"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The provider is a [`cloud_provider::CloudLoadBalancer`]; give it to `service_controller::ServiceController`.
+//!
 //! # The data's way
 //!
 //! ```text
@@ -15,6 +29,11 @@
 //!
 //! Connect to AWS (the `client` module's `sdk`, or the strict in-memory AWS behind the feature `testing`), wrap it in
 //! [`client::Aws`], and give that to [`AwsProvider::new`] with an [`AwsConfig`].
+//!
+//! # Features and versions
+//!
+//! `testing` adds the strict AWS in memory (`client::fake`), off by default. The SDK is compiled with rustls and ring. No
+//! version of Kubernetes is involved: the provider sees the contract's views only.
 //!
 //! # The seam
 //!

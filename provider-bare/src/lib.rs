@@ -59,6 +59,10 @@
 //! # Ok::<(), provider_bare::error::SourceError>(())
 //! ```
 //!
+//! # Versions
+//!
+//! It goes with kube 5 and k8s-openapi 0.29, switches on no version of Kubernetes' API, and has no features of its own.
+//!
 //! # Permissions
 //!
 //! With pools from the cluster: `list` and `watch` on `ipaddresspools.metallb.io` and on `namespaces`, `patch` on
