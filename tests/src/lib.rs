@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 pub mod aws;
+pub mod churn;
 pub mod cluster;
 pub mod control_plane;
 pub mod kubectl;

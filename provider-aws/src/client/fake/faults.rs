@@ -67,7 +67,8 @@ impl Faults {
 }
 
 fn count_down(faults: &mut Vec<(u32, Fault)>) -> Option<Fault> {
-    faults.iter_mut().for_each(|(left, _)| *left -= 1);
+    // Of two that are due at once, one is for the next request.
+    faults.iter_mut().for_each(|(left, _)| *left = left.saturating_sub(1));
     let due = faults.iter().position(|(left, _)| *left == 0)?;
     Some(faults.remove(due).1)
 }
