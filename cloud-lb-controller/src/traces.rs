@@ -73,7 +73,7 @@ impl Traces {
     /// Takes in spans and what is logged within them.
     pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer(NAME));
-        // kube's span around each reconcile says nothing that the reconcile's own does not.
+        // What kube does inside is its own: the spans are those of the controller and of the providers.
         layer.with_filter(filter_fn(|metadata| !metadata.target().starts_with("kube_runtime")))
     }
 

@@ -1,8 +1,9 @@
 //! Which Services a provider claims, by `spec.loadBalancerClass`.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
+
+use crate::error::Mistake;
 
 /// The class rule of one provider
 /// ([KEP-1959](https://github.com/kubernetes/enhancements/issues/1959)).
@@ -33,20 +34,53 @@ impl ClassRule {
     }
 }
 
+/// A rule with a class that the API server lets no Service have: nobody would ever be served, and a typing error in a
+/// rule that was right before would leave everybody alone whom it served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidClass(pub Mistake);
+
 /// Reads a flag: empty is [`ClassRule::Unset`], `NAME` is [`ClassRule::Exactly`], `NAME,` (a trailing comma:
 /// "or none") is [`ClassRule::ExactlyOrUnset`].
 impl FromStr for ClassRule {
-    type Err = Infallible;
+    type Err = InvalidClass;
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text.trim() {
-            "" => ClassRule::Unset,
-            text => match text.strip_suffix(',') {
-                Some(name) => ClassRule::ExactlyOrUnset(name.to_owned()),
-                None => ClassRule::Exactly(text.to_owned()),
-            },
-        })
+    fn from_str(text: &str) -> Result<Self, InvalidClass> {
+        let text = text.trim();
+        let (name, or_unset) = text.strip_suffix(',').map_or((text, false), |name| (name, true));
+        match (name, or_unset) {
+            ("", false) => Ok(ClassRule::Unset),
+            (name, _) if !is_qualified_name(name) => {
+                let mistake = Mistake::new("class", text, "is no class that a Service can have");
+                let allowed = "a name such as lb or example.com/lb (letters, digits and -_. of at most 63 characters, \
+                               behind an optional domain name and a slash), a comma behind it for Services without a \
+                               class as well, or nothing for those alone";
+                Err(InvalidClass(mistake.allowing(allowed).meanwhile("the program does not start")))
+            }
+            (name, true) => Ok(ClassRule::ExactlyOrUnset(name.to_owned())),
+            (name, false) => Ok(ClassRule::Exactly(name.to_owned())),
+        }
     }
+}
+
+/// What the API server asks of `spec.loadBalancerClass`: `ValidateQualifiedName` of `k8s.io/apimachinery`
+/// (`pkg/util/validation`), which also holds for the keys of labels.
+fn is_qualified_name(text: &str) -> bool {
+    let (domain, name) = match text.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, text),
+    };
+    is_name(name, 63, |c| c.is_ascii_alphanumeric(), "-_.")
+        && domain.is_none_or(|domain| {
+            let is_label = |label| is_name(label, 253, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), "-");
+            domain.len() <= 253 && domain.split('.').all(is_label)
+        })
+}
+
+/// Whether a name has these characters, and none of `inside` at either end.
+fn is_name(name: &str, longest: usize, outside: impl Fn(char) -> bool, inside: &str) -> bool {
+    let ends = name.starts_with(&outside) && name.ends_with(&outside);
+    ends && name.len() <= longest && name.chars().all(|c| outside(c) || inside.contains(c))
 }
 
 impl fmt::Display for ClassRule {
@@ -82,5 +116,31 @@ mod tests {
             assert_eq!(rule.matches(class), claimed, "rule {rule:?}, class {class:?}");
         }
         assert!(!ClassRule::Nobody.matches(None));
+    }
+
+    #[test]
+    fn a_class_that_no_service_can_have_is_refused() {
+        let long = format!("example.com/{}", "a".repeat(63));
+        for right in ["", "lb", "a.b/c", "example.com/LB_1.x,", "service.k8s.aws/nlb", &long] {
+            assert!(right.parse::<ClassRule>().is_ok(), "{right}");
+        }
+        let too_long = format!("{long}a");
+        for wrong in [
+            ",my.example/lb",
+            ",",
+            "a b",
+            "a/b/c",
+            "/lb",
+            "a/",
+            "-a",
+            "a-",
+            "A.b/c",
+            "a..b/c",
+            "a,b",
+            &too_long,
+        ] {
+            let refused = wrong.parse::<ClassRule>().expect_err(wrong).to_string();
+            assert!(refused.contains("is no class that a Service can have"), "{refused}");
+        }
     }
 }

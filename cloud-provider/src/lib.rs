@@ -65,7 +65,7 @@ pub mod testing;
 
 pub use address::{Ingress, IpMode, PortStatus, Published};
 pub use backends::{BackendInterest, Backends};
-pub use class::ClassRule;
+pub use class::{ClassRule, InvalidClass};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSet, EndpointState, PodId};
 pub use error::{Error, ErrorClass, Mistake, Mistakes};
 pub use node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};

@@ -1,31 +1,27 @@
 //! Putting the parts together and running them.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use cloud_provider::{CloudLoadBalancer, ServiceKey};
-use futures::{FutureExt, Stream, StreamExt};
+use cloud_provider::{CloudLoadBalancer, ServiceKey, ServiceView};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
-use kube::runtime::controller::{Action, Config as Applier, Error as ReconcileError};
-use kube::runtime::reflector::{Store, store};
-use kube::runtime::{WatchStreamExt, applier, watcher};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use kube::runtime::{WatchStreamExt, watcher};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::context::{Context, Fence, Parts};
+use crate::context::{Context, Fence};
 use crate::error::Error;
 use crate::events::Events;
 use crate::metrics::{Metrics, Operation};
 use crate::reconcile::call::call;
 use crate::retry::Backoff;
-use crate::service::Tracked;
 use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
-use crate::{nodes, reconcile, services, sweep};
+use crate::{follow, nodes, reconcile, sweep};
 
 /// The service controller: give it a client and one or more providers, and run it.
 #[must_use = "nothing happens before `run`"]
@@ -105,30 +101,19 @@ impl ServiceController {
         let ServiceController { client, user_agent, config, providers, metrics, fence } = self;
         check(&providers)?;
         let client = user_agent.client(&client, SERVICE_CONTROLLER);
-        let (commands, commanded) = mpsc::unbounded_channel();
-        let (queue, queued) = mpsc::unbounded_channel();
         let (settled, node_sets) = watch::channel(None);
         let (events, post_events) = Events::new(client.clone(), config.identity.clone());
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
         tasks.spawn(nodes::follow(watched::<Node>(&client), config.debounce, settled));
-        let parts = Parts {
-            client: client.clone(),
-            config,
-            nodes: node_sets,
-            events,
-            metrics,
-            fence,
-            commands,
-            queue,
-        };
-        let context = Arc::new(Context::new(parts, &providers));
-        let (reader, writer) = store();
-        tasks.spawn(services::follow(watched::<Service>(&client), commanded, writer, context.clone()));
+        let context = Context::new(client.clone(), config, &providers, node_sets, events, metrics, fence);
+        let context = Arc::new(context);
+        let (complete, mut listed) = watch::channel(false);
+        tasks.spawn(follow::services(watched::<Service>(&client), context.clone(), complete));
 
         let ready = async {
             // Both wait for the first complete list; an error means that the watch's task has ended.
-            reader.wait_until_ready().await.map_err(|_| Error::WatchEnded)?;
+            listed.wait_for(|complete| *complete).await.map_err(|_| Error::WatchEnded)?;
             context.nodes.clone().wait_for(Option::is_some).await.map_err(|_| Error::WatchEnded)?;
             leading.await;
             Ok(())
@@ -143,8 +128,8 @@ impl ServiceController {
             let context = context.clone();
             tasks.spawn(async move {
                 while let Some(key) = wakeups.next().await {
-                    tracing::debug!(service = %key, provider = context.providers[i].provider.name(), "woken");
-                    context.wake_for_provider(key);
+                    tracing::debug!(service = %key, provider = context.providers.name(i), "woken");
+                    context.queue.add_woken(&key);
                 }
                 // A provider that has nothing to tell any more is no reason to stop.
                 std::future::pending::<()>().await;
@@ -153,21 +138,21 @@ impl ServiceController {
         let known = Arc::downgrade(&context);
         context
             .metrics
-            .count_services_by(move || known.upgrade().map(|c| c.service_counts()).unwrap_or_default());
-        // From here on departures are noted, so that none is missed between resuming and the first reconcile.
+            .count_services_by(move || known.upgrade().map(|c| c.count_services()).unwrap_or_default());
+        // From here on deletions are noted, so that none is missed between resuming and the first reconcile.
         context.activate();
         tokio::select! {
-            () = resume(&context, &reader) => {}
+            () = resume(&context) => {}
             () = stop.cancelled() => return Ok(()),
         }
-        for tracked in reader.state() {
+        for tracked in context.services.all() {
             context.wake(&tracked.view.id.key);
         }
-        tasks.spawn(wake_on_node_changes(context.clone(), reader.clone()));
-        tasks.spawn(sweep::run(context.clone(), reader.clone()));
+        tasks.spawn(wake_on_node_changes(context.clone()));
+        tasks.spawn(sweep::run(context.clone()));
 
         let grace = context.config.shutdown_grace;
-        let work = work(context, reader, queued, stop.clone());
+        let work = work(context, stop.clone());
         let mut work = std::pin::pin!(work);
         let result = tokio::select! {
             () = &mut work => Ok(()),
@@ -214,16 +199,12 @@ where
 }
 
 /// Lets every provider rebuild what it knows; retried until it succeeds, since nothing may be served before.
-async fn resume(context: &Context, services: &Store<Tracked>) {
-    for handle in &context.providers {
+async fn resume(context: &Context) {
+    for handle in context.providers.iter() {
         let mut backoff = Backoff::new(context.config.retry);
         loop {
-            let views: Vec<_> = services
-                .state()
-                .iter()
-                .filter(|t| t.is_load_balancer && !t.gone)
-                .map(|t| t.view.clone())
-                .collect();
+            let shown = context.services.all();
+            let views: Vec<_> = shown.iter().filter(|t| t.is_load_balancer).map(|t| t.view.clone()).collect();
             match call(context, handle, Operation::resume, handle.provider.resume(&views)).await {
                 Ok(()) => break,
                 Err(error) => {
@@ -236,18 +217,21 @@ async fn resume(context: &Context, services: &Store<Tracked>) {
 }
 
 /// One reconcile of every Service to which what changed in a settled set matters.
-async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
+async fn wake_on_node_changes(context: Arc<Context>) {
     let mut nodes = context.nodes.clone();
     let mut before = nodes.borrow_and_update().clone().unwrap_or_default();
     while nodes.changed().await.is_ok() {
         let now = nodes.borrow_and_update().clone().unwrap_or_default();
-        let concerned: Vec<ServiceKey> = services
-            .state()
+        let matters = |view: &ServiceView| {
+            let valid = context.memories.last_valid_view(&view.id);
+            let interests = context.providers.interests(view, valid.as_deref());
+            interests.into_iter().any(|interest| before.fingerprint(&interest) != now.fingerprint(&interest))
+        };
+        let concerned: Vec<ServiceKey> = context
+            .services
+            .all()
             .iter()
-            .filter(|tracked| {
-                let changed = |interest| before.fingerprint(&interest) != now.fingerprint(&interest);
-                tracked.is_load_balancer && context.interests(&tracked.view).into_iter().any(changed)
-            })
+            .filter(|tracked| tracked.is_load_balancer && matters(&tracked.view))
             .map(|tracked| tracked.view.id.key.clone())
             .collect();
         context.metrics.node_set_settled(concerned.iter().cloned());
@@ -259,34 +243,28 @@ async fn wake_on_node_changes(context: Arc<Context>, services: Store<Tracked>) {
 }
 
 /// Reconciles until `stop`, then until those under way have ended.
-async fn work(
-    context: Arc<Context>,
-    services: Store<Tracked>,
-    queued: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<Tracked>>,
-    stop: CancellationToken,
-) {
-    let queue = futures::stream::unfold(queued, |mut queued| async {
-        queued.recv().await.map(|reference| (Ok::<_, Infallible>(reference), queued))
-    })
-    .take_until(stop.cancelled_owned());
-    let config = Applier::default().concurrency(context.config.workers);
-    let shared = context.clone();
-    applier(
-        |tracked: Arc<Tracked>, context: Arc<Context>| {
-            reconcile::reconcile(tracked, context).map(Ok::<Action, Infallible>).boxed()
-        },
-        |_, never: &Infallible, _| match *never {},
-        context,
-        services,
-        queue,
-        config,
-    )
-    .for_each(|reconciled| {
-        // It left the store before it was reconciled.
-        if let Err(ReconcileError::ObjectNotFound(left)) = reconciled {
-            shared.left(&ServiceKey::new(left.namespace.unwrap_or_default(), left.name));
+async fn work(context: Arc<Context>, stop: CancellationToken) {
+    let workers = usize::from(context.config.workers.max(1));
+    // Tasks of their own, so that they run beside each other; they end with this set.
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = under_way.join_next() => propagate_panic(ended),
+            item = context.queue.next(), if under_way.len() < workers => {
+                under_way.spawn(reconcile::reconcile(item, context.clone()));
+            }
         }
-        std::future::ready(())
-    })
-    .await;
+    }
+    while let Some(ended) = under_way.join_next().await {
+        propagate_panic(ended);
+    }
+}
+
+/// A panic in the controller itself is no Service's failure: the process ends, as it would without tasks.
+fn propagate_panic(ended: Result<(), JoinError>) {
+    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
+    }
 }

@@ -5,14 +5,30 @@ use tokio::time::Instant;
 /// Which of the configured providers, by position.
 pub type ProviderIndex = usize;
 
-/// What is seen of one Service, in the few words that decide.
+/// What the cluster shows of a Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is there.
+    #[default]
+    Shown,
+    /// A complete list lacked it, which is no proof: it is to be asked for by name.
+    Missing,
+    /// It is not there, or another Service has its name.
+    Deleted,
+}
+
+/// What is observed of one Service, in the few words that decide.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct Observed {
+    /// What the cluster shows of it.
+    pub presence: Presence,
     /// Who serves it: it is of type LoadBalancer, not being deleted, and this provider claims it.
     pub claimed_by: Option<ProviderIndex>,
     /// Who may still hold something for it though it is not, or no longer, theirs to serve: whoever served it
     /// in this process, recorded itself on it, or left our finalizer on it.
     pub holders: Vec<ProviderIndex>,
+    /// When a release under way goes on; none: now.
+    pub release_at: Option<Instant>,
     /// Whether the Service carries a mistake and cannot become a request.
     pub mistaken: bool,
     /// Fingerprint of what the provider reads of the Service.
@@ -32,16 +48,23 @@ pub enum Operation {
     UpdateBackends,
 }
 
-/// An attempt that did not end in `Ready`.
+/// An `ensure` that did not end in `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attempt {
-    /// What was called.
-    pub operation: Operation,
     /// With which Service inputs.
     pub inputs: u64,
     /// With which nodes.
     pub nodes: u64,
     /// When to try again with the same inputs; none: not before something changes.
+    pub again: Option<Instant>,
+}
+
+/// An `update_backends` that failed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NodeAttempt {
+    /// With which nodes.
+    pub nodes: u64,
+    /// When to try again with the same nodes; none: not before something changes.
     pub again: Option<Instant>,
 }
 
@@ -63,12 +86,13 @@ pub struct Last {
     pub provider: Option<ProviderIndex>,
     /// The last success.
     pub done: Option<Done>,
-    /// What happened since, if it was no success.
+    /// The last `ensure` since then, which was no success.
     pub attempt: Option<Attempt>,
+    /// The last `update_backends` since then, if it failed. Apart from the above: that the nodes could be told after all
+    /// says nothing about a change that was refused.
+    pub node_attempt: Option<NodeAttempt>,
     /// The provider asked for another look.
     pub woken: bool,
-    /// When to try an unfinished clean-up again.
-    pub cleanup_again: Option<Instant>,
 }
 
 /// Why `ensure` is called.
@@ -91,8 +115,10 @@ pub enum Why {
 pub enum Step {
     /// Nothing, until the given moment (none: until something changes).
     Rest(Option<Instant>),
+    /// Ask for the Service by name: what is held for it is released only if it is not there.
+    Confirm,
     /// Let these providers delete what they hold; then, if somebody else claims the Service, decide again.
-    CleanUp(Vec<ProviderIndex>),
+    Release(Vec<ProviderIndex>),
     /// Tell the user what is wrong with the Service. What serves keeps serving.
     Refuse,
     /// Call `ensure`.
@@ -102,58 +128,65 @@ pub enum Step {
 }
 
 /// Decides. Level-triggered: it does not matter which event led here, or how many were missed.
-pub fn decide(seen: &Seen, last: &Last, now: Instant) -> Step {
+pub fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
+    // Whoever holds something and does not serve the Service lets go first: two providers never serve one Service.
     let others: Vec<ProviderIndex> =
-        seen.holders.iter().copied().filter(|holder| Some(*holder) != seen.claimed_by).collect();
+        observed.holders.iter().copied().filter(|holder| Some(*holder) != observed.claimed_by).collect();
     if !others.is_empty() {
-        return match last.cleanup_again.filter(|again| *again > now) {
-            Some(again) => Step::Rest(Some(again)),
-            None => Step::CleanUp(others),
+        return match (observed.release_at.filter(|at| *at > now), observed.presence) {
+            (Some(at), _) => Step::Rest(Some(at)),
+            (None, Presence::Missing) => Step::Confirm,
+            (None, Presence::Shown | Presence::Deleted) => Step::Release(others),
         };
     }
-    if seen.claimed_by.is_none() {
+    if observed.claimed_by.is_none() {
         return Step::Rest(None);
     }
-    let step = serve(seen, last, now);
-    match (&step, seen.throttled_until) {
+    let step = serve(observed, last, now);
+    match (&step, observed.throttled_until) {
         (Step::Ensure(_) | Step::UpdateBackends, Some(until)) => Step::Rest(Some(until)),
         _ => step,
     }
 }
 
-fn serve(seen: &Seen, last: &Last, now: Instant) -> Step {
-    let nodes_changed = last.done.is_some_and(|done| done.nodes != seen.nodes);
+fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
+    let nodes_changed = last.done.is_some_and(|done| done.nodes != observed.nodes);
     // What was tried since the last success may be done in part, and the Service says that it failed.
-    let undone = last.attempt.is_some_and(|a| a.operation == Operation::Ensure && a.inputs != seen.inputs);
-    if let Some(attempt) = last.attempt {
-        let same = attempt.inputs == seen.inputs
-            && (attempt.operation == Operation::Ensure || attempt.nodes == seen.nodes);
-        if same && !last.woken {
-            return match attempt.again {
-                Some(again) if again <= now => match attempt.operation {
-                    Operation::Ensure => Step::Ensure(Why::Retry),
-                    Operation::UpdateBackends => Step::UpdateBackends,
-                },
-                // While an ensure waits, what already serves still follows the nodes: by the same narrow call.
-                again if attempt.operation == Operation::Ensure && nodes_changed => {
-                    let comes_with_the_retry = again.is_some() && attempt.nodes == seen.nodes;
-                    if comes_with_the_retry { Step::Rest(again) } else { Step::UpdateBackends }
-                }
-                again => Step::Rest(again),
-            };
-        }
+    let undone = last.attempt.is_some_and(|attempt| attempt.inputs != observed.inputs);
+    if let Some(attempt) = last.attempt
+        && !undone
+        && !last.woken
+    {
+        return match attempt.again {
+            Some(again) if again <= now => Step::Ensure(Why::Retry),
+            // The retry brings the nodes of now with it: they are those that it was tried with.
+            Some(again) if attempt.nodes == observed.nodes => Step::Rest(Some(again)),
+            // While an ensure waits, what already serves still follows the nodes: by the narrow call.
+            again if nodes_changed => follow_nodes(observed, last, now, again),
+            again => Step::Rest(again),
+        };
     }
-    if seen.mistaken {
-        return if nodes_changed { Step::UpdateBackends } else { Step::Refuse };
+    if observed.mistaken {
+        return if nodes_changed { follow_nodes(observed, last, now, None) } else { Step::Refuse };
     }
     match last.done {
         None if last.attempt.is_none() => Step::Ensure(Why::First),
         _ if last.woken => Step::Ensure(Why::Woken),
         None => Step::Ensure(Why::Changed),
-        Some(done) if done.inputs != seen.inputs || undone => Step::Ensure(Why::Changed),
-        Some(_) if nodes_changed => Step::UpdateBackends,
+        Some(done) if done.inputs != observed.inputs || undone => Step::Ensure(Why::Changed),
+        Some(done) if nodes_changed => follow_nodes(observed, last, now, done.resync_at),
         Some(done) if done.resync_at.is_some_and(|at| at <= now) => Step::Ensure(Why::Resync),
         Some(done) => Step::Rest(done.resync_at),
+    }
+}
+
+/// The nodes are other ones than the load balancer has: it is told, unless that failed with the same nodes and waits.
+/// `otherwise` is when something else is due.
+fn follow_nodes(observed: &Observed, last: &Last, now: Instant, otherwise: Option<Instant>) -> Step {
+    match last.node_attempt.filter(|attempt| attempt.nodes == observed.nodes) {
+        None => Step::UpdateBackends,
+        Some(NodeAttempt { again: Some(again), .. }) if again <= now => Step::UpdateBackends,
+        Some(NodeAttempt { again, .. }) => Step::Rest(again.into_iter().chain(otherwise).min()),
     }
 }
 
@@ -166,8 +199,8 @@ mod tests {
     const OURS: ProviderIndex = 0;
     const OTHER: ProviderIndex = 1;
 
-    fn claimed() -> Seen {
-        Seen { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..Seen::default() }
+    fn claimed() -> Observed {
+        Observed { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..Observed::default() }
     }
 
     fn done() -> Done {
@@ -178,33 +211,37 @@ mod tests {
         Last { provider: Some(OURS), done: Some(done()), ..Last::default() }
     }
 
-    fn attempted(operation: Operation, again: Option<Instant>) -> Option<Attempt> {
-        Some(Attempt { operation, inputs: 1, nodes: 1, again })
+    fn attempted(again: Option<Instant>) -> Option<Attempt> {
+        Some(Attempt { inputs: 1, nodes: 1, again })
+    }
+
+    fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
+        Some(NodeAttempt { nodes: 2, again })
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_step_for_every_situation() {
         let now = Instant::now();
         let (past, soon) = (now, now + Duration::from_secs(60));
-        let table: Vec<(&str, Seen, Last, Step)> = vec![
-            ("nobody's Service is left alone", Seen::default(), Last::default(), Step::Rest(None)),
+        let table: Vec<(&str, Observed, Last, Step)> = vec![
+            ("nobody's Service is left alone", Observed::default(), Last::default(), Step::Rest(None)),
             ("a new Service is ensured", claimed(), Last::default(), Step::Ensure(Why::First)),
             ("a served Service rests", claimed(), served(), Step::Rest(None)),
             (
                 "changed inputs are ensured",
-                Seen { inputs: 2, ..claimed() },
+                Observed { inputs: 2, ..claimed() },
                 served(),
                 Step::Ensure(Why::Changed),
             ),
             (
                 "changed nodes are a narrow update",
-                Seen { nodes: 2, ..claimed() },
+                Observed { nodes: 2, ..claimed() },
                 served(),
                 Step::UpdateBackends,
             ),
             (
                 "changed inputs and nodes are one ensure",
-                Seen { inputs: 2, nodes: 2, ..claimed() },
+                Observed { inputs: 2, nodes: 2, ..claimed() },
                 served(),
                 Step::Ensure(Why::Changed),
             ),
@@ -224,109 +261,147 @@ mod tests {
             (
                 "a failed ensure waits for its time, whatever event comes",
                 claimed(),
-                Last { attempt: attempted(Operation::Ensure, Some(soon)), ..Last::default() },
+                Last { attempt: attempted(Some(soon)), ..Last::default() },
                 Step::Rest(Some(soon)),
             ),
             (
                 "and is tried again then",
                 claimed(),
-                Last { attempt: attempted(Operation::Ensure, Some(past)), ..Last::default() },
+                Last { attempt: attempted(Some(past)), ..Last::default() },
                 Step::Ensure(Why::Retry),
             ),
             (
                 "or at once when the Service changes",
-                Seen { inputs: 2, ..claimed() },
-                Last { attempt: attempted(Operation::Ensure, Some(soon)), ..Last::default() },
+                Observed { inputs: 2, ..claimed() },
+                Last { attempt: attempted(Some(soon)), ..Last::default() },
                 Step::Ensure(Why::Changed),
             ),
             (
                 "a change that failed and is taken back is ensured as it was",
                 claimed(),
-                Last {
-                    attempt: Some(Attempt { operation: Operation::Ensure, inputs: 2, nodes: 1, again: None }),
-                    ..served()
-                },
+                Last { attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }), ..served() },
                 Step::Ensure(Why::Changed),
             ),
             (
                 "what the user must mend waits for a change",
                 claimed(),
-                Last { attempt: attempted(Operation::Ensure, None), ..Last::default() },
+                Last { attempt: attempted(None), ..Last::default() },
                 Step::Rest(None),
             ),
             (
                 "or for a wake-up",
                 claimed(),
-                Last { attempt: attempted(Operation::Ensure, None), woken: true, ..Last::default() },
+                Last { attempt: attempted(None), woken: true, ..Last::default() },
                 Step::Ensure(Why::Woken),
             ),
             (
                 "a failed node update is retried as the same narrow call",
-                Seen { nodes: 2, ..claimed() },
-                Last {
-                    attempt: Some(Attempt {
-                        operation: Operation::UpdateBackends,
-                        inputs: 1,
-                        nodes: 2,
-                        again: Some(past),
-                    }),
-                    ..served()
-                },
+                Observed { nodes: 2, ..claimed() },
+                Last { node_attempt: node_attempt(Some(past)), ..served() },
                 Step::UpdateBackends,
             ),
             (
                 "and waits for its time",
-                Seen { nodes: 2, ..claimed() },
-                Last {
-                    attempt: Some(Attempt {
-                        operation: Operation::UpdateBackends,
-                        inputs: 1,
-                        nodes: 2,
-                        again: Some(soon),
-                    }),
-                    ..served()
-                },
+                Observed { nodes: 2, ..claimed() },
+                Last { node_attempt: node_attempt(Some(soon)), ..served() },
                 Step::Rest(Some(soon)),
             ),
             (
                 "a Service with a mistake that serves follows the nodes",
-                Seen { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
-                Last {
-                    attempt: Some(Attempt { operation: Operation::Ensure, inputs: 2, nodes: 1, again: None }),
-                    ..served()
-                },
+                Observed { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
+                Last { attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }), ..served() },
                 Step::UpdateBackends,
             ),
-            ("a mistake is told", Seen { inputs: 2, mistaken: true, ..claimed() }, served(), Step::Refuse),
+            (
+                "a mistake is told",
+                Observed { inputs: 2, mistaken: true, ..claimed() },
+                served(),
+                Step::Refuse,
+            ),
             (
                 "a provider that throttles is not called",
-                Seen { throttled_until: Some(soon), ..claimed() },
+                Observed { throttled_until: Some(soon), ..claimed() },
                 Last::default(),
                 Step::Rest(Some(soon)),
             ),
             (
                 "what is no longer claimed is cleaned up",
-                Seen { holders: vec![OURS], ..Seen::default() },
+                Observed { holders: vec![OURS], ..Observed::default() },
                 served(),
-                Step::CleanUp(vec![OURS]),
+                Step::Release(vec![OURS]),
             ),
             (
                 "a change of hands cleans up first",
-                Seen { holders: vec![OURS, OTHER], ..claimed() },
+                Observed { holders: vec![OURS, OTHER], ..claimed() },
                 served(),
-                Step::CleanUp(vec![OTHER]),
+                Step::Release(vec![OTHER]),
             ),
             (
-                "an unfinished clean-up waits for its time",
-                Seen { holders: vec![OURS], ..Seen::default() },
-                Last { cleanup_again: Some(soon), ..served() },
+                "an unfinished release waits for its time",
+                Observed { holders: vec![OURS], release_at: Some(soon), ..Observed::default() },
+                served(),
                 Step::Rest(Some(soon)),
             ),
             (
-                "and a throttled provider may still be told to delete",
-                Seen { holders: vec![OURS], throttled_until: Some(soon), ..Seen::default() },
+                "and goes on then",
+                Observed { holders: vec![OURS], release_at: Some(past), ..Observed::default() },
                 served(),
-                Step::CleanUp(vec![OURS]),
+                Step::Release(vec![OURS]),
+            ),
+            (
+                "what a list lacks is asked for by name before anything is deleted",
+                Observed { presence: Presence::Missing, holders: vec![OURS], ..Observed::default() },
+                served(),
+                Step::Confirm,
+            ),
+            (
+                "when it is time",
+                Observed {
+                    presence: Presence::Missing,
+                    holders: vec![OURS],
+                    release_at: Some(soon),
+                    ..Observed::default()
+                },
+                served(),
+                Step::Rest(Some(soon)),
+            ),
+            (
+                "what is not there any more is released",
+                Observed { presence: Presence::Deleted, holders: vec![OURS, OTHER], ..Observed::default() },
+                Last::default(),
+                Step::Release(vec![OURS, OTHER]),
+            ),
+            (
+                "and when nobody holds anything there is nothing to do",
+                Observed { presence: Presence::Deleted, ..Observed::default() },
+                Last::default(),
+                Step::Rest(None),
+            ),
+            (
+                "a refused change stays refused while its node update is retried",
+                Observed { nodes: 2, inputs: 2, ..claimed() },
+                Last {
+                    attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }),
+                    node_attempt: node_attempt(Some(past)),
+                    ..served()
+                },
+                Step::UpdateBackends,
+            ),
+            (
+                "and is not tried again when that has worked",
+                Observed { nodes: 2, inputs: 2, ..claimed() },
+                Last {
+                    done: Some(Done { nodes: 2, ..done() }),
+                    attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }),
+                    ..served()
+                },
+                Step::Rest(None),
+            ),
+            (
+                "and a throttled provider may still be told to delete",
+                Observed { holders: vec![OURS], throttled_until: Some(soon), ..Observed::default() },
+                served(),
+                Step::Release(vec![OURS]),
             ),
         ];
         for (title, seen, last, expected) in table {

@@ -1,10 +1,12 @@
 //! Events on Services: what `kubectl describe` shows.
 //!
-//! Off the critical path: a reconcile hands an event over and goes on; one task posts them at a bounded rate,
-//! folds repeats of the same event into its count, and drops what does not fit (the condition carries the
-//! current state, so nothing is lost but history).
+//! Off the critical path: a reconcile hands an event over and goes on; one task posts them at a bounded rate and folds
+//! repeats of the same event into its count. The rate is shared fairly: each Service in its turn, however much one of
+//! them has to tell; and of each Service so many are posted as client-go would. What does not fit is dropped: the
+//! condition carries the current state, so nothing is lost but history.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloud_provider::{NoteKind, ServiceId};
@@ -13,23 +15,25 @@ use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Events waiting to be posted; more are dropped.
-const QUEUE: usize = 1_000;
-/// Posted events remembered, to fold repeats.
-const REMEMBERED: usize = 4_096;
-/// One event per this long in the long run ...
-const INTERVAL: Duration = Duration::from_millis(50);
-/// ... after a burst of this many.
-const BURST: u32 = 100;
-/// Longest message the newer Events API shows.
-const LONGEST: usize = 1_024;
+use crate::token_bucket::{Rate, TokenBucket};
+
+/// Events of all Services together.
+const ALL_EVENTS: Rate = Rate { burst: 100, interval: Duration::from_millis(50) };
+/// Events of one Service: `defaultSpamBurst` and `defaultSpamQPS` of client-go's `tools/record/events_cache.go`.
+const EVENTS_PER_SERVICE: Rate = Rate { burst: 25, interval: Duration::from_secs(300) };
+/// Events waiting to be posted; of more, those of the Service that has most are dropped.
+const MAX_QUEUED_EVENTS: usize = 1_000;
+/// Posted events remembered to fold repeats, and Services whose buckets are not full: client-go's `maxLruCacheEntries`.
+const MAX_REMEMBERED: usize = 4_096;
+/// Longest message, in bytes, that the newer Events API shows.
+const MAX_MESSAGE_BYTES: usize = 1_024;
 /// The component shown as the event's source, as Kubernetes' own service controller shows it.
 pub const COMPONENT: &str = "service-controller";
 
-/// One thing to tell about a Service.
+/// One event on a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRequest {
     /// About which Service.
@@ -43,24 +47,100 @@ pub struct EventRequest {
 }
 
 /// Where reconciles hand their events over.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Events {
-    queue: mpsc::Sender<EventRequest>,
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    queue: Mutex<FairQueue>,
+    added: Notify,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, FairQueue> {
+        // A panic elsewhere does not make plain queues wrong.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Events {
-    /// The handle, and the task that posts until every handle is gone. `reporter` tells this process from its
-    /// peers.
+    /// The handle, and the task that posts, for ever. `reporter` tells this process from its peers.
     pub fn new(client: kube::Client, reporter: String) -> (Self, impl Future<Output = ()> + Send) {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        (Events { queue }, post(client, reporter, waiting))
+        let events = Events::default();
+        let task = post_all(client, reporter, events.waiting.clone());
+        (events, task)
     }
 
     /// Hands an event over; never waits.
-    pub fn emit(&self, telling: EventRequest) {
-        if self.queue.try_send(telling).is_err() {
-            tracing::debug!("an event was dropped: the queue is full");
+    pub fn emit(&self, request: EventRequest) {
+        if !self.waiting.lock().add(request, Instant::now()) {
+            tracing::debug!("an event was dropped: there are too many");
         }
+        self.waiting.added.notify_one();
+    }
+}
+
+/// The events of each Service in a line of its own; the lines are served in turn.
+#[derive(Debug, Default)]
+struct FairQueue {
+    lines: HashMap<ServiceId, VecDeque<EventRequest>>,
+    /// Whose line is served next; each that is not empty is here once.
+    order: VecDeque<ServiceId>,
+    /// Of Services that had events lately.
+    buckets: HashMap<ServiceId, TokenBucket>,
+    len: usize,
+}
+
+impl FairQueue {
+    /// Whether an event was dropped for it, this one or another: false then.
+    fn add(&mut self, request: EventRequest, now: Instant) -> bool {
+        let id = request.service.clone();
+        if self.buckets.len() >= MAX_REMEMBERED {
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let bucket =
+            self.buckets.entry(id.clone()).or_insert_with(|| TokenBucket::new(EVENTS_PER_SERVICE, now));
+        if !bucket.try_take(now) {
+            return false;
+        }
+        let line = self.lines.entry(id.clone()).or_default();
+        if line.is_empty() {
+            self.order.push_back(id);
+        }
+        line.push_back(request);
+        self.len += 1;
+        self.len <= MAX_QUEUED_EVENTS || !self.drop_one()
+    }
+
+    /// Drops the newest event of the longest line.
+    fn drop_one(&mut self) -> bool {
+        let longest = self.lines.iter().max_by_key(|(_, line)| line.len()).map(|(id, _)| id.clone());
+        let dropped = longest.and_then(|id| {
+            let line = self.lines.get_mut(&id)?;
+            let dropped = line.pop_back();
+            if line.is_empty() {
+                self.lines.remove(&id);
+                self.order.retain(|other| *other != id);
+            }
+            dropped
+        });
+        self.len -= usize::from(dropped.is_some());
+        dropped.is_some()
+    }
+
+    fn pop(&mut self) -> Option<EventRequest> {
+        let id = self.order.pop_front()?;
+        let line = self.lines.get_mut(&id)?;
+        let request = line.pop_front();
+        if line.is_empty() {
+            self.lines.remove(&id);
+        } else {
+            self.order.push_back(id);
+        }
+        self.len -= usize::from(request.is_some());
+        request
     }
 }
 
@@ -71,49 +151,61 @@ struct Fold {
     message: String,
 }
 
-async fn post(client: kube::Client, reporter: String, mut waiting: mpsc::Receiver<EventRequest>) {
+async fn post_all(client: kube::Client, reporter: String, waiting: Arc<Waiting>) {
     let mut posted: HashMap<Fold, (String, i32)> = HashMap::new();
-    // A token bucket kept as the moment it was last full: spending moves it on, waiting catches up.
-    let mut spent = Instant::now().checked_sub(INTERVAL * BURST).unwrap_or_else(Instant::now);
-    while let Some(telling) = waiting.recv().await {
+    let mut bucket = TokenBucket::new(ALL_EVENTS, Instant::now());
+    loop {
         let now = Instant::now();
-        spent = spent.max(now.checked_sub(INTERVAL * BURST).unwrap_or(now)) + INTERVAL;
-        sleep_until(spent).await;
-        let api: Api<Event> = Api::namespaced(client.clone(), &telling.service.key.namespace);
-        let message = shortened(&telling.message);
-        let fold = Fold {
-            uid: telling.service.uid.clone(),
-            reason: telling.reason.clone(),
-            message: message.clone(),
-        };
-        if let Some((name, count)) = posted.get_mut(&fold) {
-            *count += 1;
-            let again = json!({ "count": count, "lastTimestamp": Time(Timestamp::now()) });
-            match api.patch(name, &PatchParams::default(), &Patch::Merge(again)).await {
-                Ok(_) => continue,
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => {
-                    tracing::debug!(%error, "an event could not be counted up");
-                    continue;
-                }
+        sleep_until(bucket.next(now)).await;
+        // Taken out as late as can be, so that whoever came meanwhile has its turn.
+        let request = waiting.lock().pop();
+        match request {
+            Some(request) => {
+                bucket.take(Instant::now());
+                post(&client, &reporter, &mut posted, &request).await;
             }
-        }
-        let event = event(&telling, message, &reporter);
-        match api.create(&PostParams::default(), &event).await {
-            Ok(event) => {
-                if posted.len() >= REMEMBERED {
-                    posted.clear();
-                }
-                posted.insert(fold, (event.metadata.name.unwrap_or_default(), 1));
-            }
-            Err(error) => tracing::debug!(%error, "an event could not be posted"),
+            None => waiting.added.notified().await,
         }
     }
 }
 
-fn event(telling: &EventRequest, message: String, reporter: &str) -> Event {
+async fn post(
+    client: &kube::Client,
+    reporter: &str,
+    posted: &mut HashMap<Fold, (String, i32)>,
+    request: &EventRequest,
+) {
+    let api: Api<Event> = Api::namespaced(client.clone(), &request.service.key.namespace);
+    let message = shortened(&request.message);
+    let fold =
+        Fold { uid: request.service.uid.clone(), reason: request.reason.clone(), message: message.clone() };
+    if let Some((name, count)) = posted.get_mut(&fold) {
+        *count += 1;
+        let again = json!({ "count": count, "lastTimestamp": Time(Timestamp::now()) });
+        match api.patch(name, &PatchParams::default(), &Patch::Merge(again)).await {
+            Ok(_) => return,
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => {
+                tracing::debug!(%error, "an event could not be counted up");
+                return;
+            }
+        }
+    }
+    let event = event(request, message, reporter);
+    match api.create(&PostParams::default(), &event).await {
+        Ok(event) => {
+            if posted.len() >= MAX_REMEMBERED {
+                posted.clear();
+            }
+            posted.insert(fold, (event.metadata.name.unwrap_or_default(), 1));
+        }
+        Err(error) => tracing::debug!(%error, "an event could not be posted"),
+    }
+}
+
+fn event(request: &EventRequest, message: String, reporter: &str) -> Event {
     let now = Timestamp::now();
-    let ServiceId { key, uid } = &telling.service;
+    let ServiceId { key, uid } = &request.service;
     // Kubernetes names events after their object and a unique suffix.
     let name = format!("{}.{:x}", key.name, now.as_nanosecond());
     Event {
@@ -130,11 +222,11 @@ fn event(telling: &EventRequest, message: String, reporter: &str) -> Event {
             uid: Some(uid.clone()),
             ..Default::default()
         },
-        type_: Some(match telling.kind {
+        type_: Some(match request.kind {
             NoteKind::Normal => "Normal".into(),
             NoteKind::Warning => "Warning".into(),
         }),
-        reason: Some(telling.reason.clone()),
+        reason: Some(request.reason.clone()),
         message: Some(message),
         source: Some(EventSource { component: Some(COMPONENT.into()), host: None }),
         first_timestamp: Some(Time(now)),
@@ -149,10 +241,10 @@ fn event(telling: &EventRequest, message: String, reporter: &str) -> Event {
 
 /// Cut at a character boundary, with a sign that it was cut.
 fn shortened(message: &str) -> String {
-    if message.len() <= LONGEST {
+    if message.len() <= MAX_MESSAGE_BYTES {
         return message.to_owned();
     }
-    let mut end = LONGEST - '…'.len_utf8();
+    let mut end = MAX_MESSAGE_BYTES - '…'.len_utf8();
     while !message.is_char_boundary(end) {
         end -= 1;
     }
@@ -163,10 +255,59 @@ fn shortened(message: &str) -> String {
 mod tests {
     use super::*;
 
+    fn about(name: &str, message: usize) -> EventRequest {
+        EventRequest {
+            service: ServiceId::new("d", name, name),
+            kind: NoteKind::Warning,
+            reason: "Test".into(),
+            message: message.to_string(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_little_to_tell_does_not_wait_for_whoever_has_much() {
+        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        for message in 0..20 {
+            for loud in 0..10 {
+                assert!(queue.add(about(&format!("loud-{loud}"), message), now));
+            }
+        }
+        assert!(queue.add(about("quiet", 0), now));
+        let before = std::iter::from_fn(|| queue.pop()).take_while(|next| next.service.key.name != "quiet");
+        assert_eq!(before.count(), 10);
+        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 190, "the rest is not lost");
+        assert_eq!(queue.len, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_service_so_many_are_posted_as_client_go_would() {
+        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        let taken = (0..100).filter(|message| queue.add(about("loud", *message), now)).count();
+        assert_eq!(taken, 25);
+        let later = now + Duration::from_secs(300);
+        assert_eq!((0..100).filter(|message| queue.add(about("loud", *message), later)).count(), 1);
+        assert!(queue.add(about("quiet", 0), now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_drops_what_the_loudest_has_to_tell() {
+        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        for service in 0..100 {
+            for message in 0..10 {
+                assert!(queue.add(about(&format!("s-{service}"), message), now));
+            }
+        }
+        assert!(!queue.add(about("s-0", 10), now), "one was dropped");
+        assert!(!queue.add(about("quiet", 0), now), "one was dropped");
+        assert_eq!(queue.len, MAX_QUEUED_EVENTS);
+        let quiet = std::iter::from_fn(|| queue.pop()).filter(|next| next.service.key.name == "quiet");
+        assert_eq!(quiet.count(), 1, "not the newcomer's");
+    }
+
     #[test]
     fn a_long_message_is_cut_at_a_character_and_says_so() {
         assert_eq!(shortened("short"), "short");
         let cut = shortened(&"é".repeat(2_000));
-        assert!(cut.len() <= LONGEST && cut.ends_with('…'));
+        assert!(cut.len() <= MAX_MESSAGE_BYTES && cut.ends_with('…'));
     }
 }

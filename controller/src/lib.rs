@@ -20,7 +20,8 @@
 //! * [`service`] and [`nodes`] turn Kubernetes' objects into the contract's words; [`services`] keeps them.
 //! * [`decide`] says what to do: a plain function of what is seen, what was done last, and the clock.
 //! * [`reconcile`] does it, step by step.
-//! * [`status`] and [`finalizer`] say what is written on a Service; [`events`] what is told about it.
+//! * [`releases`] says of whom is deleted what is still held; [`queue`] who waits to be reconciled.
+//! * [`status`] says what is written on a Service; [`events`] what is told about it.
 //! * [`retry`] knows when to try again; [`sweep`] finds what was left behind.
 //!
 //! # What it does that Kubernetes' own controller does not
@@ -46,18 +47,23 @@ mod controller;
 pub mod decide;
 mod error;
 pub mod events;
-pub mod finalizer;
+mod follow;
 pub mod leader;
 mod leading;
+pub mod memory;
 pub mod metrics;
 pub mod nodes;
+pub mod providers;
 pub mod queue;
 pub mod reconcile;
+pub mod releases;
 pub mod retry;
 pub mod service;
 pub mod services;
 pub mod status;
+mod status_pace;
 pub mod sweep;
+mod token_bucket;
 pub mod user_agent;
 
 pub use config::Config;

@@ -4,8 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use cloud_provider::kubernetes::{is_load_balancer, service_view};
-use cloud_provider::{CloudLoadBalancer, SOURCE_RANGES_ANNOTATION, ServiceId, ServiceView};
+use cloud_provider::{CloudLoadBalancer, SOURCE_RANGES_ANNOTATION, ServiceView};
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 
 /// A fingerprint of everything a provider may read of a Service: if it is the same, `ensure` need not run again.
@@ -16,6 +17,9 @@ pub fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoadBalanc
     let mut hasher = DefaultHasher::new();
     let ours = provider.published_annotations();
     for (key, value) in &service.annotations {
+        if crate::status::is_class_annotation(key) {
+            continue;
+        }
         if key == SOURCE_RANGES_ANNOTATION
             || (!ours.contains(&key.as_str()) && provider.reads_annotation(key))
         {
@@ -36,8 +40,8 @@ pub fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoadBalanc
 /// controller never reads is dropped on the way in.
 #[derive(Clone, Debug)]
 pub struct Tracked {
-    /// Name, namespace, UID, resource version and generation only.
-    pub meta: kube::core::ObjectMeta,
+    /// Of the object in the API server.
+    pub resource_version: Option<String>,
     /// The typed view.
     pub view: Arc<ServiceView>,
     /// Whether `spec.type` is `LoadBalancer`, deletion aside.
@@ -48,8 +52,8 @@ pub struct Tracked {
     pub has_finalizer: bool,
     /// Our conditions on it, one for each provider that recorded itself.
     pub records: Vec<crate::status::Record>,
-    /// The Service was deleted; the entry stays until what it held was released.
-    pub gone: bool,
+    /// Who wrote the status last, as the API server knows its field managers.
+    pub status_writer: Option<String>,
 }
 
 impl Tracked {
@@ -57,80 +61,40 @@ impl Tracked {
     pub fn of(service: &Service) -> Self {
         let meta = &service.metadata;
         Tracked {
-            meta: kube::core::ObjectMeta {
-                name: meta.name.clone(),
-                namespace: meta.namespace.clone(),
-                uid: meta.uid.clone(),
-                resource_version: meta.resource_version.clone(),
-                generation: meta.generation,
-                ..Default::default()
-            },
+            resource_version: meta.resource_version.clone(),
             view: Arc::new(service_view(service)),
             is_load_balancer: service.spec.as_ref().is_some_and(is_load_balancer),
             deleting: meta.deletion_timestamp.is_some(),
-            has_finalizer: service.finalizers().iter().any(|f| f == crate::finalizer::FINALIZER),
+            has_finalizer: service.finalizers().iter().any(|f| f == crate::status::FINALIZER),
             records: crate::status::records(service),
-            gone: false,
+            status_writer: status_writer(service),
         }
     }
 
-    /// The same Service, deleted.
-    pub fn departed(&self) -> Self {
-        Tracked { gone: true, ..self.clone() }
-    }
-
-    /// A departed Service of which nothing but its identity is known.
-    pub fn unknown(id: ServiceId) -> Self {
-        let service = Service {
-            metadata: kube::core::ObjectMeta {
-                name: Some(id.key.name),
-                namespace: Some(id.key.namespace),
-                uid: Some(id.uid),
-                ..Default::default()
-            },
-            ..Default::default()
-        };
-        Tracked { gone: true, ..Tracked::of(&service) }
+    /// The class under which a provider of this name recorded itself; empty: no class. None where it did not, or in a
+    /// version that recorded no class.
+    pub fn recorded_class(&self, provider: &str) -> Option<&str> {
+        self.view.annotations.get(&crate::status::class_annotation(provider)).map(String::as_str)
     }
 
     /// Whether there is anything for a service controller to do with it, now or when it changes.
     pub fn is_interesting(&self) -> bool {
-        self.is_load_balancer || self.has_finalizer || !self.records.is_empty()
+        self.is_load_balancer || !self.records.is_empty()
     }
 
     /// The stored version, as a number where the server's versions are numbers.
     pub fn version(&self) -> Option<u64> {
-        self.meta.resource_version.as_deref().and_then(|v| v.parse().ok())
+        self.resource_version.as_deref().and_then(|v| v.parse().ok())
     }
 }
 
-impl kube::Resource for Tracked {
-    type DynamicType = ();
-    type Scope = k8s_openapi::NamespaceResourceScope;
-
-    fn kind(_: &()) -> std::borrow::Cow<'_, str> {
-        "Service".into()
-    }
-
-    fn group(_: &()) -> std::borrow::Cow<'_, str> {
-        "".into()
-    }
-
-    fn version(_: &()) -> std::borrow::Cow<'_, str> {
-        "v1".into()
-    }
-
-    fn plural(_: &()) -> std::borrow::Cow<'_, str> {
-        "services".into()
-    }
-
-    fn meta(&self) -> &kube::core::ObjectMeta {
-        &self.meta
-    }
-
-    fn meta_mut(&mut self) -> &mut kube::core::ObjectMeta {
-        &mut self.meta
-    }
+fn status_writer(service: &Service) -> Option<String> {
+    let written = service.managed_fields().iter().filter(|it| it.subresource.as_deref() == Some("status"));
+    let last = written.max_by(|a, b| {
+        let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
+        time(a).cmp(&time(b))
+    });
+    last.and_then(|entry| entry.manager.clone())
 }
 
 #[cfg(test)]
@@ -217,8 +181,7 @@ mod tests {
         }] });
         assert!(interesting(json!({}), json!({}), json!({})));
         assert!(!interesting(inside(), json!({}), json!({})));
-        assert!(interesting(inside(), json!({ "finalizers": [crate::finalizer::FINALIZER] }), json!({})));
-        assert!(!interesting(inside(), json!({ "finalizers": ["example.com/other"] }), json!({})));
+        assert!(!interesting(inside(), json!({ "finalizers": [crate::status::FINALIZER] }), json!({})));
         assert!(interesting(inside(), json!({}), mark));
     }
 }

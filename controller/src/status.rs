@@ -7,11 +7,19 @@
 //! keeps it when the type changes away from `LoadBalancer` (which drops the class), and it is written together
 //! with the finalizer, before the first cloud call. So what we once served is known after any crash, and a
 //! finalizer of the same name that belongs to another controller is never mistaken for ours.
+//!
+//! With the condition goes an annotation, `<provider>.cloud-lb-controller/class`, that says under which class the
+//! Service is served; it is empty where there is none. Two installations that run the same provider for different
+//! classes tell each other's records by it. Records of versions before have none.
 
 use cloud_provider::{Ingress, IpMode, Published};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
+
+/// The finalizer that keeps a Service until its load balancer is gone. Kubernetes' own service controller uses the same:
+/// tools and people know it ([KEP-980](https://github.com/kubernetes/enhancements/issues/980)).
+pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
 
 /// What follows the provider's name in our condition's type.
 const CONDITION_SUFFIX: &str = ".cloud-lb-controller/Ready";
@@ -31,7 +39,7 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Readiness::True => "True",
             Readiness::False => "False",
@@ -69,6 +77,19 @@ impl Record {
 /// The type of the condition a provider's record is kept in.
 pub fn condition_type(provider: &str) -> String {
     format!("{provider}{CONDITION_SUFFIX}")
+}
+
+/// What follows the provider's name in the annotation that says under which class it serves a Service.
+const CLASS_ANNOTATION_SUFFIX: &str = ".cloud-lb-controller/class";
+
+/// The annotation in which a provider records the class under which it serves a Service.
+pub fn class_annotation(provider: &str) -> String {
+    format!("{provider}{CLASS_ANNOTATION_SUFFIX}")
+}
+
+/// Whether an annotation is such a record, whosoever: it is never a user's wish.
+pub fn is_class_annotation(key: &str) -> bool {
+    key.ends_with(CLASS_ANNOTATION_SUFFIX)
 }
 
 /// Our records on a Service.
@@ -129,16 +150,24 @@ impl StatusPatch {
         self.conditions.push(condition);
     }
 
+    /// Records the class, if any, under which a provider serves the Service.
+    pub fn class(&mut self, provider: &str, class: Option<&str>) {
+        self.annotation(&class_annotation(provider), Some(class.unwrap_or_default()));
+    }
+
     /// Removes a provider's condition: it serves the Service no more.
     pub fn forget(&mut self, provider: &str) {
         self.conditions.push(json!({ "$patch": "delete", "type": condition_type(provider) }));
     }
 
-    /// Adds or removes our finalizer: the value made by [`crate::finalizer`].
-    pub fn finalizer(&mut self, metadata: Value) {
-        if let Value::Object(entries) = metadata {
-            self.metadata.extend(entries);
-        }
+    /// Adds our finalizer: a set union on the server's side, so that one that somebody else adds meanwhile is not wiped.
+    pub fn add_finalizer(&mut self) {
+        self.metadata.insert("finalizers".into(), json!([FINALIZER]));
+    }
+
+    /// Removes our finalizer, and no other.
+    pub fn remove_finalizer(&mut self) {
+        self.metadata.insert("$deleteFromPrimitiveList/finalizers".into(), json!([FINALIZER]));
     }
 
     /// Whether there is nothing to write.
@@ -213,8 +242,6 @@ fn ingress_json(entry: &Ingress) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finalizer;
-
     const NOW: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
     fn ensured() -> Record {
@@ -262,10 +289,10 @@ mod tests {
     #[test]
     fn the_finalizer_and_the_record_are_one_write_and_name_nobody_elses() {
         let mut patch = StatusPatch::default();
-        patch.finalizer(finalizer::added("u1"));
+        patch.add_finalizer();
         patch.record(&ensured(), None, NOW);
         let body = patch.body("u1");
-        assert_eq!(body["metadata"], json!({ "uid": "u1", "finalizers": [finalizer::FINALIZER] }));
+        assert_eq!(body["metadata"], json!({ "uid": "u1", "finalizers": [FINALIZER] }));
         assert_eq!(body["status"]["conditions"][0]["lastTransitionTime"], "1970-01-01T00:00:00Z");
         assert!(body.get("spec").is_none());
     }
@@ -273,7 +300,7 @@ mod tests {
     #[test]
     fn removing_takes_off_ours_alone() {
         let mut patch = StatusPatch::default();
-        patch.finalizer(finalizer::removed("u1"));
+        patch.remove_finalizer();
         patch.forget("memory");
         patch.annotation("example.com/pool", None);
         assert_eq!(
@@ -281,7 +308,7 @@ mod tests {
             json!({
                 "metadata": {
                     "uid": "u1",
-                    "$deleteFromPrimitiveList/finalizers": [finalizer::FINALIZER],
+                    "$deleteFromPrimitiveList/finalizers": [FINALIZER],
                     "annotations": { "example.com/pool": null },
                 },
                 "status": { "conditions": [

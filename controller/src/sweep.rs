@@ -9,16 +9,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cloud_provider::{Owned, ServiceId};
-use k8s_openapi::api::core::v1::Service;
-use kube::api::Api;
-use kube::runtime::reflector::Store;
 
 use crate::config::SweepConfig;
 use crate::context::Context;
+use crate::decide::ProviderIndex;
 use crate::metrics::Operation;
-use crate::queue::Command;
 use crate::reconcile::call::call;
-use crate::service::Tracked;
 
 /// What earlier sweeps saw, for "two in a row".
 #[derive(Debug, Default)]
@@ -49,49 +45,37 @@ pub fn orphans(
 }
 
 /// Sweeps every [`SweepConfig::interval`], for ever.
-pub async fn run(context: Arc<Context>, store: Store<Tracked>) {
+pub async fn run(context: Arc<Context>) {
     let mut sweeps: Vec<Sweep> = context.providers.iter().map(|_| Sweep::default()).collect();
     loop {
         tokio::time::sleep(context.config.sweep.interval).await;
-        for (handle, sweep) in context.providers.iter().zip(&mut sweeps) {
-            let provider = handle.provider.name();
+        for (provider, (handle, sweep)) in context.providers.iter().zip(&mut sweeps).enumerate() {
             // Listed before the Services are read, so that what was made in between is not missed.
             match call(&context, handle, Operation::list, handle.provider.list()).await {
-                Ok(owned) => once(&context, &store, sweep, provider, owned).await,
-                Err(error) => tracing::warn!(provider, %error, "no sweep: what is owned could not be listed"),
+                Ok(owned) => once(&context, sweep, provider, owned),
+                Err(error) => {
+                    tracing::warn!(provider = handle.provider.name(), %error, "no sweep: what is owned could not be listed")
+                }
             }
         }
     }
 }
 
-async fn once(
-    context: &Context,
-    store: &Store<Tracked>,
-    sweep: &mut Sweep,
-    provider: &str,
-    owned: Vec<Owned>,
-) {
-    // Departed Services are in the store too: their release is under way.
-    let live = store.state().iter().map(|tracked| tracked.view.id.clone()).collect();
+fn once(context: &Context, sweep: &mut Sweep, provider: ProviderIndex, owned: Vec<Owned>) {
+    let shown = context.services.all().into_iter().map(|tracked| tracked.view.id.clone());
+    // The release of those that are deleted is under way.
+    let live = shown.chain(context.releases.all()).collect();
     let config = context.config.sweep;
     let found = orphans(sweep, owned, &live, config, jiff::Timestamp::now().as_second());
-    context.metrics.orphans.set(provider, found.values().map(Vec::len).sum());
+    let name = context.providers.name(provider);
+    context.metrics.orphans.set(name, found.values().map(Vec::len).sum());
     for (service, resources) in found {
         let names: Vec<&str> = resources.iter().map(|o| o.resource.as_str()).collect();
-        tracing::warn!(%service, provider, resources = ?names, delete = config.delete, "orphaned: no such Service");
-        if config.delete && is_gone(context, &service).await {
-            context.command(Command::Bury(service));
+        tracing::warn!(%service, provider = name, resources = ?names, delete = config.delete, "orphaned: no such Service");
+        // As a Service that a list lacked: it is asked for by name before anything is deleted.
+        if config.delete && context.releases.missing(&service, &[provider]) {
+            context.wake(&service.key);
         }
-    }
-}
-
-/// Whether the API server, asked now, knows no Service with this UID.
-async fn is_gone(context: &Context, id: &ServiceId) -> bool {
-    let api: Api<Service> = Api::namespaced(context.client.clone(), &id.key.namespace);
-    match api.get_opt(&id.key.name).await {
-        Ok(None) => true,
-        Ok(Some(service)) => service.metadata.uid.as_deref() != Some(&id.uid),
-        Err(_) => false,
     }
 }
 

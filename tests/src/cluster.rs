@@ -218,12 +218,10 @@ impl Cluster {
 
     /// Starts a controller, with the rights that it is installed with.
     pub fn run_with(&self, providers: Vec<Arc<dyn CloudLoadBalancer>>, config: Config) -> Running {
-        let client = match config.sweep.delete {
-            // As the chart does with `delete-orphans`.
-            true => self.client_with(Rights::of_the_bare_overlay().and("get", "", "services")),
-            false => self.controller_client(),
-        };
-        Running { requests: Some(self.requests()), ..Running::start(client, providers, config) }
+        Running {
+            requests: Some(self.requests()),
+            ..Running::start(self.controller_client(), providers, config)
+        }
     }
 
     /// A client with the rights that the controller is installed with, and no others.
@@ -391,7 +389,7 @@ pub fn condition(service: &Service, provider: &str) -> Option<(String, String, S
 
 /// Whether our finalizer is on the Service.
 pub fn has_finalizer(service: &Service) -> bool {
-    service.finalizers().iter().any(|f| f == service_controller::finalizer::FINALIZER)
+    service.finalizers().iter().any(|f| f == service_controller::status::FINALIZER)
 }
 
 /// The annotations of a Service.

@@ -23,7 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 use node_sync::NodeSync;
 use queue::Queue;
 use service_counts::ServiceCounts;
-pub(crate) use service_counts::{Count, ServiceState};
+pub(crate) use service_counts::{ServiceState, ServicesByState};
 
 /// Which method of the provider was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -135,6 +135,9 @@ pub struct Metrics {
     node_update_errors: Counter,
     node_update_seconds: Histogram,
     status_writes: Counter,
+    status_contested: Counter,
+    services_missing: Counter,
+    services_found: Counter,
     leading: Family<NameLabel, Gauge>,
 }
 
@@ -187,6 +190,9 @@ impl Default for Metrics {
             node_update_errors: Counter::default(),
             node_update_seconds: node_buckets(),
             status_writes: Counter::default(),
+            status_contested: Counter::default(),
+            services_missing: Counter::default(),
+            services_found: Counter::default(),
             leading: Family::default(),
         };
         metrics.register();
@@ -222,6 +228,21 @@ impl Metrics {
         );
         r.register_collector(Box::new(self.service_counts.clone()));
         r.register("cloud_lb_status_writes", "Writes to a Service's status", self.status_writes.clone());
+        r.register(
+            "cloud_lb_status_contested_writes",
+            "Writes to a Service's status that put back what somebody else keeps changing",
+            self.status_contested.clone(),
+        );
+        r.register(
+            "cloud_lb_services_missing_from_list",
+            "Services that were known and that a complete list lacked; each is asked for by name",
+            self.services_missing.clone(),
+        );
+        r.register(
+            "cloud_lb_services_found_by_name",
+            "Services that a complete list lacked and that were there",
+            self.services_found.clone(),
+        );
         r.register(
             "cloud_lb_node_sets",
             "Sets of nodes that were passed on, after a quiet period",
@@ -365,8 +386,20 @@ impl Metrics {
     }
 
     /// From now on `count` knows how Services stand.
-    pub(crate) fn count_services_by(&self, count: impl Fn() -> Count + Send + Sync + 'static) {
+    pub(crate) fn count_services_by(&self, count: impl Fn() -> ServicesByState + Send + Sync + 'static) {
         self.service_counts.by(count);
+    }
+
+    pub(crate) fn status_contested(&self) {
+        self.status_contested.inc();
+    }
+
+    pub(crate) fn services_missing(&self, count: usize) {
+        self.services_missing.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn service_found(&self) {
+        self.services_found.inc();
     }
 
     pub(crate) fn status_written(&self) {

@@ -8,7 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// How a Service stands.
+/// The state of a Service, as its condition says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ServiceState {
     /// As it should be.
@@ -32,17 +32,17 @@ impl ServiceState {
 }
 
 /// Services by provider and state.
-pub(crate) type Count = BTreeMap<(String, ServiceState), usize>;
+pub(crate) type ServicesByState = BTreeMap<(String, ServiceState), usize>;
 
-type Counting = Box<dyn Fn() -> Count + Send + Sync>;
+type Counting = Box<dyn Fn() -> ServicesByState + Send + Sync>;
 
-/// Asks whoever knows, when somebody asks.
+/// The numbers are counted when the metrics are read.
 #[derive(Clone, Default)]
 pub(super) struct ServiceCounts(Arc<Mutex<Option<Counting>>>);
 
 impl ServiceCounts {
-    /// From now on `count` knows.
-    pub(super) fn by(&self, count: impl Fn() -> Count + Send + Sync + 'static) {
+    /// From now on `count` counts them.
+    pub(super) fn by(&self, count: impl Fn() -> ServicesByState + Send + Sync + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(count));
     }
 }

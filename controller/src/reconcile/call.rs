@@ -7,9 +7,10 @@ use cloud_provider::{Error, ServiceId};
 use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use crate::context::{Context, ProviderHandle};
+use crate::context::Context;
 use crate::decide::ProviderIndex;
 use crate::metrics::Operation;
+use crate::providers::ProviderHandle;
 
 /// Deletes; "implemented elsewhere" means that nothing of this provider's is left, which is what was asked.
 pub(super) async fn delete(context: &Context, provider: ProviderIndex, id: &ServiceId) -> Result<(), Error> {

@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::call::call;
 use super::{Reconciliation, Stop};
-use crate::decide::{Attempt, Done, Operation, ProviderIndex, Seen, Why};
-use crate::finalizer;
+use crate::decide::{Attempt, Done, NodeAttempt, Observed, Operation, ProviderIndex, Why};
 use crate::metrics::{self, ReconcileResult};
 use crate::retry::{Backoff, after};
 use crate::status::{Readiness, Record, StatusPatch};
@@ -17,7 +16,7 @@ impl Reconciliation {
     pub(super) async fn ensure(
         &mut self,
         provider: ProviderIndex,
-        seen: &Seen,
+        observed: &Observed,
         why: Why,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
@@ -27,22 +26,25 @@ impl Reconciliation {
         }
         let request = match self.request(self.tracked.view.clone()) {
             Ok(request) => request,
-            Err(mistakes) => return self.failed(provider, seen, Operation::Ensure, mistakes.into()).await,
+            Err(mistakes) => {
+                return self.failed(provider, observed, Operation::Ensure, mistakes.into()).await;
+            }
         };
         self.memory.last.provider = Some(provider);
         self.memory.last.woken = false;
+        context.releases.cancel(&self.memory.id);
         let result =
             call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;
         match result {
             Ok(Outcome::Ready(ready)) => {
-                self.succeeded(seen, Some(ready.published.clone()));
+                self.succeeded(observed, Some(ready.published.clone()));
                 self.emit_no_nodes(provider, request.nodes().is_empty());
                 self.report_ready(provider, ready, why).await
             }
-            Ok(Outcome::Pending(pending)) => self.report_pending(provider, seen, pending).await,
+            Ok(Outcome::Pending(pending)) => self.report_pending(provider, observed, pending).await,
             Err(Error::ImplementedElsewhere) => {
                 self.result = ReconcileResult::ImplementedElsewhere;
-                self.succeeded(seen, None);
+                self.succeeded(observed, None);
                 match self.record_of(provider) {
                     // Nothing of ours is on the Service, and nothing is to be.
                     None => Ok(()),
@@ -58,14 +60,14 @@ impl Reconciliation {
                     }
                 }
             }
-            Err(error) => self.failed(provider, seen, Operation::Ensure, error).await,
+            Err(error) => self.failed(provider, observed, Operation::Ensure, error).await,
         }
     }
 
     /// The finalizer and the record of who serves, in one write, before anything exists in the cloud.
     pub(super) async fn claim_before_the_first_call(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
-        patch.finalizer(finalizer::added(&self.memory.id.uid));
+        patch.add_finalizer();
         if self.record_of(provider).is_none() {
             let record = Record::new(
                 self.name(provider),
@@ -73,20 +75,20 @@ impl Reconciliation {
                 "Ensuring",
                 "the load balancer is being made",
             );
-            patch.record(&record, None, jiff::Timestamp::now());
+            self.add_record(&mut patch, provider, &record);
         }
-        self.write(patch).await
+        self.write_first(patch).await
     }
 
-    pub(super) fn succeeded(&mut self, seen: &Seen, published: Option<Published>) {
+    pub(super) fn succeeded(&mut self, observed: &Observed, published: Option<Published>) {
         let wait = self.context.config.resync_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
-        // Which nodes matter is from now on what matters to the Service as it is now.
-        let interest =
-            seen.claimed_by.map(|p| self.context.providers[p].provider.backends(&self.tracked.view));
-        let nodes = interest.map_or(0, |interest| self.nodes.fingerprint(&interest));
-        self.memory.last.done =
-            Some(Done { inputs: seen.inputs, nodes, resync_at: Some(Instant::now() + wait) });
+        self.memory.last.done = Some(Done {
+            inputs: observed.inputs,
+            nodes: observed.nodes,
+            resync_at: Some(Instant::now() + wait),
+        });
         self.memory.last.attempt = None;
+        self.memory.last.node_attempt = None;
         self.memory.last_valid_view = Some(self.tracked.view.clone());
         self.memory.published = published;
         self.memory.backoff = Backoff::new(self.context.config.retry);
@@ -107,6 +109,7 @@ impl Reconciliation {
         let normal_note = ready.notes.iter().any(|note| note.kind == NoteKind::Normal);
         self.emit_notes(ready.notes, first_look_and_no_news);
         let message = format!("Ensured load balancer: {}", record.message);
+        self.memory.ensure_record = Some(record.clone());
         self.write_status(provider, record).await?;
         if news && !normal_note {
             self.emit(NoteKind::Normal, "EnsuredLoadBalancer", message);
@@ -117,12 +120,12 @@ impl Reconciliation {
     pub(super) async fn report_pending(
         &mut self,
         provider: ProviderIndex,
-        seen: &Seen,
+        observed: &Observed,
         pending: Pending,
     ) -> Result<(), Stop> {
         self.result = ReconcileResult::Pending;
         let again = pending.after.map(|wait| after(Instant::now(), wait));
-        self.attempted(seen, Operation::Ensure, again);
+        self.attempted(observed, Operation::Ensure, again);
         if let Some(published) = pending.publish {
             self.memory.published = Some(published);
         }
@@ -134,19 +137,24 @@ impl Reconciliation {
         if news && !noted {
             self.emit(NoteKind::Normal, &record.reason, record.message.clone());
         }
+        self.memory.ensure_record = Some(record.clone());
         self.write_status(provider, record).await
     }
 
     /// The Service could not be understood: says so, and leaves what serves alone.
-    pub(super) async fn refuse(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
+    pub(super) async fn refuse(&mut self, provider: ProviderIndex, observed: &Observed) -> Result<(), Stop> {
         self.memory.last.woken = false;
         match Mistakes::new(self.tracked.view.mistakes.clone()) {
-            Some(mistakes) => self.failed(provider, seen, Operation::Ensure, mistakes.into()).await,
+            Some(mistakes) => self.failed(provider, observed, Operation::Ensure, mistakes.into()).await,
             None => Ok(()),
         }
     }
 
-    pub(super) async fn update_backends(&mut self, provider: ProviderIndex, seen: &Seen) -> Result<(), Stop> {
+    pub(super) async fn update_backends(
+        &mut self,
+        provider: ProviderIndex,
+        observed: &Observed,
+    ) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
         // A Service that has a mistake now is updated as it was when it had none.
@@ -154,7 +162,7 @@ impl Reconciliation {
         let request = match self.request(view) {
             Ok(request) => request,
             Err(mistakes) => {
-                return self.failed(provider, seen, Operation::UpdateBackends, mistakes.into()).await;
+                return self.failed(provider, observed, Operation::UpdateBackends, mistakes.into()).await;
             }
         };
         let update = handle.provider.update_backends(&request);
@@ -162,12 +170,10 @@ impl Reconciliation {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
                 self.result = ReconcileResult::NodesUpdated;
                 if let Some(done) = &mut self.memory.last.done {
-                    done.nodes = seen.nodes;
+                    done.nodes = observed.nodes;
                 }
-                let recovered =
-                    self.memory.last.attempt.is_some_and(|a| a.operation == Operation::UpdateBackends);
-                if recovered {
-                    self.memory.last.attempt = None;
+                let recovered = self.memory.last.node_attempt.take().is_some();
+                if recovered && self.memory.last.attempt.is_none() {
                     self.memory.backoff = Backoff::new(context.config.retry);
                 }
                 if request.nodes().is_empty() {
@@ -180,20 +186,13 @@ impl Reconciliation {
                         "Updated load balancer with new hosts".into(),
                     );
                 }
-                match &self.memory.published {
-                    Some(published) if recovered => {
-                        let record = Record::new(
-                            self.name(provider),
-                            Readiness::True,
-                            "Ensured",
-                            published.to_string(),
-                        );
-                        self.write_status(provider, record).await
-                    }
-                    _ => Ok(()),
+                match self.memory.ensure_record.clone().filter(|_| recovered) {
+                    // What the last ensure came to holds again; if that was a refusal, it still does.
+                    Some(record) => self.write_status(provider, record).await,
+                    None => Ok(()),
                 }
             }
-            Err(error) => self.failed(provider, seen, Operation::UpdateBackends, error).await,
+            Err(error) => self.failed(provider, observed, Operation::UpdateBackends, error).await,
         }
     }
 
@@ -201,7 +200,7 @@ impl Reconciliation {
     pub(super) async fn failed(
         &mut self,
         provider: ProviderIndex,
-        seen: &Seen,
+        observed: &Observed,
         operation: Operation,
         error: Error,
     ) -> Result<(), Stop> {
@@ -220,7 +219,7 @@ impl Reconciliation {
                 Some(now + self.memory.backoff.failed())
             }
         };
-        self.attempted(seen, operation, again);
+        self.attempted(observed, operation, again);
         self.result = ReconcileResult::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
@@ -237,10 +236,17 @@ impl Reconciliation {
             };
             self.emit(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message));
         }
+        if operation == Operation::Ensure {
+            self.memory.ensure_record = Some(record.clone());
+        }
         self.write_status(provider, record).await
     }
 
-    pub(super) fn attempted(&mut self, seen: &Seen, operation: Operation, again: Option<Instant>) {
-        self.memory.last.attempt = Some(Attempt { operation, inputs: seen.inputs, nodes: seen.nodes, again });
+    fn attempted(&mut self, observed: &Observed, operation: Operation, again: Option<Instant>) {
+        let Observed { inputs, nodes, .. } = *observed;
+        match operation {
+            Operation::Ensure => self.memory.last.attempt = Some(Attempt { inputs, nodes, again }),
+            Operation::UpdateBackends => self.memory.last.node_attempt = Some(NodeAttempt { nodes, again }),
+        }
     }
 }

@@ -1,15 +1,23 @@
 //! What the user sees: one status patch, events when there is news.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use cloud_provider::{Note, NoteKind};
+use tokio::time::Instant;
 
 use super::{Reconciliation, Stop};
 use crate::decide::ProviderIndex;
 use crate::events::EventRequest;
-use crate::finalizer;
+use crate::memory::Memory;
+use crate::metrics::ReconcileResult;
 use crate::service::Tracked;
 use crate::status::{Record, StatusPatch, publish};
+
+/// Whether the API server means no, whenever it is asked: not that it is busy, nor that the object changed meanwhile.
+fn is_refusal(code: u16) -> bool {
+    (400..500).contains(&code) && ![404, 408, 409, 429].contains(&code)
+}
 
 impl Reconciliation {
     /// Level-triggered: what somebody took off the Service is put back.
@@ -20,7 +28,7 @@ impl Reconciliation {
             && self.context.providers[provider].provider.holds_resources()
             && !self.tracked.has_finalizer
         {
-            patch.finalizer(finalizer::added(&self.memory.id.uid));
+            patch.add_finalizer();
         }
         if let Some(published) = &self.memory.published {
             let declared = self.context.providers[provider].provider.published_annotations();
@@ -28,6 +36,12 @@ impl Reconciliation {
         }
         if let Some(record) = &self.memory.record {
             self.add_record(&mut patch, provider, record);
+            // A Service of a version before gets its class with the next news; what was there once is put back.
+            let recorded = self.tracked.recorded_class(self.name(provider)).is_some();
+            if self.memory.class_was_recorded && !recorded {
+                self.add_class(&mut patch, provider);
+            }
+            self.memory.class_was_recorded |= recorded;
         }
         self.write(patch).await
     }
@@ -48,10 +62,11 @@ impl Reconciliation {
     pub(super) async fn write_condition(
         &mut self,
         provider: ProviderIndex,
-        record: &Record,
+        record: Record,
     ) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
-        self.add_record(&mut patch, provider, record);
+        self.add_record(&mut patch, provider, &record);
+        self.memory.record = Some(record);
         self.write(patch).await
     }
 
@@ -59,6 +74,15 @@ impl Reconciliation {
         let before = self.record_of(provider);
         if before != Some(record) {
             patch.record(record, before, jiff::Timestamp::now());
+            self.add_class(patch, provider);
+        }
+    }
+
+    /// The class under which the Service is served, where the Service does not say it yet.
+    pub(super) fn add_class(&self, patch: &mut StatusPatch, provider: ProviderIndex) {
+        let class = self.tracked.view.class.as_deref();
+        if self.tracked.recorded_class(self.name(provider)) != Some(class.unwrap_or_default()) {
+            patch.class(self.name(provider), class);
         }
     }
 
@@ -72,6 +96,9 @@ impl Reconciliation {
     }
 
     /// Sends a patch, if there is anything in it; the returned object is what the reconcile goes on with.
+    ///
+    /// A write that may not be sent yet is left out, and the reconcile comes back for it: everything that is written here
+    /// is written again as long as the Service does not say it.
     pub(super) async fn write(&mut self, patch: StatusPatch) -> Result<(), Stop> {
         if patch.is_empty() {
             return Ok(());
@@ -79,21 +106,83 @@ impl Reconciliation {
         if !self.context.fence.holds() {
             return Err(Stop::WriteFailed);
         }
-        let id = &self.memory.id;
+        let (says, now) = (self.fingerprint_of_what_is_said(), Instant::now());
+        let at = self.memory.status_pace.next(says, now);
+        if at > now {
+            self.withheld_until = Some(at);
+            return Ok(());
+        }
+        let id = self.memory.id.clone();
         match self.context.patch_status(&id.key, patch.body(&id.uid)).await {
             Ok(service) => {
                 self.context.metrics.status_written();
+                self.memory.status_pace.written(says, now);
+                self.memory.refusal = None;
+                self.note_contest();
                 let written = Arc::new(Tracked::of(&service));
                 self.tracked = written.clone();
                 self.memory.written = Some(written);
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.code == 404 => Err(Stop::Vanished),
+            Err(kube::Error::Api(status)) if is_refusal(status.code) => {
+                self.withheld_until = Some(self.memory.status_pace.refused(now));
+                self.refused(status.message);
+                Ok(())
+            }
             // A conflict may mean that a namesake has taken its place: the next reconcile sees who it is.
             Err(error) => {
                 tracing::warn!(service = %id, %error, "the Service's status could not be written");
                 Err(Stop::WriteFailed)
             }
+        }
+    }
+
+    /// As [`write`](Self::write), for what must be written before anything else is done.
+    pub(super) async fn write_first(&mut self, patch: StatusPatch) -> Result<(), Stop> {
+        self.withheld_until = None;
+        self.write(patch).await?;
+        if self.withheld_until.is_some() { Err(Stop::Withheld) } else { Ok(()) }
+    }
+
+    /// What the Service is to say of us, in one number: a write that says the same as the last one was undone by somebody.
+    fn fingerprint_of_what_is_said(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Memory { published, record, .. } = &self.memory;
+        published.as_ref().map(|it| (&it.ingress, &it.annotations)).hash(&mut hasher);
+        record.as_ref().map(|it| (it.ready.as_str(), &it.reason, &it.message)).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Somebody else keeps changing what we write, or does so no more.
+    fn note_contest(&mut self) {
+        let contested = self.memory.status_pace.is_contested();
+        if contested {
+            self.context.metrics.status_contested();
+        }
+        if contested && !self.memory.contest_emitted {
+            let who =
+                self.tracked.status_writer.as_deref().map(|who| format!(" ({who})")).unwrap_or_default();
+            let message = format!(
+                "Somebody else{who} keeps changing what is written here; it is put back after growing pauses of up to a \
+                 minute. One Service must have one controller: see that only one of them serves its class"
+            );
+            tracing::warn!(who, "somebody else keeps changing a Service's status");
+            self.emit(NoteKind::Warning, "StatusContested", message);
+        }
+        self.memory.contest_emitted = contested;
+    }
+
+    /// The API server does not allow the write: told once, and tried again after growing waits.
+    fn refused(&mut self, error: String) {
+        let provider = self.memory.last.provider.map(|provider| self.name(provider)).unwrap_or_default();
+        self.context.metrics.retried(provider, "WriteFailed");
+        self.result = ReconcileResult::WriteFailed;
+        if self.memory.refusal.as_ref() != Some(&error) {
+            tracing::warn!(error, "the API server does not let us write the Service's status");
+            let message = format!("Error syncing load balancer: the status could not be written: {error}");
+            self.emit(NoteKind::Warning, "SyncLoadBalancerFailed", message);
+            self.memory.refusal = Some(error);
         }
     }
 

@@ -68,6 +68,8 @@ impl Matching {
 /// An answer that says no, whatever was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
+    /// 403: whoever asks may not.
+    Forbidden,
     /// 409: the object has been modified.
     Conflict,
     /// 410: the version is too old. A watch gets it as its first event, after an answer of 200.
@@ -83,6 +85,10 @@ pub enum Failure {
 impl Failure {
     pub(crate) fn to_error(self, request: &Request) -> ApiError {
         match self {
+            Self::Forbidden => {
+                let what = super::status::GroupName { group: &request.group, name: &request.resource };
+                ApiError::forbidden(what, &request.name, "injected")
+            }
             Self::Conflict => {
                 let what = super::status::GroupName { group: &request.group, name: &request.resource };
                 ApiError::stale(what, &request.name)
@@ -110,6 +116,7 @@ enum Effect {
     Fail(Failure),
     LoseReply,
     EndWatch { events: usize },
+    EmptyList,
 }
 
 #[derive(Debug)]
@@ -126,6 +133,8 @@ pub(crate) struct Verdict {
     pub(crate) delay: Duration,
     pub(crate) failure: Option<Failure>,
     pub(crate) lose_reply: bool,
+    /// A list is answered as if there were nothing.
+    pub(crate) empty_list: bool,
     watch_events: Option<usize>,
 }
 
@@ -183,6 +192,12 @@ impl Faults {
         self.add(matching, Effect::LoseReply, Some(times));
     }
 
+    /// Answers the next matching lists as if there were nothing, in a list that is complete by all it says: what a server
+    /// with a stale or damaged cache does.
+    pub fn empty_lists(&self, matching: Matching, times: usize) {
+        self.add(matching.verb("list"), Effect::EmptyList, Some(times));
+    }
+
     /// Ends each of the next matching watches after so many events.
     pub fn end_watches_after(&self, matching: Matching, events: usize, times: usize) {
         self.add(matching, Effect::EndWatch { events }, Some(times));
@@ -224,6 +239,8 @@ impl Faults {
                 Effect::Fail(failure) => verdict.failure = Some(failure),
                 Effect::LoseReply if verdict.lose_reply => continue,
                 Effect::LoseReply => verdict.lose_reply = true,
+                Effect::EmptyList if verdict.empty_list => continue,
+                Effect::EmptyList => verdict.empty_list = true,
                 Effect::EndWatch { .. } if request.verb != "watch" || verdict.watch_events.is_some() => {
                     continue;
                 }

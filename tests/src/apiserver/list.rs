@@ -212,6 +212,15 @@ fn expired(query: &ListQuery) -> ApiError {
 }
 
 impl Page {
+    /// The same list without anything in it.
+    pub(crate) fn emptied(mut self) -> Self {
+        self.items.clear();
+        if let Some(metadata) = self.metadata.as_object_mut() {
+            metadata.retain(|key, _| key == "resourceVersion");
+        }
+        self
+    }
+
     /// The list, in the shape that the client asked for.
     pub(crate) fn write(&self, resource: &Resource, shape: Shape) -> Vec<u8> {
         if let Shape::Table(include) = shape {

@@ -155,6 +155,7 @@ impl Router {
                 let query = ListQuery::read(resource, &path.namespace, &call.query)?;
                 self.wait_for_version(query.version).await?;
                 let page = lock(&self.state).list(resource, &query)?;
+                let page = if verdict.empty_list { page.emptied() } else { page };
                 Ok(Reply::ok(page.write(resource, shape)))
             }
             "get" => {

@@ -3,6 +3,8 @@
 //! The suites follow Kubernetes' own service controller point by point where it is right, and hold ours to better
 //! where it is not. Tests named `weakness_NN_…` answer the numbered list of weaknesses in the crate's design.
 
+mod classes;
+mod contests;
 mod deletion;
 mod failures;
 mod leading;
@@ -11,5 +13,6 @@ mod measures;
 mod nodes;
 mod ownership;
 mod promises;
+mod releases;
 mod restarts;
 mod user_mistakes;

@@ -3,7 +3,7 @@
 use cloud_provider::ClassRule;
 use cloud_provider::testing::{MemoryCloud, Method, Settings};
 use serde_json::json;
-use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer, quick};
+use tests::cluster::{Cluster, condition, eventually, has_finalizer, quick};
 
 fn cloud(name: &str, class: ClassRule) -> MemoryCloud {
     MemoryCloud::with(Settings { name: name.into(), class, ..Settings::default() })
@@ -47,7 +47,7 @@ async fn weakness_05_a_foreign_classs_finalizer_of_the_same_name_is_left_alone()
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let running = cluster.run(cloud.provider());
     let theirs = json!({
-        "metadata": { "finalizers": [service_controller::finalizer::FINALIZER] },
+        "metadata": { "finalizers": [service_controller::status::FINALIZER] },
         "spec": { "loadBalancerClass": "somebody.else/lb" },
     });
     cluster.create_with("theirs", theirs).await;
@@ -65,7 +65,7 @@ async fn weakness_05_a_foreign_classs_finalizer_of_the_same_name_is_left_alone()
 #[tokio::test]
 async fn a_service_of_a_controller_before_us_is_cleaned_up_if_it_would_be_ours() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let finalizer = json!({ "metadata": { "finalizers": [service_controller::finalizer::FINALIZER] } });
+    let finalizer = json!({ "metadata": { "finalizers": [service_controller::status::FINALIZER] } });
     cluster.create_with("old", finalizer).await;
     cluster.delete("old").await;
 
@@ -73,24 +73,6 @@ async fn a_service_of_a_controller_before_us_is_cleaned_up_if_it_would_be_ours()
 
     cluster.until_gone("old").await;
     assert_eq!(cloud.count_about(Method::Delete, &cluster.key("old")), 1);
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn a_service_that_stops_being_claimed_is_cleaned_up() {
-    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let running = cluster.run(cloud.provider());
-    cluster.create("web").await;
-    cluster.until_published("web").await;
-    running.stop().await;
-
-    // The operator gave the provider a class: unclassed Services are no longer its own.
-    cloud.change(|settings| settings.class = ClassRule::Exactly("a.b/c".into()));
-    let running = cluster.run(cloud.provider());
-
-    let service = cluster.until("web", "to lose its finalizer", |s| !has_finalizer(s)).await;
-    assert_eq!((addresses(&service), condition(&service, "memory")), (vec![], None));
-    assert!(cloud.is_empty());
     running.stop().await;
 }
 

@@ -22,6 +22,10 @@ async fn bad_flags_are_one_line_and_code_64() {
         ),
         (&["--verify-interval=soon"], "\"soon\" is not a duration; write it as 300ms, 15s, 5m or 1h30m"),
         (&["--cloud-provider=tin"], "invalid value 'tin' for '--cloud-provider"),
+        (
+            &["--bare-class=,my.example/lb"],
+            "\",my.example/lb\" is no class that a Service can have; allowed: a name",
+        ),
         (&["--leader-elect-resource-lock=endpoints"], "the only lock there is here is leases"),
         (&["--http-address=everywhere"], "\"everywhere\" is not an address with a port"),
         (&["--log-level=shout=loud"], "--log-level: \"shout=loud\" is no log filter"),

@@ -19,14 +19,11 @@ const SUBJECT: &str = "rbac";
 /// All that these flags make the program ask of the API server.
 pub fn rights(flags: &RunFlags, providers: &[Arc<dyn Provider>]) -> Vec<Right> {
     let mut rights = vec![
-        Right::on(("", "services", ""), &["list", "watch"]),
+        Right::on(("", "services", ""), &["get", "list", "watch"]),
         Right::on(("", "services", "status"), &["patch"]),
         Right::on(("", "nodes", ""), &["list", "watch"]),
         Right::on(("", "events", ""), &["create", "patch"]),
     ];
-    if flags.service.delete_orphans {
-        rights.push(Right::on(("", "services", ""), &["get"]));
-    }
     if flags.election.leader_elect {
         rights.extend(election(&flags.election));
     }
@@ -135,12 +132,11 @@ mod tests {
         let least = asked(&["--leader-elect=false"]);
         assert!(least.contains(&"patch:services:status::".into()), "{least:?}");
         assert!(!least.iter().any(|q| q.contains("leases") || q.contains("ipaddresspools")), "{least:?}");
-        assert!(!least.contains(&"get:services:::".into()), "{least:?}");
+        assert!(least.contains(&"get:services:::".into()), "{least:?}");
 
-        let elected = asked(&["--leader-elect-resource-name=ours", "--delete-orphans"]);
+        let elected = asked(&["--leader-elect-resource-name=ours"]);
         assert!(elected.contains(&"update:leases::kube-system:ours".into()), "{elected:?}");
         assert!(elected.contains(&"create:leases::kube-system:".into()), "{elected:?}");
-        assert!(elected.contains(&"get:services:::".into()), "{elected:?}");
     }
 
     #[cfg(feature = "bare")]

@@ -1,0 +1,148 @@
+//! What this process knows of each Service beyond what the cluster says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cloud_provider::{ErrorClass, Note, Published, ServiceId, ServiceView};
+
+use crate::decide::{Last, ProviderIndex};
+use crate::metrics::ServiceState;
+use crate::retry::{Backoff, RetryConfig};
+use crate::service::Tracked;
+use crate::status::{DELETE_FAILED, Readiness, Record};
+use crate::status_pace::StatusPace;
+
+/// What this process knows of one Service; dropped with the Service.
+pub struct Memory {
+    /// Of which Service.
+    pub id: ServiceId,
+    /// What was done.
+    pub last: Last,
+    /// The last view that ended in success: what node updates go by while the present one has a mistake.
+    pub last_valid_view: Option<Arc<ServiceView>>,
+    /// What the provider last said to publish.
+    pub published: Option<Published>,
+    /// What the condition is to say.
+    pub record: Option<Record>,
+    /// What the condition said after the last `ensure`.
+    pub ensure_record: Option<Record>,
+    /// Whether the Service said under which class it is served.
+    pub class_was_recorded: bool,
+    /// The Service as our own last write returned it, until the watch has caught up.
+    pub written: Option<Arc<Tracked>>,
+    /// When the status may be written again.
+    pub status_pace: StatusPace,
+    /// Why the API server did not allow the last write, as an event said it.
+    pub refusal: Option<String>,
+    /// Whether an event said that somebody else keeps changing the status.
+    pub contest_emitted: bool,
+    /// Waits between attempts of this Service.
+    pub backoff: Backoff,
+    /// The provider's notes for which an event was emitted.
+    pub emitted_notes: Vec<Note>,
+    /// Whether an event said that there is no node.
+    pub emitted_no_nodes: bool,
+}
+
+impl Memory {
+    /// Of a Service for which nothing was done yet.
+    pub fn new(id: ServiceId, retry: RetryConfig) -> Self {
+        Memory {
+            id,
+            last: Last::default(),
+            last_valid_view: None,
+            published: None,
+            record: None,
+            ensure_record: None,
+            class_was_recorded: false,
+            written: None,
+            status_pace: StatusPace::new(retry),
+            refusal: None,
+            contest_emitted: false,
+            backoff: Backoff::new(retry),
+            emitted_notes: Vec::new(),
+            emitted_no_nodes: false,
+        }
+    }
+
+    /// Nothing that was done counts any more, but who holds something: the provider was told to delete, and whatever
+    /// comes of that, a load balancer that was ready before is not known to be there now.
+    pub fn forget_what_was_done(&mut self) {
+        self.last = Last { provider: self.last.provider, ..Last::default() };
+        self.last_valid_view = None;
+        self.published = None;
+        self.record = None;
+        self.ensure_record = None;
+        self.emitted_notes = Vec::new();
+    }
+
+    /// Whether nothing was done for this Service, or all of it was undone.
+    pub fn is_blank(&self) -> bool {
+        self.last == Last::default()
+    }
+
+    /// How the Service stands, by what its condition says.
+    fn state(&self) -> ServiceState {
+        match &self.record {
+            Some(record) if record.ready == Readiness::True => ServiceState::Ready,
+            Some(record) if record.reason == DELETE_FAILED => ServiceState::Failing,
+            Some(record) if ErrorClass::ALL.iter().any(|class| class.as_str() == record.reason) => {
+                ServiceState::Failing
+            }
+            _ => ServiceState::Waiting,
+        }
+    }
+}
+
+/// The memories of all Services, each by its identity.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<ServiceId, Entry>>);
+
+struct Entry {
+    /// None while a reconcile has it.
+    memory: Option<Memory>,
+    /// Who serves the Service and how it stands, as after the last reconcile.
+    counted: Option<(ProviderIndex, ServiceState)>,
+}
+
+impl Memories {
+    /// Takes what is remembered of a Service; the reconcile that took it puts it back.
+    pub fn take(&self, id: &ServiceId) -> Option<Memory> {
+        self.lock().get_mut(id)?.memory.take()
+    }
+
+    /// Puts it back.
+    pub fn put(&self, memory: Memory) {
+        let counted = memory.last.provider.map(|provider| (provider, memory.state()));
+        self.lock().insert(memory.id.clone(), Entry { memory: Some(memory), counted });
+    }
+
+    /// Drops it.
+    pub fn forget(&self, id: &ServiceId) {
+        self.lock().remove(id);
+    }
+
+    /// Who held something for a Service when it was last reconciled.
+    pub fn holder(&self, id: &ServiceId) -> Option<ProviderIndex> {
+        self.lock().get(id)?.memory.as_ref()?.last.provider
+    }
+
+    /// The view of a Service that was last valid, as of its last reconcile.
+    pub fn last_valid_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
+        self.lock().get(id)?.memory.as_ref()?.last_valid_view.clone()
+    }
+
+    /// How many Services there are that somebody serves, by provider and state.
+    pub(crate) fn count(&self) -> BTreeMap<(ProviderIndex, ServiceState), usize> {
+        let mut counts = BTreeMap::new();
+        for counted in self.lock().values().filter_map(|entry| entry.counted) {
+            *counts.entry(counted).or_default() += 1;
+        }
+        counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, Entry>> {
+        // A panic in another reconcile does not make a plain map wrong.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

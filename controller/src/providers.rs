@@ -1,0 +1,126 @@
+//! The providers that this process runs, and which Services are whose.
+
+use std::ops::Index;
+use std::sync::Arc;
+
+use cloud_provider::{BackendInterest, CloudLoadBalancer, ServiceView};
+
+use crate::decide::ProviderIndex;
+use crate::retry::{RetryConfig, ThrottleGate};
+use crate::service::Tracked;
+
+/// A provider and the gate before its calls.
+pub struct ProviderHandle {
+    /// The provider.
+    pub provider: Arc<dyn CloudLoadBalancer>,
+    /// Tripped when its API throttles.
+    pub throttle: ThrottleGate,
+}
+
+/// The providers, in order of preference.
+pub struct Providers(Vec<ProviderHandle>);
+
+impl Providers {
+    /// These, in order of preference.
+    pub fn new(providers: &[Arc<dyn CloudLoadBalancer>], retry: RetryConfig) -> Self {
+        let handle = |provider: &Arc<dyn CloudLoadBalancer>| ProviderHandle {
+            provider: provider.clone(),
+            throttle: ThrottleGate::new(retry),
+        };
+        Providers(providers.iter().map(handle).collect())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, ProviderHandle> {
+        self.0.iter()
+    }
+
+    /// Their indices.
+    pub fn indices(&self) -> std::ops::Range<ProviderIndex> {
+        0..self.0.len()
+    }
+
+    /// The provider of this name.
+    pub fn named(&self, name: &str) -> Option<ProviderIndex> {
+        self.0.iter().position(|handle| handle.provider.name() == name)
+    }
+
+    /// A provider's name.
+    pub fn name(&self, provider: ProviderIndex) -> &str {
+        self[provider].provider.name()
+    }
+
+    /// Whoever would serve this Service if it wanted a load balancer.
+    pub fn claimer(&self, view: &ServiceView) -> Option<ProviderIndex> {
+        self.indices().find(|provider| self.would_claim(*provider, view))
+    }
+
+    /// Who recorded itself on the Service, as this installation: see [`is_ours`](Self::is_ours).
+    pub fn recorded_on<'a>(&'a self, tracked: &'a Tracked) -> impl Iterator<Item = ProviderIndex> + 'a {
+        let named = tracked.records.iter().filter_map(|record| self.named(&record.provider));
+        named.filter(|provider| self.is_ours(*provider, tracked))
+    }
+
+    /// What of the backends matters for a Service to whoever claims it: as the Service is now, and as it was when it was
+    /// last served, since what serves goes by that while the present one has a mistake.
+    pub fn interests(&self, view: &ServiceView, last_valid: Option<&ServiceView>) -> Vec<BackendInterest> {
+        let Some(claimer) = self.claimer(view) else { return Vec::new() };
+        let provider = &self[claimer].provider;
+        let views = [Some(view), last_valid.filter(|valid| *valid != view)];
+        views.into_iter().flatten().map(|view| provider.backends(view)).collect()
+    }
+
+    /// The name of the provider whose a Service is: whoever claims it, or else has recorded itself on it.
+    pub fn owner_name(&self, tracked: &Tracked) -> Option<&str> {
+        let claimer = if tracked.is_load_balancer { self.claimer(&tracked.view) } else { None };
+        claimer.or_else(|| self.recorded_on(tracked).next()).map(|provider| self.name(provider))
+    }
+
+    /// Who may hold something for a Service that has gone: whoever recorded itself, whoever would claim it, and
+    /// everybody whose release costs no cloud call (a foreign Service's published address was theirs to avoid).
+    pub fn possible_holders(&self, last: &Tracked) -> Vec<ProviderIndex> {
+        let recorded: Vec<_> = self.recorded_on(last).collect();
+        let claimer = self.claimer(&last.view);
+        let may_hold = |provider: &ProviderIndex| {
+            recorded.contains(provider)
+                || claimer == Some(*provider)
+                || !self[*provider].provider.holds_resources()
+        };
+        self.indices().filter(may_hold).collect()
+    }
+
+    /// Whether what a provider of this name recorded on a Service was recorded by this installation.
+    ///
+    /// Another installation may run a provider of the same name for another class. What is recorded under a class that
+    /// we do not claim today is therefore not ours to touch: the API lets nobody change the class of a living Service of
+    /// type `LoadBalancer`, so either it is the other's, or our configuration is wrong at the moment. A record without a
+    /// class, of a version before, counts by the class that the Service has now.
+    fn is_ours(&self, provider: ProviderIndex, tracked: &Tracked) -> bool {
+        let class = match tracked.recorded_class(self.name(provider)) {
+            Some("") => None,
+            Some(class) => Some(class.to_owned()),
+            None => return self.would_claim(provider, &tracked.view),
+        };
+        let mut recorded = (*tracked.view).clone();
+        recorded.class = class;
+        self.would_claim(provider, &recorded)
+    }
+
+    fn would_claim(&self, provider: ProviderIndex, view: &ServiceView) -> bool {
+        let provider = &self[provider].provider;
+        if view.wants_load_balancer {
+            return provider.claims(view);
+        }
+        let mut wanting = view.clone();
+        wanting.wants_load_balancer = true;
+        provider.claims(&wanting)
+    }
+}
+
+impl Index<ProviderIndex> for Providers {
+    type Output = ProviderHandle;
+
+    fn index(&self, provider: ProviderIndex) -> &ProviderHandle {
+        &self.0[provider]
+    }
+}

@@ -1,0 +1,160 @@
+//! How often one Service's status is written.
+//!
+//! Somebody else may write the same fields: another controller, a script, a second installation. What we write is put
+//! back at once when it was changed, since that is mostly a mistake of a moment. Whoever insists is met ever more slowly:
+//! after a second, then twice as long each time, up to a minute. Nobody wins such a fight by writing faster, and the API
+//! server and everybody who watches Services pay for each round.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::retry::{Backoff, RetryConfig};
+use crate::token_bucket::{Rate, TokenBucket};
+
+/// Of all writes, whatever they say: a Service that is new or changes needs a few in a row.
+const WRITES: Rate = Rate { burst: 10, interval: Duration::from_secs(1) };
+/// The first pause before the same is put back once more.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// What stood for so long is not fought over: the next to change it is met as the first.
+const UNDISPUTED_AFTER: Duration = Duration::from_secs(60);
+
+/// When one Service's status may be written next, and whether somebody else keeps changing it.
+#[derive(Debug)]
+pub struct StatusPace {
+    retry: RetryConfig,
+    writes: TokenBucket,
+    /// What the last write said, as a fingerprint, and when it was.
+    last: Option<(u64, Instant)>,
+    /// Since when something else than that write stands there.
+    changed_at: Option<Instant>,
+    /// How long after the last write the same may be written again.
+    pause: Duration,
+    /// The API server does not allow the write: when to ask again, and how long after that.
+    refused: Option<(Instant, Backoff)>,
+}
+
+impl StatusPace {
+    /// Of a Service that was not written yet.
+    pub fn new(retry: RetryConfig) -> Self {
+        let writes = TokenBucket::new(WRITES, Instant::now());
+        StatusPace { retry, writes, last: None, changed_at: None, pause: Duration::ZERO, refused: None }
+    }
+
+    /// When a write that says this may be sent: `now`, or later.
+    pub fn next(&mut self, says: u64, now: Instant) -> Instant {
+        let mut at = self.writes.next(now);
+        if let Some((until, _)) = &self.refused {
+            at = at.max(*until);
+        }
+        if let Some((said, written)) = self.last
+            && said == says
+        {
+            let changed = *self.changed_at.get_or_insert(now);
+            if changed.saturating_duration_since(written) >= UNDISPUTED_AFTER {
+                self.pause = Duration::ZERO;
+            }
+            at = at.max(written + self.pause);
+        }
+        at
+    }
+
+    /// A write that says this was sent and taken.
+    pub fn written(&mut self, says: u64, now: Instant) {
+        self.writes.take(now);
+        self.refused = None;
+        let again = self.last.is_some_and(|(said, _)| said == says);
+        self.pause = match again {
+            true => (2 * self.pause).clamp(FIRST_PAUSE, MAX_PAUSE),
+            false => Duration::ZERO,
+        };
+        self.last = Some((says, now));
+        self.changed_at = None;
+    }
+
+    /// The API server does not allow the write, and will not until somebody changes that: when to ask again.
+    pub fn refused(&mut self, now: Instant) -> Instant {
+        let mut backoff =
+            self.refused.take().map_or_else(|| Backoff::new(self.retry), |(_, backoff)| backoff);
+        let at = now + backoff.failed();
+        self.refused = Some((at, backoff));
+        at
+    }
+
+    /// Whether somebody else insists: the same was put back more than once, and did not stand.
+    pub fn is_contested(&self) -> bool {
+        self.pause > FIRST_PAUSE
+    }
+
+    /// How long after a write the same is written again.
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes the same whenever it may, and somebody changes it at once, for so long: when it was written.
+    fn fight(pace: &mut StatusPace, began: Instant, lasts: Duration) -> Vec<u64> {
+        let (mut now, mut written) = (began, Vec::new());
+        while now < began + lasts {
+            let at = pace.next(7, now);
+            if at <= now {
+                pace.written(7, now);
+                written.push((now - began).as_secs());
+            }
+            now += Duration::from_millis(100);
+        }
+        written
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_insists_is_met_ever_more_slowly() {
+        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        let written = fight(&mut pace, now, Duration::from_secs(400));
+        assert_eq!(written, [0, 0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363]);
+        assert!(pace.is_contested());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_changed_once_is_put_back_at_once_also_after_a_fight_that_is_over() {
+        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        fight(&mut pace, now, Duration::from_secs(100));
+        let last = pace.next(7, now + Duration::from_secs(100));
+        pace.written(7, last);
+        assert!(pace.is_contested());
+        let later = last + UNDISPUTED_AFTER;
+        assert_eq!(pace.next(7, later), later);
+        pace.written(7, later);
+        assert!(!pace.is_contested());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_are_written_at_once_but_not_endlessly() {
+        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        fight(&mut pace, now, Duration::from_secs(100));
+        let later = now + Duration::from_secs(100);
+        assert_eq!(pace.next(8, later), later, "the fight was about something else");
+        for says in 0..u64::from(WRITES.burst) {
+            assert_eq!(pace.next(says, later), later);
+            pace.written(says, later);
+        }
+        assert_eq!(pace.next(99, later), later + WRITES.interval);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_not_allowed_is_tried_again_after_growing_waits() {
+        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        let first = pace.refused(now);
+        assert!(first >= now + Duration::from_secs(5));
+        assert_eq!(pace.next(1, now), first, "whatever is to be said");
+        let second = pace.refused(first);
+        assert!(second >= first + Duration::from_secs(10));
+        pace.written(1, second);
+        assert_eq!(pace.next(2, second), second);
+    }
+}

@@ -1,0 +1,71 @@
+//! A token bucket: so many at once, and one more every so often.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How a bucket is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many tokens a full bucket has.
+    pub burst: u32,
+    /// How long it takes until there is one more.
+    pub interval: Duration,
+}
+
+/// A bucket, full at first. Kept as the moment at which it is full again: spending moves that on, time catches up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenBucket {
+    rate: Rate,
+    full_at: Instant,
+}
+
+impl TokenBucket {
+    /// A full one.
+    pub fn new(rate: Rate, now: Instant) -> Self {
+        TokenBucket { rate, full_at: now }
+    }
+
+    /// When there is a token: `now`, or later.
+    pub fn next(&self, now: Instant) -> Instant {
+        let full_less_one = self.rate.interval * self.rate.burst.saturating_sub(1);
+        self.full_at.checked_sub(full_less_one).map_or(now, |at| at.max(now))
+    }
+
+    /// Takes a token, also one that is still to come.
+    pub fn take(&mut self, now: Instant) {
+        self.full_at = self.full_at.max(now) + self.rate.interval;
+    }
+
+    /// Takes a token if there is one now.
+    pub fn try_take(&mut self, now: Instant) -> bool {
+        let is_there = self.next(now) <= now;
+        if is_there {
+            self.take(now);
+        }
+        is_there
+    }
+
+    /// Whether nothing was taken that has not come back: a bucket that need not be remembered.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_followed_by_one_each_interval_and_a_rest_fills_it_again() {
+        let rate = Rate { burst: 3, interval: Duration::from_secs(10) };
+        let now = Instant::now();
+        let mut bucket = TokenBucket::new(rate, now);
+        assert_eq!([(); 4].map(|()| bucket.try_take(now)), [true, true, true, false]);
+        assert_eq!(bucket.next(now), now + rate.interval);
+        assert!(bucket.try_take(now + rate.interval) && !bucket.try_take(now + rate.interval));
+        let rested = now + 10 * rate.interval;
+        assert!(bucket.is_full(rested));
+        assert_eq!([(); 4].map(|()| bucket.try_take(rested)), [true, true, true, false]);
+    }
+}
