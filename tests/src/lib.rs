@@ -5,6 +5,7 @@ pub mod aws;
 pub mod churn;
 pub mod cluster;
 pub mod control_plane;
+pub mod fuzz;
 pub mod kubectl;
 pub mod metadata;
 pub mod process;

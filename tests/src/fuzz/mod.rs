@@ -1,0 +1,192 @@
+//! What users write, read from bytes that nobody meant: no input may panic, open more than it says, or be told back
+//! whole.
+//!
+//! A [`Target`] is one reader. The suite `fuzz` gives each of them inputs made by [`mutate`] from examples, the same each
+//! time; `tests/fuzz` gives the same readers to `cargo fuzz`, which looks for inputs that reach new code.
+
+pub mod mutate;
+
+use cloud_provider::testing::{ServiceBuilder, a_service};
+use cloud_provider::{Mistake, SourceRanges};
+use metallb::pool::Definition;
+use metallb::pools::Pools;
+use provider_aws::AwsConfig;
+use provider_bare::desired::Ownership;
+use serde_json::Value;
+
+/// The most that may be told of one mistake, in bytes: an event's message ends at 1,024 characters.
+const LONGEST_MISTAKE: usize = 4_096;
+
+/// One reader of what users write.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, which is that of its fuzz target.
+    pub name: &'static str,
+    /// Reads the input.
+    ///
+    /// # Panics
+    /// When what it made of it breaks a promise.
+    pub read: fn(&str),
+    /// Inputs to begin with.
+    pub examples: &'static [&'static str],
+}
+
+/// All of them.
+pub const TARGETS: [Target; 5] = [
+    Target {
+        name: "source_ranges",
+        read: source_ranges,
+        examples: &[
+            "10.0.0.0/8",
+            "192.0.2.7/32\nfd00::/8",
+            " 0.0.0.0/0 ",
+            "010.0.0.1/8\n::ffff:192.0.2.0/120",
+            "10.0.0.0/+0",
+        ],
+    },
+    Target {
+        name: "annotations_aws",
+        read: annotations_aws,
+        examples: &[
+            "type=external\nnlb-target-type=instance\nscheme=internet-facing",
+            "subnets=subnet-1,subnet-2\neip-allocations=eipalloc-1,eipalloc-2",
+            "ssl-cert=arn:aws:acm:us-east-1:123456789012:certificate/a\nssl-ports=443,https",
+            "healthcheck-protocol=HTTP\nhealthcheck-path=/ready\nhealthcheck-interval=10\nhealthcheck-port=traffic-port",
+            "attributes=load_balancing.cross_zone.enabled=true\ntarget-group-attributes=preserve_client_ip.enabled=true",
+            "additional-resource-tags=a=b,c=d\ntarget-node-labels=a=b\nproxy-protocol=*",
+            "listener-attributes.TCP-80=tcp.idle_timeout.seconds=400\nmanage-backend-security-group-rules=true",
+        ],
+    },
+    Target {
+        name: "annotations_bare",
+        read: annotations_bare,
+        examples: &[
+            "metallb.io/loadBalancerIPs=192.0.2.10,2001:db8::10",
+            "metallb.io/address-pool=office\nmetallb.io/allow-shared-ip=key",
+            "metallb.universe.tf/loadBalancerIPs=::ffff:192.0.2.10\nmetallb.universe.tf/address-pool= office ",
+        ],
+    },
+    Target {
+        name: "pool_manifests",
+        read: pool_manifests,
+        examples: &[
+            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: a}\nspec: {addresses: [192.0.2.0/24, 2001:db8::-2001:db8::f]}\n",
+            "apiVersion: v1\nkind: List\nitems:\n- apiVersion: metallb.io/v1beta1\n  kind: IPAddressPool\n  metadata: {name: b}\n  spec:\n    addresses: [10.0.0.1-10.0.0.9]\n    avoidBuggyIPs: true\n    serviceAllocation: {priority: 5, namespaces: [x]}\n",
+            "---\nkind: BGPPeer\n---\n{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: c}, spec: {addresses: [0.0.0.0/0], autoAssign: false}}\n",
+        ],
+    },
+    Target {
+        name: "definitions",
+        read: definitions,
+        examples: &[
+            r#"{"metadata":{"name":"a","namespace":"m"},"spec":{"addresses":["192.0.2.0/24"],"autoAssign":true}}"#,
+            r#"{"metadata":{"name":"a"},"spec":{"addresses":["192.0.2.1-192.0.2.9"],"serviceAllocation":{"serviceSelectors":[{"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}]}}}"#,
+            r#"{"metadata":{"name":"a","creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"addresses":[1,null]}}"#,
+        ],
+    },
+];
+
+/// Gives the input to the reader of this name.
+///
+/// # Panics
+/// When there is none, or when the reader does.
+pub fn read(name: &str, input: &str) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    (target.unwrap_or_else(|| panic!("no reader {name}")).read)(input);
+}
+
+fn told_short<'a>(mistakes: impl IntoIterator<Item = &'a Mistake>) {
+    for mistake in mistakes {
+        let told = mistake.to_string();
+        assert!(told.len() <= LONGEST_MISTAKE, "a mistake of {} bytes is told", told.len());
+    }
+}
+
+/// Entries, a line each: once as the field has them, once as the annotation.
+fn source_ranges(input: &str) {
+    let field: Vec<String> = input.lines().map(str::to_owned).collect();
+    for read in [SourceRanges::parse(&field, None), SourceRanges::parse(&[], Some(&input.replace('\n', ",")))]
+    {
+        match read {
+            Ok(SourceRanges::Unset) => {
+                assert!(input.trim().trim_matches(',').is_empty(), "{input:?} is read as nothing at all");
+            }
+            Ok(SourceRanges::Only(ranges)) => {
+                for range in &ranges {
+                    let written = range.to_string();
+                    let again = SourceRanges::parse(std::slice::from_ref(&written), None);
+                    assert_eq!(again, Ok(SourceRanges::Only([*range].into())), "{written}");
+                    let suffix = format!("/{}", range.prefix_len());
+                    assert!(
+                        input.contains(&suffix),
+                        "{written} is opened by {input:?}, which has no {suffix}"
+                    );
+                }
+            }
+            Err(mistakes) => {
+                assert!(!mistakes.is_empty(), "refused without a reason");
+                told_short(&mistakes);
+            }
+        }
+    }
+}
+
+/// A Service with annotations from lines of `key=value`.
+fn annotated(input: &str, prefix: &str, class: Option<&str>) -> ServiceBuilder {
+    let mut service = a_service();
+    if let Some(class) = class {
+        service = service.class(class);
+    }
+    for line in input.lines() {
+        if let Some((key, value)) = line.split_once('=') {
+            service = service.annotation(&format!("{prefix}{key}"), value);
+        }
+    }
+    service
+}
+
+fn annotations_aws(input: &str) {
+    let prefix = "service.beta.kubernetes.io/aws-load-balancer-";
+    let config = AwsConfig::new("fuzz");
+    for class in [None, Some(AwsConfig::CLASS)] {
+        let service = annotated(input, prefix, class).build();
+        match provider_aws::options::parse(&service, &config) {
+            Ok(parsed) => drop(parsed),
+            Err(mistakes) => told_short(mistakes.iter()),
+        }
+    }
+}
+
+fn annotations_bare(input: &str) {
+    let service = annotated(input, "", None).build();
+    for ownership in [Ownership::Ours, Ownership::Theirs] {
+        let read = provider_bare::desired::read(&service, ownership, false);
+        told_short(&read.mistakes);
+    }
+}
+
+fn pool_manifests(input: &str) {
+    consistent(&metallb::manifest::parse(input).pools);
+}
+
+/// What an API server may hold that checked nothing: a definition's schema can be any.
+fn definitions(input: &str) {
+    if let Ok(object) = serde_json::from_str::<Value>(input) {
+        consistent(&[Definition::from_json(&object)]);
+    }
+}
+
+/// No two pools in force have an address in common, and what is wrong is told.
+fn consistent(definitions: &[Definition]) {
+    let (pools, mistakes) = Pools::parse(definitions);
+    for pool in pools.iter() {
+        for range in &pool.ranges {
+            for ip in [range.first(), range.last()] {
+                assert_eq!(pools.owner(ip).map(|owner| &owner.name), Some(&pool.name), "{ip}");
+            }
+        }
+    }
+    for pool in &mistakes {
+        told_short(pool.mistakes.iter());
+    }
+}
