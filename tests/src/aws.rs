@@ -5,12 +5,14 @@
 //! account.
 
 mod endpoint;
+mod strict;
 
 use aws_sdk_ec2::types::{Filter, InstanceType, ResourceType, Tag, TagSpecification};
 use aws_sdk_elasticloadbalancingv2::error::ProvideErrorMetadata;
 use aws_sdk_elasticloadbalancingv2::types as elbv2;
 
 pub use endpoint::{ENDPOINT_URL, Endpoint};
+pub use strict::StrictAws;
 
 /// What [`Network::leftovers`] should be when everything was removed.
 pub const NOTHING: [String; 0] = [];

@@ -12,4 +12,5 @@ mod requests;
 mod restarts;
 mod sandbox;
 mod services;
+mod strict;
 mod world;

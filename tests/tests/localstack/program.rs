@@ -28,7 +28,7 @@ spec:
 ";
 
 /// Where the Lease is.
-const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
+pub const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
 
 /// A kubeconfig for the cluster of a world, for as long as this lives.
 pub struct Access<'a> {
@@ -78,13 +78,13 @@ impl<'a> Access<'a> {
 }
 
 /// The program at work on a world.
-struct Program {
+pub struct Program {
     child: Child,
     log: PathBuf,
 }
 
 impl Program {
-    async fn start(access: &Access<'_>) -> Self {
+    pub async fn start(access: &Access<'_>) -> Self {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml");
         let name = format!("--cluster-name={}", access.world.name);
         let mut command = access.command(&["--http-address=127.0.0.1:0", "--config", config, &name]).await;
@@ -93,7 +93,7 @@ impl Program {
         Program { child: command.spawn().expect("the program starts"), log }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log")
     }
 
@@ -108,7 +108,7 @@ impl Program {
     }
 
     /// Asks it to stop; how it ended.
-    async fn stop(&mut self) -> ExitStatus {
+    pub async fn stop(&mut self) -> ExitStatus {
         let id = self.child.id().expect("it still runs").to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await;
         assert!(asked.expect("kill runs").success());
@@ -117,7 +117,7 @@ impl Program {
 }
 
 /// Runs kubectl with something to read, and returns what it says.
-async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: &str) -> String {
+pub async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: &str) -> String {
     let mut child = Command::from(kubectl(access.folder.path()))
         .arg("--kubeconfig")
         .arg(access.kubeconfig())
