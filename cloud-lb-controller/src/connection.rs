@@ -9,6 +9,7 @@ use tower::service_fn;
 use crate::error::CliError;
 use crate::flags::ClusterFlags;
 use crate::pace::Pace;
+use crate::proxy;
 
 /// What the program calls itself to the API server.
 ///
@@ -24,10 +25,22 @@ pub fn user_agent() -> Result<UserAgent, CliError> {
 /// # Errors
 /// When there is no usable configuration.
 pub async fn config(flags: &ClusterFlags) -> Result<kube::Config, CliError> {
-    match &flags.kubeconfig {
-        Some(path) => from_file(path).await,
-        None => kube::Config::infer().await.map_err(|e| CliError::NoCluster(e.to_string())),
+    let (mut config, named) = match &flags.kubeconfig {
+        Some(path) => from_file(path).await?,
+        None => inferred().await?,
+    };
+    config.proxy_url = proxy::to(&config.cluster_url, named.as_deref(), |name| std::env::var(name).ok())?;
+    if let Some(proxy) = &config.proxy_url {
+        tracing::info!("the way to the API server leads through {}", proxy.host().unwrap_or_default());
     }
+    Ok(config)
+}
+
+/// What the surroundings say: a kubeconfig, else the pod's service account; with the proxy that the kubeconfig names.
+async fn inferred() -> Result<(kube::Config, Option<String>), CliError> {
+    let config = kube::Config::infer().await.map_err(|e| CliError::NoCluster(e.to_string()))?;
+    let named = Kubeconfig::read().ok().and_then(|kubeconfig| proxy::named_in(&kubeconfig));
+    Ok((config, named))
 }
 
 /// A client that keeps to no rate.
@@ -74,10 +87,13 @@ fn pace(flags: &ClusterFlags) -> Option<Pace> {
     Some(Pace::new(qps, burst))
 }
 
-async fn from_file(path: &Path) -> Result<kube::Config, CliError> {
+async fn from_file(path: &Path) -> Result<(kube::Config, Option<String>), CliError> {
     let wrong = |error: kube::config::KubeconfigError| {
         CliError::Usage(format!("--kubeconfig {}: {error}", path.display()))
     };
     let kubeconfig = Kubeconfig::read_from(path).map_err(wrong)?;
-    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(wrong)
+    let named = proxy::named_in(&kubeconfig);
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(wrong)?;
+    Ok((config, named))
 }

@@ -19,6 +19,7 @@ mod flags;
 mod logging;
 mod pace;
 mod providers;
+mod proxy;
 mod rights;
 mod server;
 mod signals;

@@ -4,7 +4,8 @@
 //! credentials files with their profiles (static keys, assumed roles and `credential_process`), web identity
 //! tokens (IAM roles for service accounts), container credentials (EKS Pod Identity) and the instance metadata
 //! service. IAM Identity Center (SSO) profiles are not among them: the SDK's support for them is left out of
-//! this build. `AWS_ENDPOINT_URL`, and its forms for one service, are honoured.
+//! this build. `AWS_ENDPOINT_URL`, and its forms for one service, are honoured, and so are the variables that name a
+//! proxy.
 
 mod dry_run;
 mod ec2;
@@ -12,17 +13,17 @@ mod ec2_data;
 mod elbv2;
 mod elbv2_data;
 mod failure;
+mod http;
 mod identity;
 mod metadata;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
-use aws_smithy_http_client::{
-    Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 
 pub use dry_run::{Trial, Verdict};
 pub use identity::{Identity, NoIdentity};
@@ -34,6 +35,8 @@ pub struct Sdk {
     elbv2: aws_sdk_elasticloadbalancingv2::Client,
     ec2: aws_sdk_ec2::Client,
     credentials: Option<SharedCredentialsProvider>,
+    /// Whether there have been credentials. Where there were some, there will be some again.
+    had_credentials: Arc<AtomicBool>,
     region: String,
 }
 
@@ -44,11 +47,7 @@ pub struct SdkOptions {
     pub region: Option<String>,
     /// Told to AWS in the user agent: letters, digits and ``!#$%&'*+-.^_`|~``.
     pub app_name: String,
-    /// How often a request is sent at most; 4. The SDK waits between and slows down when throttled.
-    pub max_attempts: u32,
-    /// How long one attempt may take; 15 s.
-    pub attempt_timeout: Duration,
-    /// How long a request may take with all attempts; 60 s.
+    /// How long a request may take; 15 s.
     pub request_timeout: Duration,
 }
 
@@ -57,9 +56,7 @@ impl Default for SdkOptions {
         Self {
             region: None,
             app_name: "cloud-lb-controller".to_owned(),
-            max_attempts: 4,
-            attempt_timeout: Duration::from_secs(15),
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(15),
         }
     }
 }
@@ -84,15 +81,12 @@ impl Sdk {
     pub async fn from_environment(options: &SdkOptions) -> Result<Self, SetupError> {
         let app_name = AppName::new(options.app_name.clone())
             .map_err(|_| SetupError::BadAppName(options.app_name.clone()))?;
-        let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(options.attempt_timeout)
-            .operation_timeout(options.request_timeout)
-            .build();
+        let timeouts = TimeoutConfig::builder().operation_timeout(options.request_timeout).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .app_name(app_name)
-            .http_client(http)
-            .retry_config(RetryConfig::adaptive().with_max_attempts(options.max_attempts))
+            .http_client(http::client())
+            // `Pacing` repeats requests, where it knows what else waits.
+            .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
         if let Some(region) = &options.region {
             loader = loader.region(Region::new(region.clone()));
@@ -113,6 +107,7 @@ impl Sdk {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
             ec2: aws_sdk_ec2::Client::new(config),
             credentials: config.credentials_provider(),
+            had_credentials: Arc::default(),
             region,
         })
     }
