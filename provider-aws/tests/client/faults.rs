@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use provider_aws::{
     client::{
-        Call, Ec2, Elbv2, Family, Rate, Select,
+        Call, Ec2, Elbv2, Rate, RateBucket, Select,
         fake::{Fault, Quotas},
     },
     error::{ErrorKind, local_code},
@@ -75,8 +75,8 @@ async fn a_hanging_request_may_have_had_its_effect() {
 #[tokio::test(start_paused = true)]
 async fn throttling_refuses_until_the_bucket_has_filled_again() {
     let account = Account::new().await;
-    account.aws.throttle(Family::ElbRead, Rate { burst: 2, per_second: 0.5 });
-    account.aws.throttle(Family::Ec2Read, Rate { burst: 1, per_second: 1.0 });
+    account.aws.throttle(RateBucket::ElbRead, Rate { burst: 2, per_second: 0.5 });
+    account.aws.throttle(RateBucket::Ec2Read, Rate { burst: 1, per_second: 1.0 });
     let list = async || account.aws.describe_load_balancers(&Select::All, None).await;
 
     assert!(list().await.is_ok() && list().await.is_ok());
@@ -120,4 +120,27 @@ async fn what_was_seeded_does_not_remain_but_rules_added_to_it_do() {
     account.aws.authorize_security_group_ingress(&account.vpc.node_group, &[rule]).await.unwrap();
     let expected = format!("rule of security group {}: all traffic from 0.0.0.0/0", account.vpc.node_group);
     assert_eq!(account.aws.remaining(), [expected]);
+}
+
+#[tokio::test]
+async fn permissions_are_those_of_the_request_and_of_what_aws_calls_in_its_name() {
+    let account = Account::new().await;
+    for call in [Call::CreateLoadBalancer, Call::CreateTargetGroup] {
+        for missing in call.needed_actions() {
+            let all = Call::ALL.iter().flat_map(|call| call.needed_actions());
+            account.aws.permit_only(all.filter(|action| *action != missing).map(str::to_owned));
+            let refused = match call {
+                Call::CreateLoadBalancer => {
+                    account.aws.create_load_balancer(&account.a_load_balancer("web")).await.map(drop)
+                }
+                _ => {
+                    let request = account.a_target_group("web", provider_aws::client::Protocol::Tcp);
+                    account.aws.create_target_group(&request).await.map(drop)
+                }
+            };
+            assert_eq!(refused.code(), "AccessDenied", "{call} without {missing}");
+        }
+    }
+    account.aws.permit_only(["ec2:DescribeVpcs".to_owned()]);
+    assert_eq!(account.aws.describe_availability_zones().await.code(), "UnauthorizedOperation");
 }

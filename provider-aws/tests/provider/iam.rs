@@ -1,23 +1,47 @@
-//! The IAM policy grants what the code can call, and nothing else.
+//! The IAM policy grants what the code can call and what AWS calls in its name, and nothing else.
 
 use std::collections::BTreeSet;
 
-use provider_aws::client::ACTIONS;
+use provider_aws::client::fake::FakeAws;
+use provider_aws::client::{Call, Elbv2};
 
-#[test]
-fn the_policy_grants_exactly_what_the_code_can_call() {
+use crate::fixture::{a_cluster, web};
+
+/// The actions that the policy grants.
+fn granted() -> BTreeSet<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/aws/iam-policy.json");
     let policy: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let statements = policy["Statement"].as_array().unwrap();
-    let actions = |statement: &serde_json::Value| -> Vec<String> {
-        let actions = statement["Action"].as_array().unwrap();
-        actions.iter().map(|action| action.as_str().unwrap().to_owned()).collect()
-    };
-    let mut granted: BTreeSet<String> = statements.iter().flat_map(actions).collect();
-    // Called by AWS on our behalf when an account makes its first load balancer.
-    assert!(granted.remove("iam:CreateServiceLinkedRole"));
-    let called: BTreeSet<String> = ACTIONS.iter().map(|action| (*action).to_owned()).collect();
-    assert_eq!(granted, called);
+    let actions = statements.iter().flat_map(|statement| statement["Action"].as_array().unwrap());
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_policy_grants_exactly_what_the_code_calls_and_what_aws_calls_in_its_name() {
+    let needed: BTreeSet<String> =
+        Call::ALL.iter().flat_map(|call| call.needed_actions()).map(str::to_owned).collect();
+    assert_eq!(granted(), needed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_policy_a_service_is_served_and_deleted() {
+    let cluster = a_cluster(2).await;
+    cluster.aws.permit_only(granted());
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    cluster.deleted(&service).await;
+    assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
+}
+
+#[tokio::test]
+async fn without_what_aws_calls_in_its_name_a_request_is_denied() {
+    let aws = FakeAws::new();
+    let mut some = granted();
+    aws.permit_only(some.clone());
+    aws.delete_target_group("absent").await.unwrap();
+    some.remove("elasticloadbalancing:DeleteTargetGroup");
+    aws.permit_only(some);
+    assert!(aws.delete_target_group("absent").await.unwrap_err().is("AccessDenied"));
 }
 
 #[test]
@@ -25,7 +49,10 @@ fn whatever_can_be_limited_to_our_own_resources_is() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/aws/iam-policy.json");
     let policy: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     for statement in policy["Statement"].as_array().unwrap() {
-        let reads = |action: &serde_json::Value| action.as_str().unwrap().contains(":Describe");
+        let reads = |action: &serde_json::Value| {
+            let action = action.as_str().unwrap();
+            action.contains(":Describe") || action.contains(":Get")
+        };
         let only_reads = statement["Action"].as_array().unwrap().iter().all(reads);
         assert!(only_reads || statement.get("Condition").is_some(), "{statement}");
     }
