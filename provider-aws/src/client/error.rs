@@ -64,6 +64,8 @@ pub mod local_code {
     /// The request could not be built, or no credentials were found for it. Nearly always nothing was sent;
     /// failures of the connection that nobody knows how to name are counted here too.
     pub const NOT_SENT: &str = "NotSent";
+    /// Whoever gives out the credentials (STS, a metadata service) did not answer, or has trouble; nothing was sent.
+    pub const NO_CREDENTIALS_YET: &str = "NoCredentialsYet";
     /// AWS's reply could not be understood.
     pub const BAD_REPLY: &str = "BadReply";
 }
@@ -205,6 +207,7 @@ impl ErrorKind {
             | "HealthUnavailable"
             | "InsufficientCapacity"
             | local_code::NO_REPLY
+            | local_code::NO_CREDENTIALS_YET
             | local_code::BAD_REPLY => Self::Transient,
 
             _ => Self::Unknown,

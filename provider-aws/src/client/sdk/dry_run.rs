@@ -5,7 +5,7 @@
 
 use aws_sdk_ec2::types as sdk;
 
-use super::{super::Call, Sdk, ec2_data as data, failure::send};
+use super::{super::Call, Sdk, ec2_data as data};
 use crate::client::error::{ApiError, ErrorKind};
 use crate::client::{IngressRule, RuleSource, Tags, Traffic};
 use crate::naming::CLUSTER_TAG;
@@ -83,26 +83,30 @@ impl Sdk {
                     .set_tags(Some(data::tags(&tags)))
                     .build();
                 let request = ec2.create_security_group().group_name(NAME).description(NAME).vpc_id(vpc_id);
-                send(call, request.tag_specifications(tags).dry_run(true).send()).await.map(drop)
+                self.send(call, request.tag_specifications(tags).dry_run(true).send()).await.map(drop)
             }
             Trial::AuthorizeSecurityGroupIngress(id) => {
                 let request = ec2.authorize_security_group_ingress().group_id(id).ip_permissions(rule());
-                send(call, request.dry_run(true).send()).await.map(drop)
+                self.send(call, request.dry_run(true).send()).await.map(drop)
             }
             Trial::RevokeSecurityGroupIngress(id) => {
                 let request = ec2.revoke_security_group_ingress().group_id(id).ip_permissions(rule());
-                send(call, request.dry_run(true).send()).await.map(drop)
+                self.send(call, request.dry_run(true).send()).await.map(drop)
             }
             Trial::CreateTags(id) => {
                 let tag = sdk::Tag::builder().key(NAME).value("").build();
-                send(call, ec2.create_tags().resources(id).tags(tag).dry_run(true).send()).await.map(drop)
+                self.send(call, ec2.create_tags().resources(id).tags(tag).dry_run(true).send())
+                    .await
+                    .map(drop)
             }
             Trial::DeleteTags(id) => {
                 let tag = sdk::Tag::builder().key(NAME).build();
-                send(call, ec2.delete_tags().resources(id).tags(tag).dry_run(true).send()).await.map(drop)
+                self.send(call, ec2.delete_tags().resources(id).tags(tag).dry_run(true).send())
+                    .await
+                    .map(drop)
             }
             Trial::DeleteSecurityGroup(id) => {
-                send(call, ec2.delete_security_group().group_id(id).dry_run(true).send()).await.map(drop)
+                self.send(call, ec2.delete_security_group().group_id(id).dry_run(true).send()).await.map(drop)
             }
         };
         match result {

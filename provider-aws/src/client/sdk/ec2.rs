@@ -9,7 +9,7 @@ use super::{
         SecurityGroupQuery, Subnet, SubnetQuery, Tags, Vpc, Zone,
     },
     Sdk, ec2_data as data,
-    failure::{bad_reply, send},
+    failure::bad_reply,
 };
 
 fn next(token: Option<String>) -> Option<String> {
@@ -24,7 +24,7 @@ impl Ec2 for Sdk {
         filters.extend(data::filter("vpc-id", query.vpc_id.iter().cloned().collect()));
         let request =
             self.ec2.describe_subnets().set_filters(Some(filters)).set_next_token(page.map(str::to_owned));
-        let reply = send(Call::DescribeSubnets, request.send()).await?;
+        let reply = self.send(Call::DescribeSubnets, request.send()).await?;
         let found = reply.subnets.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::subnet).collect(), next: next(reply.next_token) })
     }
@@ -39,7 +39,7 @@ impl Ec2 for Sdk {
             .describe_vpcs()
             .set_filters(data::filter("vpc-id", ids.to_vec()).map(|filter| vec![filter]))
             .set_next_token(page.map(str::to_owned));
-        let reply = send(Call::DescribeVpcs, request.send()).await?;
+        let reply = self.send(Call::DescribeVpcs, request.send()).await?;
         let found = reply.vpcs.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::vpc).collect(), next: next(reply.next_token) })
     }
@@ -50,14 +50,14 @@ impl Ec2 for Sdk {
             .describe_route_tables()
             .set_filters(data::filter("vpc-id", vec![vpc_id.to_owned()]).map(|filter| vec![filter]))
             .set_next_token(page.map(str::to_owned));
-        let reply = send(Call::DescribeRouteTables, request.send()).await?;
+        let reply = self.send(Call::DescribeRouteTables, request.send()).await?;
         let found = reply.route_tables.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::route_table).collect(), next: next(reply.next_token) })
     }
 
     async fn describe_availability_zones(&self) -> Result<Vec<Zone>> {
         let reply =
-            send(Call::DescribeAvailabilityZones, self.ec2.describe_availability_zones().send()).await?;
+            self.send(Call::DescribeAvailabilityZones, self.ec2.describe_availability_zones().send()).await?;
         Ok(reply.availability_zones.unwrap_or_default().into_iter().filter_map(data::zone).collect())
     }
 
@@ -71,7 +71,7 @@ impl Ec2 for Sdk {
             .describe_instances()
             .set_filters(data::filter("instance-id", ids.to_vec()).map(|filter| vec![filter]))
             .set_next_token(page.map(str::to_owned));
-        let reply = send(Call::DescribeInstances, request.send()).await?;
+        let reply = self.send(Call::DescribeInstances, request.send()).await?;
         let reservations = reply.reservations.unwrap_or_default().into_iter();
         let found = reservations.flat_map(|reservation| reservation.instances.unwrap_or_default());
         Ok(Page { items: found.filter_map(data::instance).collect(), next: next(reply.next_token) })
@@ -91,7 +91,7 @@ impl Ec2 for Sdk {
             .describe_security_groups()
             .set_filters(Some(filters))
             .set_next_token(page.map(str::to_owned));
-        let reply = send(Call::DescribeSecurityGroups, request.send()).await?;
+        let reply = self.send(Call::DescribeSecurityGroups, request.send()).await?;
         let found = reply.security_groups.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::security_group).collect(), next: next(reply.next_token) })
     }
@@ -111,13 +111,13 @@ impl Ec2 for Sdk {
             .description(&request.description)
             .vpc_id(&request.vpc_id)
             .set_tag_specifications(tags.map(|tags| vec![tags]));
-        let reply = send(call, sent.send()).await?;
+        let reply = self.send(call, sent.send()).await?;
         reply.group_id.ok_or_else(|| bad_reply(call, "group id"))
     }
 
     async fn delete_security_group(&self, id: &str) -> Result<()> {
         let request = self.ec2.delete_security_group().group_id(id);
-        send(Call::DeleteSecurityGroup, request.send()).await.map(drop)
+        self.send(Call::DeleteSecurityGroup, request.send()).await.map(drop)
     }
 
     async fn authorize_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
@@ -126,7 +126,7 @@ impl Ec2 for Sdk {
             .authorize_security_group_ingress()
             .group_id(id)
             .set_ip_permissions(Some(rules.iter().map(data::permission).collect()));
-        send(Call::AuthorizeSecurityGroupIngress, request.send()).await.map(drop)
+        self.send(Call::AuthorizeSecurityGroupIngress, request.send()).await.map(drop)
     }
 
     async fn revoke_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
@@ -135,13 +135,13 @@ impl Ec2 for Sdk {
             .revoke_security_group_ingress()
             .group_id(id)
             .set_ip_permissions(Some(rules.iter().map(data::permission).collect()));
-        send(Call::RevokeSecurityGroupIngress, request.send()).await.map(drop)
+        self.send(Call::RevokeSecurityGroupIngress, request.send()).await.map(drop)
     }
 
     async fn create_tags(&self, ids: &[String], tags: &Tags) -> Result<()> {
         let request =
             self.ec2.create_tags().set_resources(Some(ids.to_vec())).set_tags(Some(data::tags(tags)));
-        send(Call::CreateTags, request.send()).await.map(drop)
+        self.send(Call::CreateTags, request.send()).await.map(drop)
     }
 
     async fn delete_tags(&self, ids: &[String], keys: &[String]) -> Result<()> {
@@ -152,6 +152,6 @@ impl Ec2 for Sdk {
             .delete_tags()
             .set_resources(Some(ids.to_vec()))
             .set_tags(Some(keys.iter().map(tag).collect()));
-        send(Call::DeleteTags, request.send()).await.map(drop)
+        self.send(Call::DeleteTags, request.send()).await.map(drop)
     }
 }

@@ -13,7 +13,7 @@ use super::{
         TargetGroup, TargetHealth, ZoneMapping,
     },
     Sdk, elbv2_data as data,
-    failure::{bad_reply, send},
+    failure::bad_reply,
 };
 use crate::client::error::ErrorKind;
 
@@ -67,7 +67,7 @@ impl Elbv2 for Sdk {
             Select::Arns(arns) => request.set_load_balancer_arns(Some(arns.clone())),
             Select::Names(names) => request.set_names(Some(names.clone())),
         };
-        let reply = send(Call::DescribeLoadBalancers, request.send()).await?;
+        let reply = self.send(Call::DescribeLoadBalancers, request.send()).await?;
         let found = reply.load_balancers.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::load_balancer).collect(), next: next(reply.next_marker) })
     }
@@ -87,14 +87,14 @@ impl Elbv2 for Sdk {
             // Off is not sent: it is the default, and means nothing on IPv4.
             .set_enable_prefix_for_ipv6_source_nat(request.ipv6_source_nat.then(|| data::source_nat(true)))
             .set_tags(data::tags(&request.tags));
-        let reply = send(call, reply.send()).await?;
+        let reply = self.send(call, reply.send()).await?;
         let made = reply.load_balancers.unwrap_or_default().into_iter().next();
         made.and_then(data::load_balancer).ok_or_else(|| bad_reply(call, "load balancer"))
     }
 
     async fn delete_load_balancer(&self, arn: &str) -> Result<()> {
         let request = self.elbv2.delete_load_balancer().load_balancer_arn(arn);
-        absent_is_gone(send(Call::DeleteLoadBalancer, request.send()).await.map(drop))
+        absent_is_gone(self.send(Call::DeleteLoadBalancer, request.send()).await.map(drop))
     }
 
     async fn set_subnets(&self, request: &SetSubnets) -> Result<Vec<ZoneMapping>> {
@@ -105,7 +105,7 @@ impl Elbv2 for Sdk {
             .set_subnet_mappings(Some(request.subnets.iter().map(data::subnet_mapping).collect()))
             .set_enable_prefix_for_ipv6_source_nat(request.ipv6_source_nat.map(data::source_nat))
             .set_ip_address_type(request.ip_address_type.map(|to| to.as_str().into()));
-        let reply = send(Call::SetSubnets, sent.send()).await?;
+        let reply = self.send(Call::SetSubnets, sent.send()).await?;
         Ok(data::zones(reply.availability_zones.unwrap_or_default()))
     }
 
@@ -125,18 +125,18 @@ impl Elbv2 for Sdk {
             .set_enforce_security_group_inbound_rules_on_private_link_traffic(
                 request.enforce_private_link_inbound.map(enforce),
             );
-        send(Call::SetSecurityGroups, sent.send()).await.map(drop)
+        self.send(Call::SetSecurityGroups, sent.send()).await.map(drop)
     }
 
     async fn set_ip_address_type(&self, arn: &str, to: IpAddressType) -> Result<()> {
         let request =
             self.elbv2.set_ip_address_type().load_balancer_arn(arn).ip_address_type(to.as_str().into());
-        send(Call::SetIpAddressType, request.send()).await.map(drop)
+        self.send(Call::SetIpAddressType, request.send()).await.map(drop)
     }
 
     async fn describe_load_balancer_attributes(&self, arn: &str) -> Result<Attributes> {
         let request = self.elbv2.describe_load_balancer_attributes().load_balancer_arn(arn);
-        let reply = send(Call::DescribeLoadBalancerAttributes, request.send()).await?;
+        let reply = self.send(Call::DescribeLoadBalancerAttributes, request.send()).await?;
         Ok(attributes_told!(reply.attributes))
     }
 
@@ -146,12 +146,12 @@ impl Elbv2 for Sdk {
             .modify_load_balancer_attributes()
             .load_balancer_arn(arn)
             .set_attributes(attributes!(LoadBalancerAttribute, attributes));
-        send(Call::ModifyLoadBalancerAttributes, request.send()).await.map(drop)
+        self.send(Call::ModifyLoadBalancerAttributes, request.send()).await.map(drop)
     }
 
     async fn describe_capacity_reservation(&self, arn: &str) -> Result<CapacityReservation> {
         let request = self.elbv2.describe_capacity_reservation().load_balancer_arn(arn);
-        let reply = send(Call::DescribeCapacityReservation, request.send()).await?;
+        let reply = self.send(Call::DescribeCapacityReservation, request.send()).await?;
         Ok(data::capacity(
             reply.minimum_load_balancer_capacity,
             reply.decrease_requests_remaining,
@@ -167,7 +167,7 @@ impl Elbv2 for Sdk {
                 sdk::MinimumLoadBalancerCapacity::builder().capacity_units(data::int(units)).build(),
             ),
         };
-        send(Call::ModifyCapacityReservation, request.send()).await.map(drop)
+        self.send(Call::ModifyCapacityReservation, request.send()).await.map(drop)
     }
 
     async fn describe_target_groups(&self, select: &Select, page: Option<&str>) -> Result<Page<TargetGroup>> {
@@ -177,7 +177,7 @@ impl Elbv2 for Sdk {
             Select::Arns(arns) => request.set_target_group_arns(Some(arns.clone())),
             Select::Names(names) => request.set_names(Some(names.clone())),
         };
-        let reply = send(Call::DescribeTargetGroups, request.send()).await?;
+        let reply = self.send(Call::DescribeTargetGroups, request.send()).await?;
         let found = reply.target_groups.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::target_group).collect(), next: next(reply.next_marker) })
     }
@@ -205,7 +205,7 @@ impl Elbv2 for Sdk {
             .healthy_threshold_count(data::int(check.healthy_threshold))
             .unhealthy_threshold_count(data::int(check.unhealthy_threshold))
             .set_tags(data::tags(&request.tags));
-        let reply = send(call, sent.send()).await?;
+        let reply = self.send(call, sent.send()).await?;
         let made = reply.target_groups.unwrap_or_default().into_iter().next();
         made.and_then(data::target_group).ok_or_else(|| bad_reply(call, "target group"))
     }
@@ -225,17 +225,17 @@ impl Elbv2 for Sdk {
             .health_check_timeout_seconds(data::int(check.timeout_seconds))
             .healthy_threshold_count(data::int(check.healthy_threshold))
             .unhealthy_threshold_count(data::int(check.unhealthy_threshold));
-        send(Call::ModifyTargetGroup, sent.send()).await.map(drop)
+        self.send(Call::ModifyTargetGroup, sent.send()).await.map(drop)
     }
 
     async fn delete_target_group(&self, arn: &str) -> Result<()> {
         let request = self.elbv2.delete_target_group().target_group_arn(arn);
-        absent_is_gone(send(Call::DeleteTargetGroup, request.send()).await.map(drop))
+        absent_is_gone(self.send(Call::DeleteTargetGroup, request.send()).await.map(drop))
     }
 
     async fn describe_target_group_attributes(&self, arn: &str) -> Result<Attributes> {
         let request = self.elbv2.describe_target_group_attributes().target_group_arn(arn);
-        let reply = send(Call::DescribeTargetGroupAttributes, request.send()).await?;
+        let reply = self.send(Call::DescribeTargetGroupAttributes, request.send()).await?;
         Ok(attributes_told!(reply.attributes))
     }
 
@@ -245,7 +245,7 @@ impl Elbv2 for Sdk {
             .modify_target_group_attributes()
             .target_group_arn(arn)
             .set_attributes(attributes!(TargetGroupAttribute, attributes));
-        send(Call::ModifyTargetGroupAttributes, request.send()).await.map(drop)
+        self.send(Call::ModifyTargetGroupAttributes, request.send()).await.map(drop)
     }
 
     async fn register_targets(&self, target_group_arn: &str, targets: &[Target]) -> Result<()> {
@@ -254,7 +254,7 @@ impl Elbv2 for Sdk {
             .register_targets()
             .target_group_arn(target_group_arn)
             .set_targets(Some(targets.iter().map(data::target).collect()));
-        send(Call::RegisterTargets, request.send()).await.map(drop)
+        self.send(Call::RegisterTargets, request.send()).await.map(drop)
     }
 
     async fn deregister_targets(&self, target_group_arn: &str, targets: &[Target]) -> Result<()> {
@@ -263,7 +263,7 @@ impl Elbv2 for Sdk {
             .deregister_targets()
             .target_group_arn(target_group_arn)
             .set_targets(Some(targets.iter().map(data::target).collect()));
-        send(Call::DeregisterTargets, request.send()).await.map(drop)
+        self.send(Call::DeregisterTargets, request.send()).await.map(drop)
     }
 
     async fn describe_target_health(
@@ -274,7 +274,7 @@ impl Elbv2 for Sdk {
         let asked = (!targets.is_empty()).then(|| targets.iter().map(data::target).collect());
         let request =
             self.elbv2.describe_target_health().target_group_arn(target_group_arn).set_targets(asked);
-        let reply = send(Call::DescribeTargetHealth, request.send()).await?;
+        let reply = self.send(Call::DescribeTargetHealth, request.send()).await?;
         let found = reply.target_health_descriptions.unwrap_or_default().into_iter();
         Ok(found.filter_map(data::target_health).collect())
     }
@@ -290,7 +290,7 @@ impl Elbv2 for Sdk {
             .load_balancer_arn(load_balancer_arn)
             .page_size(page_size())
             .set_marker(page.map(str::to_owned));
-        let reply = send(Call::DescribeListeners, request.send()).await?;
+        let reply = self.send(Call::DescribeListeners, request.send()).await?;
         let found = reply.listeners.unwrap_or_default().into_iter();
         Ok(Page { items: found.filter_map(data::listener).collect(), next: next(reply.next_marker) })
     }
@@ -303,12 +303,12 @@ impl Elbv2 for Sdk {
             .load_balancer_arn(&request.load_balancer_arn)
             .port(i32::from(request.port))
             .protocol(request.protocol.as_str().into())
-            .set_certificates(data::certificates(request.default_certificate.as_slice()))
+            .set_certificates(data::certificate(request.default_certificate.as_deref()))
             .set_ssl_policy(request.ssl_policy.clone())
             .set_alpn_policy(request.alpn_policy.map(|policy| vec![policy.to_string()]))
             .default_actions(data::action(&request.forward))
             .set_tags(data::tags(&request.tags));
-        let reply = send(call, sent.send()).await?;
+        let reply = self.send(call, sent.send()).await?;
         let made = reply.listeners.unwrap_or_default().into_iter().next();
         made.and_then(data::listener).ok_or_else(|| bad_reply(call, "listener"))
     }
@@ -321,18 +321,18 @@ impl Elbv2 for Sdk {
             .listener_arn(&request.listener_arn)
             .set_port(request.port.map(i32::from))
             .set_protocol(request.protocol.map(|protocol| protocol.as_str().into()))
-            .set_certificates(data::certificates(request.default_certificate.as_slice()))
+            .set_certificates(data::certificate(request.default_certificate.as_deref()))
             .set_ssl_policy(request.ssl_policy.clone())
             .set_alpn_policy(request.alpn_policy.map(|policy| vec![policy.to_string()]))
             .set_default_actions(request.forward.as_ref().map(|forward| vec![data::action(forward)]));
-        let reply = send(call, sent.send()).await?;
+        let reply = self.send(call, sent.send()).await?;
         let changed = reply.listeners.unwrap_or_default().into_iter().next();
         changed.and_then(data::listener).ok_or_else(|| bad_reply(call, "listener"))
     }
 
     async fn delete_listener(&self, arn: &str) -> Result<()> {
         let request = self.elbv2.delete_listener().listener_arn(arn);
-        send(Call::DeleteListener, request.send()).await.map(drop)
+        self.send(Call::DeleteListener, request.send()).await.map(drop)
     }
 
     async fn describe_listener_certificates(
@@ -345,7 +345,7 @@ impl Elbv2 for Sdk {
             .describe_listener_certificates()
             .listener_arn(listener_arn)
             .set_marker(page.map(str::to_owned));
-        let reply = send(Call::DescribeListenerCertificates, request.send()).await?;
+        let reply = self.send(Call::DescribeListenerCertificates, request.send()).await?;
         let certificate = |c: sdk::Certificate| {
             Some(Certificate { arn: c.certificate_arn?, is_default: c.is_default == Some(true) })
         };
@@ -353,31 +353,27 @@ impl Elbv2 for Sdk {
         Ok(Page { items: found.filter_map(certificate).collect(), next: next(reply.next_marker) })
     }
 
-    async fn add_listener_certificates(&self, listener_arn: &str, certificate_arns: &[String]) -> Result<()> {
+    async fn add_listener_certificates(&self, listener_arn: &str, certificate_arn: &str) -> Result<()> {
         let request = self
             .elbv2
             .add_listener_certificates()
             .listener_arn(listener_arn)
-            .set_certificates(data::certificates(certificate_arns));
-        send(Call::AddListenerCertificates, request.send()).await.map(drop)
+            .set_certificates(data::certificate(Some(certificate_arn)));
+        self.send(Call::AddListenerCertificates, request.send()).await.map(drop)
     }
 
-    async fn remove_listener_certificates(
-        &self,
-        listener_arn: &str,
-        certificate_arns: &[String],
-    ) -> Result<()> {
+    async fn remove_listener_certificates(&self, listener_arn: &str, certificate_arn: &str) -> Result<()> {
         let request = self
             .elbv2
             .remove_listener_certificates()
             .listener_arn(listener_arn)
-            .set_certificates(data::certificates(certificate_arns));
-        send(Call::RemoveListenerCertificates, request.send()).await.map(drop)
+            .set_certificates(data::certificate(Some(certificate_arn)));
+        self.send(Call::RemoveListenerCertificates, request.send()).await.map(drop)
     }
 
     async fn describe_listener_attributes(&self, arn: &str) -> Result<Attributes> {
         let request = self.elbv2.describe_listener_attributes().listener_arn(arn);
-        let reply = send(Call::DescribeListenerAttributes, request.send()).await?;
+        let reply = self.send(Call::DescribeListenerAttributes, request.send()).await?;
         Ok(attributes_told!(reply.attributes))
     }
 
@@ -387,26 +383,25 @@ impl Elbv2 for Sdk {
             .modify_listener_attributes()
             .listener_arn(arn)
             .set_attributes(attributes!(ListenerAttribute, attributes));
-        send(Call::ModifyListenerAttributes, request.send()).await.map(drop)
+        self.send(Call::ModifyListenerAttributes, request.send()).await.map(drop)
     }
 
     async fn describe_tags(&self, arns: &[String]) -> Result<BTreeMap<String, Tags>> {
         let request = self.elbv2.describe_tags().set_resource_arns(Some(arns.to_vec()));
-        let reply = send(Call::DescribeTags, request.send()).await?;
+        let reply = self.send(Call::DescribeTags, request.send()).await?;
         let told = reply.tag_descriptions.unwrap_or_default().into_iter();
         let told = told
             .filter_map(|told| Some((told.resource_arn?, data::tags_told(told.tags.unwrap_or_default()))));
         Ok(told.collect())
     }
 
-    async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()> {
-        let request = self.elbv2.add_tags().set_resource_arns(Some(arns.to_vec())).set_tags(data::tags(tags));
-        send(Call::AddTags, request.send()).await.map(drop)
+    async fn add_tags(&self, arn: &str, tags: &Tags) -> Result<()> {
+        let request = self.elbv2.add_tags().resource_arns(arn).set_tags(data::tags(tags));
+        self.send(Call::AddTags, request.send()).await.map(drop)
     }
 
-    async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()> {
-        let request =
-            self.elbv2.remove_tags().set_resource_arns(Some(arns.to_vec())).set_tag_keys(Some(keys.to_vec()));
-        send(Call::RemoveTags, request.send()).await.map(drop)
+    async fn remove_tags(&self, arn: &str, keys: &[String]) -> Result<()> {
+        let request = self.elbv2.remove_tags().resource_arns(arn).set_tag_keys(Some(keys.to_vec()));
+        self.send(Call::RemoveTags, request.send()).await.map(drop)
     }
 }

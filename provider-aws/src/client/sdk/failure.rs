@@ -1,21 +1,66 @@
 //! From the SDK's errors to ours.
 
-use std::{error::Error, future::Future, time::Duration};
+use std::{error::Error, future::Future, iter::successors, sync::atomic::Ordering, time::Duration};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
+use aws_sdk_sts::operation::{
+    assume_role::AssumeRoleError, assume_role_with_web_identity::AssumeRoleWithWebIdentityError,
+};
 
-use super::super::{Call, Result};
-use crate::client::error::{ApiError, local_code};
+use super::{
+    super::{Call, Result},
+    Sdk,
+};
+use crate::client::error::{ApiError, ErrorKind, local_code};
 
-/// Sends a request and translates its failure.
-pub(super) async fn send<T, E>(call: Call, request: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T>
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-{
-    request.await.map_err(|error| translate(call, &error))
+impl Sdk {
+    /// Sends a request and translates its failure.
+    pub(super) async fn send<T, E>(
+        &self,
+        call: Call,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        let result = request.await;
+        if result.is_ok() {
+            self.had_credentials.store(true, Ordering::Relaxed);
+        }
+        result.map_err(|error| translate(call, &error, self.had_credentials.load(Ordering::Relaxed)))
+    }
+}
+
+/// What kept credentials from being had for a request, if that is what kept the request from being sent.
+///
+/// A provider of credentials that was asked and failed (STS, the instance's or the container's metadata service) will
+/// answer again; STS's word that this role is not for us stays. That there is no provider at all is the operator's to
+/// mend, unless there was one a moment ago: the instance's metadata service, when out of reach, counts as no provider.
+fn without_credentials(error: &(dyn Error + 'static), had_credentials: bool) -> Option<&'static str> {
+    let why = chain(error).find_map(|cause| cause.downcast_ref::<CredentialsError>())?;
+    let is_of_the_moment = match why {
+        CredentialsError::ProviderTimedOut(_) => true,
+        CredentialsError::CredentialsNotLoaded(_) => had_credentials,
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => !is_refused_by_sts(why),
+        _ => false,
+    };
+    Some(if is_of_the_moment { local_code::NO_CREDENTIALS_YET } else { local_code::NOT_SENT })
+}
+
+/// Whether STS answered, and its answer will be the same the next time.
+fn is_refused_by_sts(error: &CredentialsError) -> bool {
+    let code = chain(error).find_map(|cause| {
+        let by_token = cause.downcast_ref::<AssumeRoleWithWebIdentityError>().map(|e| e.code());
+        by_token.or_else(|| cause.downcast_ref::<AssumeRoleError>().map(|e| e.code()))
+    });
+    match code {
+        None | Some(None | Some("IDPCommunicationError")) => false,
+        Some(Some(code)) => !matches!(ErrorKind::of(code), ErrorKind::Throttled | ErrorKind::Transient),
+    }
 }
 
 /// AWS answered, but not with what the request is to return.
@@ -23,7 +68,7 @@ pub(super) fn bad_reply(call: Call, what: &str) -> ApiError {
     ApiError::new(call, local_code::BAD_REPLY, format!("the reply has no usable {what}"))
 }
 
-fn translate<E>(call: Call, error: &SdkError<E>) -> ApiError
+fn translate<E>(call: Call, error: &SdkError<E>, had_credentials: bool) -> ApiError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
@@ -31,11 +76,11 @@ where
     let code = match error {
         SdkError::ConstructionFailure(_) => local_code::NOT_SENT,
         SdkError::TimeoutError(_) => local_code::NO_REPLY,
-        // The SDK reports that it found no credentials as a failed dispatch of no particular kind.
+        // The SDK reports that it has no credentials as a failed dispatch of no particular kind.
         SdkError::DispatchFailure(failure)
             if failure.is_user() || (failure.is_other() && failure.as_other().is_none()) =>
         {
-            local_code::NOT_SENT
+            without_credentials(error, had_credentials).unwrap_or(local_code::NOT_SENT)
         }
         SdkError::DispatchFailure(_) => local_code::NO_REPLY,
         // A proxy on the way may answer without a code of AWS's.
@@ -59,6 +104,11 @@ where
     }
 }
 
+/// The error and what it comes from.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    successors(Some(error), |cause| Error::source(*cause))
+}
+
 /// The error and what it comes from, in one line.
 pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -73,7 +123,10 @@ pub(super) fn causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+    use aws_credential_types::provider::{ProvideCredentials, future};
     use aws_sdk_ec2::config::Credentials;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -81,10 +134,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        client::{Ec2, Elbv2, Sdk, Select},
-        error::ErrorKind,
-    };
+    use crate::client::{Ec2, Elbv2, Select};
 
     /// Clients of an endpoint that answers every request with these bytes and hangs up.
     async fn sdk_with_reply(reply: &'static str, credentials: Option<Credentials>) -> Sdk {
@@ -119,6 +169,7 @@ mod tests {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()),
             ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
             credentials: None,
+            had_credentials: Arc::default(),
             region: region.to_string(),
         }
     }
@@ -180,6 +231,52 @@ mod tests {
         let error = sdk.describe_availability_zones().await.unwrap_err();
 
         assert_eq!((error.code.as_str(), error.kind), (local_code::NOT_SENT, ErrorKind::Denied));
+    }
+
+    /// Gives out no credentials, for this reason.
+    #[derive(Debug)]
+    struct Failing(fn() -> CredentialsError);
+
+    impl ProvideCredentials for Failing {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Err((self.0)()))
+        }
+    }
+
+    fn by_sts(code: &str) -> CredentialsError {
+        let told = aws_sdk_sts::error::ErrorMetadata::builder().code(code).build();
+        CredentialsError::provider_error(AssumeRoleWithWebIdentityError::generic(told))
+    }
+
+    /// What a request comes to when credentials fail like this, the first time and after one that succeeded.
+    async fn with_failing_credentials(error: fn() -> CredentialsError) -> [ErrorKind; 2] {
+        let mut kinds = Vec::new();
+        for had_credentials in [false, true] {
+            let mut sdk = sdk_with_reply("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", None).await;
+            let ec2 = sdk.ec2.config().to_builder().credentials_provider(Failing(error)).build();
+            sdk.ec2 = aws_sdk_ec2::Client::from_conf(ec2);
+            sdk.had_credentials.store(had_credentials, Ordering::Relaxed);
+            kinds.push(sdk.describe_availability_zones().await.unwrap_err().kind);
+        }
+        [kinds[0], kinds[1]]
+    }
+
+    #[tokio::test]
+    async fn credentials_that_do_not_come_for_a_moment_are_no_denial() {
+        use ErrorKind::{Denied, Transient};
+        let timed_out = || CredentialsError::provider_timed_out(Duration::from_secs(5));
+        assert_eq!(with_failing_credentials(timed_out).await, [Transient, Transient]);
+        let no_answer = || CredentialsError::provider_error("the connection was reset");
+        assert_eq!(with_failing_credentials(no_answer).await, [Transient, Transient]);
+        let busy = || by_sts("IDPCommunicationError");
+        assert_eq!(with_failing_credentials(busy).await, [Transient, Transient]);
+        let refused = || by_sts("AccessDenied");
+        assert_eq!(with_failing_credentials(refused).await, [Denied, Denied]);
+        let nowhere = || CredentialsError::not_loaded("the metadata service is out of reach");
+        assert_eq!(with_failing_credentials(nowhere).await, [Denied, Transient]);
     }
 
     #[tokio::test]
