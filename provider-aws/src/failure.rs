@@ -53,7 +53,6 @@ pub(crate) fn zone_is_leaving(error: ApiError) -> Error {
 pub(crate) fn general(error: ApiError) -> Error {
     let message = error.to_string();
     match error.kind {
-        ErrorKind::Throttled => Error::throttled(message, error.retry_after),
         ErrorKind::Quota => Error::quota(message),
         ErrorKind::Denied => Error::denied(message),
         ErrorKind::NotPermitted if error.call == Call::DeleteLoadBalancer => Error::denied(format!(
@@ -71,6 +70,8 @@ pub(crate) fn general(error: ApiError) -> Error {
         | ErrorKind::InUse
         | ErrorKind::Invalid
         | ErrorKind::Transient
+        // The client has held its requests of that kind back already; others need not wait for them.
+        | ErrorKind::Throttled
         | ErrorKind::Unknown => Error::transient_from(message, error),
     }
 }

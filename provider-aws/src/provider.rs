@@ -11,7 +11,7 @@ use cloud_provider::{
 };
 
 use crate::apply::Applier;
-use crate::client::{ARNS_PER_CALL, Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup};
+use crate::client::{Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup, in_turn};
 use crate::config::AwsConfig;
 use crate::failure::{Failure, general, zone_is_leaving};
 use crate::found::{Found, FoundResource};
@@ -116,9 +116,7 @@ impl AwsProvider {
         let theirs = |tg: &FoundResource<TargetGroup>| !tg.tags.contains_key(UID_TAG);
         let arns: Vec<String> =
             found.target_groups.iter().filter(|(_, tg)| theirs(tg)).map(|(arn, _)| arn.clone()).collect();
-        for arns in arns.chunks(ARNS_PER_CALL) {
-            self.aws.add_tags(arns, &names.claim()).await.map_err(general)?;
-        }
+        self.aws.add_tags(&arns, &names.claim()).await.map_err(general)?;
         if found.load_balancers.values().all(|lb| lb.tags.contains_key(APPLIED_TAG)) {
             return Ok(());
         }
@@ -216,8 +214,13 @@ impl CloudLoadBalancer for AwsProvider {
     }
 
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
-        let _at_work = self.memory.at_work(&request.service().id.uid);
-        self.converge(request).await
+        let uid = &request.service().id.uid;
+        let _at_work = self.memory.at_work(uid);
+        let outcome = in_turn(self.memory.ticket(uid), self.converge(request)).await;
+        if matches!(outcome, Ok(Outcome::Ready(_)) | Err(Error::Invalid(_))) {
+            self.memory.give_ticket_back(uid);
+        }
+        outcome
     }
 
     /// A Service with a mistake in it keeps its targets up to date all the same, on the node ports they have.
@@ -262,10 +265,8 @@ impl CloudLoadBalancer for AwsProvider {
             let why: Vec<String> = applier.notes.into_iter().map(|note| note.message).collect();
             return Err(Error::transient(why.join("; ")));
         }
+        // The note of it on the load balancer has time until the Service is looked at the next time.
         let digest = model::instances_digest(&instances);
-        if let Some((arn, _)) = found.load_balancers.first_key_value() {
-            self.memory.note_due(arn, &digest);
-        }
         self.memory.set_registered(&service.id.uid, self.config.deep_verification, Some(digest));
         Ok(())
     }

@@ -26,7 +26,8 @@ pub enum Outcome {
 
 /// Takes note of requests, for metrics. Must not block.
 pub trait Meter: Send + Sync {
-    /// A request has ended. `took` includes the SDK's retries, not the time waited for its turn.
+    /// A request has ended. `took` is the time that AWS took: each repetition is a request of its own, and the
+    /// wait for its turn is not in it.
     fn request_ended(&self, call: Call, outcome: Outcome, took: Duration);
 }
 
@@ -44,13 +45,13 @@ impl<I> Counted<I> {
 }
 
 impl Around for Counting {
-    async fn around<T: Send>(
+    async fn around<T: Send, F: Future<Output = Result<T>> + Send>(
         &self,
         call: Call,
-        request: impl Future<Output = Result<T>> + Send,
+        request: impl Fn() -> F + Send + Sync,
     ) -> Result<T> {
         let began = Instant::now();
-        let result = request.await;
+        let result = request().await;
         let outcome = match &result {
             Ok(_) => Outcome::Done,
             Err(error) => Outcome::Failed(error.kind),

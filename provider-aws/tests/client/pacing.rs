@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use provider_aws::{
     client::{
-        Aws, Call, Counted, Ec2, Elbv2, Family, Outcome, Rate, RateLimited, Rates, Select, SharingOptions,
-        Tally,
+        Aws, Call, Counted, Ec2, Elbv2, Outcome, Protocol, Rate, RateBucket, RateLimited, Rates, Select,
+        SharingOptions, Tally, Ticket,
         fake::{FakeAws, Fault},
+        in_turn,
     },
     error::ErrorKind,
 };
@@ -40,7 +41,7 @@ async fn a_burst_goes_at_once_and_the_rest_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn families_do_not_wait_for_each_other() {
+async fn buckets_do_not_wait_for_each_other() {
     let api = slow_reads(&FakeAws::new());
     for _ in 0..2 {
         read(&*api).await.unwrap();
@@ -65,24 +66,74 @@ async fn a_caller_that_gives_up_leaves_its_turn_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_refusal_pauses_the_family_for_all_callers_and_each_further_one_for_longer() {
+async fn a_throttled_request_is_sent_again_after_a_second() {
+    for code in ["Throttling", "RequestLimitExceeded"] {
+        let aws = FakeAws::new();
+        let api = RateLimited::rate_limited(aws.clone(), &Rates::default());
+        aws.fail_nth(Call::DescribeLoadBalancers, 1, Fault::before(code));
+        let began = Instant::now();
+        read(&api).await.unwrap();
+        assert_eq!((seconds(began), aws.count(Call::DescribeLoadBalancers)), (1, 2), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_calls_throttled_once_each_are_done_within_six_seconds() {
+    let account = super::account::Account::new().await;
+    let api = RateLimited::rate_limited(account.aws.clone(), &Rates::default());
+    let throttled = || Fault::before("Throttling");
+    for call in [Call::CreateTargetGroup, Call::CreateLoadBalancer, Call::CreateListener, Call::AddTags] {
+        account.aws.fail_nth(call, 1, throttled());
+    }
+    let began = Instant::now();
+    let tg = api.create_target_group(&account.a_target_group("web", Protocol::Tcp)).await.unwrap();
+    let lb = api.create_load_balancer(&account.a_load_balancer("web")).await.unwrap();
+    api.create_listener(&super::account::a_listener(&lb, &tg, 80)).await.unwrap();
+    api.add_tags(&lb.arn, &super::account::tags(&[("k", "v")])).await.unwrap();
+    assert!(seconds(began) <= 6, "{}", seconds(began));
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttled_writes_hold_no_reads_back() {
+    let aws = FakeAws::new();
+    let api = Arc::new(RateLimited::rate_limited(aws.clone(), &Rates::default()));
+    aws.fail_always(Call::DeleteTargetGroup, Fault::before("Throttling"));
+    let writing = tokio::spawn({
+        let api = api.clone();
+        async move { api.delete_target_group("absent").await }
+    });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let began = Instant::now();
+    read(&*api).await.unwrap();
+    api.delete_security_group("sg-absent").await.unwrap_err();
+    assert_eq!(seconds(began), 0);
+    assert!(!writing.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_throttled_for_two_minutes_is_given_up() {
     let aws = FakeAws::new();
     let api = slow_reads(&aws);
     aws.fail_always(Call::DescribeLoadBalancers, Fault::before("Throttling"));
     let began = Instant::now();
-    let mut ends = Vec::new();
-    for _ in 0..4 {
-        assert_eq!(read(&*api).await.code(), "Throttling");
-        ends.push(seconds(began));
-    }
-    // Pauses of 1, 2 and 4 seconds, each with the wait for one token after it.
-    assert_eq!(ends, [0, 2, 5, 10]);
+    assert_eq!(read(&*api).await.code(), "Throttling");
+    assert!((120..130).contains(&seconds(began)), "{}", seconds(began));
+    // Each pause is twice as long as the one before, up to eight seconds.
+    assert!(aws.count(Call::DescribeLoadBalancers) < 22);
+}
 
-    aws.heal();
-    let (one, two) = tokio::join!(read(&*api), read(&*api));
-    one.unwrap();
-    two.unwrap();
-    assert_eq!(seconds(began), 20);
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_is_repeated_twice_and_one_that_was_refused_never() {
+    for (code, sent, took) in [("NoReply", 3, 1500), ("ServiceUnavailable", 3, 1500), ("AccessDenied", 1, 0)]
+    {
+        let aws = FakeAws::new();
+        let api = RateLimited::rate_limited(aws.clone(), &Rates::default());
+        aws.fail_always(Call::DescribeLoadBalancers, Fault::before(code));
+        let began = Instant::now();
+        assert_eq!(read(&api).await.code(), code);
+        assert_eq!(aws.count(Call::DescribeLoadBalancers), sent, "{code}");
+        assert_eq!(began.elapsed().as_millis(), took, "{code}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,24 +144,91 @@ async fn those_who_wait_when_a_pause_begins_go_one_by_one_after_it() {
     aws.fail_nth(Call::DescribeLoadBalancers, 1, Fault::before("Throttling"));
     let began = Instant::now();
     let callers = (0..6).map(|_| async {
-        let _ = read(&*api).await;
+        read(&*api).await.unwrap();
         began.elapsed().as_millis()
     });
     let mut ends = futures::future::join_all(callers).await;
     ends.sort_unstable();
 
-    // Two go at once and one of them is refused; the pause lasts a second, then a token comes each second.
-    let gaps: Vec<u128> = ends[2..].windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(ends[2] >= 2000, "{ends:?}");
-    assert_eq!(gaps, [1000, 1000, 1000], "{ends:?}");
+    // Two go at once and one of them is refused; it goes again after a second, the others at half the rate.
+    assert!(ends[0] < 100 && (1000..1100).contains(&ends[1]), "{ends:?}");
+    assert!(ends[1..].windows(2).all(|pair| pair[1] - pair[0] > 1800), "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_waited_longest_goes_first() {
+    let api = slow_reads(&FakeAws::new());
+    let tickets: Vec<Ticket> = (0..3).map(|_| Ticket::draw()).collect();
+    for _ in 0..2 {
+        read(&*api).await.unwrap();
+    }
+    let began = Instant::now();
+    // The youngest asks first, and each asks for two things.
+    let callers = tickets.into_iter().rev().map(|ticket| {
+        in_turn(ticket, async {
+            for _ in 0..2 {
+                read(&*api).await.unwrap();
+            }
+            seconds(began)
+        })
+    });
+    assert_eq!(futures::future::join_all(callers).await, [6, 4, 2]);
+}
+
+/// How many of so many reads at once are answered at once.
+async fn at_once(api: &RateLimited<FakeAws>, reads: usize) -> usize {
+    let began = Instant::now();
+    let all = (0..reads).map(|_| async {
+        read(api).await.unwrap();
+        began.elapsed().is_zero()
+    });
+    futures::future::join_all(all).await.into_iter().filter(|at_once| *at_once).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_throttling_taught_is_remembered_for_ten_minutes() {
+    let aws = FakeAws::new();
+    let rates = Rates { elb_read: Rate { burst: 8, per_second: 1.0 }, ..Rates::default() };
+    let api = RateLimited::rate_limited(aws.clone(), &rates);
+    assert_eq!(at_once(&api, 8).await, 8);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    aws.fail_nth(Call::DescribeLoadBalancers, 1, Fault::before("Throttling"));
+    read(&api).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+    assert_eq!(at_once(&api, 8).await, 4);
+    tokio::time::sleep(Duration::from_secs(10 * 60)).await;
+    assert_eq!(at_once(&api, 8).await, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_of_writes_follows_what_aws_takes() {
+    // Small buckets and large ones: requests a second, and those at once.
+    for (per_second, burst) in [(1.0, 5), (3.0, 20), (15.0, 30)] {
+        let aws = FakeAws::new();
+        aws.throttle(RateBucket::ElbWrite, Rate { burst, per_second });
+        let api = RateLimited::rate_limited(aws.clone(), &Rates::default());
+        let began = Instant::now();
+        let writes = (0..300).map(|_| api.delete_target_group("absent"));
+        for result in futures::future::join_all(writes).await {
+            result.unwrap();
+        }
+        let at_best = (300.0 - f64::from(burst)) / per_second;
+        assert!(
+            began.elapsed().as_secs_f64() < 2.0 * at_best,
+            "{per_second}: {:?} of {at_best}",
+            began.elapsed()
+        );
+        let refused = aws.requests().len() - 300;
+        assert!(refused < 75, "{per_second}: {refused} were refused");
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_default_rates_stay_inside_the_buckets_that_aws_publishes() {
     let aws = FakeAws::new();
-    aws.throttle(Family::ElbRead, Rate { burst: 40, per_second: 10.0 });
-    aws.throttle(Family::Ec2Read, Rate { burst: 100, per_second: 20.0 });
-    aws.throttle(Family::Ec2Write, Rate { burst: 50, per_second: 5.0 });
+    aws.throttle(RateBucket::ElbRead, Rate { burst: 40, per_second: 10.0 });
+    aws.throttle(RateBucket::Ec2Read, Rate { burst: 100, per_second: 20.0 });
+    aws.throttle(RateBucket::Ec2Write, Rate { burst: 50, per_second: 5.0 });
     let api = RateLimited::rate_limited(aws, &Rates::default());
 
     for _ in 0..300 {

@@ -64,29 +64,30 @@ pub struct AwsFlags {
     pub rates: AwsRateFlags,
 }
 
-/// How fast AWS may be asked, by the groups in which AWS itself limits requests.
+/// How fast AWS may be asked at most, by the groups in which AWS itself limits requests; where it throttles, less is
+/// asked by itself.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider aws")]
 pub struct AwsRateFlags {
-    /// Reads of load balancers: requests a second, and how many at once. AWS's own limit for an account in a region is
+    /// Reads of load balancers: at most so many requests a second, and at once. AWS's own limit for an account in a region is
     /// 10:40
     #[arg(long, env = "AWS_RATE_ELB_READ", default_value_t = Rates::default().elb_read, value_name = RATE)]
     pub aws_rate_elb_read: Rate,
 
-    /// Changes of load balancers: requests a second, and how many at once
+    /// Changes of load balancers: at most so many requests a second, and at once; half of it is begun with
     #[arg(long, env = "AWS_RATE_ELB_WRITE", default_value_t = Rates::default().elb_write, value_name = RATE)]
     pub aws_rate_elb_write: Rate,
 
-    /// Registrations of targets: requests a second, and how many at once
+    /// Registrations of targets: at most so many requests a second, and at once; half of it is begun with
     #[arg(long, env = "AWS_RATE_ELB_TARGETS", default_value_t = Rates::default().elb_targets, value_name = RATE)]
     pub aws_rate_elb_targets: Rate,
 
-    /// Reads of EC2: requests a second, and how many at once. AWS's own limit for an account in a region is 20:100
+    /// Reads of EC2: at most so many requests a second, and at once. AWS's own limit for an account in a region is 20:100
     #[arg(long, env = "AWS_RATE_EC2_READ", default_value_t = Rates::default().ec2_read, value_name = RATE)]
     pub aws_rate_ec2_read: Rate,
 
-    /// Changes of security groups: requests a second, and how many at once. AWS's own limit for an account in a region
-    /// is 5:50
+    /// Changes of security groups: at most so many requests a second, and at once. AWS's own limit for an account in a
+    /// region is 5:50
     #[arg(long, env = "AWS_RATE_EC2_WRITE", default_value_t = Rates::default().ec2_write, value_name = RATE)]
     pub aws_rate_ec2_write: Rate,
 }

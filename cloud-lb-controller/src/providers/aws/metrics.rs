@@ -22,7 +22,7 @@ struct FamilyLabel {
     family: &'static str,
 }
 
-/// Counts requests by operation and outcome, and times them by the family whose rate AWS limits.
+/// Counts requests by operation and outcome, and times them by the bucket of AWS's that they take a token from.
 #[derive(Debug)]
 pub struct Requests {
     ended: Family<RequestLabels, Counter>,
@@ -46,12 +46,12 @@ impl Requests {
         metrics.extend(|registry| {
             registry.register(
                 "cloud_lb_aws_requests",
-                "Requests to AWS, by outcome; the SDK's own retries are not counted one by one",
+                "Requests to AWS, by outcome; each repetition is a request",
                 self.ended.clone(),
             );
             registry.register_with_unit(
                 "cloud_lb_aws_request_duration",
-                "How long requests to AWS took, with the SDK's retries, without the wait for their turn",
+                "How long requests to AWS took, without the wait for their turn",
                 Unit::Seconds,
                 self.seconds.clone(),
             );
@@ -61,7 +61,7 @@ impl Requests {
 
 impl Meter for Requests {
     fn request_ended(&self, call: Call, outcome: Outcome, took: Duration) {
-        let family = call.family().name();
+        let family = call.rate_bucket().name();
         let outcome = match outcome {
             Outcome::Done => "Done".to_owned(),
             Outcome::Failed(kind) => format!("{kind:?}"),
