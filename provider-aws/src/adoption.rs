@@ -10,8 +10,9 @@
 //! asks for it and the Service's status shows the load balancer's host name. What the AWS Load Balancer Controller
 //! made has the very names that ours would have; it is said so before anything is written.
 //!
-//! Taking over begins with one request that puts our tags on the load balancer and its target groups together:
-//! before it everything is the other controller's, after it everything is ours, whoever goes on.
+//! Taking over begins with the request that puts our tags on the load balancer: before it everything is the other
+//! controller's, after it everything is ours, whoever goes on. AWS tags one resource a request; what the load balancer
+//! uses is found through it until it carries our tags as well.
 
 use cloud_provider::{Error, Mistake, ServiceView};
 

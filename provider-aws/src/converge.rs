@@ -145,7 +145,7 @@ impl AwsProvider {
             let prepared = self.freshen(&service.id, prepared).await?;
             if self.is_settled(&service.id, &prepared) && !self.memory.is_verification_due(uid, period) {
                 self.remember_targets(&service.id, &prepared);
-                self.write_notes().await?;
+                self.note_registered(&prepared).await?;
                 return self.outcome(service, prepared, BTreeSet::new(), false).await;
             }
             let planned = self.compare(service, &prepared).await?;
@@ -214,24 +214,20 @@ impl AwsProvider {
                 }
             }
         }
-        let digest = desired.instances_digest();
-        if let (Some(digest), Some((arn, lb))) = (&digest, found.load_balancers.first_key_value())
-            && lb.tags.get(TARGETS_TAG) != Some(digest)
-        {
-            self.memory.note_due(arn, digest);
-        }
-        self.memory.set_registered(&service.uid, period, digest);
+        self.memory.set_registered(&service.uid, period, desired.instances_digest());
     }
 
-    /// Notes of registered instances, twenty load balancers a request, so that the next leader need not ask.
-    async fn write_notes(&self) -> Result<(), Error> {
-        let Some((digest, arns)) = self.memory.take_notes_due() else { return Ok(()) };
-        let tags = Tags::from([(TARGETS_TAG.to_owned(), digest)]);
-        match self.aws.add_tags(&arns, &tags).await {
-            // A load balancer that vanished spoils the request for the others; they get their note another time.
-            Err(error) if error.is("LoadBalancerNotFound") => Ok(()),
-            result => result.map_err(general),
+    /// Notes on what is settled which instances are registered, so that the next leader need not ask for each target
+    /// group. AWS tags one resource a request: a note a Service would double what a node that joins costs, so that it is
+    /// written once for all nodes that came and went since the Service was looked at the last time.
+    async fn note_registered(&self, prepared: &Prepared) -> Result<(), Error> {
+        let Some(digest) = prepared.desired.instances_digest() else { return Ok(()) };
+        let Some((arn, lb)) = prepared.found.load_balancers.first_key_value() else { return Ok(()) };
+        if lb.tags.get(TARGETS_TAG) == Some(&digest) {
+            return Ok(());
         }
+        let tags = Tags::from([(TARGETS_TAG.to_owned(), digest)]);
+        self.aws.add_tags(std::slice::from_ref(arn), &tags).await.map_err(general)
     }
 
     async fn report(

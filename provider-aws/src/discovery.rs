@@ -181,7 +181,7 @@ mod tests {
             vpc_id: vpc_id.map(str::to_owned),
             subnet_id: None,
             private_ipv4: None,
-            ipv6: None,
+            primary_ipv6: None,
             security_groups: Vec::new(),
             tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         }

@@ -4,13 +4,18 @@
 use cloud_provider::Change;
 
 use crate::client::{
-    AlpnPolicy, Attributes, CapacityChange, Forward, HealthCheck, Listener as AwsListener,
-    LoadBalancer as AwsLoadBalancer, Protocol, Tags, WeightedTargetGroup,
+    AlpnPolicy, Attributes, CapacityChange, Forward, HealthCheck, HealthCheckProtocol,
+    Listener as AwsListener, LoadBalancer as AwsLoadBalancer, Protocol, Tags, WeightedTargetGroup,
 };
 use crate::model;
 use crate::naming::{
     ADDED_TAGS_TAG, APPLIED_TAG, SET_ATTRIBUTES_TAG, TARGETS_TAG, is_tracking_key, remembered,
 };
+
+/// Whether connections to a target end when it becomes unhealthy.
+pub(crate) const ENDS_UNHEALTHY: &str = "target_health_state.unhealthy.connection_termination.enabled";
+/// How long an unhealthy target keeps its connections.
+pub(crate) const UNHEALTHY_DRAINS: &str = "target_health_state.unhealthy.draining_interval_seconds";
 
 /// Tags to add or change, and keys to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +55,13 @@ pub fn attributes(wanted: &Attributes, found: &Attributes, tags: &Tags) -> Attri
         .filter_map(|key| Some((key.to_owned(), default_attribute(key)?.to_owned())));
     let wanted = wanted.iter().map(|(k, v)| (k.clone(), v.clone()));
     // An attribute that AWS did not show is sent as well: it may be new to us or not valid, which AWS tells.
-    wanted.chain(given_up).filter(|(key, value)| found.get(key) != Some(value)).collect()
+    let mut changes: Attributes =
+        wanted.chain(given_up).filter(|(key, value)| found.get(key) != Some(value)).collect();
+    // AWS takes the interval only while connections are not ended, and does not use it otherwise.
+    if changes.get(ENDS_UNHEALTHY).is_some_and(|ends| ends == "true") {
+        changes.remove(UNHEALTHY_DRAINS);
+    }
+    changes
 }
 
 /// Listener attributes likewise; listeners carry no memory of what was set.
@@ -64,13 +75,14 @@ fn default_attribute(key: &str) -> Option<&'static str> {
         "deletion_protection.enabled" | "load_balancing.cross_zone.enabled" | "access_logs.s3.enabled" => {
             "false"
         }
-        "access_logs.s3.bucket" | "access_logs.s3.prefix" => "",
+        // Not `access_logs.s3.bucket` and `.prefix`: nothing says that AWS takes an empty name, and without logs nobody
+        // reads them.
         "dns_record.client_routing_policy" => "any_availability_zone",
         "deregistration_delay.timeout_seconds" => "300",
         "proxy_protocol_v2.enabled" | "stickiness.enabled" => "false",
         "preserve_client_ip.enabled" => "true",
-        "target_health_state.unhealthy.connection_termination.enabled" => "true",
-        "target_health_state.unhealthy.draining_interval_seconds" => "0",
+        ENDS_UNHEALTHY => "true",
+        UNHEALTHY_DRAINS => "0",
         _ => return None,
     })
 }
@@ -93,6 +105,11 @@ pub fn capacity(wanted: CapacityChange, reserved: Option<u32>) -> Option<Change>
 /// How the health check differs.
 pub fn health_check(wanted: &HealthCheck, found: &HealthCheck) -> Vec<Change> {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    // What AWS still shows of a request that a check over TCP does not make is no difference: no request takes it back.
+    let found = match wanted.protocol {
+        HealthCheckProtocol::Tcp => &HealthCheck { path: None, matcher: None, ..found.clone() },
+        HealthCheckProtocol::Http | HealthCheckProtocol::Https => found,
+    };
     [
         change("HealthCheckProtocol", found.protocol, wanted.protocol),
         change("HealthCheckPort", found.port, wanted.port),

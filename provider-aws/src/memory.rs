@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::{ARNS_PER_CALL, Target};
+use crate::client::{Target, Ticket};
 use crate::naming;
 
 /// What is remembered, by Service UID.
@@ -14,10 +14,10 @@ use crate::naming;
 pub(crate) struct Memory {
     started: Instant,
     services: Mutex<HashMap<String, Remembered>>,
+    /// The places in line for requests of Services that are not served yet.
+    tickets: Mutex<HashMap<String, Ticket>>,
     /// Services whose load balancer is being worked on.
     at_work: Mutex<BTreeMap<String, usize>>,
-    /// Load balancers whose note of registered instances is out of date, by the digest it should hold.
-    notes_due: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// Security groups that this process made, by Service.
     made_groups: Mutex<HashMap<String, BTreeSet<String>>>,
     /// Names of security groups that a request of this process may have made without telling.
@@ -46,8 +46,8 @@ impl Default for Memory {
         Memory {
             started: Instant::now(),
             services: Mutex::default(),
+            tickets: Mutex::default(),
             at_work: Mutex::default(),
-            notes_due: Mutex::default(),
             made_groups: Mutex::default(),
             doubted_groups: Mutex::default(),
             inherited: Mutex::default(),
@@ -112,34 +112,6 @@ impl Memory {
         self.service(uid, period, |remembered| remembered.registered = digest);
     }
 
-    /// The load balancer should carry a note of this digest, when somebody has time.
-    pub(crate) fn note_due(&self, load_balancer: &str, digest: &str) {
-        let mut due = lock(&self.notes_due);
-        due.values_mut().for_each(|arns| {
-            arns.remove(load_balancer);
-        });
-        due.retain(|_, arns| !arns.is_empty());
-        due.entry(digest.to_owned()).or_default().insert(load_balancer.to_owned());
-    }
-
-    /// Takes as many overdue notes as one request can write: one digest and its load balancers.
-    pub(crate) fn take_notes_due(&self) -> Option<(String, Vec<String>)> {
-        let mut due = lock(&self.notes_due);
-        let mut entry = due.first_entry()?;
-        let taken: Vec<String> = entry.get().iter().take(ARNS_PER_CALL).cloned().collect();
-        entry.get_mut().retain(|arn| !taken.contains(arn));
-        let digest = entry.key().clone();
-        due.retain(|_, arns| !arns.is_empty());
-        Some((digest, taken))
-    }
-
-    /// A load balancer that is gone needs no note.
-    pub(crate) fn no_note_due(&self, load_balancer: &str) {
-        lock(&self.notes_due).values_mut().for_each(|arns| {
-            arns.remove(load_balancer);
-        });
-    }
-
     /// This process made a security group for a Service.
     pub(crate) fn made_group(&self, uid: &str, id: &str) {
         lock(&self.made_groups).entry(uid.to_owned()).or_default().insert(id.to_owned());
@@ -176,8 +148,19 @@ impl Memory {
         lock(&self.made_groups).get(uid).cloned().unwrap_or_default()
     }
 
+    /// Since when a Service has been waiting to be served: its requests go before those of Services that came later.
+    pub(crate) fn ticket(&self, uid: &str) -> Ticket {
+        *lock(&self.tickets).entry(uid.to_owned()).or_insert_with(Ticket::draw)
+    }
+
+    /// The Service is served, or waits for its user: it does not go before others any more.
+    pub(crate) fn give_ticket_back(&self, uid: &str) {
+        lock(&self.tickets).remove(uid);
+    }
+
     /// Forgets a Service.
     pub(crate) fn forget(&self, uid: &str) {
+        self.give_ticket_back(uid);
         lock(&self.services).remove(uid);
         lock(&self.made_groups).remove(uid);
     }

@@ -289,7 +289,6 @@ impl Applier<'_> {
     }
 
     pub(crate) async fn delete_load_balancer(&mut self, arn: &str) -> Result<(), Failure> {
-        self.memory.no_note_due(arn);
         match self.aws.delete_load_balancer(arn).await {
             Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -384,7 +383,6 @@ impl Applier<'_> {
             tags.insert(TARGETS_TAG.to_owned(), instances.cloned().unwrap_or_default());
         }
         self.aws.add_tags(std::slice::from_ref(arn), &tags).await?;
-        self.memory.no_note_due(arn);
         Ok(())
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The rate limit a request counts against, as AWS groups them (*Request throttling* in the ELBv2 and EC2
+/// The bucket a request takes its token from, as AWS groups them (*Request throttling* in the ELBv2 and EC2
 /// guides: reads, writes and target registration have separate buckets).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub enum Family {
+pub enum RateBucket {
     /// ELBv2 `Describe*`.
     ElbRead,
     /// ELBv2 calls that change something.
@@ -20,10 +20,15 @@ pub enum Family {
     Ec2Write,
 }
 
-impl Family {
-    /// All families.
+impl RateBucket {
+    /// All buckets.
     pub const ALL: [Self; 5] =
         [Self::ElbRead, Self::ElbWrite, Self::ElbTargets, Self::Ec2Read, Self::Ec2Write];
+
+    /// Whether AWS publishes how large its bucket is (*Request throttling* in the ELBv2 and EC2 guides), or it is well known.
+    pub const fn is_published(self) -> bool {
+        !matches!(self, Self::ElbWrite | Self::ElbTargets)
+    }
 
     /// Short name for metrics: `elb_read`, `ec2_write`, ...
     pub const fn name(self) -> &'static str {
@@ -38,7 +43,7 @@ impl Family {
 }
 
 macro_rules! calls {
-    ($($variant:ident: $service:literal, $family:ident;)*) => {
+    ($($variant:ident: $service:literal, $bucket:ident;)*) => {
         /// One AWS request this crate can make; a method of [`Elbv2`](super::Elbv2) or
         /// [`Ec2`](super::Ec2) each, with AWS's name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,10 +75,10 @@ macro_rules! calls {
                 }
             }
 
-            /// The rate limit the request counts against.
-            pub const fn family(self) -> Family {
+            /// The bucket the request takes its token from.
+            pub const fn rate_bucket(self) -> RateBucket {
                 match self {
-                    $(Self::$variant => Family::$family,)*
+                    $(Self::$variant => RateBucket::$bucket,)*
                 }
             }
         }
@@ -129,10 +134,48 @@ calls! {
     DeleteTags: "ec2", Ec2Write;
 }
 
+/// The IAM actions that AWS needs of the caller beyond the one the request is named after, by request.
+///
+/// *Elastic Load Balancing API permissions* in the user guide (*Required permissions for the 2015-12-01 API*), and for
+/// `GetSecurityGroupsForVpc`, which that page does not have yet, the policy that the AWS Load Balancer Controller 3.5 is
+/// delivered with. `CreateServiceLinkedRole` is for the first load balancer of an account.
+pub const CALLED_BY_AWS: &[(Call, &[&str])] = &[
+    (
+        Call::CreateLoadBalancer,
+        &[
+            "ec2:DescribeAccountAttributes",
+            "ec2:DescribeAddresses",
+            "ec2:DescribeInternetGateways",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+            "ec2:GetSecurityGroupsForVpc",
+            "iam:CreateServiceLinkedRole",
+        ],
+    ),
+    (
+        Call::CreateTargetGroup,
+        &["ec2:DescribeInternetGateways", "ec2:DescribeVpcs", "iam:CreateServiceLinkedRole"],
+    ),
+    (
+        Call::RegisterTargets,
+        &["ec2:DescribeInstances", "ec2:DescribeInternetGateways", "ec2:DescribeSubnets", "ec2:DescribeVpcs"],
+    ),
+    (Call::SetIpAddressType, &["ec2:DescribeSubnets"]),
+    (Call::SetSecurityGroups, &["ec2:DescribeSecurityGroups", "ec2:GetSecurityGroupsForVpc"]),
+    (Call::SetSubnets, &["ec2:DescribeSubnets"]),
+];
+
 impl Call {
+    /// The IAM actions that AWS needs of the caller to do this, the request's own among them.
+    pub fn needed_actions(self) -> impl Iterator<Item = &'static str> {
+        let by_aws = CALLED_BY_AWS.iter().filter(move |(call, _)| *call == self);
+        std::iter::once(self.action()).chain(by_aws.flat_map(|(_, actions)| actions.iter().copied()))
+    }
+
     /// Whether the request changes something at AWS.
     pub const fn is_write(self) -> bool {
-        !matches!(self.family(), Family::ElbRead | Family::Ec2Read)
+        !matches!(self.rate_bucket(), RateBucket::ElbRead | RateBucket::Ec2Read)
     }
 }
 

@@ -190,22 +190,19 @@ pub trait Elbv2: Send + Sync {
         page: Option<&str>,
     ) -> Result<Page<Certificate>>;
 
-    /// Adds certificates, chosen by the host name a client asks for.
+    /// Adds a certificate, chosen by the host name a client asks for. AWS takes one a request (*AddListenerCertificates*:
+    /// "one certificate per call"), though its name and its parameter are in the plural.
     ///
     /// # Errors
     /// `ListenerNotFound` (also for a moment after the listener was made), `CertificateNotFound`,
     /// `TooManyCertificates`.
-    async fn add_listener_certificates(&self, listener_arn: &str, certificate_arns: &[String]) -> Result<()>;
+    async fn add_listener_certificates(&self, listener_arn: &str, certificate_arn: &str) -> Result<()>;
 
-    /// Takes certificates off.
+    /// Takes a certificate off; one a request, as for [`add_listener_certificates`](Self::add_listener_certificates).
     ///
     /// # Errors
     /// `ListenerNotFound`, `OperationNotPermitted` (the default certificate).
-    async fn remove_listener_certificates(
-        &self,
-        listener_arn: &str,
-        certificate_arns: &[String],
-    ) -> Result<()>;
+    async fn remove_listener_certificates(&self, listener_arn: &str, certificate_arn: &str) -> Result<()>;
 
     /// All attributes of a listener.
     ///
@@ -219,24 +216,26 @@ pub trait Elbv2: Send + Sync {
     /// `ListenerNotFound`, `InvalidConfigurationRequest`.
     async fn modify_listener_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()>;
 
-    /// Tags of load balancers, target groups and listeners, by ARN; at most [`ARNS_PER_CALL`].
+    /// Tags of load balancers, target groups or listeners, by ARN; at most [`ARNS_PER_CALL`], and of one kind: AWS
+    /// does not say what it makes of several kinds in one request, so nobody asks.
     ///
     /// # Errors
     /// The whole request fails with the code of the resource's kind (`LoadBalancerNotFound`, ...) when one of
     /// the ARNs is absent.
     async fn describe_tags(&self, arns: &[String]) -> Result<BTreeMap<String, Tags>>;
 
-    /// Adds tags or changes their values, on at most [`ARNS_PER_CALL`] resources.
+    /// Adds tags or changes their values. AWS takes a list of resources and refuses more than one of them, or none
+    /// (`ValidationError: Only one resource can be tagged at a time`; aws-sdk-go-v2#2715).
     ///
     /// # Errors
     /// `LoadBalancerNotFound`, `TargetGroupNotFound`, `ListenerNotFound`, `TooManyTags`, `ValidationError`.
-    async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()>;
+    async fn add_tags(&self, arn: &str, tags: &Tags) -> Result<()>;
 
-    /// Removes tags by key, on at most [`ARNS_PER_CALL`] resources; absent keys are no failure.
+    /// Removes tags by key; absent keys are no failure. One resource a request, as for [`add_tags`](Self::add_tags).
     ///
     /// # Errors
     /// `LoadBalancerNotFound`, `TargetGroupNotFound`, `ListenerNotFound`.
-    async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()>;
+    async fn remove_tags(&self, arn: &str, keys: &[String]) -> Result<()>;
 }
 
 /// How many resources one request may name by ARN or name (`DescribeTags`, `DescribeLoadBalancers`, ...).

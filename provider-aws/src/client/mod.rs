@@ -26,18 +26,20 @@ pub mod error;
 #[cfg(feature = "testing")]
 pub mod fake;
 mod layered;
+mod pacing;
 mod rate;
 mod sdk;
 mod snapshot;
 mod types;
 
 pub use aws::{Aws, SharingOptions};
-pub use call::{ACTIONS, Call, Family};
+pub use call::{ACTIONS, CALLED_BY_AWS, Call, RateBucket};
 pub use counted::{Counted, Counting, Meter, Outcome, Sum, Tally};
 pub use ec2::{Ec2, FILTER_VALUES};
 pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PER_CALL};
 pub use layered::{Around, Layered};
-pub use rate::{NotARate, Pacing, Rate, RateLimited, Rates};
+pub use pacing::{Pacing, RateLimited, Ticket, in_turn};
+pub use rate::{NotARate, Rate, Rates};
 pub use sdk::{Identity, InstanceMetadata, NoIdentity, Sdk, SdkOptions, SetupError, Trial, Verdict};
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;

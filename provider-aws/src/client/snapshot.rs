@@ -54,9 +54,9 @@ pub(super) enum Patch {
     TargetGroup(TargetGroup),
     ChangeHealthCheck(String, super::HealthCheck),
     Tags(BTreeMap<String, Tags>),
-    AddTags(Vec<String>, Tags),
-    RemoveTags(Vec<String>, Vec<String>),
-    ForgetTags(Vec<String>),
+    AddTags(String, Tags),
+    RemoveTags(String, Vec<String>),
+    ForgetTags(String),
     Gone(String),
 }
 
@@ -194,8 +194,10 @@ impl Snapshots {
     }
 
     async fn read_tags(&self, source: &dyn Source, keep: Duration) -> Result<()> {
+        // Those of one kind together: several kinds are not asked for in one request.
         let arns = self.known().without_tags(Instant::now(), keep);
-        let chunks: Vec<Vec<String>> = arns.chunks(super::ARNS_PER_CALL).map(<[String]>::to_vec).collect();
+        let chunks: Vec<Vec<String>> =
+            arns.iter().flat_map(|kind| kind.chunks(super::ARNS_PER_CALL)).map(<[String]>::to_vec).collect();
         stream::iter(chunks)
             .map(|chunk| async move {
                 let began = Instant::now();
@@ -216,21 +218,22 @@ impl Snapshots {
 
 impl Known {
     fn is_fresh(&self, now: Instant, max_age: Duration, keep_tags: Duration) -> bool {
-        self.lists_are_fresh(now, max_age) && self.without_tags(now, keep_tags).is_empty()
+        self.lists_are_fresh(now, max_age) && self.without_tags(now, keep_tags).iter().all(Vec::is_empty)
     }
 
     fn lists_are_fresh(&self, now: Instant, max_age: Duration) -> bool {
         self.listed.is_some_and(|listed| now.saturating_duration_since(listed) <= max_age)
     }
 
-    fn without_tags(&self, now: Instant, keep: Duration) -> Vec<String> {
+    /// Load balancers, and target groups, whose tags are to be read.
+    fn without_tags(&self, now: Instant, keep: Duration) -> [Vec<String>; 2] {
         let stale = |tags: &Option<(Arc<Tags>, Instant)>| match tags {
             Some((_, read)) => now.saturating_duration_since(*read) > keep,
             None => true,
         };
         let load_balancers = self.load_balancers.iter().filter(|(_, e)| stale(&e.tags)).map(|(arn, _)| arn);
         let target_groups = self.target_groups.iter().filter(|(_, e)| stale(&e.tags)).map(|(arn, _)| arn);
-        load_balancers.chain(target_groups).cloned().collect()
+        [load_balancers.cloned().collect(), target_groups.cloned().collect()]
     }
 
     /// What was asked for and is not in the answer is gone, though a list still showed it.
@@ -279,15 +282,13 @@ impl Known {
                     }
                 }
             }
-            Patch::AddTags(arns, added) => self.change_tags(&arns, now, |tags| tags.extend(added.clone())),
-            Patch::RemoveTags(arns, keys) => {
-                self.change_tags(&arns, now, |tags| tags.retain(|key, _| !keys.contains(key)));
+            Patch::AddTags(arn, added) => self.change_tags(&arn, now, |tags| tags.extend(added)),
+            Patch::RemoveTags(arn, keys) => {
+                self.change_tags(&arn, now, |tags| tags.retain(|key, _| !keys.contains(key)));
             }
-            Patch::ForgetTags(arns) => {
-                for arn in arns {
-                    if let Some(slot) = self.tags(&arn) {
-                        *slot = None;
-                    }
+            Patch::ForgetTags(arn) => {
+                if let Some(slot) = self.tags(&arn) {
+                    *slot = None;
                 }
             }
             Patch::Gone(arn) => {
@@ -297,12 +298,10 @@ impl Known {
         }
     }
 
-    fn change_tags(&mut self, arns: &[String], now: Instant, change: impl Fn(&mut Tags)) {
-        for arn in arns {
-            if let Some(Some((tags, read))) = self.tags(arn) {
-                change(Arc::make_mut(tags));
-                *read = now;
-            }
+    fn change_tags(&mut self, arn: &str, now: Instant, change: impl FnOnce(&mut Tags)) {
+        if let Some(Some((tags, read))) = self.tags(arn) {
+            change(Arc::make_mut(tags));
+            *read = now;
         }
     }
 }

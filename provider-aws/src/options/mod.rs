@@ -19,6 +19,7 @@ pub use self::listener::{ListenerSpec, TlsSpec, WeightedForward};
 pub use self::load_balancer::{Addresses, LoadBalancerSpec, SubnetRef};
 pub use self::security_group::{Access, SecuritySpec};
 pub use self::target_group::TargetGroupSpec;
+use crate::client::IpAddressType;
 use crate::config::AwsConfig;
 
 /// What a Service asks for, without mistakes in it.
@@ -54,6 +55,7 @@ pub fn parse(service: &ServiceView, config: &AwsConfig) -> Result<Parsed, Mistak
     refuse_what_is_not_supported(&mut reader, service);
     let load_balancer = load_balancer::read(&mut reader);
     let listeners = listener::read(&mut reader, service, config);
+    check_datagrams(&mut reader, &load_balancer, &listeners);
     let security = security_group::read(&mut reader, service, &load_balancer);
     let tags = read_tags(&mut reader, config);
     let node_labels = reader.map(key::NODE_LABELS);
@@ -99,7 +101,8 @@ fn refuse_what_is_not_supported(reader: &mut Reader<'_>, service: &ServiceView) 
     }
 }
 
-/// AWS: keys of 1 to 128 characters, values of up to 256, `aws:` reserved.
+/// AWS: keys of 1 to 128 characters, values of up to 256, `aws:` reserved; letters, digits, spaces and `_.:/=+-@` (*Tag*
+/// in the ELBv2 API reference, *Tag restrictions* in the EC2 user guide).
 fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, String> {
     let tags = reader.map(key::TAGS);
     for (name, value) in &tags {
@@ -109,12 +112,14 @@ fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, St
             "is a key by which load balancers are recognised"
         } else if name.chars().count() > 128 || value.chars().count() > 256 {
             "is longer than AWS takes"
+        } else if !name.chars().chain(value.chars()).all(is_of_a_tag) {
+            "has characters that AWS does not take in tags"
         } else if config.externally_managed_tags.contains(name) {
             "is managed by somebody else, as the operator configured"
         } else {
             continue;
         };
-        let allowed = "other keys of up to 128 characters with values of up to 256";
+        let allowed = "other keys of up to 128 characters with values of up to 256, of letters, digits, spaces and _.:/=+-@";
         reader.wrong(key::TAGS, format!("{name}={value}"), problem, allowed);
     }
     if tags.len() + config.default_tags.len() > 40 {
@@ -126,6 +131,24 @@ fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, St
         );
     }
     tags
+}
+
+/// AWS's letters, separators and digits are those of Unicode.
+fn is_of_a_tag(c: char) -> bool {
+    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
+}
+
+/// AWS: "You can't specify UDP or TCP_UDP if dual-stack mode is enabled" (CreateListener), unless IPv6 addresses are
+/// translated by prefixes.
+fn check_datagrams(reader: &mut Reader<'_>, load_balancer: &LoadBalancerSpec, listeners: &[ListenerSpec]) {
+    let has_datagrams = listeners.iter().any(|listener| listener.protocol.carries_udp());
+    let is_dualstack = load_balancer.ip_address_type == IpAddressType::DualStack;
+    if has_datagrams && is_dualstack && load_balancer.ipv6_source_nat != Some(true) {
+        let value = reader.text(key::SOURCE_NAT).unwrap_or_default();
+        let problem =
+            "leaves the UDP ports of a dualstack load balancer without IPv6 source NAT, which AWS wants";
+        reader.wrong(key::SOURCE_NAT, value, problem, "on, or ip-address-type ipv4, or no UDP port");
+    }
 }
 
 /// A typing error in a key would otherwise go unnoticed for ever.

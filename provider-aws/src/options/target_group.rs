@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::annotation::{Reader, key};
 use crate::client::{Attributes, HealthCheck, HealthCheckPort, HealthCheckProtocol, Protocol, TargetFamily};
+use crate::drift::{ENDS_UNHEALTHY, UNHEALTHY_DRAINS};
 
 /// What is asked of one target group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,7 +141,28 @@ pub(super) fn read_attributes(reader: &mut Reader<'_>, port: &ServicePort, proto
         let problem = format!("cannot hold for {protocol} targets of port {}", port.port);
         reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, &problem, "true for UDP and TCP_UDP");
     }
+    check_unhealthy(reader, port, protocol, &attributes);
     attributes
+}
+
+/// What becomes of connections to unhealthy targets is for connections, and the interval is for those that do not end
+/// at once (*TargetGroupAttribute* in the ELBv2 API reference).
+fn check_unhealthy(reader: &mut Reader<'_>, port: &ServicePort, protocol: Protocol, attributes: &Attributes) {
+    if let Some(ends) = attributes.get(ENDS_UNHEALTHY)
+        && protocol.carries_udp()
+    {
+        let problem = format!("cannot be set for {protocol} targets of port {}", port.port);
+        let value = format!("{ENDS_UNHEALTHY}={ends}");
+        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, &problem, "no such attribute for UDP and TCP_UDP");
+    }
+    if let Some(interval) = attributes.get(UNHEALTHY_DRAINS)
+        && attributes.get(ENDS_UNHEALTHY).is_none_or(|ends| ends != "false")
+    {
+        let value = format!("{UNHEALTHY_DRAINS}={interval}");
+        let problem = "is for targets whose connections do not end at once";
+        let allowed = format!("no such attribute, or {ENDS_UNHEALTHY}=false beside it");
+        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, problem, &allowed);
+    }
 }
 
 /// Mistakes that concern all target groups at once, told once.

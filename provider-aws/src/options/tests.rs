@@ -189,7 +189,28 @@ fn load_balancer_annotations_refuse_nonsense() {
             "additional-resource-tags",
             "other keys",
         ),
+        (&[("additional-resource-tags", "cost*=1")], "additional-resource-tags", "_.:/=+-@"),
+        (&[("additional-resource-tags", "cost=50%")], "additional-resource-tags", "_.:/=+-@"),
     ]);
+}
+
+#[test]
+fn tags_may_have_letters_of_any_language_spaces_and_a_few_signs() {
+    let spec = read(with(&[("additional-resource-tags", "Straße 7=été _.:/+-@")]));
+    assert_eq!(spec.tags["Straße 7"], "été _.:/+-@");
+}
+
+#[test]
+fn udp_on_dualstack_asks_for_source_nat_by_its_annotation() {
+    let udp = || a_service().protocol_ports([(ServiceProtocol::Udp, 53)]);
+    let found = mistakes(on(udp(), &[("ip-address-type", "dualstack")]));
+    assert!(
+        found.len() == 1 && found[0].contains("aws-load-balancer-enable-prefix-for-ipv6-source-nat"),
+        "{found:?}"
+    );
+    let dualstack = ("ip-address-type", "dualstack");
+    read(on(udp(), &[dualstack, ("enable-prefix-for-ipv6-source-nat", "on")]));
+    read(with(&[dualstack]));
 }
 
 #[test]
@@ -400,9 +421,19 @@ fn target_group_annotations_refuse_nonsense() {
         (&[("target-group-attributes.81", "a=b")], "target-group-attributes.81", "port numbers"),
         (&[("target-node-labels", "gpu")], "target-node-labels", "key=value"),
     ]);
-    let udp = a_service().protocol_ports([(ServiceProtocol::Udp, 53)]);
-    let found = mistakes(on(udp, &[("target-group-attributes", "preserve_client_ip.enabled=false")]));
-    assert!(found[0].contains("UDP"), "{found:?}");
+    let udp = || a_service().protocol_ports([(ServiceProtocol::Udp, 53)]);
+    for attribute in [
+        "preserve_client_ip.enabled=false",
+        "target_health_state.unhealthy.connection_termination.enabled=false",
+    ] {
+        let found = mistakes(on(udp(), &[("target-group-attributes", attribute)]));
+        assert!(found.len() == 1 && found[0].contains("UDP"), "{found:?}");
+    }
+    refused(&[(
+        &[("target-group-attributes", "target_health_state.unhealthy.draining_interval_seconds=10")],
+        "target-group-attributes",
+        "connection_termination.enabled=false",
+    )]);
 }
 
 #[test]

@@ -28,9 +28,7 @@ mod target_groups;
 
 use std::collections::BTreeSet;
 
-use crate::client::{
-    ARNS_PER_CALL, IngressRule, IpAddressType, LoadBalancer as AwsLoadBalancer, LoadBalancerState, Tags,
-};
+use crate::client::{IngressRule, IpAddressType, LoadBalancer as AwsLoadBalancer, LoadBalancerState, Tags};
 use crate::drift;
 use crate::model::{Desired, LoadBalancer};
 use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
@@ -146,27 +144,26 @@ impl<'a> Planner<'a> {
         self.actions.push(Action::new(what, reason));
     }
 
-    /// Makes what is taken over ours: the load balancer and its target groups at once, so that no half of them is
-    /// left to the other controller. Listeners, which nobody finds by their tags, go along or before.
+    /// Makes what is taken over ours. AWS tags one resource a request, so the order says whose it is in between: the
+    /// load balancer comes first, and whatever it uses comes along with it from then on, tagged or not. Listeners, which
+    /// nobody finds by their tags, come last, and again until all has been applied once.
     fn claim(&mut self) {
         let theirs = |tags: &Tags| !tags.contains_key(UID_TAG);
         let load_balancer = self.keeper.filter(|lb| theirs(&lb.tags));
-        let listeners = load_balancer.iter().flat_map(|lb| &lb.listeners).map(|l| l.resource.arn.clone());
-        let mut requests: Vec<Vec<String>> =
-            listeners.collect::<Vec<_>>().chunks(ARNS_PER_CALL).map(<[String]>::to_vec).collect();
         let target_groups = self.observed.target_groups.iter().filter(|tg| theirs(&tg.tags));
-        let found: Vec<String> = load_balancer
-            .iter()
-            .map(|lb| lb.resource.arn.clone())
-            .chain(target_groups.map(|tg| tg.resource.arn.clone()))
-            .collect();
-        match requests.last_mut() {
-            Some(last) if last.len() + found.len() <= ARNS_PER_CALL => last.extend(found),
-            _ => requests.extend(found.chunks(ARNS_PER_CALL).map(<[String]>::to_vec)),
-        }
-        for arns in requests {
+        let mut arns: Vec<String> = load_balancer.iter().map(|lb| lb.resource.arn.clone()).collect();
+        arns.extend(target_groups.map(|tg| tg.resource.arn.clone()));
+        self.claim_these(arns, "it is taken over from another controller");
+        let is_unfinished = |lb: &&ObservedLoadBalancer| !lb.tags.contains_key(APPLIED_TAG);
+        let listeners = self.keeper.filter(is_unfinished).into_iter().flat_map(|lb| &lb.listeners);
+        let arns = listeners.map(|listener| listener.resource.arn.clone()).collect();
+        self.claim_these(arns, "a takeover that did not end may have left it out");
+    }
+
+    fn claim_these(&mut self, arns: Vec<String>, reason: &str) {
+        if !arns.is_empty() {
             let what = What::Tag { arns, add: self.claim_tags(), remove: Vec::new() };
-            self.push(what, "it is taken over from another controller");
+            self.push(what, reason);
         }
     }
 

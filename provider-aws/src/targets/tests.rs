@@ -13,7 +13,7 @@ fn instance(id: &str, change: impl FnOnce(&mut Instance)) -> (String, Arc<Instan
         vpc_id: Some("vpc-1".to_owned()),
         subnet_id: Some("subnet-1".to_owned()),
         private_ipv4: None,
-        ipv6: None,
+        primary_ipv6: None,
         security_groups: vec!["sg-1".to_owned()],
         tags: Default::default(),
     };

@@ -6,7 +6,7 @@ use provider_aws::{
     client::{
         CreateListener, CreateLoadBalancer, CreateSecurityGroup, CreateTargetGroup, Ec2, Elbv2, Forward,
         HealthCheck, HealthCheckPort, HealthCheckProtocol, IpAddressType, Listener, LoadBalancer, Protocol,
-        Result, Scheme, SubnetMapping, Tags, TargetFamily, TargetGroup, TargetType,
+        Result, Scheme, SecurityGroupQuery, SubnetMapping, Tags, TargetFamily, TargetGroup, TargetType,
         fake::{FakeAws, SeededVpc},
     },
     error::ApiError,
@@ -65,6 +65,12 @@ impl Account {
     pub(crate) async fn listener(&self, lb: &LoadBalancer, tg: &TargetGroup, port: u16) -> Listener {
         self.aws.create_listener(&a_listener(lb, tg, port)).await.unwrap()
     }
+}
+
+/// The tags of the account's security group.
+pub(crate) async fn group_tags(account: &Account) -> Tags {
+    let query = SecurityGroupQuery { ids: vec![account.group.clone()], ..SecurityGroupQuery::default() };
+    account.aws.describe_security_groups(&query, None).await.unwrap().items.remove(0).tags
 }
 
 pub(crate) fn a_group(vpc_id: &str, name: &str) -> CreateSecurityGroup {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use provider_aws::{
-    client::{ACTIONS, Call, Family},
+    client::{ACTIONS, Call, RateBucket},
     error::{ApiError, ErrorKind, local_code},
 };
 
@@ -13,9 +13,9 @@ fn every_call_has_an_iam_action_of_its_own() {
     assert_eq!(actions, ACTIONS.iter().copied().collect());
     for call in Call::ALL {
         let service = call.action().split(':').next().unwrap();
-        let expected = match call.family() {
-            Family::ElbRead | Family::ElbWrite | Family::ElbTargets => "elasticloadbalancing",
-            Family::Ec2Read | Family::Ec2Write => "ec2",
+        let expected = match call.rate_bucket() {
+            RateBucket::ElbRead | RateBucket::ElbWrite | RateBucket::ElbTargets => "elasticloadbalancing",
+            RateBucket::Ec2Read | RateBucket::Ec2Write => "ec2",
         };
         assert_eq!(service, expected, "{call}");
     }
@@ -83,13 +83,13 @@ async fn every_call_is_made_by_exactly_one_method() {
     let _ = aws.modify_listener(&Default::default()).await;
     let _ = aws.delete_listener(&text).await;
     let _ = aws.describe_listener_certificates(&text, None).await;
-    let _ = aws.add_listener_certificates(&text, &texts).await;
-    let _ = aws.remove_listener_certificates(&text, &texts).await;
+    let _ = aws.add_listener_certificates(&text, &text).await;
+    let _ = aws.remove_listener_certificates(&text, &text).await;
     let _ = aws.describe_listener_attributes(&text).await;
     let _ = aws.modify_listener_attributes(&text, &Default::default()).await;
     let _ = aws.describe_tags(&texts).await;
-    let _ = aws.add_tags(&texts, &Default::default()).await;
-    let _ = aws.remove_tags(&texts, &texts).await;
+    let _ = aws.add_tags(&text, &Default::default()).await;
+    let _ = aws.remove_tags(&text, &texts).await;
     let _ = aws.describe_subnets(&Default::default(), None).await;
     let _ = aws.describe_vpcs(&texts, None).await;
     let _ = aws.describe_route_tables(&text, None).await;

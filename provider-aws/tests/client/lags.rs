@@ -118,7 +118,7 @@ async fn a_new_listener_is_unknown_to_its_certificates_for_a_while() {
         ..a_listener(&lb, &tg, 443)
     };
     let listener = account.aws.create_listener(&tls).await.unwrap();
-    let more = [account.aws.seed_certificate()];
+    let more = account.aws.seed_certificate();
 
     let early = account.aws.add_listener_certificates(&listener.arn, &more).await;
     assert_eq!(early.code(), "ListenerNotFound");

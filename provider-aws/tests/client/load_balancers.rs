@@ -63,9 +63,59 @@ async fn tags_are_limited_in_number_and_length_and_aws_keys_are_reserved() {
             provider_aws::client::CreateLoadBalancer { tags: tags(&bad), ..account.a_load_balancer("web") };
         assert_eq!(account.aws.create_load_balancer(&request).await.code(), "ValidationError");
     }
+    for bad in [("cost*", "1"), ("k", "a,b"), ("k", "50%"), ("k", "a\tb")] {
+        let request =
+            provider_aws::client::CreateLoadBalancer { tags: tags(&[bad]), ..account.a_load_balancer("web") };
+        assert_eq!(account.aws.create_load_balancer(&request).await.code(), "ValidationError", "{bad:?}");
+    }
     let mut many = account.a_load_balancer("web");
     many.tags = (0..51).map(|n| (format!("k{n}"), String::new())).collect();
     assert_eq!(account.aws.create_load_balancer(&many).await.code(), "TooManyTags");
+}
+
+#[tokio::test]
+async fn tags_are_letters_digits_spaces_and_a_few_signs() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    let fine = tags(&[("Straße 7_.:/=+-@", "été 東京")]);
+    account.aws.add_tags(&lb.arn, &fine).await.unwrap();
+    let told = account.aws.describe_tags(std::slice::from_ref(&lb.arn)).await.unwrap();
+    assert_eq!(told[&lb.arn]["Straße 7_.:/=+-@"], "été 東京");
+}
+
+#[tokio::test]
+async fn a_request_about_tags_names_resources_of_one_kind_and_tags() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    let tg = account.target_group("web", provider_aws::client::Protocol::Tcp).await;
+
+    assert_eq!(account.aws.describe_tags(&[]).await.code(), "ValidationError");
+    let both = account.aws.describe_tags(&[lb.arn.clone(), tg.arn]).await;
+    assert_eq!(both.code(), "ValidationError");
+    assert_eq!(account.aws.add_tags(&lb.arn, &tags(&[])).await.code(), "ValidationError");
+    assert_eq!(account.aws.remove_tags(&lb.arn, &[]).await.code(), "ValidationError");
+}
+
+#[tokio::test]
+async fn a_list_of_names_or_arns_has_something_in_it() {
+    let account = Account::new().await;
+    for select in [Select::Arns(Vec::new()), Select::Names(Vec::new())] {
+        assert_eq!(account.aws.describe_load_balancers(&select, None).await.code(), "ValidationError");
+        assert_eq!(account.aws.describe_target_groups(&select, None).await.code(), "ValidationError");
+    }
+}
+
+#[tokio::test]
+async fn the_bucket_of_access_logs_is_not_taken_back() {
+    let account = Account::new().await;
+    let lb = account.load_balancer("web").await;
+    let set = async |pairs: &[(&str, &str)]| {
+        account.aws.modify_load_balancer_attributes(&lb.arn, &tags(pairs)).await
+    };
+    set(&[("access_logs.s3.enabled", "true"), ("access_logs.s3.bucket", "logs")]).await.unwrap();
+    let taken_back = set(&[("access_logs.s3.enabled", "false"), ("access_logs.s3.bucket", "")]).await;
+    assert_eq!(taken_back.code(), "ValidationError");
+    set(&[("access_logs.s3.enabled", "false")]).await.unwrap();
 }
 
 #[tokio::test]
@@ -380,14 +430,16 @@ async fn reserved_capacity_is_limited_and_lowered_twice_a_day() {
 async fn one_absent_arn_fails_the_tags_of_all() {
     let account = Account::new().await;
     let lb = account.load_balancer("web").await;
-    let arns = |kind: &str| [lb.arn.clone(), lb.arn.replace("loadbalancer/net/web", kind)];
+    let tg = account.target_group("web", Protocol::Tcp).await;
+    let listener = account.listener(&lb, &tg, 80).await;
 
-    for (kind, code) in [
-        ("loadbalancer/net/gone", "LoadBalancerNotFound"),
-        ("targetgroup/gone", "TargetGroupNotFound"),
-        ("listener/net/gone", "ListenerNotFound"),
+    for (there, code) in [
+        (lb.arn, "LoadBalancerNotFound"),
+        (tg.arn, "TargetGroupNotFound"),
+        (listener.arn, "ListenerNotFound"),
     ] {
-        assert_eq!(account.aws.describe_tags(&arns(kind)).await.code(), code);
+        let gone = there.replace("/web/", "/gone/");
+        assert_eq!(account.aws.describe_tags(&[there, gone]).await.code(), code);
     }
 }
 

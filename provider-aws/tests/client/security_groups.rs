@@ -1,7 +1,8 @@
 //! Rules on security groups, and on what the other EC2 requests may ask.
 
 use provider_aws::client::{
-    Ec2, Elbv2, IngressRule, RuleSource, SecurityGroupQuery, SubnetQuery, TagFilter, Traffic, fake::Quotas,
+    Ec2, Elbv2, IngressRule, RuleSource, SecurityGroupQuery, SubnetQuery, TagFilter, Tags, Traffic,
+    fake::Quotas,
 };
 
 use super::account::{Account, Refused, a_group, tags};
@@ -121,6 +122,18 @@ async fn the_source_of_a_rule_must_exist() {
 }
 
 #[tokio::test]
+async fn the_source_of_a_rule_is_of_the_same_vpc() {
+    let account = Account::new().await;
+    let elsewhere = account.aws.seed_vpc(1).node_group;
+    let from_there = [rule(80, RuleSource::Group(elsewhere))];
+
+    let refused = account.aws.authorize_security_group_ingress(&account.group, &from_there).await;
+    assert_eq!(refused.code(), "InvalidGroup.NotFound");
+    let from_here = [rule(80, RuleSource::Group(account.vpc.node_group.clone()))];
+    account.aws.authorize_security_group_ingress(&account.group, &from_here).await.unwrap();
+}
+
+#[tokio::test]
 async fn rules_are_limited_by_address_family_and_a_prefix_list_counts_as_its_entries() {
     let account = Account::new().await;
     let authorize = async |rules: &[IngressRule]| {
@@ -176,8 +189,23 @@ async fn tags_are_limited_and_reserved_here_too() {
     assert_eq!(account.aws.create_tags(&ids, &many).await.code(), "TagLimitExceeded");
     let reserved = account.aws.create_tags(&ids, &tags(&[("aws:x", "1")])).await;
     assert_eq!(reserved.code(), "InvalidParameterValue");
+    let starred = account.aws.create_tags(&ids, &tags(&[("cost*", "1")])).await;
+    assert_eq!(starred.code(), "InvalidParameterValue");
     let absent = account.aws.create_tags(&["sg-absent".to_owned()], &tags(&[("k", "v")])).await;
     assert_eq!(absent.code(), "InvalidGroup.NotFound");
+}
+
+#[tokio::test]
+async fn a_request_about_tags_of_groups_names_groups_and_tags_and_no_key_means_every_tag() {
+    let account = Account::new().await;
+    let ids = [account.group.clone()];
+
+    assert_eq!(account.aws.create_tags(&[], &tags(&[("k", "v")])).await.code(), "MissingParameter");
+    assert_eq!(account.aws.create_tags(&ids, &Tags::new()).await.code(), "MissingParameter");
+    assert_eq!(account.aws.delete_tags(&[], &["k".to_owned()]).await.code(), "MissingParameter");
+    account.aws.create_tags(&ids, &tags(&[("k", "v"), ("l", "w")])).await.unwrap();
+    account.aws.delete_tags(&ids, &[]).await.unwrap();
+    assert_eq!(super::account::group_tags(&account).await, Tags::new());
 }
 
 #[tokio::test]

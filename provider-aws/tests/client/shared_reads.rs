@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
 use provider_aws::client::{
-    Aws, Call, IngressRule, RuleSource, SecurityGroupQuery, SharingOptions, SubnetQuery, TagFilter, Traffic,
-    fake::Fault,
+    Aws, Call, IngressRule, Protocol, RuleSource, SecurityGroupQuery, SharingOptions, SubnetQuery, TagFilter,
+    Traffic, fake::Fault,
 };
 
 use super::account::{Account, Refused, a_group, tags};
@@ -226,4 +226,31 @@ async fn reads_of_single_resources_are_always_asked_anew() {
     }
     assert_eq!(account.aws.count(Call::DescribeLoadBalancerAttributes), 2);
     assert_eq!(account.aws.count(Call::DescribeListeners), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_of_several_kinds_are_asked_for_by_kind() {
+    let (account, aws) = shared().await;
+    let lb = account.load_balancer("web").await;
+    let tg = account.target_group("web", Protocol::Tcp).await;
+    account.aws.forget_requests();
+
+    let found = aws.tags(&[lb.arn.clone(), tg.arn.clone()]).await.unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), [&lb.arn, &tg.arn]);
+    assert_eq!(account.aws.requests(), [Call::DescribeTags, Call::DescribeTags]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_are_written_one_resource_a_request_and_none_for_no_resource() {
+    let (account, aws) = shared().await;
+    let lb = account.load_balancer("web").await;
+    let tg = account.target_group("web", Protocol::Tcp).await;
+    account.aws.forget_requests();
+
+    aws.add_tags(&[], &tags(&[("k", "v")])).await.unwrap();
+    assert_eq!(account.aws.requests(), []);
+    aws.add_tags(&[lb.arn.clone(), tg.arn.clone()], &tags(&[("k", "v")])).await.unwrap();
+    aws.remove_tags(&[lb.arn, tg.arn], &["k".to_owned()]).await.unwrap();
+    assert_eq!(account.aws.count(Call::AddTags), 2);
+    assert_eq!(account.aws.count(Call::RemoveTags), 2);
 }

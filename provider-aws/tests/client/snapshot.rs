@@ -61,11 +61,11 @@ async fn all_callers_share_one_snapshot() {
     for found in join_all(asked).await {
         assert_eq!((found.load_balancers.len(), found.target_groups.len()), (1, 1));
     }
-    assert_eq!(account.aws.requests().len(), 2 + 3);
+    assert_eq!(account.aws.requests().len(), 2 + 4);
 }
 
 #[tokio::test]
-async fn what_this_process_makes_costs_one_request_for_its_tags() {
+async fn what_this_process_makes_costs_one_request_for_its_tags_by_kind() {
     let (account, aws) = with_services(3).await;
     aws.snapshot(HOUR).await.unwrap();
     account.aws.forget_requests();
@@ -78,7 +78,7 @@ async fn what_this_process_makes_costs_one_request_for_its_tags() {
     assert_eq!(found.target_groups.len(), 1);
     assert_eq!(
         account.aws.requests(),
-        [Call::CreateLoadBalancer, Call::CreateTargetGroup, Call::DescribeTags]
+        [Call::CreateLoadBalancer, Call::CreateTargetGroup, Call::DescribeTags, Call::DescribeTags]
     );
 }
 
@@ -210,7 +210,7 @@ async fn a_failed_reading_goes_on_where_it_stopped() {
     account.aws.forget_requests();
 
     assert_eq!(aws.snapshot(HOUR).await.unwrap().load_balancers.len(), 30);
-    assert_eq!(account.aws.requests(), [Call::DescribeTags]);
+    assert_eq!(account.aws.requests(), [Call::DescribeTags; 2]);
 }
 
 #[tokio::test]
@@ -238,5 +238,5 @@ async fn resources_of_other_vpcs_cost_no_tag_requests_once_the_vpc_is_known() {
     aws.limit_to_vpc(&account.vpc.id);
 
     assert_eq!(aws.snapshot(HOUR).await.unwrap().target_groups.len(), 1);
-    assert_eq!(account.aws.count(Call::DescribeTags), 1);
+    assert_eq!(account.aws.count(Call::DescribeTags), 2, "one for load balancers, one for target groups");
 }

@@ -172,6 +172,51 @@ async fn attributes_have_ranges() {
 }
 
 #[tokio::test]
+async fn what_becomes_of_connections_to_unhealthy_targets_is_for_connections() {
+    let account = Account::new().await;
+    let (ends, drains) = (
+        "target_health_state.unhealthy.connection_termination.enabled",
+        "target_health_state.unhealthy.draining_interval_seconds",
+    );
+    let tcp = account.target_group("tcp", Protocol::Tcp).await;
+    let set = async |arn: &str, pairs: &[(&str, &str)]| {
+        account.aws.modify_target_group_attributes(arn, &tags(pairs)).await
+    };
+
+    for protocol in [Protocol::Udp, Protocol::TcpUdp] {
+        let tg = account.target_group(&protocol.to_string().replace('_', "-"), protocol).await;
+        for value in ["true", "false"] {
+            assert_eq!(set(&tg.arn, &[(ends, value)]).await.code(), "InvalidConfigurationRequest");
+        }
+    }
+    assert_eq!(set(&tcp.arn, &[(drains, "10")]).await.code(), "InvalidConfigurationRequest");
+    set(&tcp.arn, &[(ends, "false"), (drains, "10")]).await.unwrap();
+    set(&tcp.arn, &[(drains, "20")]).await.unwrap();
+    let both = set(&tcp.arn, &[(ends, "true"), (drains, "0")]).await;
+    assert_eq!(both.code(), "InvalidConfigurationRequest");
+    set(&tcp.arn, &[(ends, "true")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_health_check_that_becomes_one_of_tcp_goes_on_showing_its_path() {
+    let account = Account::new().await;
+    let http = HealthCheck {
+        protocol: HealthCheckProtocol::Http,
+        path: Some("/live".to_owned()),
+        matcher: Some("200-399".to_owned()),
+        ..a_health_check()
+    };
+    let request = CreateTargetGroup { health_check: http, ..account.a_target_group("web", Protocol::Tcp) };
+    let tg = account.aws.create_target_group(&request).await.unwrap();
+    let to_tcp = ModifyTargetGroup { target_group_arn: tg.arn.clone(), health_check: a_health_check() };
+    account.aws.modify_target_group(&to_tcp).await.unwrap();
+
+    let shown =
+        account.aws.describe_target_groups(&Select::All, None).await.unwrap().items.remove(0).health_check;
+    assert_eq!((shown.protocol, shown.path.as_deref()), (HealthCheckProtocol::Tcp, Some("/live")));
+}
+
+#[tokio::test]
 async fn tags_of_target_groups_and_listeners_are_limited_too() {
     let account = Account::new().await;
     let lb = account.load_balancer("web").await;
@@ -182,7 +227,7 @@ async fn tags_of_target_groups_and_listeners_are_limited_too() {
     assert_eq!(account.aws.create_target_group(&request).await.code(), "TooManyTags");
     let request = CreateListener { tags: many.clone(), ..a_listener(&lb, &tg, 80) };
     assert_eq!(account.aws.create_listener(&request).await.code(), "TooManyTags");
-    assert_eq!(account.aws.add_tags(std::slice::from_ref(&tg.arn), &many).await.code(), "TooManyTags");
+    assert_eq!(account.aws.add_tags(&tg.arn, &many).await.code(), "TooManyTags");
 }
 
 #[tokio::test]

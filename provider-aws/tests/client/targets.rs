@@ -77,6 +77,29 @@ async fn the_form_of_an_id_goes_with_the_target_type() {
 }
 
 #[tokio::test]
+async fn an_instance_is_an_ipv6_target_by_its_primary_ipv6_address() {
+    let account = Account::new().await;
+    let request =
+        CreateTargetGroup { family: TargetFamily::Ipv6, ..account.a_target_group("ipv6", Protocol::Tcp) };
+    let tg = account.aws.create_target_group(&request).await.unwrap();
+    let nodes = account.aws.seed_nodes(&account.vpc, 2);
+    account.aws.change_instance(&nodes[1], |instance| instance.primary_ipv6 = None);
+
+    account.aws.register_targets(&tg.arn, &targets(&nodes[..1])).await.unwrap();
+    let refused = account.aws.register_targets(&tg.arn, &targets(&nodes[1..])).await;
+    assert_eq!(refused.code(), "InvalidTarget");
+}
+
+#[tokio::test]
+async fn a_request_about_targets_names_some() {
+    let account = Account::new().await;
+    let tg = account.target_group("web", Protocol::Tcp).await;
+
+    assert_eq!(account.aws.register_targets(&tg.arn, &[]).await.code(), "ValidationError");
+    assert_eq!(account.aws.deregister_targets(&tg.arn, &[]).await.code(), "ValidationError");
+}
+
+#[tokio::test]
 async fn an_address_outside_the_vpc_needs_a_zone() {
     let account = Account::new().await;
     let request =

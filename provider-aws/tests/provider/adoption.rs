@@ -144,7 +144,7 @@ async fn a_target_group_that_a_user_made_is_not_taken_over_with_the_load_balance
     let theirs = by_aws_lbc(&cluster, &web("web").build(), &[80, 443]).await;
     let hand_made = &theirs.target_groups[1];
     let keys: Vec<String> = cluster.aws.all_tags()[hand_made].keys().cloned().collect();
-    cluster.aws.remove_tags(std::slice::from_ref(hand_made), &keys).await.unwrap();
+    cluster.aws.remove_tags(hand_made, &keys).await.unwrap();
     let mut service = showing(&web("web").build(), &theirs.load_balancer);
     look_again(&cluster).await;
     cluster.ready(&mut service).await;

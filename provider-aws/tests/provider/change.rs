@@ -90,11 +90,7 @@ async fn what_was_asked_for_once_goes_back_to_its_default_and_what_was_set_by_ha
     let arn = cluster.load_balancer().await.arn;
     let by_hand = [("dns_record.client_routing_policy".to_owned(), "availability_zone_affinity".to_owned())];
     cluster.aws.modify_load_balancer_attributes(&arn, &by_hand.into()).await.unwrap();
-    cluster
-        .aws
-        .add_tags(std::slice::from_ref(&arn), &[("by".to_owned(), "hand".to_owned())].into())
-        .await
-        .unwrap();
+    cluster.aws.add_tags(&arn, &[("by".to_owned(), "hand".to_owned())].into()).await.unwrap();
     let mut plain = web("web").build();
     plain.published.clone_from(&service.published);
     cluster.ready(&mut plain).await;

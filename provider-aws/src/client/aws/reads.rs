@@ -281,12 +281,27 @@ impl Source for Inner {
     }
 }
 
-/// Tags of the resources that still exist. AWS fails the whole request for one that does not, without a
-/// dependable word on which, so the request is halved until it is found.
-pub(super) fn tags_of_those_left(
+/// Tags of the resources that still exist, asked for by kind.
+pub(super) async fn tags_of_those_left(
     elbv2: &dyn Elbv2,
     arns: Vec<String>,
-) -> BoxFuture<'_, Result<BTreeMap<String, Tags>>> {
+) -> Result<BTreeMap<String, Tags>> {
+    let mut by_kind: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for arn in &arns {
+        by_kind.entry(kind(arn)).or_default().push(arn.clone());
+    }
+    let asked = by_kind.into_values().map(|arns| tags_of_a_kind(elbv2, arns));
+    Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
+}
+
+/// `arn:aws:elasticloadbalancing:region:account:KIND/...`
+fn kind(arn: &str) -> &str {
+    arn.split(':').nth(5).and_then(|resource| resource.split('/').next()).unwrap_or_default()
+}
+
+/// AWS fails the whole request for one resource that does not exist, without a dependable word on which, so the
+/// request is halved until it is found.
+fn tags_of_a_kind(elbv2: &dyn Elbv2, arns: Vec<String>) -> BoxFuture<'_, Result<BTreeMap<String, Tags>>> {
     Box::pin(async move {
         match elbv2.describe_tags(&arns).await {
             Err(error) if error.kind == ErrorKind::NotFound => {
@@ -294,8 +309,8 @@ pub(super) fn tags_of_those_left(
                     return Ok(BTreeMap::new());
                 }
                 let (left, right) = arns.split_at(arns.len() / 2);
-                let mut found = tags_of_those_left(elbv2, left.to_vec()).await?;
-                found.extend(tags_of_those_left(elbv2, right.to_vec()).await?);
+                let mut found = tags_of_a_kind(elbv2, left.to_vec()).await?;
+                found.extend(tags_of_a_kind(elbv2, right.to_vec()).await?);
                 Ok(found)
             }
             result => result,

@@ -15,8 +15,8 @@ use crate::client::error::{ApiError, ErrorKind, local_code};
 /// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
 struct Unsettled<'a> {
     inner: Option<&'a Inner>,
-    /// The resources whose tags the write changes, if it changes tags.
-    tags_of: &'a [String],
+    /// The resource whose tags the write changes, if it changes tags.
+    tags_of: Option<&'a String>,
 }
 
 impl<'a> Unsettled<'a> {
@@ -36,15 +36,18 @@ impl<'a> Unsettled<'a> {
 
 /// Whether the write may have had its effect.
 fn is_uncertain(error: &ApiError) -> bool {
-    matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown) || error.is(local_code::NOT_SENT)
+    let is_unclear = matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown);
+    (is_unclear && !error.is(local_code::NO_CREDENTIALS_YET)) || error.is(local_code::NOT_SENT)
 }
 
 impl Drop for Unsettled<'_> {
     fn drop(&mut self) {
         match self.inner {
-            Some(inner) if self.tags_of.is_empty() => inner.snapshots.doubt(),
-            Some(inner) => inner.snapshots.patch(Patch::ForgetTags(self.tags_of.to_vec())),
             None => {}
+            Some(inner) => match self.tags_of {
+                None => inner.snapshots.doubt(),
+                Some(arn) => inner.snapshots.patch(Patch::ForgetTags(arn.clone())),
+            },
         }
     }
 }
@@ -76,7 +79,7 @@ fn finds(query: &SecurityGroupQuery, made: &CreateSecurityGroup) -> bool {
 
 impl Aws {
     fn unsettled(&self) -> Unsettled<'_> {
-        Unsettled { inner: Some(&self.inner), tags_of: &[] }
+        Unsettled { inner: Some(&self.inner), tags_of: None }
     }
 
     /// [`Elbv2::create_load_balancer`](super::super::Elbv2::create_load_balancer). Whose it is tell the tags:
@@ -248,20 +251,28 @@ impl Aws {
         self.inner.elbv2.delete_listener(arn).await
     }
 
-    /// [`Elbv2::add_listener_certificates`](super::super::Elbv2::add_listener_certificates).
+    /// [`Elbv2::add_listener_certificates`](super::super::Elbv2::add_listener_certificates) for each of these, one after
+    /// the other; those before a failure stay.
     ///
     /// # Errors
     /// As there.
     pub async fn add_listener_certificates(&self, listener: &str, certificates: &[String]) -> Result<()> {
-        self.inner.elbv2.add_listener_certificates(listener, certificates).await
+        for certificate in certificates {
+            self.inner.elbv2.add_listener_certificates(listener, certificate).await?;
+        }
+        Ok(())
     }
 
-    /// [`Elbv2::remove_listener_certificates`](super::super::Elbv2::remove_listener_certificates).
+    /// [`Elbv2::remove_listener_certificates`](super::super::Elbv2::remove_listener_certificates) for each of these, one
+    /// after the other; those before a failure are gone.
     ///
     /// # Errors
     /// As there.
     pub async fn remove_listener_certificates(&self, listener: &str, certificates: &[String]) -> Result<()> {
-        self.inner.elbv2.remove_listener_certificates(listener, certificates).await
+        for certificate in certificates {
+            self.inner.elbv2.remove_listener_certificates(listener, certificate).await?;
+        }
+        Ok(())
     }
 
     /// [`Elbv2::modify_listener_attributes`](super::super::Elbv2::modify_listener_attributes).
@@ -272,28 +283,33 @@ impl Aws {
         self.inner.elbv2.modify_listener_attributes(arn, attributes).await
     }
 
-    /// [`Elbv2::add_tags`](super::super::Elbv2::add_tags); one request, so at most
-    /// [`ARNS_PER_CALL`](super::super::ARNS_PER_CALL) resources.
+    /// [`Elbv2::add_tags`](super::super::Elbv2::add_tags) on each of these, one request each, in this order; those before
+    /// a failure have the tags. Without a resource nothing is asked.
     ///
     /// # Errors
     /// As there.
     pub async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()> {
-        let unsettled = Unsettled { inner: Some(&self.inner), tags_of: arns };
-        let result = self.inner.elbv2.add_tags(arns, tags).await;
-        unsettled.settle(&result, |()| Some(Patch::AddTags(arns.to_vec(), tags.clone())));
-        result
+        for arn in arns {
+            let unsettled = Unsettled { inner: Some(&self.inner), tags_of: Some(arn) };
+            let result = self.inner.elbv2.add_tags(arn, tags).await;
+            unsettled.settle(&result, |()| Some(Patch::AddTags(arn.clone(), tags.clone())));
+            result?;
+        }
+        Ok(())
     }
 
-    /// [`Elbv2::remove_tags`](super::super::Elbv2::remove_tags); one request, so at most
-    /// [`ARNS_PER_CALL`](super::super::ARNS_PER_CALL) resources.
+    /// [`Elbv2::remove_tags`](super::super::Elbv2::remove_tags) on each of these, as [`add_tags`](Self::add_tags) does.
     ///
     /// # Errors
     /// As there.
     pub async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()> {
-        let unsettled = Unsettled { inner: Some(&self.inner), tags_of: arns };
-        let result = self.inner.elbv2.remove_tags(arns, keys).await;
-        unsettled.settle(&result, |()| Some(Patch::RemoveTags(arns.to_vec(), keys.to_vec())));
-        result
+        for arn in arns {
+            let unsettled = Unsettled { inner: Some(&self.inner), tags_of: Some(arn) };
+            let result = self.inner.elbv2.remove_tags(arn, keys).await;
+            unsettled.settle(&result, |()| Some(Patch::RemoveTags(arn.clone(), keys.to_vec())));
+            result?;
+        }
+        Ok(())
     }
 
     /// [`Ec2::create_security_group`](super::super::Ec2::create_security_group).

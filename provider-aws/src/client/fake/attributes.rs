@@ -30,6 +30,11 @@ impl Allowed {
     }
 }
 
+/// Whether connections to a target end when it becomes unhealthy.
+const ENDS_UNHEALTHY: &str = "target_health_state.unhealthy.connection_termination.enabled";
+/// How long an unhealthy target keeps its connections.
+const UNHEALTHY_DRAINS: &str = "target_health_state.unhealthy.draining_interval_seconds";
+
 type Known = &'static [(&'static str, Allowed, &'static str)];
 
 const LOAD_BALANCER: Known = &[
@@ -80,8 +85,8 @@ const TARGET_GROUP: Known = &[
         Allowed::NumberOrOff(1, 100),
         "off",
     ),
-    ("target_health_state.unhealthy.connection_termination.enabled", Allowed::Bool, "true"),
-    ("target_health_state.unhealthy.draining_interval_seconds", Allowed::Number(0, 360_000), "0"),
+    (ENDS_UNHEALTHY, Allowed::Bool, "true"),
+    (UNHEALTHY_DRAINS, Allowed::Number(0, 360_000), "0"),
 ];
 
 const LISTENER: Known = &[("tcp.idle_timeout.seconds", Allowed::Number(60, 6000), "350")];
@@ -140,6 +145,10 @@ impl World {
         check(LOAD_BALANCER, changes)?;
         let mut wanted = record.attributes.clone();
         wanted.extend(changes.clone());
+        // What AWS says to an empty name is written nowhere: assumed to be what it says to any other bad value.
+        if changes.get("access_logs.s3.bucket").is_some_and(String::is_empty) {
+            return refuse(MALFORMED, "The name of a bucket cannot be empty");
+        }
         if wanted["access_logs.s3.enabled"] == "true" && wanted["access_logs.s3.bucket"].is_empty() {
             return refuse(IMPOSSIBLE, "Access logs need the name of a bucket");
         }
@@ -158,7 +167,16 @@ impl World {
         if hides_clients && protocol.carries_udp() {
             return refuse(IMPOSSIBLE, format!("Client IP preservation cannot be disabled for {protocol}"));
         }
-        self.target_groups.get_mut(arn).expect("checked").attributes.extend(changes.clone());
+        if protocol.carries_udp() && changes.contains_key(ENDS_UNHEALTHY) {
+            return refuse(IMPOSSIBLE, format!("{ENDS_UNHEALTHY} cannot be set for {protocol}"));
+        }
+        let mut wanted = self.target_group(arn)?.attributes.clone();
+        wanted.extend(changes.clone());
+        if changes.contains_key(UNHEALTHY_DRAINS) && wanted[ENDS_UNHEALTHY] != "false" {
+            let message = format!("{UNHEALTHY_DRAINS} can only be set while {ENDS_UNHEALTHY} is false");
+            return refuse(IMPOSSIBLE, message);
+        }
+        self.target_groups.get_mut(arn).expect("checked").attributes = wanted;
         Ok(())
     }
 

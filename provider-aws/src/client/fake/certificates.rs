@@ -1,5 +1,7 @@
 //! Certificates of listeners, chosen by host name.
 
+use std::collections::BTreeSet;
+
 use super::{
     super::{Certificate, Page, Protocol},
     refusal::{Verdict, refuse},
@@ -22,38 +24,38 @@ impl World {
         self.page(all, page)
     }
 
-    pub(super) fn add_listener_certificates(&mut self, arn: &str, certificates: &[String]) -> Verdict<()> {
+    pub(super) fn add_listener_certificate(&mut self, arn: &str, certificate: &str) -> Verdict<()> {
         let listener = &self.settled_listener(arn)?.listener;
         if listener.protocol != Protocol::Tls {
             return refuse(IMPOSSIBLE, "Only TLS listeners have certificates");
         }
         let load_balancer = listener.load_balancer_arn.clone();
-        self.certificates_exist(certificates)?;
+        self.certificate_exists(certificate)?;
         let others = self.listeners_of(&load_balancer).flat_map(|record| &record.certificates);
-        let all: std::collections::BTreeSet<&String> = others.chain(certificates).collect();
+        let all: BTreeSet<&str> = others.map(String::as_str).chain([certificate]).collect();
         if all.len() > self.quotas.certificates {
             let message = format!("At most {} certificates a load balancer", self.quotas.certificates);
             return refuse("TooManyCertificates", message);
         }
         let record = self.listeners.get_mut(arn).expect("checked");
-        record.certificates.extend(certificates.iter().cloned());
+        record.certificates.insert(certificate.to_owned());
         Ok(())
     }
 
-    pub(super) fn remove_listener_certificates(&mut self, arn: &str, certificates: &[String]) -> Verdict<()> {
+    pub(super) fn remove_listener_certificate(&mut self, arn: &str, certificate: &str) -> Verdict<()> {
         let listener = &self.settled_listener(arn)?.listener;
-        if listener.default_certificate.as_ref().is_some_and(|default| certificates.contains(default)) {
+        if listener.default_certificate.as_deref() == Some(certificate) {
             return refuse("OperationNotPermitted", "The default certificate cannot be removed");
         }
         let record = self.listeners.get_mut(arn).expect("checked");
-        record.certificates.retain(|certificate| !certificates.contains(certificate));
+        record.certificates.remove(certificate);
         Ok(())
     }
 
-    pub(super) fn certificates_exist(&self, certificates: &[String]) -> Verdict<()> {
-        match certificates.iter().find(|arn| !self.certificates.contains(*arn)) {
-            Some(arn) => refuse("CertificateNotFound", format!("Certificate '{arn}' not found")),
-            None => Ok(()),
+    pub(super) fn certificate_exists(&self, arn: &str) -> Verdict<()> {
+        match self.certificates.contains(arn) {
+            true => Ok(()),
+            false => refuse("CertificateNotFound", format!("Certificate '{arn}' not found")),
         }
     }
 

@@ -151,20 +151,16 @@ impl Elbv2 for FakeAws {
         .await
     }
 
-    async fn add_listener_certificates(&self, listener_arn: &str, certificate_arns: &[String]) -> Result<()> {
+    async fn add_listener_certificates(&self, listener_arn: &str, certificate_arn: &str) -> Result<()> {
         self.request(Call::AddListenerCertificates, |world| {
-            world.add_listener_certificates(listener_arn, certificate_arns)
+            world.add_listener_certificate(listener_arn, certificate_arn)
         })
         .await
     }
 
-    async fn remove_listener_certificates(
-        &self,
-        listener_arn: &str,
-        certificate_arns: &[String],
-    ) -> Result<()> {
+    async fn remove_listener_certificates(&self, listener_arn: &str, certificate_arn: &str) -> Result<()> {
         self.request(Call::RemoveListenerCertificates, |world| {
-            world.remove_listener_certificates(listener_arn, certificate_arns)
+            world.remove_listener_certificate(listener_arn, certificate_arn)
         })
         .await
     }
@@ -185,11 +181,11 @@ impl Elbv2 for FakeAws {
         self.request(Call::DescribeTags, |world| world.describe_tags(arns)).await
     }
 
-    async fn add_tags(&self, arns: &[String], tags: &Tags) -> Result<()> {
-        self.request(Call::AddTags, |world| world.add_tags(arns, tags)).await
+    async fn add_tags(&self, arn: &str, tags: &Tags) -> Result<()> {
+        self.request(Call::AddTags, |world| world.add_tags(arn, tags)).await
     }
 
-    async fn remove_tags(&self, arns: &[String], keys: &[String]) -> Result<()> {
-        self.request(Call::RemoveTags, |world| world.remove_tags(arns, keys)).await
+    async fn remove_tags(&self, arn: &str, keys: &[String]) -> Result<()> {
+        self.request(Call::RemoveTags, |world| world.remove_tags(arn, keys)).await
     }
 }

@@ -191,7 +191,10 @@ impl World {
         {
             return refuse("SSLPolicyNotFound", format!("SSL policy '{policy}' not found"));
         }
-        self.certificates_exist(wanted.default_certificate.as_slice())
+        match &wanted.default_certificate {
+            Some(arn) => self.certificate_exists(arn),
+            None => Ok(()),
+        }
     }
 
     fn check_forward(&self, wanted: &Listener, lb: &LoadBalancer) -> Verdict<()> {

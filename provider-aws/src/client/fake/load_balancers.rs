@@ -27,6 +27,7 @@ impl World {
             Select::All => found.extend(self.load_balancers.keys().cloned()),
             Select::Arns(arns) => {
                 rules::at_most_twenty(arns)?;
+                rules::at_least_one("ARN", arns.len())?;
                 for arn in arns {
                     self.load_balancer(arn)?;
                     found.push(arn.clone());
@@ -34,6 +35,7 @@ impl World {
             }
             Select::Names(names) => {
                 rules::at_most_twenty(names)?;
+                rules::at_least_one("name", names.len())?;
                 for name in names {
                     match self.load_balancers.values().find(|record| record.lb.name == *name) {
                         Some(record) => found.push(record.lb.arn.clone()),

@@ -11,7 +11,7 @@
 //! - to have small [`Quotas`], to throttle, and to take time over each request.
 //!
 //! It knows no sleep and no chance: time is tokio's (which tests may pause), ids are counted. What it does not
-//! know: Application Load Balancers, IAM, traffic.
+//! know: Application Load Balancers, conditions of IAM policies, traffic.
 
 mod attributes;
 mod capacity;
@@ -50,7 +50,7 @@ use refusal::Verdict;
 pub use seed::{InstanceSeed, SeededVpc, SubnetSeed};
 use world::World;
 
-use super::{Call, Family, Rate, Result, TargetState};
+use super::{Call, Rate, RateBucket, Result, TargetState};
 use crate::client::error::{ApiError, local_code};
 
 /// An AWS account and region in memory. Clones are the same account.
@@ -82,7 +82,7 @@ impl FakeAws {
     }
 
     /// Throttles a family of requests with a bucket like AWS's own.
-    pub fn throttle(&self, family: Family, rate: Rate) {
+    pub fn throttle(&self, family: RateBucket, rate: Rate) {
         self.lock().throttle.limit(family, rate);
     }
 
@@ -110,6 +110,12 @@ impl FakeAws {
     /// Every request of this call goes wrong until [`heal`](Self::heal).
     pub fn fail_always(&self, call: Call, fault: Fault) {
         self.lock().faults.always(call, fault);
+    }
+
+    /// From now on the caller may do only this (IAM actions, `ec2:DescribeVpcs`): a request needs its own and those that
+    /// AWS calls in its name ([`Call::needed_actions`]).
+    pub fn permit_only(&self, actions: impl IntoIterator<Item = String>) {
+        self.lock().permitted = Some(actions.into_iter().collect());
     }
 
     /// Takes all faults back.
@@ -188,7 +194,8 @@ impl FakeAws {
         let mut world = self.lock();
         world.now = Instant::now();
         let now = world.now;
-        let verdict = world.throttle.take(call, now).and_then(|()| run(&mut world));
+        let verdict =
+            world.permits(call).and_then(|()| world.throttle.take(call, now)).and_then(|()| run(&mut world));
         verdict.map_err(|refusal| {
             let mut error = ApiError::new(call, refusal.code, refusal.message);
             error.request_id = Some(format!("request-{}", world.requests.len()));

@@ -86,8 +86,35 @@ fn tag_texts(tags: &Tags) -> Result<(), String> {
         if value.chars().count() > 256 {
             return Err(format!("The value of tag '{key}' must have at most 256 characters"));
         }
+        if let Some(c) = key.chars().chain(value.chars()).find(|c| !is_of_a_tag(*c)) {
+            return Err(format!("The tag '{key}' has the character {c:?}, which is not allowed"));
+        }
     }
     Ok(())
+}
+
+/// What tags are made of: `^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$` (*Tag* in the ELBv2 API reference; *Tag restrictions* in
+/// the EC2 user guide have the same characters). Marks, which no test uses, are taken for letters here.
+fn is_of_a_tag(c: char) -> bool {
+    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
+}
+
+/// A list that AWS requires has something in it.
+pub(super) fn at_least_one(what: &str, count: usize) -> Verdict<()> {
+    match count {
+        0 => refuse(MALFORMED, format!("At least one {what} must be specified")),
+        _ => Ok(()),
+    }
+}
+
+/// No word of AWS's says that tags of several kinds of resources may be asked for in one request: assumed not.
+pub(super) fn of_one_kind(arns: &[String]) -> Verdict<()> {
+    let kind =
+        |arn: &String| arn.split(':').nth(5).and_then(|rest| rest.split('/').next()).map(str::to_owned);
+    match arns.iter().all(|arn| kind(arn) == kind(&arns[0])) {
+        true => Ok(()),
+        false => refuse(MALFORMED, "Resources of several kinds are named in one request"),
+    }
 }
 
 pub(super) fn at_most_twenty(items: &[String]) -> Verdict<()> {

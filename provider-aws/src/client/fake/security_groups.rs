@@ -102,7 +102,7 @@ impl World {
         self.security_group(id)?;
         let added = checked(rules)?;
         for rule in &added {
-            self.source_exists(&rule.source)?;
+            self.source_fits(id, &rule.source)?;
             let there = &self.security_groups[id].group.ingress;
             if there.iter().any(|other| other.same_rule(rule)) {
                 let message = format!("the specified rule \"{rule}\" already exists");
@@ -138,6 +138,8 @@ impl World {
     }
 
     pub(super) fn create_tags(&mut self, ids: &[String], added: &Tags) -> Verdict<()> {
+        required("resourceIdSet", ids.len())?;
+        required("tagSet", added.len())?;
         let most = self.quotas.tags;
         for id in ids {
             let mut wanted = self.security_group(id)?.group.tags.clone();
@@ -150,13 +152,15 @@ impl World {
         Ok(())
     }
 
+    /// Without a key, all tags go (*DeleteTags*).
     pub(super) fn delete_tags(&mut self, ids: &[String], keys: &[String]) -> Verdict<()> {
+        required("resourceIdSet", ids.len())?;
         for id in ids {
             self.security_group(id)?;
         }
         for id in ids {
             let tags = &mut self.security_groups.get_mut(id).expect("checked").group.tags;
-            tags.retain(|key, _| !keys.contains(key));
+            tags.retain(|key, _| !keys.is_empty() && !keys.contains(key));
         }
         Ok(())
     }
@@ -173,9 +177,15 @@ impl World {
         }
     }
 
-    fn source_exists(&self, source: &RuleSource) -> Verdict<()> {
+    /// A group that is a source is of the same VPC: peered ones are not known here.
+    fn source_fits(&self, group: &str, source: &RuleSource) -> Verdict<()> {
+        let vpc_of = |id: &str| self.security_groups.get(id).map(|record| &record.group.vpc_id);
         match source {
-            RuleSource::Group(id) if !self.security_groups.contains_key(id) => not_found(id),
+            RuleSource::Group(id) if vpc_of(id).is_none() => not_found(id),
+            RuleSource::Group(id) if vpc_of(id) != vpc_of(group) => refuse(
+                "InvalidGroup.NotFound",
+                "You have specified two resources that belong to different networks.",
+            ),
             RuleSource::PrefixList(id) if !self.prefix_lists.contains_key(id) => {
                 refuse("InvalidPrefixListId.NotFound", format!("The prefix list ID '{id}' does not exist"))
             }
@@ -220,6 +230,14 @@ fn checked(rules: &[IngressRule]) -> Verdict<Vec<IngressRule>> {
         kept.push(rule);
     }
     Ok(kept)
+}
+
+/// A list that EC2 requires has something in it.
+fn required(parameter: &str, count: usize) -> Verdict<()> {
+    match count {
+        0 => refuse("MissingParameter", format!("The request must contain the parameter {parameter}")),
+        _ => Ok(()),
+    }
 }
 
 fn not_found<T>(id: &str) -> Verdict<T> {

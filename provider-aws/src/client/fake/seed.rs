@@ -173,7 +173,7 @@ impl FakeAws {
             vpc_id: Some(subnet.vpc_id.clone()),
             subnet_id: Some(seed.subnet_id),
             private_ipv4: subnet.ipv4_cidr.and_then(|range| range.hosts().nth(10 + number)),
-            ipv6: subnet.ipv6_cidrs.first().and_then(|range| range.hosts().nth(10 + number)),
+            primary_ipv6: subnet.ipv6_cidrs.first().and_then(|range| range.hosts().nth(10 + number)),
             security_groups: seed.security_groups,
             tags: seed.tags,
         };

@@ -7,31 +7,24 @@ use super::{super::Tags, listeners, load_balancers, refusal::Verdict, rules, tar
 impl World {
     pub(super) fn describe_tags(&mut self, arns: &[String]) -> Verdict<BTreeMap<String, Tags>> {
         rules::at_most_twenty(arns)?;
+        rules::at_least_one("resource ARN", arns.len())?;
+        rules::of_one_kind(arns)?;
         arns.iter().map(|arn| Ok((arn.clone(), self.tags_of(arn)?.clone()))).collect()
     }
 
-    pub(super) fn add_tags(&mut self, arns: &[String], added: &Tags) -> Verdict<()> {
-        rules::at_most_twenty(arns)?;
+    pub(super) fn add_tags(&mut self, arn: &str, added: &Tags) -> Verdict<()> {
         let most = self.quotas.tags;
-        for arn in arns {
-            let mut wanted = self.tags_of(arn)?.clone();
-            wanted.extend(added.clone());
-            rules::elb_tags(&wanted, most)?;
-        }
-        for arn in arns {
-            self.tags_of(arn)?.extend(added.clone());
-        }
+        rules::at_least_one("tag", added.len())?;
+        let mut wanted = self.tags_of(arn)?.clone();
+        wanted.extend(added.clone());
+        rules::elb_tags(&wanted, most)?;
+        *self.tags_of(arn)? = wanted;
         Ok(())
     }
 
-    pub(super) fn remove_tags(&mut self, arns: &[String], keys: &[String]) -> Verdict<()> {
-        rules::at_most_twenty(arns)?;
-        for arn in arns {
-            self.tags_of(arn)?;
-        }
-        for arn in arns {
-            self.tags_of(arn)?.retain(|key, _| !keys.contains(key));
-        }
+    pub(super) fn remove_tags(&mut self, arn: &str, keys: &[String]) -> Verdict<()> {
+        rules::at_least_one("tag key", keys.len())?;
+        self.tags_of(arn)?.retain(|key, _| !keys.contains(key));
         Ok(())
     }
 

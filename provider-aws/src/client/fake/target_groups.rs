@@ -25,12 +25,14 @@ impl World {
             Select::All => found.extend(self.target_groups.values().map(|record| record.tg.clone())),
             Select::Arns(arns) => {
                 rules::at_most_twenty(arns)?;
+                rules::at_least_one("ARN", arns.len())?;
                 for arn in arns {
                     found.push(self.target_group(arn)?.tg.clone());
                 }
             }
             Select::Names(names) => {
                 rules::at_most_twenty(names)?;
+                rules::at_least_one("name", names.len())?;
                 for name in names {
                     match self.target_groups.values().find(|record| record.tg.name == *name) {
                         Some(record) => found.push(record.tg.clone()),
@@ -107,7 +109,11 @@ impl World {
         self.target_group(&request.target_group_arn)?;
         check_health_check(&request.health_check)?;
         let record = self.target_groups.get_mut(&request.target_group_arn).expect("checked");
-        record.tg.health_check = request.health_check.clone();
+        let before = std::mem::replace(&mut record.tg.health_check, request.health_check.clone());
+        // A check that becomes one of TCP cannot take its path and codes back: the request has no way to say so.
+        let check = &mut record.tg.health_check;
+        check.path = check.path.take().or(before.path);
+        check.matcher = check.matcher.take().or(before.matcher);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::{
     },
     lags::Countdown,
     refusal::{Verdict, refuse},
-    rules::MALFORMED,
+    rules::{self, MALFORMED},
     world::{TargetRecord, World},
 };
 
@@ -22,9 +22,7 @@ const OLD_TYPES: &[&str] =
 impl World {
     pub(super) fn register_targets(&mut self, arn: &str, targets: &[Target]) -> Verdict<()> {
         let tg = self.target_group(arn)?.tg.clone();
-        if targets.is_empty() {
-            return refuse(MALFORMED, "At least one target must be specified");
-        }
+        rules::at_least_one("target", targets.len())?;
         for target in targets {
             self.check_target(&tg, target)?;
         }
@@ -56,6 +54,7 @@ impl World {
 
     pub(super) fn deregister_targets(&mut self, arn: &str, targets: &[Target]) -> Verdict<()> {
         let tg = &self.target_group(arn)?.tg;
+        rules::at_least_one("target", targets.len())?;
         for target in targets {
             check_form(tg, target)?;
         }
@@ -183,8 +182,8 @@ impl World {
         if OLD_TYPES.contains(&family) {
             return bad("its type is not supported");
         }
-        if tg.family == TargetFamily::Ipv6 && instance.ipv6.is_none() {
-            return bad("it has no IPv6 address");
+        if tg.family == TargetFamily::Ipv6 && instance.primary_ipv6.is_none() {
+            return bad("it has no primary IPv6 address");
         }
         Ok(())
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::{
-    super::{Call, Family, Rate},
+    super::{Call, Rate, RateBucket},
     refusal::{Verdict, refuse},
 };
 
 /// The buckets in force.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    buckets: BTreeMap<Family, Bucket>,
+    buckets: BTreeMap<RateBucket, Bucket>,
 }
 
 #[derive(Debug)]
@@ -24,13 +24,13 @@ struct Bucket {
 }
 
 impl Throttle {
-    pub(super) fn limit(&mut self, family: Family, rate: Rate) {
+    pub(super) fn limit(&mut self, family: RateBucket, rate: Rate) {
         let bucket = Bucket { rate, tokens: f64::from(rate.burst), counted_at: None };
         self.buckets.insert(family, bucket);
     }
 
     pub(super) fn take(&mut self, call: Call, now: Instant) -> Verdict<()> {
-        let Some(bucket) = self.buckets.get_mut(&call.family()) else { return Ok(()) };
+        let Some(bucket) = self.buckets.get_mut(&call.rate_bucket()) else { return Ok(()) };
         let passed = bucket.counted_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         bucket.tokens = (bucket.tokens + passed * bucket.rate.per_second).min(f64::from(bucket.rate.burst));
         bucket.counted_at = Some(now);
@@ -38,9 +38,13 @@ impl Throttle {
             bucket.tokens -= 1.0;
             return Ok(());
         }
-        match call.family() {
-            Family::Ec2Read | Family::Ec2Write => refuse("RequestLimitExceeded", "Request limit exceeded."),
-            Family::ElbRead | Family::ElbWrite | Family::ElbTargets => refuse("Throttling", "Rate exceeded"),
+        match call.rate_bucket() {
+            RateBucket::Ec2Read | RateBucket::Ec2Write => {
+                refuse("RequestLimitExceeded", "Request limit exceeded.")
+            }
+            RateBucket::ElbRead | RateBucket::ElbWrite | RateBucket::ElbTargets => {
+                refuse("Throttling", "Rate exceeded")
+            }
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) quotas: Quotas,
     pub(super) faults: Faults,
     pub(super) throttle: Throttle,
+    /// The only IAM actions that are permitted, if some are not.
+    pub(super) permitted: Option<BTreeSet<String>>,
     pub(super) latency: Duration,
     pub(super) requests: Vec<Call>,
     last_id: u64,
@@ -130,6 +132,7 @@ impl Default for World {
             quotas: Quotas::default(),
             faults: Faults::default(),
             throttle: Throttle::default(),
+            permitted: None,
             latency: Duration::ZERO,
             requests: Vec::new(),
             last_id: 0,
@@ -173,6 +176,18 @@ impl World {
     /// Each resource is a minute younger than the one before.
     pub(super) fn birth(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + 60 * self.last_id)
+    }
+
+    /// Whether the caller may make this request.
+    pub(super) fn permits(&self, call: Call) -> Verdict<()> {
+        let Some(permitted) = &self.permitted else { return Ok(()) };
+        match call.needed_actions().find(|action| !permitted.contains(*action)) {
+            Some(action) if call.action().starts_with("ec2:") => {
+                refuse("UnauthorizedOperation", format!("You are not authorized to perform: {action}"))
+            }
+            Some(action) => refuse("AccessDenied", format!("User is not authorized to perform: {action}")),
+            None => Ok(()),
+        }
     }
 
     /// Cuts a page out of a list.

@@ -122,7 +122,10 @@ pub(super) fn instance(instance: sdk::Instance) -> Option<Instance> {
         vpc_id: instance.vpc_id.filter(|id| !id.is_empty()),
         subnet_id: instance.subnet_id.filter(|id| !id.is_empty()),
         private_ipv4: word(instance.private_ip_address.as_deref()),
-        ipv6: ipv6.first().and_then(|address| word(address.ipv6_address.as_deref())),
+        primary_ipv6: ipv6
+            .iter()
+            .find(|address| address.is_primary_ipv6 == Some(true))
+            .and_then(|address| word(address.ipv6_address.as_deref())),
         security_groups,
         tags: tags_told(instance.tags),
     })

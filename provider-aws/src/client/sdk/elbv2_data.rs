@@ -238,9 +238,9 @@ pub(super) fn action(forward: &Forward) -> sdk::Action {
     action.forward_config(config.build()).build()
 }
 
-pub(super) fn certificates(arns: &[String]) -> Option<Vec<sdk::Certificate>> {
-    let certificate = |arn: &String| sdk::Certificate::builder().certificate_arn(arn).build();
-    (!arns.is_empty()).then(|| arns.iter().map(certificate).collect())
+/// The list in which AWS takes one certificate.
+pub(super) fn certificate(arn: Option<&str>) -> Option<Vec<sdk::Certificate>> {
+    arn.map(|arn| vec![sdk::Certificate::builder().certificate_arn(arn).build()])
 }
 
 /// No tags at all are left out of a request: an empty list is refused.

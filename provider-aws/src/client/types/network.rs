@@ -119,8 +119,8 @@ pub struct Instance {
     pub subnet_id: Option<String>,
     /// Its primary private address.
     pub private_ipv4: Option<Ipv4Addr>,
-    /// The first IPv6 address of its primary network interface.
-    pub ipv6: Option<Ipv6Addr>,
+    /// The primary IPv6 address of its primary network interface: without one it cannot be a target over IPv6.
+    pub primary_ipv6: Option<Ipv6Addr>,
     /// The security groups of its primary network interface (device index 0), sorted.
     pub security_groups: Vec<String>,
     /// Tags.
