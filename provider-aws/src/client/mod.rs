@@ -40,7 +40,9 @@ pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PE
 pub use layered::{Around, Layered};
 pub use pacing::{Pacing, RateLimited, Ticket, in_turn};
 pub use rate::{NotARate, Rate, Rates};
-pub use sdk::{Identity, InstanceMetadata, NoIdentity, Sdk, SdkOptions, SetupError, Trial, Verdict};
+pub use sdk::{
+    Identity, InstanceMetadata, NoIdentity, ReadByAws, Sdk, SdkOptions, SetupError, Trial, Verdict,
+};
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use provider_aws::client::fake::FakeAws;
-use provider_aws::client::{Call, Elbv2};
+use provider_aws::client::{ACTIONS, CALLED_BY_AWS, Call, Elbv2, ReadByAws, Trial};
 
 use crate::fixture::{a_cluster, web};
 
@@ -21,6 +21,15 @@ fn the_policy_grants_exactly_what_the_code_calls_and_what_aws_calls_in_its_name(
     let needed: BTreeSet<String> =
         Call::ALL.iter().flat_map(|call| call.needed_actions()).map(str::to_owned).collect();
     assert_eq!(granted(), needed);
+}
+
+#[test]
+fn doctor_tries_every_read_that_only_aws_makes() {
+    let by_aws: BTreeSet<&str> = CALLED_BY_AWS.iter().flat_map(|(_, actions)| *actions).copied().collect();
+    let only_by_aws =
+        by_aws.into_iter().filter(|action| action.starts_with("ec2:") && !ACTIONS.contains(action));
+    let tried = ReadByAws::ALL.map(|what| Trial::ReadByAws(what, "vpc-1").action());
+    assert_eq!(only_by_aws.collect::<Vec<_>>(), tried);
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,6 +82,9 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response<Bod
         lock(&seen.refused).push(format!("{action}: {problem}"));
         return refusal("ValidationError", problem);
     }
+    if action == "GetSecurityGroupsForVpc" && values(&text, "DryRun") == ["true"] {
+        return dry_run();
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let forwarded = forward(&seen.emulator, parts.method, &path, &parts.headers, to_emulator(&text)).await;
     match forwarded {
@@ -178,6 +181,13 @@ fn without_policies(answer: &str) -> String {
         }
     }
     told
+}
+
+/// What EC2 says to a dry run of what is permitted; emulators do not know every request.
+fn dry_run() -> Response<Body> {
+    let body = "<Response><Errors><Error><Code>DryRunOperation</Code><Message>Request would have succeeded, but DryRun \
+                flag is set.</Message></Error></Errors><RequestID>by-the-proxy</RequestID></Response>";
+    Response::builder().status(StatusCode::PRECONDITION_FAILED).body(Body::from(body)).expect("a response")
 }
 
 fn refusal(code: &str, message: &str) -> Response<Body> {

@@ -1,7 +1,7 @@
 //! `doctor` at AWS, in good and in bad health; what it prints is kept in `docs/output`.
 
 use serde_json::json;
-use tests::aws::Endpoint;
+use tests::aws::{Endpoint, StrictAws};
 use tests::recorded::matches_the_docs;
 use tests::refusals::Refusals;
 
@@ -10,6 +10,14 @@ use crate::world::World;
 
 /// One with three zones at every emulator.
 const REGION: &str = "us-east-1";
+
+/// A cluster before an emulator that answers every question of doctor's as EC2 does.
+async fn a_world() -> (StrictAws, World) {
+    let emulator = Endpoint::start_in(REGION).await;
+    let strict = StrictAws::before(&emulator.url).await;
+    let endpoint = Endpoint::at(strict.url(), REGION).await;
+    (strict, World::at(endpoint).await)
+}
 
 async fn doctor(world: &World, environment: &[(&str, &str)]) -> Said {
     Access::to(world).run(&["doctor", "--cloud-provider=aws"], environment).await
@@ -37,7 +45,7 @@ fn about<'a>(said: &'a Said, subject: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn a_cluster_that_is_well_passes() {
-    let world = World::at(Endpoint::start_in(REGION).await).await;
+    let (_strict, world) = a_world().await;
     for name in ["n1", "node2"] {
         let id = world.add_node(name).await;
         world.network.tag(&id, &[("eks:cluster-name", &world.name)]).await;
@@ -52,7 +60,7 @@ async fn a_cluster_that_is_well_passes() {
 
 #[tokio::test]
 async fn what_is_wrong_at_aws_is_a_line_each_that_says_how_to_mend_it() {
-    let world = World::at(Endpoint::start_in(REGION).await).await;
+    let (_strict, world) = a_world().await;
     world.add_node("n1").await;
     world.cluster.add_node_with("odd", json!({ "spec": { "providerID": "elsewhere://machine" } })).await;
     for subnet in &world.network.public {

@@ -10,13 +10,14 @@ use super::process::read;
 use super::recorded::{metric_sources, registered};
 
 /// PromQL's words that are written like a metric's name or stand where one could.
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 19] = [
     "absent",
     "by",
     "count",
     "histogram_quantile",
     "increase",
     "job",
+    "label_replace",
     "label_values",
     "le",
     "max",

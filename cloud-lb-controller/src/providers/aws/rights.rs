@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use provider_aws::client::{Aws, Sdk, SecurityGroupQuery, Select, TagFilter, Trial, Verdict};
+use provider_aws::client::{Aws, ReadByAws, Sdk, SecurityGroupQuery, Select, TagFilter, Trial, Verdict};
 use provider_aws::error::{ApiError, ErrorKind};
 use provider_aws::naming::CLUSTER_TAG;
 
@@ -48,7 +48,8 @@ pub async fn look(
     let is_ours = TagFilter::equals(CLUSTER_TAG, cluster);
     let ours = all.iter().find(|group| is_ours.matches(&group.tags)).map(|group| group.id.as_str());
     let any = groups.first().map(String::as_str).or_else(|| all.first().map(|group| group.id.as_str()));
-    let mut trials = vec![Trial::CreateSecurityGroup { vpc_id: vpc, cluster }];
+    let mut trials: Vec<Trial<'_>> = ReadByAws::ALL.map(|what| Trial::ReadByAws(what, vpc)).into();
+    trials.push(Trial::CreateSecurityGroup { vpc_id: vpc, cluster });
     trials
         .extend(any.into_iter().flat_map(|id| {
             [Trial::AuthorizeSecurityGroupIngress(id), Trial::RevokeSecurityGroupIngress(id)]
@@ -76,12 +77,12 @@ fn judge(tried: &[(Trial<'_>, Verdict)], has_ours: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut allowed = Vec::new();
     for (trial, verdict) in tried {
-        let action = trial.call().action();
+        let action = trial.action();
         match verdict {
             Verdict::Allowed => allowed.push(action),
             Verdict::Denied(message) => findings.push(Finding::fail(
                 SUBJECT,
-                format!("{action} is not permitted: {message}"),
+                format!("{action} is not permitted{}: {message}", for_aws(trial)),
                 format!("allow it, as {POLICY} does"),
             )),
             Verdict::Unknown(error) => findings.push(Finding::warn(
@@ -107,6 +108,14 @@ fn judge(tried: &[(Trial<'_>, Verdict)], has_ours: bool) -> Vec<Finding> {
         findings.push(Finding::ok(SUBJECT, says));
     }
     findings
+}
+
+/// Why it is needed, where nothing here calls it.
+fn for_aws(trial: &Trial<'_>) -> &'static str {
+    match trial {
+        Trial::ReadByAws(..) => ", which AWS does in the caller's name when it makes a load balancer",
+        _ => "",
+    }
 }
 
 /// What can be known of Elastic Load Balancing without changing anything.
@@ -145,6 +154,19 @@ mod tests {
                 "ok    permissions    permitted, by dry run: ec2:CreateSecurityGroup",
                 "fail  permissions    ec2:AuthorizeSecurityGroupIngress is not permitted: you are not authorized; allow \
                  it, as deploy/aws/iam-policy.json does",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_aws_reads_in_our_name_is_told_to_be_that() {
+        let denied = Verdict::Denied("you are not authorized".into());
+        let trial = Trial::ReadByAws(ReadByAws::InternetGateways, "vpc-1");
+        assert_eq!(
+            said(&[(trial, denied)], true),
+            [
+                "fail  permissions    ec2:DescribeInternetGateways is not permitted, which AWS does in the caller's name \
+                 when it makes a load balancer: you are not authorized; allow it, as deploy/aws/iam-policy.json does"
             ]
         );
     }

@@ -30,6 +30,37 @@ pub enum Trial<'a> {
     DeleteTags(&'a str),
     /// Deleting this group.
     DeleteSecurityGroup(&'a str),
+    /// Reading what AWS reads in the caller's name when it makes a load balancer
+    /// ([`CALLED_BY_AWS`](crate::client::CALLED_BY_AWS)), and nothing here does.
+    ReadByAws(ReadByAws, &'a str),
+}
+
+/// What AWS reads in the caller's name; with the VPC it is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadByAws {
+    /// `ec2:DescribeAccountAttributes`
+    AccountAttributes,
+    /// `ec2:DescribeAddresses`
+    Addresses,
+    /// `ec2:DescribeInternetGateways`
+    InternetGateways,
+    /// `ec2:GetSecurityGroupsForVpc`
+    SecurityGroupsForVpc,
+}
+
+impl ReadByAws {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::AccountAttributes, Self::Addresses, Self::InternetGateways, Self::SecurityGroupsForVpc];
+
+    const fn action(self) -> &'static str {
+        match self {
+            Self::AccountAttributes => "ec2:DescribeAccountAttributes",
+            Self::Addresses => "ec2:DescribeAddresses",
+            Self::InternetGateways => "ec2:DescribeInternetGateways",
+            Self::SecurityGroupsForVpc => "ec2:GetSecurityGroupsForVpc",
+        }
+    }
 }
 
 /// What EC2 says of a [`Trial`].
@@ -46,7 +77,7 @@ pub enum Verdict {
 }
 
 impl Trial<'_> {
-    /// The request it is about.
+    /// The request it is about, or in whose course AWS does it.
     pub const fn call(&self) -> Call {
         match self {
             Self::CreateSecurityGroup { .. } => Call::CreateSecurityGroup,
@@ -55,6 +86,15 @@ impl Trial<'_> {
             Self::CreateTags(_) => Call::CreateTags,
             Self::DeleteTags(_) => Call::DeleteTags,
             Self::DeleteSecurityGroup(_) => Call::DeleteSecurityGroup,
+            Self::ReadByAws(..) => Call::CreateLoadBalancer,
+        }
+    }
+
+    /// The IAM action it is about.
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::ReadByAws(what, _) => what.action(),
+            other => other.call().action(),
         }
     }
 }
@@ -108,8 +148,23 @@ impl Sdk {
             Trial::DeleteSecurityGroup(id) => {
                 self.send(call, ec2.delete_security_group().group_id(id).dry_run(true).send()).await.map(drop)
             }
+            Trial::ReadByAws(ReadByAws::AccountAttributes, _) => {
+                self.send(call, ec2.describe_account_attributes().dry_run(true).send()).await.map(drop)
+            }
+            Trial::ReadByAws(ReadByAws::Addresses, _) => {
+                self.send(call, ec2.describe_addresses().dry_run(true).send()).await.map(drop)
+            }
+            Trial::ReadByAws(ReadByAws::InternetGateways, _) => {
+                self.send(call, ec2.describe_internet_gateways().dry_run(true).send()).await.map(drop)
+            }
+            Trial::ReadByAws(ReadByAws::SecurityGroupsForVpc, vpc_id) => {
+                let request = ec2.get_security_groups_for_vpc().vpc_id(vpc_id);
+                self.send(call, request.dry_run(true).send()).await.map(drop)
+            }
         };
         match result {
+            // An endpoint that takes no notice of the trial has read something: so it is permitted.
+            Ok(()) if matches!(trial, Trial::ReadByAws(..)) => Verdict::Allowed,
             Ok(()) => Verdict::Done,
             Err(error) if error.is("DryRunOperation") => Verdict::Allowed,
             Err(error) if error.kind == ErrorKind::Denied => Verdict::Denied(error.message),

@@ -25,7 +25,7 @@ use std::{
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 
-pub use dry_run::{Trial, Verdict};
+pub use dry_run::{ReadByAws, Trial, Verdict};
 pub use identity::{Identity, NoIdentity};
 pub use metadata::InstanceMetadata;
 

@@ -104,7 +104,7 @@ mod tests {
                 vpc_id: Some((*vpc).to_owned()),
                 subnet_id: None,
                 private_ipv4: None,
-                ipv6: None,
+                primary_ipv6: None,
                 security_groups: Vec::new(),
                 tags: Default::default(),
             };
