@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use tests::aws::{Endpoint, NOTHING, StrictAws};
-use tests::cluster::condition;
+use tests::cluster::eventually;
 
 use crate::program::{Access, NAMESPACE, Program, run_kubectl};
 use crate::world::World;
@@ -40,11 +40,9 @@ async fn the_program_tags_one_resource_and_adds_one_certificate_a_request() {
 
     world.cluster.change("tls", annotations(&certificates(&["a", "d", "e"]), "team=core,stage=live")).await;
     world.until("the new tags", |lb| lb.tags.contains(&("stage".to_owned(), "live".to_owned()))).await;
-    let settled = |service: &k8s_openapi::api::core::v1::Service| {
-        condition(service, "aws").is_some_and(|(_, reason, _)| reason == "Ensured")
-    };
-    world.cluster.until("tls", "to be settled", settled).await;
-    assert_eq!((strict.count("AddListenerCertificates"), strict.count("RemoveListenerCertificates")), (4, 2));
+    let exchanged = || strict.count("RemoveListenerCertificates") == 2;
+    eventually("two certificates are taken off, one a request", exchanged).await;
+    assert_eq!(strict.count("AddListenerCertificates"), 4);
 
     world.cluster.delete("tls").await;
     world.cluster.until_gone("tls").await;
