@@ -275,6 +275,12 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// The controller retries until it succeeds; nothing is served before.
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error>;
 
+    /// A Service of type `LoadBalancer` that this provider does not [claim](Self::claims) is there, or has changed: for one
+    /// that must keep off the addresses which others publish. Called from the event on, again after
+    /// [`resume`](Self::resume), and as often as anything changes; when such a Service goes,
+    /// [`delete`](CloudLoadBalancer::delete) is called of a provider that holds no resources. Must not block.
+    fn observe_foreign(&self, _service: &ServiceView) {}
+
     /// What exists now for this Service, or none. Reads only; used to verify and to report. What exists and has no
     /// address yet is `Some` with nothing published.
     ///

@@ -53,6 +53,7 @@ pub(crate) fn shown(context: &Context, now: Tracked) {
     let before = context.services.get(&id.key);
     context.releases.found(&id);
     if now.is_interesting() || before.is_some() {
+        observe(context, &now);
         context.services.put(now);
         context.wake(&id.key);
     }
@@ -101,7 +102,18 @@ fn listed(context: &Context, listing: HashMap<ServiceKey, Arc<Tracked>>) {
         }
     }
     for id in ids {
+        if let Some(tracked) = context.services.get(&id.key) {
+            observe(context, &tracked);
+        }
         context.wake(&id.key);
+    }
+}
+
+/// Before anybody is served: what another controller publishes is given to nobody from here on. Who does not lead yet is
+/// told when it does.
+fn observe(context: &Context, service: &Tracked) {
+    if context.is_active() {
+        context.providers.observe_foreign(service);
     }
 }
 

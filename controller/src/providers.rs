@@ -70,6 +70,16 @@ impl Providers {
         views.into_iter().flatten().map(|view| provider.backends(view)).collect()
     }
 
+    /// Tells every provider whose this Service is not that it is there, so that none hands out what it shows.
+    pub fn observe_foreign(&self, service: &Tracked) {
+        if !service.is_load_balancer {
+            return;
+        }
+        let claimer = self.claimer(&service.view);
+        let others = self.indices().filter(|provider| Some(*provider) != claimer);
+        others.for_each(|provider| self[provider].provider.observe_foreign(&service.view));
+    }
+
     /// The name of the provider whose a Service is: whoever claims it, or else has recorded itself on it.
     pub fn owner_name(&self, tracked: &Tracked) -> Option<&str> {
         let claimer = if tracked.is_load_balancer { self.claimer(&tracked.view) } else { None };

@@ -1,6 +1,7 @@
 //! Pools from manifests, as one would give them to `kubectl apply`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use cloud_provider::Mistake;
 use serde_json::Value;
@@ -56,6 +57,18 @@ fn documents(text: &str) -> impl Iterator<Item = String> {
     documents.into_iter().filter(|document| {
         document.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
     })
+}
+
+/// The smallest pool that holds these addresses, on one line: nobody gets another address from it, and nobody one of
+/// these unasked.
+pub fn holding(name: &str, namespace: &str, addresses: &[IpAddr]) -> String {
+    let ranges: Vec<String> =
+        addresses.iter().map(|ip| format!("\"{ip}/{}\"", if ip.is_ipv4() { 32 } else { 128 })).collect();
+    format!(
+        "{{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {{name: {name}, namespace: {namespace}}}, spec: \
+         {{autoAssign: false, addresses: [{}]}}}}",
+        ranges.join(", ")
+    )
 }
 
 impl Manifests {

@@ -1,5 +1,6 @@
 //! What came of a Service's wish for addresses, and what it waits for.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -56,9 +57,29 @@ pub enum WaitReason {
         families: Vec<(IpFamily, Vec<(String, u128)>)>,
         /// Published addresses that wait to be replaced.
         replacing: Vec<IpAddr>,
+        /// Why no other pool will do, if that is so.
+        one_pool: Option<OnePool>,
     },
     /// The requested addresses are in the hands of others: who, and why they cannot be shared.
     InUse(Vec<Mistake>),
+}
+
+/// All addresses of a Service have to be of one pool: MetalLB's speaker announces no other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnePool {
+    /// What the Service has and keeps, and the pool that it is of, if it is of any: everything else has to be of that.
+    pub kept: Option<(IpAddr, Option<String>)>,
+}
+
+impl fmt::Display for OnePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kept {
+            Some((ip, Some(pool))) => write!(f, "{ip} is of pool {pool}, and ")?,
+            Some((ip, None)) => write!(f, "{ip} is of no pool, and ")?,
+            None => {}
+        }
+        f.write_str("MetalLB's speaker announces a Service only if all its addresses are of one pool")
+    }
 }
 
 /// An address that the status of a Service shows, and that the Service does not have any more.

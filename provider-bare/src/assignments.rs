@@ -12,11 +12,11 @@ use metallb::pools::Pools;
 use metallb::range::{address, number};
 use smallvec::SmallVec;
 
-use crate::address_map::AddressMap;
 use crate::counters::Counters;
 use crate::desired::{Sharing, SharingKey};
 use crate::free_addresses::FreeAddresses;
 pub use crate::free_addresses::Reuse;
+use crate::maps::AddressMap;
 
 /// A Service as the one who has an address.
 #[derive(Debug, PartialEq, Eq)]
@@ -274,6 +274,11 @@ impl Assignments {
     /// Addresses that became easier to have since the last call.
     pub(crate) fn next_changed(&mut self) -> Option<IpAddr> {
         self.changed.pop_first()
+    }
+
+    /// Those to whom the address belongs.
+    pub(crate) fn owners(&self, ip: IpAddr) -> &[Arc<Holder>] {
+        self.taken(ip).map_or(&[], |taken| &taken.owners)
     }
 
     /// The key by which others may join the address.

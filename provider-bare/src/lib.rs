@@ -34,8 +34,8 @@
 //!
 //! # Where it differs from MetalLB on purpose
 //!
-//! * Two families may come from two pools, if no pool has both. A Service that prefers two families may ask for one
-//!   address.
+//! * With an announcer other than MetalLB's speaker ([`Announcer`](plan::Announcer)) two families may come from two
+//!   pools, if no pool has both. A Service that prefers two families may ask for one address.
 //! * The first published family is the Service's primary one; what is published already keeps its order.
 //! * A sharing key is joined within one namespace only, unless the operator allows more; and it is joined before a
 //!   free address is taken.
@@ -69,7 +69,6 @@
 //! `ipaddresspools/status` if counters are written, `create` on `events`.
 #![deny(missing_docs)]
 
-mod address_map;
 pub mod allocation;
 pub mod allocator;
 pub mod assignments;
@@ -78,6 +77,7 @@ pub mod desired;
 pub mod error;
 pub mod file;
 mod free_addresses;
+mod maps;
 pub mod options;
 pub mod plan;
 mod pool_events;

@@ -26,7 +26,7 @@ use crate::desired::{ObservedService, Ownership, ReadService, read};
 use crate::error::SourceError;
 use crate::file::PoolFile;
 use crate::options;
-use crate::plan::{Namespaces, Policy, RemovedAddress};
+use crate::plan::{Announcer, Namespaces, Policy, RemovedAddress};
 use crate::pool_status::{ShownStatuses, keep_statuses};
 use crate::report::Report;
 use crate::shared::Shared;
@@ -62,6 +62,8 @@ pub struct BareConfig {
     /// How long a published address that no pool provides any more stays as if one did, in case the pool comes back:
     /// gone and made again, or edited and taken back. 60 s by default; none at zero.
     pub pool_grace: Duration,
+    /// Who announces the addresses: MetalLB's speaker, which asks for all of a Service's to be of one pool, or another.
+    pub announcer: Announcer,
     /// In which order addresses that were given back are used again.
     pub reuse: Reuse,
     /// Whether counters are kept in the statuses of the cluster's pools.
@@ -79,6 +81,7 @@ impl Default for BareConfig {
             share_across_namespaces: false,
             removed_address: RemovedAddress::Move,
             pool_grace: Duration::from_secs(60),
+            announcer: Announcer::MetalLb,
             reuse: Reuse::Lowest,
             write_pool_status: true,
             pools_deadline: Duration::from_secs(30),
@@ -113,7 +116,8 @@ impl BareProvider {
         if client.is_none() && matches!(config.pools, PoolSource::Cluster { .. }) {
             return Err(SourceError::NoClient);
         }
-        let policy = Policy { removed_address: config.removed_address, pool_grace: config.pool_grace };
+        let BareConfig { removed_address, pool_grace, announcer, .. } = config;
+        let policy = Policy { removed_address, pool_grace, announcer };
         let shared = Arc::new(Shared::new(Allocator::new(policy).reusing(config.reuse)));
         let file = match &config.pools {
             PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
@@ -211,6 +215,15 @@ impl BareProvider {
         Feed { pools, namespaces, _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect() }
     }
 
+    fn report<'a>(
+        &self,
+        service: &'a ServiceView,
+        answer: &'a ServiceAddresses,
+        allocator: &'a Allocator,
+    ) -> Report<'a> {
+        Report { service, answer, pools: allocator.pools(), announcer: self.config.announcer }
+    }
+
     fn read(&self, service: &ServiceView, ownership: Ownership) -> ReadService {
         read(service, ownership, self.config.share_across_namespaces)
     }
@@ -257,6 +270,15 @@ impl CloudLoadBalancer for BareProvider {
         Ok(())
     }
 
+    fn observe_foreign(&self, service: &ServiceView) {
+        let shows_nothing = service.published_ips().next().is_none();
+        if shows_nothing && self.shared.read(|allocator| !allocator.knows(&service.id.uid)) {
+            return;
+        }
+        let observed = self.read(service, Ownership::Theirs).observed;
+        self.shared.change(|allocator| allocator.avoid(observed));
+    }
+
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         Ok(self.shared.read(|allocator| {
             let answer = ServiceAddresses {
@@ -265,7 +287,7 @@ impl CloudLoadBalancer for BareProvider {
                 outdated: Addresses::new(),
                 lost: Vec::new(),
             };
-            Some(Report { service, answer: &answer, pools: allocator.pools() }.published())
+            Some(self.report(service, &answer, allocator).published())
         }))
     }
 
@@ -274,7 +296,7 @@ impl CloudLoadBalancer for BareProvider {
         let ReadService { observed, mistakes, notes } = self.read(service, Ownership::Ours);
         let (outcome, outdated) = self.shared.change(|allocator| {
             let answer = allocator.ensure(observed);
-            let report = Report { service, answer: &answer, pools: allocator.pools() };
+            let report = self.report(service, &answer, allocator);
             let outcome =
                 if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) };
             (outcome, !answer.outdated.is_empty())
@@ -303,7 +325,7 @@ impl CloudLoadBalancer for BareProvider {
         let ReadService { observed, mistakes, notes } = self.read(service, Ownership::Ours);
         self.shared.read(|allocator| {
             let answer = allocator.preview(&observed);
-            let report = Report { service, answer: &answer, pools: allocator.pools() };
+            let report = self.report(service, &answer, allocator);
             if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) }?;
             Ok(report.plan(&observed.published))
         })

@@ -5,14 +5,19 @@ use std::net::IpAddr;
 
 use cloud_provider::{
     Error, Ingress, IpFamily, Mistake, Mistakes, Note, NoteKind, Outcome, Pending, Plan, Published, Ready,
-    ServiceView, Step, Verb,
+    ServiceKey, ServiceView, Step, Verb,
 };
 
+use metallb::manifest;
 use metallb::pools::Pools;
 
-use crate::allocation::{Allocation, LossReason, LostAddress, WaitReason};
+use crate::allocation::{Allocation, LossReason, LostAddress, OnePool, WaitReason};
 use crate::allocator::ServiceAddresses;
 use crate::options::ALLOCATED_FROM;
+use crate::plan::Announcer;
+
+/// The namespace of a pool that is to be made, where there is no pool to take it from: MetalLB's own.
+const USUAL_POOL_NAMESPACE: &str = "metallb-system";
 
 /// Words for one Service: what it shows, how it stands, and in which pools.
 #[derive(Clone, Copy)]
@@ -20,6 +25,7 @@ pub(crate) struct Report<'a> {
     pub(crate) service: &'a ServiceView,
     pub(crate) answer: &'a ServiceAddresses,
     pub(crate) pools: &'a Pools,
+    pub(crate) announcer: Announcer,
 }
 
 impl Report<'_> {
@@ -28,14 +34,14 @@ impl Report<'_> {
         notes.extend(self.lost());
         notes.extend(self.assigned());
         match &self.answer.allocation {
-            Allocation::Served => Ok(self.ready(notes)),
+            Allocation::Served => Ok(self.served(notes)),
             Allocation::Partly { missing } => {
                 let message = format!(
                     "served with {} alone: there is no free {missing} address in a pool for this Service",
                     list(&self.answer.addresses)
                 );
                 notes.push(note(NoteKind::Normal, "SingleFamily", message));
-                Ok(self.ready(notes))
+                Ok(self.served(notes))
             }
             Allocation::Kept { addresses, unreadable } => {
                 let why = match unreadable.as_slice() {
@@ -43,8 +49,7 @@ impl Report<'_> {
                     names => format!("it is in no pool that can be read; not readable: {}", names.join(", ")),
                 };
                 let message = format!("{} stays published though {why}", list(addresses));
-                notes.push(note(NoteKind::Warning, "AddressKept", message));
-                Ok(self.ready(notes))
+                Ok(self.served_by_way_of_exception("AddressKept", message, notes))
             }
             Allocation::Leaving { addresses, grace } => {
                 let message = format!(
@@ -53,8 +58,7 @@ impl Report<'_> {
                     list(addresses),
                     grace.as_secs_f64()
                 );
-                notes.push(note(NoteKind::Warning, "AddressLeavesPool", message));
-                Ok(self.ready(notes))
+                Ok(self.served_by_way_of_exception("AddressLeavesPool", message, notes))
             }
             Allocation::Refused(mistakes) => self.refused(mistakes.clone(), notes),
             Allocation::Waiting(wait_reason) => {
@@ -79,6 +83,60 @@ impl Report<'_> {
         }
         notes.push(note(NoteKind::Warning, "Invalid", mistakes.to_string()));
         Ok(Outcome::Pending(self.pending("Invalid", mistakes.to_string(), notes)))
+    }
+
+    /// It has what it asks for. Whether that is announced is another matter, and a Service that nobody can reach is not
+    /// ready.
+    fn served(&self, mut notes: Vec<Note>) -> Outcome {
+        let Some((reason, why)) = self.speaker_objects() else { return self.ready(notes) };
+        notes.push(note(NoteKind::Warning, reason, why.clone()));
+        Outcome::Pending(self.pending(reason, why, notes))
+    }
+
+    /// As [`served`](Report::served), with addresses that no pool provides.
+    fn served_by_way_of_exception(&self, reason: &str, message: String, mut notes: Vec<Note>) -> Outcome {
+        let objection = self.speaker_objects().map(|(reason, why)| (reason, format!("{message}; {why}")));
+        let Some((pending, why)) = objection else {
+            notes.push(note(NoteKind::Warning, reason, message));
+            return self.ready(notes);
+        };
+        notes.push(note(NoteKind::Warning, reason, why.clone()));
+        Outcome::Pending(self.pending(pending, why, notes))
+    }
+
+    /// What MetalLB's speaker has against the addresses, if it is the one that announces them: reason and sentence.
+    fn speaker_objects(&self) -> Option<(&'static str, String)> {
+        if let Some(sentence) = self.speaker_waits_for_a_pool() {
+            return Some(("AddressInNoPool", sentence));
+        }
+        let pools = self.pool_names(&self.answer.addresses);
+        if self.announcer != Announcer::MetalLb || pools.len() < 2 {
+            return None;
+        }
+        let message = format!(
+            "{} are of pools {}, and {}",
+            list(&self.answer.addresses),
+            pools.join(" and "),
+            OnePool { kept: None }
+        );
+        Some(("AddressesOfTwoPools", message))
+    }
+
+    /// MetalLB's speaker checks the address of every Service against its configuration, and takes no new one in which an
+    /// address that a status shows is in no pool.
+    fn speaker_waits_for_a_pool(&self) -> Option<String> {
+        let is_outside = |ip: &IpAddr| self.pools.owner(*ip).is_none();
+        let outside: Vec<IpAddr> = self.answer.addresses.iter().copied().filter(is_outside).collect();
+        if outside.is_empty() || self.announcer != Announcer::MetalLb {
+            return None;
+        }
+        let ServiceKey { namespace, name } = &self.service.id.key;
+        let of_pools = self.pools.iter().next().map_or(USUAL_POOL_NAMESPACE, |pool| &pool.namespace);
+        let pool = manifest::holding(&format!("kept-{namespace}-{name}"), of_pools, &outside);
+        Some(format!(
+            "MetalLB's speaker refuses new configuration until a pool holds {} again, such as {pool}",
+            list(&outside)
+        ))
     }
 
     fn ready(&self, notes: Vec<Note>) -> Outcome {
@@ -133,10 +191,14 @@ impl Report<'_> {
     }
 
     fn keeps_published(&self) -> Option<String> {
-        match self.answer.addresses.as_slice() {
-            [] => None,
-            [ip] => Some(format!("{ip} stays published")),
-            ips => Some(format!("{} stay published", list(ips))),
+        let stays = match self.answer.addresses.as_slice() {
+            [] => return None,
+            [ip] => format!("{ip} stays published"),
+            ips => format!("{} stay published", list(ips)),
+        };
+        match self.speaker_waits_for_a_pool() {
+            Some(sentence) => Some(format!("{stays}, and {sentence}")),
+            None => Some(stays),
         }
     }
 
@@ -211,11 +273,14 @@ fn wait_reason_in_words(wait_reason: &WaitReason) -> (&'static str, String) {
             "NoAddressPool",
             format!("no address pool assigns to this Service unasked; there are: {}", names.join(", ")),
         ),
-        WaitReason::Exhausted { families, replacing } => {
+        WaitReason::Exhausted { families, replacing, one_pool } => {
             let per_family = families.iter().map(|(family, pools)| exhausted(*family, pools));
             let mut why = per_family.collect::<Vec<_>>().join("; ");
             if !replacing.is_empty() {
                 why = format!("{} is to be replaced: {why}", list(replacing));
+            }
+            if let Some(one_pool) = one_pool {
+                why = format!("{why}; {one_pool}");
             }
             ("PoolExhausted", why)
         }

@@ -6,6 +6,7 @@
 pub mod doctor;
 mod orphans;
 mod plan;
+mod remove_conditions;
 mod run;
 
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ enum Command {
     /// List, or delete, what belongs to this cluster and to no Service of it
     #[command(args_override_self = true)]
     Orphans(Box<orphans::OrphanFlags>),
+    /// Take our conditions off every Service, for a way back to another controller; what is published stays
+    #[command(args_override_self = true)]
+    RemoveConditions(Box<remove_conditions::RemoveConditionsFlags>),
     /// Print the resource definitions the bare-metal provider needs
     Crds,
     /// Print the version
@@ -64,6 +68,9 @@ pub async fn main() -> ExitCode {
         Some(Command::Plan(flags)) => with_logs(&flags.run.clone(), plan::run(*flags)).await,
         Some(Command::Doctor(flags)) => with_logs(&flags.run.clone(), doctor::run(*flags)).await,
         Some(Command::Orphans(flags)) => with_logs(&flags.run.clone(), orphans::run(*flags)).await,
+        Some(Command::RemoveConditions(flags)) => {
+            with_logs(&flags.run.clone(), remove_conditions::run(*flags)).await
+        }
         Some(Command::Crds) => crds(),
         Some(Command::Version) => {
             println!("cloud-lb-controller {}", env!("CARGO_PKG_VERSION"));

@@ -199,6 +199,10 @@ impl CloudLoadBalancer for Mutant {
         Ok(())
     }
 
+    fn observe_foreign(&self, service: &ServiceView) {
+        self.inner.observe_foreign(service);
+    }
+
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         let found = self.inner.get(service).await;
         if self.flaw == Flaw::GetSwallowsFailures && found.is_err() {

@@ -23,7 +23,7 @@ mod resume;
 mod tests;
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::mem;
 use std::net::IpAddr;
@@ -37,6 +37,7 @@ use slab::Slab;
 use crate::allocation::{Addresses, Allocation, LostAddress};
 use crate::assignments::{Assignments, Holder, Reuse};
 use crate::desired::{Handling, ObservedService, Sharing};
+use crate::maps::UidMap;
 use crate::plan::{Inputs, Leaving, Namespaces, Policy, why_lost};
 use crate::wait_queue::{QueuePosition, WaitQueue, WaitTarget};
 use last_addresses::LastAddresses;
@@ -83,12 +84,16 @@ impl Entry {
     }
 
     /// What it was answered to have, now that its status shows this; none if that is no news. A status that still
-    /// shows what it showed before the last answer was not written: then that answer is as if it had not been given.
+    /// shows what it showed before the last answer, or what that answer gave up, was not written: then that answer is as
+    /// if it had not been given.
     fn answered_by(&self, published: &[IpAddr]) -> Option<Addresses> {
         let is_its = |ip: &&IpAddr| self.owned.contains(ip) || self.shown.contains(ip);
         let shows_its_last_answer = published.iter().any(|ip| self.answered.contains(ip));
+        let shows_what_it_gave_up =
+            published.iter().any(|ip| self.shown.contains(ip) && !self.answered.contains(ip));
         let answered: Addresses = published.iter().filter(is_its).copied().collect();
-        (!shows_its_last_answer && !answered.is_empty()).then_some(answered)
+        let was_not_written = !shows_its_last_answer || shows_what_it_gave_up;
+        (was_not_written && !answered.is_empty()).then_some(answered)
     }
 
     /// What it owns and was answered. What is set aside for it in memory alone does not exist for anybody yet.
@@ -151,7 +156,7 @@ pub struct Allocator {
     now: Duration,
     assignments: Assignments,
     entries: Slab<Entry>,
-    by_uid: HashMap<ByUid, EntryId>,
+    by_uid: UidMap<ByUid, EntryId>,
     queue: WaitQueue,
     wakeups: BTreeSet<ServiceKey>,
     /// When a grace period ends, and whose.
@@ -214,6 +219,36 @@ impl Allocator {
         }
     }
 
+    /// Stays away from what the status of somebody else's Service shows now, and gives what it shows no more to those who
+    /// wait. One that was served until now, and is somebody else's from here on, has nothing any more.
+    pub fn avoid(&mut self, observed: ObservedService) {
+        let mut observed = observed;
+        let published = mem::take(&mut observed.published);
+        self.observe(observed, &published);
+        published.iter().for_each(|ip| self.choose_again(*ip));
+        self.serve_waiting();
+    }
+
+    /// An address that is set aside in memory alone, and that somebody else has published by now, is chosen by nobody any
+    /// more. Once any of its owners was answered it is a Service's, and stays that.
+    fn choose_again(&mut self, ip: IpAddr) {
+        let owners = self.assignments.owners(ip).iter();
+        let owners: Vec<EntryId> =
+            owners.filter_map(|owner| self.by_uid.get(owner.id.uid.as_str())).copied().collect();
+        if owners.iter().any(|id| self.entries[*id].answered.contains(&ip)) {
+            return;
+        }
+        for id in &owners {
+            let entry = &mut self.entries[*id];
+            entry.owned.retain(|owned| *owned != ip);
+            self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
+        }
+        for id in owners {
+            self.reallocate(id);
+            self.wakeups.insert(self.entries[id].holder.id.key.clone());
+        }
+    }
+
     fn lost(&self, id: EntryId, published: &[IpAddr]) -> Vec<LostAddress> {
         let Entry { handling: Handling::Serve(request), owned, .. } = &self.entries[id] else {
             return Vec::new();
@@ -269,11 +304,10 @@ impl Allocator {
     /// Adds or updates a Service's entry without deciding anything.
     fn observe(&mut self, observed: ObservedService, published: &[IpAddr]) -> EntryId {
         let uid = observed.id.uid.as_str();
-        let known = self.by_uid.get(uid).copied().filter(|id| {
-            let is_ours = !self.entries[*id].is_avoided();
-            is_ours && !matches!(observed.handling, Handling::Avoid)
-        });
-        if let Some(id) = known {
+        let known = self.by_uid.get(uid).copied();
+        let stays_ours =
+            |id: &EntryId| !self.entries[*id].is_avoided() && !matches!(observed.handling, Handling::Avoid);
+        if let Some(id) = known.filter(stays_ours) {
             self.update(id, observed.sharing, observed.handling);
             self.confirm(id, published);
             let entry = &mut self.entries[id];
@@ -282,8 +316,10 @@ impl Allocator {
             }
             return id;
         }
-        // If it was somebody else's until now, what it shows is taken over, where nobody is in the way.
-        self.remove_entry(uid);
+        if known.is_some() {
+            // If it was somebody else's until now, what it shows is taken over, where nobody is in the way.
+            self.remove_entry(uid);
+        }
         let id = self.insert(observed);
         published.iter().for_each(|ip| self.register(id, *ip));
         let entry = &mut self.entries[id];

@@ -46,6 +46,11 @@ impl Allocator {
         ServiceAddresses { addresses, allocation, outdated, lost: Vec::new() }
     }
 
+    /// Whether anything is known of a Service.
+    pub fn knows(&self, uid: &str) -> bool {
+        self.by_uid.contains_key(uid)
+    }
+
     /// What a Service has, as far as anybody was told; none if it has nothing.
     pub fn get(&self, uid: &str) -> Option<Vec<IpAddr>> {
         self.entry(uid).map(Entry::held).filter(|held| !held.is_empty())

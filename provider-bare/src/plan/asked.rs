@@ -7,7 +7,7 @@ use metallb::pool::Pool;
 use smallvec::SmallVec;
 
 use super::{Decision, Planner, RemovedAddress};
-use crate::allocation::{Addresses, Allocation, WaitReason};
+use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Blocker;
 use crate::options::Asked;
 use crate::wait_queue::{Rank, WaitTarget};
@@ -26,6 +26,9 @@ impl Planner<'_> {
                 Some(pool) => mistakes.extend(self.wrong_with(*ip, pool, asked)),
             }
         }
+        if mistakes.is_empty() {
+            mistakes.extend(self.of_two_pools(asked));
+        }
         let unreadable = self.unreadable_pools();
         if unknown && !unreadable.is_empty() {
             // It may be in one of these.
@@ -34,8 +37,7 @@ impl Planner<'_> {
         if !mistakes.is_empty() {
             return self.refuse_asked(mistakes);
         }
-        let (uid, sharing) = (&self.request.id.uid, &self.request.sharing);
-        let blocked = |ip: &IpAddr| Some((*ip, self.inputs.assignments.blocker(*ip, uid, sharing)?));
+        let blocked = |ip: &IpAddr| Some((*ip, self.blocker(*ip)?));
         let blocked: Vec<(IpAddr, Blocker)> = asked.value.iter().filter_map(blocked).collect();
         if !blocked.is_empty() {
             let waits_for = blocked.iter().map(|(ip, _)| WaitTarget::Address(*ip)).collect();
@@ -63,6 +65,19 @@ impl Planner<'_> {
             decision.addresses.retain(stays);
         }
         decision
+    }
+
+    /// What is wrong with addresses of two pools, if all have to be of one.
+    fn of_two_pools(&self, asked: &Asked<Vec<IpAddr>>) -> Option<Mistake> {
+        let mut names: Vec<&str> =
+            asked.value.iter().filter_map(|ip| Some(self.inputs.pools.owner(*ip)?.name.as_str())).collect();
+        names.dedup();
+        if names.len() < 2 || !self.takes_one_pool() {
+            return None;
+        }
+        let problem =
+            format!("asks for addresses of pools {}, and {}", names.join(" and "), OnePool { kept: None });
+        Some(asked.mistake(problem).allowing("addresses of one pool"))
     }
 
     fn wrong_with(&self, ip: IpAddr, pool: &Pool, asked: &Asked<Vec<IpAddr>>) -> Option<Mistake> {

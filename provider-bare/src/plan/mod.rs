@@ -26,7 +26,7 @@ use metallb::selector::Labels;
 use smallvec::SmallVec;
 
 use crate::allocation::{Addresses, Allocation, WaitReason};
-use crate::assignments::Assignments;
+use crate::assignments::{Assignments, Blocker};
 use crate::desired::AddressRequest;
 use crate::wait_queue::{Rank, WaitTarget};
 
@@ -45,6 +45,17 @@ pub enum RemovedAddress {
     Release,
 }
 
+/// Who makes the published addresses reachable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announcer {
+    /// MetalLB's speaker. It announces a Service only if all its addresses are of one pool, and takes no new
+    /// configuration while a Service shows an address that is in no pool.
+    #[default]
+    MetalLb,
+    /// One without such rules.
+    Own,
+}
+
 /// Labels of all namespaces, by name.
 pub type Namespaces = BTreeMap<String, Labels>;
 
@@ -55,6 +66,8 @@ pub struct Policy {
     pub removed_address: RemovedAddress,
     /// How long an address that no pool provides any more stays as if one did.
     pub pool_grace: Duration,
+    /// Who announces what is assigned.
+    pub announcer: Announcer,
 }
 
 /// All that a decision depends on besides the Service.
@@ -230,6 +243,16 @@ impl Planner<'_> {
             .pools
             .owner(ip)
             .is_some_and(|pool| pool.hands_out_to(ip, &self.request.id.key) && self.serves(pool))
+    }
+
+    /// Whether all addresses of a Service have to be of one pool.
+    fn takes_one_pool(&self) -> bool {
+        self.inputs.policy.announcer == Announcer::MetalLb
+    }
+
+    /// Who keeps the Service from having an address.
+    fn blocker(&self, ip: IpAddr) -> Option<Blocker> {
+        self.inputs.assignments.blocker(ip, &self.request.id.uid, &self.request.sharing)
     }
 
     fn unreadable_pools(&self) -> Vec<String> {

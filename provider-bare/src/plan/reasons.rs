@@ -3,7 +3,7 @@
 use cloud_provider::Mistake;
 
 use super::search::Search;
-use super::{FamilySlot, Planner};
+use super::{FamilySlot, FamilySlots, Planner};
 use crate::allocation::{Allocation, WaitReason};
 use crate::desired::Families;
 
@@ -33,8 +33,14 @@ impl Planner<'_> {
         if !unreadable.is_empty() && self.request.pool.is_none() {
             return Allocation::Waiting(WaitReason::Unreadable(unreadable));
         }
-        let families: Vec<&str> = slots.iter().map(|slot| slot.family.as_str()).collect();
-        let families = families.join(" and no ");
+        let has = |slot: &FamilySlot| {
+            let mut pools = self.inputs.pools.iter().filter(|pool| self.serves(pool));
+            pools.any(|pool| pool.has_family(slot.family))
+        };
+        // What no pool has at all is the plainer reason; the other is that no pool has all of them.
+        let nowhere: FamilySlots = slots.iter().filter(|slot| !has(slot)).copied().collect();
+        let one_pool = search.one_pool.as_ref().filter(|_| nowhere.is_empty());
+        let families = families_of(if nowhere.is_empty() { slots } else { &nowhere }, " and no ");
         let mistake = match (&self.request.pool, self.request.families) {
             (Some(asked), _) => asked
                 .mistake(format!("names a pool that has no {families} addresses, which the Service needs"))
@@ -44,11 +50,18 @@ impl Planner<'_> {
                     Families::One(family) => ("spec.ipFamilies", family.as_str()),
                     Families::Two { .. } => ("spec.ipFamilyPolicy", "RequireDualStack"),
                 };
-                let problem = format!(
-                    "needs addresses that no pool has: there are no {families} addresses in {}",
-                    self.names(search).join(", ")
-                );
-                Mistake::new(field, value, problem).allowing("the families of the pools for this Service")
+                let problem = match one_pool {
+                    Some(one_pool) => format!("needs {} addresses: {one_pool}", families_of(slots, " and ")),
+                    None => format!(
+                        "needs addresses that no pool has: there are no {families} addresses in {}",
+                        self.names(search).join(", ")
+                    ),
+                };
+                let allowed = match one_pool {
+                    Some(_) => "the families of one of the pools for this Service, which it may name",
+                    None => "the families of the pools for this Service",
+                };
+                Mistake::new(field, value, problem).allowing(allowed)
             }
         };
         Allocation::Refused(vec![mistake])
@@ -64,10 +77,15 @@ impl Planner<'_> {
         Allocation::Waiting(WaitReason::Exhausted {
             families: blocked.iter().map(|slot| (slot.family, looked_in(slot.family))).collect(),
             replacing: blocked.iter().filter_map(|slot| slot.had.map(|(ip, _)| ip)).collect(),
+            one_pool: search.one_pool.clone().filter(|_| search.is_fixed() || !search.inseparable.is_empty()),
         })
     }
 
     fn names(&self, search: &Search) -> Vec<&str> {
         search.pools.iter().map(|pool| self.inputs.pools.at(*pool).name.as_str()).collect()
     }
+}
+
+fn families_of(slots: &[FamilySlot], between: &str) -> String {
+    slots.iter().map(|slot| slot.family.as_str()).collect::<Vec<_>>().join(between)
 }

@@ -3,16 +3,29 @@
 use std::net::IpAddr;
 
 use cloud_provider::IpFamily;
+use smallvec::SmallVec;
 
-use super::{CurrentAddresses, FamilySlot, FamilySlots, Planner, PoolOrder};
-use crate::allocation::{Allocation, WaitReason};
+use super::{CurrentAddresses, FamilySlot, FamilySlots, Fit, Planner, PoolOrder};
+use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Preferred;
 use crate::wait_queue::WaitTarget;
 
-/// The pools that are asked for a Service, in order.
+/// Where addresses are looked for.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
+    /// The pools that are asked, in order.
     pub(super) pools: PoolOrder,
+    /// Why everything has to be of one pool; none: each family may come from another.
+    pub(super) one_pool: Option<OnePool>,
+    /// The families that are of use only together.
+    pub(super) inseparable: SmallVec<[IpFamily; 2]>,
+}
+
+impl Search {
+    /// Whether something that the Service has and keeps decides about the pool.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.one_pool.as_ref().is_some_and(|one_pool| one_pool.kept.is_some())
+    }
 }
 
 impl Planner<'_> {
@@ -38,45 +51,130 @@ impl Planner<'_> {
         }
     }
 
-    /// The pool of what the Service has and keeps comes first, so that its second family comes from there.
+    /// The pool of what the Service has and keeps comes first, so that its second family comes from there. If all has to
+    /// be of one pool, no other is asked.
     pub(super) fn search(&self, slots: &[FamilySlot], eligible: PoolOrder) -> Search {
-        let kept = slots.iter().find(|slot| !slot.is_unfilled()).and_then(|slot| slot.had);
-        let site = kept.and_then(|(ip, _)| self.inputs.pools.site(ip)).map(|site| site.pool);
-        let usable = |pool: &usize| self.request.pool.is_none() && self.serves(self.inputs.pools.at(*pool));
-        let Some(first) = site.filter(usable) else { return Search { pools: eligible } };
-        let others = eligible.into_iter().filter(|pool| *pool != first);
-        Search { pools: std::iter::once(first).chain(others).collect() }
+        let pools = self.inputs.pools;
+        let kept = slots.iter().find(|slot| !slot.is_unfilled()).and_then(|slot| slot.had).map(|(ip, _)| ip);
+        let usable = |pool: &usize| self.is_of_asked_pool(*pool) && self.serves(pools.at(*pool));
+        let first = kept.and_then(|ip| pools.site(ip)).map(|site| site.pool).filter(usable);
+        if !self.takes_one_pool() {
+            let others = eligible.into_iter().filter(|pool| Some(*pool) != first);
+            let pools = first.into_iter().chain(others).collect();
+            return Search { pools, one_pool: None, inseparable: SmallVec::new() };
+        }
+        let pool_of = |ip: IpAddr| (ip, pools.owner(ip).map(|pool| pool.name.clone()));
+        let is_wanted = |slot: &&FamilySlot| slot.is_unfilled() && !self.ends(slot, &eligible);
+        let wanted: FamilySlots = slots.iter().filter(is_wanted).copied().collect();
+        let replaced = wanted.iter().filter(|slot| slot.had.is_some()).count();
+        let together = wanted.len() > 1 && (!self.request.families.one_is_enough() || replaced > 1);
+        Search {
+            pools: if kept.is_some() { first.into_iter().collect() } else { eligible },
+            one_pool: (slots.len() > 1).then(|| OnePool { kept: kept.map(pool_of) }),
+            inseparable: wanted.iter().filter(|_| together).map(|slot| slot.family).collect(),
+        }
     }
 
-    /// Finds an address for each slot that needs one: all from one pool if that can be, else from several.
+    /// Finds an address for each slot that needs one.
     pub(super) fn find_addresses(&self, slots: &mut FamilySlots, search: &Search) {
+        if search.one_pool.is_some() {
+            self.find_in_one_pool(slots, search);
+        } else {
+            self.find_in_any_pool(slots, search);
+        }
+    }
+
+    /// What is reserved for the Service first; then all from one pool if that can be, else from several.
+    fn find_in_any_pool(&self, slots: &mut FamilySlots, search: &Search) {
         for slot in slots.iter_mut().filter(|slot| slot.is_unfilled()) {
             slot.found = self.reserved(slot.family).find(|ip| self.can_have_reserved(*ip));
         }
-        let unfilled = slots.iter().filter(|slot| slot.is_blocked()).count();
-        if unfilled > 1 {
-            for pool in &search.pools {
-                let found = |slot: &FamilySlot| self.next_address(*pool, slot.family);
-                let found: Vec<IpAddr> =
-                    slots.iter().filter(|slot| slot.is_blocked()).filter_map(found).collect();
-                if found.len() == unfilled {
-                    let blocked = slots.iter_mut().filter(|slot| slot.is_blocked());
-                    blocked.zip(found).for_each(|(slot, ip)| slot.found = Some(ip));
-                    return;
-                }
-            }
+        let blocked: Positions = positions(slots, FamilySlot::is_blocked);
+        if blocked.len() > 1 && self.find_all(slots, &blocked, &search.pools, search) {
+            return;
         }
         for slot in slots.iter_mut().filter(|slot| slot.is_blocked()) {
             slot.found = search.pools.iter().find_map(|pool| self.next_address(*pool, slot.family));
         }
     }
 
+    /// All from one pool, or one family alone if that is enough: what is to be replaced before what is merely lacking,
+    /// and nothing alone while another address waits for its replacement, which would be of another pool. Pools that
+    /// reserve an address for the Service come before the others.
+    fn find_in_one_pool(&self, slots: &mut FamilySlots, search: &Search) {
+        let one_is_enough = self.request.families.one_is_enough();
+        let wanted = positions(slots, |slot| slot.is_unfilled() && !self.ends(slot, &search.pools));
+        if wanted.is_empty() {
+            return;
+        }
+        let replaced: Positions = wanted.iter().copied().filter(|i| slots[*i].had.is_some()).collect();
+        let alone = match replaced.len() {
+            0 => wanted.clone(),
+            1 => replaced,
+            _ => Positions::new(),
+        };
+        let reserving = self.reserving_pools(slots, &wanted, search);
+        for pools in [&reserving, &search.pools] {
+            if self.find_all(slots, &wanted, pools, search)
+                || one_is_enough && alone.iter().any(|i| self.find_all(slots, &[*i], pools, search))
+            {
+                return;
+            }
+        }
+    }
+
+    /// Whether the Service does without this family, because the pool that it asks for has no such addresses.
+    fn ends(&self, slot: &FamilySlot, pools: &[usize]) -> bool {
+        let has = |pool: &usize| self.inputs.pools.at(*pool).has_family(slot.family);
+        self.request.families.one_is_enough() && slot.is(Fit::Elsewhere) && !pools.iter().any(has)
+    }
+
+    /// Finds an address for each of these slots in the first pool that has one for all of them.
+    fn find_all(&self, slots: &mut FamilySlots, which: &[usize], pools: &[usize], search: &Search) -> bool {
+        for pool in pools {
+            let in_pool = |i: &usize| self.next_or_reserved(*pool, slots[*i].family, search);
+            let found: Addresses = which.iter().filter_map(in_pool).collect();
+            if found.len() == which.len() {
+                which.iter().zip(found).for_each(|(i, ip)| slots[*i].found = Some(ip));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Pools that reserve an address for the Service which it can have now. Where something that it has decides about the
+    /// pool, only that one.
+    fn reserving_pools(&self, slots: &[FamilySlot], wanted: &[usize], search: &Search) -> PoolOrder {
+        let reserved = wanted.iter().flat_map(|i| self.reserved(slots[*i].family));
+        let sites =
+            reserved.filter(|ip| self.can_have_reserved(*ip)).filter_map(|ip| self.inputs.pools.site(ip));
+        let mut pools = PoolOrder::new();
+        for site in sites.filter(|site| !search.is_fixed() || search.pools.contains(&site.pool)) {
+            if !pools.contains(&site.pool) {
+                pools.push(site.pool);
+            }
+        }
+        pools
+    }
+
+    /// An address of this pool that is reserved for the Service; else, if the pool may be asked, the next.
+    fn next_or_reserved(&self, pool: usize, family: IpFamily, search: &Search) -> Option<IpAddr> {
+        let is_here = |ip: &IpAddr| self.inputs.pools.site(*ip).is_some_and(|site| site.pool == pool);
+        let mut reserved = self.reserved(family).filter(is_here);
+        let reserved = reserved.find(|ip| self.can_have_reserved(*ip));
+        reserved.or_else(|| self.next_address(pool, family).filter(|_| search.pools.contains(&pool)))
+    }
+
+    fn is_of_asked_pool(&self, pool: usize) -> bool {
+        self.request.pool.as_ref().is_none_or(|asked| self.inputs.pools.at(pool).name == asked.value)
+    }
+
     /// The address that comes next for the Service in this pool. One that it was given in memory, or that its status
     /// shows, comes before all others; the one it had when it went the last time, before other free ones.
     fn next_address(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
         let CurrentAddresses { chosen, shown, last, .. } = self.current;
-        let preferred = Preferred { to_all: [chosen, shown], to_free: last };
         let (id, sharing) = (&self.request.id, &self.request.sharing);
+        let preferred = Preferred { to_all: [chosen, shown], to_free: last };
         self.inputs.assignments.find(self.inputs.pools, pool, family, id, sharing, preferred)
     }
 
@@ -92,25 +190,48 @@ impl Planner<'_> {
     }
 
     fn can_have_reserved(&self, ip: IpAddr) -> bool {
-        let (uid, sharing) = (&self.request.id.uid, &self.request.sharing);
-        self.provided(ip) && self.inputs.assignments.blocker(ip, uid, sharing).is_none()
+        self.provided(ip) && self.blocker(ip).is_none()
     }
 
     /// What could help these families.
     pub(super) fn wait_targets(&self, blocked: &[FamilySlot], search: &Search) -> Vec<WaitTarget> {
-        let has = |pool: usize, family| self.inputs.pools.at(pool).has_family(family);
-        let of_family = |family| {
-            let pools = search.pools.iter().copied().filter(move |pool| has(*pool, family));
-            pools.map(move |pool| WaitTarget::Pool(pool, family))
+        let mut targets: Vec<WaitTarget> = if search.inseparable.is_empty() {
+            let of_family = |slot: &FamilySlot| {
+                let (pools, family) = (search.pools.iter().copied(), slot.family);
+                let having = pools.filter(move |pool| self.inputs.pools.at(*pool).has_family(family));
+                having.map(move |pool| WaitTarget::Pool(pool, family))
+            };
+            blocked.iter().flat_map(of_family).collect()
+        } else {
+            // Of each pool that has them all, the first that is lacking: while it is, the rest is no help.
+            let has_all = |pool: &usize| {
+                search.inseparable.iter().all(|family| self.inputs.pools.at(*pool).has_family(*family))
+            };
+            let lacking = |pool: usize| {
+                let mut families = search.inseparable.iter().copied();
+                families.find(|family| self.next_or_reserved(pool, *family, search).is_none())
+            };
+            let pools = search.pools.iter().copied().filter(has_all);
+            pools.filter_map(|pool| Some(WaitTarget::Pool(pool, lacking(pool)?))).collect()
         };
-        let mut targets: Vec<WaitTarget> = blocked.iter().flat_map(|slot| of_family(slot.family)).collect();
         targets.extend(self.request.sharing.key.clone().map(WaitTarget::Key));
         targets.extend(blocked.iter().flat_map(|slot| self.reserved(slot.family)).map(WaitTarget::Address));
         targets
     }
 
-    /// Whether one of the pools has addresses of this family at all, in use or not.
+    /// Whether one of the pools has addresses of this family at all, in use or not, and of those that are of use only
+    /// together with it.
     pub(super) fn is_possible(&self, family: IpFamily, search: &Search) -> bool {
-        search.pools.iter().any(|pool| self.inputs.pools.at(*pool).has_family(family))
+        search.pools.iter().any(|pool| {
+            let pool = self.inputs.pools.at(*pool);
+            pool.has_family(family) && search.inseparable.iter().all(|family| pool.has_family(*family))
+        })
     }
+}
+
+/// Which of a Service's families.
+type Positions = SmallVec<[usize; 2]>;
+
+fn positions(slots: &[FamilySlot], which: impl Fn(&FamilySlot) -> bool) -> Positions {
+    slots.iter().enumerate().filter(|(_, slot)| which(slot)).map(|(i, _)| i).collect()
 }

@@ -103,7 +103,7 @@ impl Planner<'_> {
             Obstacle::Optional
         } else if blocked.iter().any(|slot| slot.is(Fit::Removed)) {
             Obstacle::AllInUse
-        } else if search.pools.is_empty() {
+        } else if search.pools.is_empty() && !search.is_fixed() {
             Obstacle::NoPool
         } else if impossible() == blocked.len() || impossible() > 0 && !one_is_enough {
             Obstacle::NoSuchFamily
@@ -149,7 +149,9 @@ impl Planner<'_> {
         let lacks = blocked.iter().any(|slot| slot.had.is_none());
         let moves = blocked.iter().any(|slot| slot.is(Fit::Elsewhere));
         let needs_all = moves || (lacks && !self.request.families.one_is_enough());
-        self.wait_targets(&blocked[..if needs_all { 1 } else { blocked.len() }], search)
+        // Where all of it has to be of one pool, another thing may be lacking in each.
+        let everywhere_the_same = needs_all && search.inseparable.is_empty();
+        self.wait_targets(&blocked[..if everywhere_the_same { 1 } else { blocked.len() }], search)
     }
 
     /// Where what is published was, its replacement comes; what is new comes behind, primary family first.

@@ -4,7 +4,7 @@ use cloud_provider::testing::ServiceBuilder;
 use cloud_provider::{FamilyPolicy, Protocol};
 use metallb::pool::Definition;
 
-use crate::support::{BOTH, Cluster, PoolWords, V4, V6, pool, service};
+use crate::support::{BOTH, Cluster, PoolWords, V4, V6, pool, service, with_own_announcer};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
 const POOL: &str = "metallb.io/address-pool";
@@ -148,8 +148,9 @@ fn two_families_can_be_asked_for_together() {
 
 /// MetalLB wants both from one pool.
 #[test]
-fn unlike_metallb_two_families_may_come_from_two_pools() {
-    let mut cluster = Cluster::new([pool("four", &["1.2.3.4/31"]), pool("six", &["1000::4/127"])]);
+fn with_an_announcer_that_does_not_mind_two_families_may_come_from_two_pools() {
+    let pools = [pool("four", &["1.2.3.4/31"]), pool("six", &["1000::4/127"])];
+    let mut cluster = Cluster::with(with_own_announcer(), pools);
     let asked = service("s1").dual_stack().annotation(IPS, "1.2.3.4,1000::4");
     assert_eq!(cluster.serve(asked), ["1.2.3.4", "1000::4"]);
     assert_eq!(cluster.serve(service("s2").dual_stack()), ["1.2.3.5", "1000::5"]);

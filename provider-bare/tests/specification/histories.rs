@@ -6,17 +6,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use cloud_provider::testing::a_service_named;
-use cloud_provider::{FamilyPolicy, IpFamily, ServiceKey, ServiceView};
+use cloud_provider::{CloudLoadBalancer, FamilyPolicy, Ingress, IpFamily, ServiceKey, ServiceView};
 use metallb::crd::ServiceAllocation;
 use metallb::pool::Definition;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
 use provider_bare::assignments::Reuse;
-use provider_bare::plan::RemovedAddress;
+use provider_bare::plan::{Announcer, Policy, RemovedAddress};
 
 use crate::oracle::{Oracle, is_mistaken, may_share};
-use crate::support::{Cluster, PoolWords, V4, V6, pool};
+use crate::support::{Cluster, PoolWords, V4, V6, now, pool};
 
 /// What a Service asks for; small numbers pick from short lists, so that Services get into each other's way.
 #[derive(Clone)]
@@ -134,8 +134,19 @@ enum Event {
     Recreate(usize, Wish),
     /// Pools change.
     Pools(Versions),
+    /// Pools change twice before anybody is told.
+    PassingPools(Versions, Versions),
+    /// The definition of pools goes, and all pools with it, one after the other.
+    DefinitionVanishes,
     /// The next so many writes to statuses fail.
     LoseWrites(usize),
+    /// The API server is away: nobody hears of anything, no write succeeds, and what changed meanwhile is seen at once
+    /// when it is back.
+    Outage(Versions, Vec<(usize, Wish)>),
+    /// Another writer puts an address into a status.
+    OverwriteStatus(usize, u8),
+    /// A Service of another class shows an address, or shows none any more.
+    Foreign(usize, Option<u8>),
     /// Somebody clears a status.
     Clear(usize),
     /// The controller does some of its work, in an order of its own.
@@ -155,7 +166,12 @@ fn event() -> impl Strategy<Value = Event> {
         2 => slot.clone().prop_map(Event::Delete),
         1 => (slot.clone(), wish()).prop_map(|(slot, wish)| Event::Recreate(slot, wish)),
         2 => pools().prop_map(Event::Pools),
+        1 => (pools(), pools()).prop_map(|(first, then)| Event::PassingPools(first, then)),
+        1 => Just(Event::DefinitionVanishes),
         1 => (1..3usize).prop_map(Event::LoseWrites),
+        1 => (pools(), vec((slot.clone(), wish()), 0..3)).prop_map(|(pools, wishes)| Event::Outage(pools, wishes)),
+        1 => (slot.clone(), 0..8u8).prop_map(|(slot, last)| Event::OverwriteStatus(slot, last)),
+        1 => (0..2usize, prop::option::weighted(0.7, 0..8u8)).prop_map(|(slot, last)| Event::Foreign(slot, last)),
         1 => slot.clone().prop_map(Event::Clear),
         3 => vec(slot, 1..4).prop_map(Event::Work),
         1 => Just(Event::Pass),
@@ -167,45 +183,36 @@ fn event() -> impl Strategy<Value = Event> {
 /// A cluster, and what the invariants need to know of its past.
 struct History {
     cluster: Cluster,
-    keeps_removed: bool,
-    grace: Duration,
+    policy: Policy,
     slots: BTreeMap<usize, ServiceKey>,
     generation: usize,
     lose: usize,
     /// Services that changed since the controller last saw to them.
     stale: BTreeSet<ServiceKey>,
+    /// What another writer published though one of ours had it, or in the status of one of ours.
+    contested: BTreeSet<IpAddr>,
 }
 
 impl History {
-    fn new(removed_address: RemovedAddress, pool_grace: Duration, pools: Vec<Definition>) -> Self {
+    fn new(policy: Policy, pools: Vec<Definition>) -> Self {
         // Whatever the order in which addresses are used again, nothing else may differ.
         let reuse = if pools.len().is_multiple_of(2) { Reuse::Lowest } else { Reuse::LongestFree };
-        let config = BareConfig { removed_address, pool_grace, reuse, ..BareConfig::default() };
+        let Policy { removed_address, pool_grace, announcer } = policy;
+        let config = BareConfig { removed_address, pool_grace, announcer, reuse, ..BareConfig::default() };
         History {
             cluster: Cluster::with(config, pools),
-            keeps_removed: removed_address == RemovedAddress::Keep,
-            grace: pool_grace,
+            policy,
             slots: BTreeMap::new(),
             generation: 0,
             lose: 0,
             stale: BTreeSet::new(),
+            contested: BTreeSet::new(),
         }
     }
 
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Apply(slot, wish) => {
-                let generation = match self.slots.get(slot).and_then(|key| self.cluster.services.get(key)) {
-                    Some(before) => before.id.uid.split('-').nth(1).unwrap().parse().unwrap(),
-                    None => self.next_generation(),
-                };
-                let service = wish.service(*slot, generation);
-                if self.slots.get(slot).is_some_and(|key| *key != service.id.key) {
-                    // A namespace cannot change: it is another Service.
-                    self.delete(*slot);
-                }
-                self.put(*slot, service);
-            }
+            Event::Apply(slot, wish) => self.apply(*slot, wish),
             Event::Delete(slot) => self.delete(*slot),
             Event::Recreate(slot, wish) => {
                 self.delete(*slot);
@@ -215,7 +222,35 @@ impl History {
             Event::Pools(pools) => {
                 self.cluster.set_pools(pools.definitions());
             }
+            Event::PassingPools(first, then) => {
+                self.cluster.set_pools(first.definitions());
+                self.cluster.set_pools(then.definitions());
+            }
+            Event::DefinitionVanishes => {
+                let mut left = self.cluster.definitions();
+                while left.pop().is_some() {
+                    self.cluster.set_pools(left.clone());
+                }
+            }
             Event::LoseWrites(count) => self.lose = *count,
+            Event::Outage(pools, wishes) => {
+                // What the provider was about to say is said to nobody.
+                for key in self.slots.values().cloned().collect::<Vec<_>>() {
+                    let _ = self.cluster.ensure(&key);
+                }
+                wishes.iter().for_each(|(slot, wish)| self.apply(*slot, wish));
+                self.cluster.set_pools(pools.definitions());
+            }
+            Event::OverwriteStatus(slot, last) => {
+                if let Some(service) = self.slots.get(slot).and_then(|key| self.cluster.services.get_mut(key))
+                {
+                    let ip = IpAddr::from([10, 0, 0, *last]);
+                    service.published = vec![Ingress::ip(ip)];
+                    self.contested.insert(ip);
+                    self.stale.insert(service.id.key.clone());
+                }
+            }
+            Event::Foreign(slot, last) => self.foreign(*slot, *last),
             Event::Clear(slot) => {
                 if let Some(service) = self.slots.get(slot).and_then(|key| self.cluster.services.get_mut(key))
                 {
@@ -229,7 +264,7 @@ impl History {
                 }
             }
             // Time that ends no grace period.
-            Event::Pass => self.cluster.pass(self.grace / 3),
+            Event::Pass => self.cluster.pass(self.policy.pool_grace / 3),
             Event::Settle => {
                 // However often pools changed since anybody was told: what counts is what is shown, and the pools of now.
                 let before = self.undisturbed(rightly_shown(self));
@@ -244,6 +279,28 @@ impl History {
                 self.cluster.restart();
             }
         }
+    }
+
+    fn apply(&mut self, slot: usize, wish: &Wish) {
+        let generation = match self.slots.get(&slot).and_then(|key| self.cluster.services.get(key)) {
+            Some(before) => before.id.uid.split('-').nth(1).unwrap().parse().unwrap(),
+            None => self.next_generation(),
+        };
+        let service = wish.service(slot, generation);
+        if self.slots.get(&slot).is_some_and(|key| *key != service.id.key) {
+            // A namespace cannot change: it is another Service.
+            self.delete(slot);
+        }
+        self.put(slot, service);
+    }
+
+    fn foreign(&mut self, slot: usize, last: Option<u8>) {
+        let published = last.map(|last| Ingress::ip(IpAddr::from([10, 0, 0, last])));
+        let held = now(self.cluster.provider.list()).expect("it is known in memory");
+        let contested = published.iter().filter_map(|entry| entry.ip);
+        self.contested.extend(contested.filter(|ip| held.iter().any(|held| held.resource == ip.to_string())));
+        let foreign = a_service_named("foreign", &format!("f{slot}")).uid(&format!("foreign-{slot}"));
+        self.cluster.foreign(foreign.class("somebody.else/lb").published(published));
     }
 
     fn next_generation(&mut self) -> usize {
@@ -270,14 +327,22 @@ impl History {
             let _ = self.cluster.ensure(key);
             return;
         }
+        let before: Vec<IpAddr> = self.cluster.services[key].published_ips().collect();
         let _ = self.cluster.reconcile(key);
         self.stale.remove(key);
+        let service = &self.cluster.services[key];
+        let shown: Vec<IpAddr> = service.published_ips().collect();
+        if shown.iter().any(|ip| !before.contains(ip)) {
+            let oracle = Oracle::new(&self.cluster, self.policy);
+            let right: Vec<IpAddr> = shown.into_iter().filter(|ip| oracle.is_right(service, *ip)).collect();
+            assert!(oracle.may_be_had_together(&right), "{key} has {right:?} of several pools");
+        }
     }
 
     fn settle(&mut self) {
         self.lose = 0;
         self.cluster.settle();
-        self.cluster.pass(self.grace);
+        self.cluster.pass(self.policy.pool_grace);
         self.cluster.settle();
         self.stale.clear();
     }
@@ -288,7 +353,9 @@ impl History {
 
     /// No address is shown by two that do not share, unless a change of one of them is still to be looked at.
     fn no_address_is_doubled(&self) {
-        for (a, b, ip) in self.doubled() {
+        // What another controller publishes, it may publish though we gave it away before.
+        let ours = |service: &ServiceView| self.cluster.is_ours(service);
+        for (a, b, ip) in self.doubled().filter(|(a, b, _)| ours(a) && ours(b)) {
             let stale = self.stale.contains(&a.id.key) || self.stale.contains(&b.id.key);
             // Who asks for what cannot be keeps what it had, even if it would not get it again.
             let kept = is_mistaken(a) || is_mistaken(b);
@@ -310,10 +377,23 @@ impl History {
         })
     }
 
+    /// What a Service of another class shows is given to nobody of ours, unless it was ours before.
+    fn nothing_foreign_is_given_away(&self, before: &BTreeMap<ServiceKey, ServiceView>) {
+        let is_ours = |service: &&ServiceView| self.cluster.is_ours(service);
+        let shows = |service: &ServiceView, ip: IpAddr| service.published_ips().any(|shown| shown == ip);
+        let foreign = self.services().filter(|service| !is_ours(service));
+        let shown = foreign.flat_map(ServiceView::published_ips);
+        for ip in shown.filter(|ip| !self.contested.contains(ip)) {
+            let had = before.values().filter(is_ours).any(|service| shows(service, ip));
+            let mut has = self.services().filter(is_ours).filter(|service| shows(service, ip));
+            assert!(had || has.next().is_none(), "{ip}, which somebody else shows, was given away");
+        }
+    }
+
     /// Only when all is at rest.
     fn nobody_waits_in_vain(&self) {
-        let world = Oracle::new(&self.cluster, self.keeps_removed);
-        for service in self.services() {
+        let world = Oracle::new(&self.cluster, self.policy);
+        for service in self.services().filter(|service| self.cluster.is_ours(service)) {
             world.check_not_in_vain(service);
         }
     }
@@ -336,7 +416,7 @@ impl History {
 
 /// What every Service shows that it may go on showing.
 fn rightly_shown(history: &History) -> Vec<(ServiceKey, IpAddr)> {
-    let oracle = Oracle::new(&history.cluster, history.keeps_removed);
+    let oracle = Oracle::new(&history.cluster, history.policy);
     let shown = history.services().flat_map(|s| s.published_ips().map(move |ip| (s, ip)));
     shown.filter(|(s, ip)| oracle.is_right(s, *ip)).map(|(s, ip)| (s.id.key.clone(), ip)).collect()
 }
@@ -348,10 +428,14 @@ fn still_shown(history: &History, before: Vec<(ServiceKey, IpAddr)>) {
     }
 }
 
-fn run(removed: RemovedAddress, grace: Duration, pools: Versions, events: Vec<Event>) {
-    let mut history = History::new(removed, grace, pools.definitions());
+fn run(policy: Policy, pools: Versions, events: Vec<Event>) {
+    let mut history = History::new(policy, pools.definitions());
     for event in &events {
+        let before = history.cluster.services.clone();
         history.happen(event);
+        if !matches!(event, Event::OverwriteStatus(..) | Event::Foreign(..)) {
+            history.nothing_foreign_is_given_away(&before);
+        }
         history.no_address_is_doubled();
         if matches!(event, Event::Settle) {
             history.nobody_waits_in_vain();
@@ -374,11 +458,17 @@ fn run(removed: RemovedAddress, grace: Duration, pools: Versions, events: Vec<Ev
     assert_eq!(history.cluster.services, at_rest, "a restart at rest changed something");
 }
 
-fn grace() -> impl Strategy<Value = Duration> {
-    prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(60))]
+fn policy(removed_address: impl Strategy<Value = RemovedAddress>) -> impl Strategy<Value = Policy> {
+    let grace = prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(60))];
+    let announcer = prop_oneof![Just(Announcer::MetalLb), Just(Announcer::Own)];
+    (removed_address, grace, announcer).prop_map(|(removed_address, pool_grace, announcer)| Policy {
+        removed_address,
+        pool_grace,
+        announcer,
+    })
 }
 
-fn policy() -> impl Strategy<Value = RemovedAddress> {
+fn any_removed_address() -> impl Strategy<Value = RemovedAddress> {
     prop_oneof![
         2 => Just(RemovedAddress::Move),
         1 => Just(RemovedAddress::Keep),
@@ -386,35 +476,43 @@ fn policy() -> impl Strategy<Value = RemovedAddress> {
     ]
 }
 
+/// So many, or as many as `HISTORIES` says, for whoever has the time.
+fn cases(usually: u32) -> ProptestConfig {
+    let cases = std::env::var("HISTORIES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usually);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(5000))]
 
     #[test]
-    fn short_histories_keep_the_invariants(grace in grace(), pools in pools(), events in vec(event(), 1..10)) {
-        run(RemovedAddress::Move, grace, pools, events);
+    fn short_histories_keep_the_invariants(
+        policy in policy(Just(RemovedAddress::Move)),
+        pools in pools(),
+        events in vec(event(), 1..10),
+    ) {
+        run(policy, pools, events);
     }
 
     #[test]
     fn whatever_becomes_of_removed_addresses_short_histories_keep_the_invariants(
-        policy in policy(),
-        grace in grace(),
+        policy in policy(any_removed_address()),
         pools in pools(),
         events in vec(event(), 1..10),
     ) {
-        run(policy, grace, pools, events);
+        run(policy, pools, events);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(600))]
 
     #[test]
     fn long_histories_keep_the_invariants(
-        policy in policy(),
-        grace in grace(),
+        policy in policy(any_removed_address()),
         pools in pools(),
         events in vec(event(), 1..80),
     ) {
-        run(policy, grace, pools, events);
+        run(policy, pools, events);
     }
 }

@@ -1,5 +1,6 @@
 //! What the provider promises, one sentence per test.
 
+mod announcing;
 mod assignment;
 mod bad_input;
 mod histories;

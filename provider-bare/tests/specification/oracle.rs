@@ -7,6 +7,8 @@ use cloud_provider::{FamilyPolicy, IpFamily, ServiceView, TrafficPolicy};
 use metallb::pool::Pool;
 use metallb::pools::Pools;
 
+use provider_bare::plan::{Announcer, Policy, RemovedAddress};
+
 use crate::support::Cluster;
 
 /// Whether two Services may have one address.
@@ -23,14 +25,14 @@ pub(crate) fn may_share(a: &ServiceView, b: &ServiceView) -> bool {
 /// Every address of every pool is looked at.
 pub(crate) struct Oracle<'a> {
     cluster: &'a Cluster,
-    keeps_removed: bool,
+    policy: Policy,
     pools: Pools,
 }
 
 impl<'a> Oracle<'a> {
-    /// `keeps_removed`: whether the operator wants Services to keep what no pool provides any more.
-    pub(crate) fn new(cluster: &'a Cluster, keeps_removed: bool) -> Self {
-        Oracle { cluster, keeps_removed, pools: cluster.provider.pools() }
+    /// `policy`: what the operator chose.
+    pub(crate) fn new(cluster: &'a Cluster, policy: Policy) -> Self {
+        Oracle { cluster, policy, pools: cluster.provider.pools() }
     }
 
     fn provider_of(&self, service: &ServiceView, ip: IpAddr) -> Option<&Pool> {
@@ -48,9 +50,11 @@ impl<'a> Oracle<'a> {
     fn in_the_way(&self, service: &ServiceView, ip: IpAddr) -> bool {
         let others = self.cluster.services.values().filter(|other| other.id != service.id);
         let mut showing = others.filter(|other| other.published_ips().any(|shown| shown == ip));
-        // Who asks for what cannot be goes on sharing as before, whatever it says now.
+        // Who asks for what cannot be goes on sharing as before, whatever it says now; and what another controller publishes
+        // besides is no reason to give up what one has.
         let has = service.published_ips().any(|shown| shown == ip);
-        showing.any(|other| if is_mistaken(other) { !has } else { !may_share(service, other) })
+        let is_let_be = |other: &ServiceView| is_mistaken(other) || !self.cluster.is_ours(other);
+        showing.any(|other| if is_let_be(other) { !has } else { !may_share(service, other) })
     }
 
     /// Whether what a Service shows is what it may show, as far as pools and others are concerned.
@@ -63,17 +67,48 @@ impl<'a> Oracle<'a> {
             && !self.in_the_way(service, ip)
     }
 
-    fn candidates(&self, service: &ServiceView, family: IpFamily) -> bool {
+    /// Whether the Service could have an address of this family, in this pool if one is given.
+    fn candidates(&self, service: &ServiceView, family: IpFamily, within: Option<&Pool>) -> bool {
         // The second family may come from the pool of the first.
-        let right = service.published_ips().filter(|ip| self.is_right(service, *ip));
-        let shown: Vec<&Pool> = right.filter_map(|ip| self.provider_of(service, ip)).collect();
+        let shown = self.pools_of_right_addresses(service);
         let by_pool = service.annotations.contains_key("metallb.io/address-pool");
         self.all_addresses().filter(|ip| IpFamily::of(*ip) == family).any(|ip| {
-            let owner = self.provider_of(service, ip);
+            let owner = self.provider_of(service, ip).filter(|pool| within.is_none_or(|one| one == *pool));
             let reserved = |pool: &Pool| pool.reservations.reserved_for(ip).is_some();
             owner.is_some_and(|pool| by_pool || pool.auto_assign || reserved(pool) || shown.contains(&pool))
                 && self.is_right(service, ip)
         })
+    }
+
+    fn pools_of_right_addresses(&self, service: &ServiceView) -> Vec<&Pool> {
+        let right = service.published_ips().filter(|ip| self.is_right(service, *ip));
+        right.filter_map(|ip| self.provider_of(service, ip)).collect()
+    }
+
+    /// Whether these families could be had, though all addresses have to be of one pool.
+    fn could_have_of_one_pool(&self, service: &ServiceView, lacking: &[IpFamily], all: bool) -> bool {
+        let shown = self.pools_of_right_addresses(service);
+        let has = |pool: &Pool, family: IpFamily| self.candidates(service, family, Some(pool));
+        let from_one = |families: &[IpFamily]| {
+            let mut pools = self.pools.iter().filter(|pool| shown.is_empty() || shown.contains(pool));
+            pools.any(|pool| families.iter().all(|family| has(pool, *family)))
+        };
+        let is_shown = |family: &IpFamily| service.published_ips().any(|ip| IpFamily::of(ip) == *family);
+        let replaced: Vec<IpFamily> = lacking.iter().copied().filter(is_shown).collect();
+        let alone = match replaced.len() {
+            0 => lacking.to_vec(),
+            1 => replaced,
+            _ => Vec::new(),
+        };
+        from_one(lacking) || !all && alone.iter().any(|family| from_one(&[*family]))
+    }
+
+    /// Whether these addresses are of one pool, or need not be.
+    pub(crate) fn may_be_had_together(&self, ips: &[IpAddr]) -> bool {
+        let holds = |pool: &Pool, ip: &IpAddr| pool.ranges.iter().any(|range| range.contains(*ip));
+        ips.len() < 2
+            || self.policy.announcer == Announcer::Own
+            || self.pools.iter().any(|pool| ips.iter().all(|ip| holds(pool, ip)))
     }
 
     fn all_addresses(&self) -> impl Iterator<Item = IpAddr> {
@@ -84,7 +119,9 @@ impl<'a> Oracle<'a> {
     pub(crate) fn check_not_in_vain(&self, service: &ServiceView) {
         if let Some(asked) = service.annotations.get("metallb.io/loadBalancerIPs") {
             let Some(asked) = addresses(asked) else { return };
-            let could = !is_mistaken(service) && asked.iter().all(|ip| self.is_right(service, *ip));
+            let could = !is_mistaken(service)
+                && self.may_be_had_together(&asked)
+                && asked.iter().all(|ip| self.is_right(service, *ip));
             let has = asked.iter().all(|ip| service.published_ips().any(|shown| shown == *ip));
             assert!(has || !could, "{} asks for {asked:?} in vain", service.id);
             return;
@@ -100,14 +137,23 @@ impl<'a> Oracle<'a> {
             let mut shown = service.published_ips().filter(|ip| IpFamily::of(*ip) == *family);
             shown.any(|ip| self.provider_of(service, ip).is_none())
         };
-        let broken = self.pools.broken().next().is_some() || self.keeps_removed;
-        let lacking: Vec<IpFamily> =
-            lacking.into_iter().filter(|family| !(broken && keeps(family))).collect();
+        let keeps_removed = self.policy.removed_address == RemovedAddress::Keep;
+        let broken = self.pools.broken().next().is_some() || keeps_removed;
+        let (kept, lacking): (Vec<IpFamily>, Vec<IpFamily>) =
+            lacking.into_iter().partition(|family| broken && keeps(family));
         let all = service.family_policy == FamilyPolicy::RequireDualStack
             || service.annotations.contains_key("metallb.io/address-pool");
-        let has = |family: &IpFamily| self.candidates(service, *family);
-        let in_vain =
-            if all { !lacking.is_empty() && lacking.iter().all(has) } else { lacking.iter().any(has) };
+        let has = |family: &IpFamily| self.candidates(service, *family, None);
+        let in_vain = if lacking.is_empty() {
+            false
+        } else if self.policy.announcer == Announcer::MetalLb && families(service).len() > 1 {
+            // What is kept is of no pool, or of one that does not hand out: nothing can join it.
+            kept.is_empty() && self.could_have_of_one_pool(service, &lacking, all)
+        } else if all {
+            lacking.iter().all(has)
+        } else {
+            lacking.iter().any(has)
+        };
         assert!(!in_vain, "{} lacks {lacking:?} in vain", service.id);
     }
 }

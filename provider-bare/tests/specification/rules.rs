@@ -1,12 +1,12 @@
 //! The rules that keep a published address where it is: start, restart, order, lost writes, pools that change. They
 //! are numbered as in the crate's README.
 
-use cloud_provider::testing::ServiceBuilder;
+use cloud_provider::testing::{ServiceBuilder, a_service_named};
 use cloud_provider::{ClassRule, CloudLoadBalancer, FamilyPolicy, NoteKind, Outcome, ServiceKey};
 use provider_bare::BareConfig;
 use provider_bare::plan::RemovedAddress;
 
-use crate::support::{BOTH, Cluster, PoolWords, V6, decisive, notes, now, pool, service};
+use crate::support::{BOTH, Cluster, PoolWords, V6, decisive, notes, now, pool, service, with_own_announcer};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
 const POOL: &str = "metallb.io/address-pool";
@@ -144,6 +144,44 @@ fn an_address_in_any_status_is_given_to_nobody_else() {
     cluster.wait(service("newer"));
     cluster.delete("theirs");
     assert_eq!(cluster.ips("newer"), ["1.2.3.4"]);
+}
+
+/// Rule 3.
+#[test]
+fn an_address_that_another_class_publishes_while_we_run_is_avoided_from_the_event_on() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31"])]);
+    let theirs = |ips: &[&str]| {
+        a_service_named("theirs", "s").class("somebody.else/lb").published_ips(ips.iter().copied())
+    };
+    cluster.foreign(theirs(&["1.2.3.4"]));
+    assert_eq!(cluster.serve(service("a")), ["1.2.3.5"]);
+    cluster.wait(service("b"));
+    cluster.foreign(theirs(&[]));
+    assert_eq!(cluster.ips("b"), ["1.2.3.4"], "and free again when it is shown no more");
+}
+
+/// Rule 3.
+#[test]
+fn an_address_that_was_set_aside_and_told_to_nobody_is_given_up_to_who_publishes_it() {
+    let mut cluster = Cluster::new([]);
+    cluster.wait(service("s"));
+    cluster.set_pools([pool("p", &["1.2.3.4/31"])]);
+    cluster.foreign(a_service_named("theirs", "s").class("somebody.else/lb").published_ips(["1.2.3.4"]));
+    assert_eq!(cluster.ips("s"), ["1.2.3.5"]);
+}
+
+/// Rule 4: of two families, one was withdrawn and its status was never written.
+#[test]
+fn a_family_whose_withdrawal_was_never_written_is_still_there_when_its_pool_is_back() {
+    let both = pool("p", &["1.2.3.4/31", "1000::4/127"]);
+    let config = BareConfig { removed_address: RemovedAddress::Release, ..decisive() };
+    let mut cluster = Cluster::with(config, [both.clone()]);
+    cluster.serve(prefer("s"));
+    cluster.set_pools([pool("p", &["1.2.3.4/31"])]);
+    let _lost = cluster.ensure(&ServiceKey::new("default", "s"));
+    cluster.set_pools([pool("p", &["1.2.3.4/31"]), pool("q", &["1000::4/127"])]);
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.4", "1000::4"]);
 }
 
 /// Rule 4.
@@ -321,7 +359,8 @@ fn the_new_address_is_had_before_the_old_one_is_lost() {
 
 #[test]
 fn a_family_more_or_less_does_not_move_the_other() {
-    let mut cluster = Cluster::new([pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])]);
+    let pools = [pool("a", &["1.2.3.4/31"]), pool("b", &["1.2.4.4/31", "1000::4/127"])];
+    let mut cluster = Cluster::with(with_own_announcer(), pools);
     assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);
     assert_eq!(cluster.serve(service("s").dual_stack()), ["1.2.3.4", "1000::4"]);
     assert_eq!(cluster.serve(service("s")), ["1.2.3.4"]);

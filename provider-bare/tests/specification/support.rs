@@ -14,7 +14,7 @@ use metallb::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 use metallb::pool::Definition;
 use metallb::pools::PoolMistakes;
 use metallb::reservations::{EXCLUDE, RESERVE};
-use provider_bare::plan::Namespaces;
+use provider_bare::plan::{Announcer, Namespaces};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::advance;
@@ -102,6 +102,11 @@ pub(crate) fn decisive() -> BareConfig {
     BareConfig { pool_grace: Duration::ZERO, ..BareConfig::default() }
 }
 
+/// As [`decisive`], with an announcer that does not mind which pools the addresses of a Service are of.
+pub(crate) fn with_own_announcer() -> BareConfig {
+    BareConfig { announcer: Announcer::Own, ..decisive() }
+}
+
 thread_local! {
     /// Whose clock is the provider's. It stands still, so that no timer comes due until [`Cluster::pass`].
     static RUNTIME: Runtime =
@@ -153,6 +158,22 @@ impl Cluster {
     pub(crate) fn set_pools(&mut self, pools: impl IntoIterator<Item = Definition>) -> Vec<PoolMistakes> {
         self.definitions = pools.into_iter().collect();
         on_the_clock(|| self.provider.use_pools(&self.definitions))
+    }
+
+    pub(crate) fn definitions(&self) -> Vec<Definition> {
+        self.definitions.clone()
+    }
+
+    /// A Service of another class is there, or has changed, and the controller hears of it.
+    pub(crate) fn foreign(&mut self, service: impl Into<Put>) {
+        let Put(service) = service.into();
+        on_the_clock(|| self.provider.observe_foreign(&service));
+        self.services.insert(service.id.key.clone(), service);
+        self.follow_wakeups();
+    }
+
+    pub(crate) fn is_ours(&self, service: &ServiceView) -> bool {
+        self.provider.claims(service)
     }
 
     pub(crate) fn label_namespace(&mut self, name: &str, key: &str, value: &str) {
@@ -219,6 +240,9 @@ impl Cluster {
 
     /// One pass of the controller for one Service, with the write that follows from it.
     pub(crate) fn reconcile(&mut self, key: &ServiceKey) -> Result<Outcome, Error> {
+        if !self.is_ours(&self.services[key]) {
+            return Ok(Outcome::ready(Published::default()));
+        }
         let outcome = self.ensure(key);
         match &outcome {
             Ok(Outcome::Ready(Ready { published, .. }))

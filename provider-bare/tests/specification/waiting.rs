@@ -7,7 +7,7 @@ use cloud_provider::{FamilyPolicy, ServiceKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::{BOTH, Cluster, PoolWords, V4, V6, pool, service};
+use crate::support::{BOTH, Cluster, PoolWords, V4, V6, pool, service, with_own_announcer};
 
 #[test]
 fn a_freed_address_goes_to_the_oldest_that_waits_then_by_name_then_by_uid() {
@@ -106,7 +106,7 @@ proptest! {
         needs in vec((0..6u8, 0..4i64), 4..14),
         goes in vec(any::<prop::sample::Index>(), 1..10),
     ) {
-        let mut cluster = Cluster::new([
+        let mut cluster = Cluster::with(with_own_announcer(), [
             pool("a", &["10.0.0.0/31", "fc00::/128"]),
             pool("b", &["10.0.1.0/32", "fc00::1:0/128"]),
         ]);

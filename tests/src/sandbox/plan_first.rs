@@ -46,6 +46,10 @@ impl CloudLoadBalancer for PlanFirst {
         self.0.resume(services).await
     }
 
+    fn observe_foreign(&self, service: &ServiceView) {
+        self.0.observe_foreign(service);
+    }
+
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
         self.0.get(service).await
     }

@@ -70,6 +70,34 @@ async fn a_pool_that_goes_moves_its_services_to_another_or_lets_them_keep_what_t
     running.stop().await;
 }
 
+#[tokio::test]
+async fn while_nothing_replaces_a_pool_in_use_the_condition_says_what_metallbs_speaker_refuses_and_how_to_mend_it()
+ {
+    let metal = Metal::start().await;
+    metal.pool("old", &["192.0.2.10-192.0.2.19"]).await;
+    let running = metal.run();
+    metal.cluster.create("web").await;
+    metal.cluster.until_published("web").await;
+
+    metal.pools().delete("old", &DeleteParams::default()).await.unwrap();
+    let says = "MetalLB's speaker refuses new configuration until a pool holds 192.0.2.10 again, such as {";
+    let told = |s: &Service| {
+        condition(s, "bare").is_some_and(|(ready, _, why)| ready == "False" && why.contains(says))
+    };
+    let service = metal.cluster.until("web", "to be told", told).await;
+    assert_eq!(addresses(&service), ["192.0.2.10"], "it is never taken to please the speaker");
+
+    let (_, _, why) = condition(&service, "bare").expect("it is there");
+    let (start, end) = (why.find('{').expect("a manifest"), why.rfind('}').expect("its end"));
+    let mending = metallb::manifest::parse(&why[start..=end]).pools.remove(0).spec.expect("it is right");
+    let addresses_of: Vec<&str> = mending.addresses.iter().map(String::as_str).collect();
+    assert_eq!((addresses_of.as_slice(), mending.auto_assign), (&["192.0.2.10/32"][..], false));
+    metal.pool("kept", &addresses_of).await;
+    let ready = |s: &Service| condition(s, "bare").is_some_and(|(ready, ..)| ready == "True");
+    metal.cluster.until("web", "to be in a pool again", ready).await;
+    running.stop().await;
+}
+
 /// As `kubectl delete ipaddresspools --all` does, and `kubectl delete crd`: one after the other, with another pool to move
 /// to until that is gone as well.
 #[tokio::test]

@@ -188,3 +188,24 @@ async fn source_ranges_that_do_not_parse_are_told_here_too() {
     assert_eq!(addresses(&refused), Vec::<String>::new());
     running.stop().await;
 }
+
+#[tokio::test]
+async fn an_address_that_another_class_publishes_while_we_run_is_given_to_nobody() {
+    let metal = Metal::start().await;
+    metal.pool("office", &["192.0.2.10-192.0.2.11"]).await;
+    let running = metal.run();
+    metal.cluster.create("first").await;
+    assert_eq!(metal.cluster.until_published("first").await, ["192.0.2.10"]);
+    let class = json!({ "spec": { "loadBalancerClass": "somebody.else/lb" } });
+    metal.cluster.create_with("theirs", class).await;
+    let shown = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.11" }] } } });
+    metal.cluster.change_status("theirs", shown).await;
+
+    metal.cluster.create("late").await;
+    metal.cluster.until("late", "to wait", |s| condition(s, "bare").is_some()).await;
+    assert_eq!(addresses(&metal.cluster.service("late").await), [""; 0]);
+
+    metal.cluster.delete("theirs").await;
+    assert_eq!(metal.cluster.until_published("late").await, ["192.0.2.11"]);
+    running.stop().await;
+}

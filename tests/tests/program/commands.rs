@@ -1,10 +1,10 @@
-//! `plan`, `orphans`, `crds`, `version`.
+//! `plan`, `orphans`, `remove-conditions`, `crds`, `version`.
 
 use std::io::Write;
 use std::process::Stdio;
 
-use serde_json::Value;
-use tests::cluster::Cluster;
+use serde_json::{Value, json};
+use tests::cluster::{Cluster, addresses};
 use tests::kubectl::INSTALL;
 
 use super::process::{Access, Program, command, finish, with_pool};
@@ -52,6 +52,34 @@ async fn plan_reads_a_manifest_the_cluster_does_not_have_and_writes_nothing() {
     assert!(said.output.contains("192.0.2.10"), "{said:?}");
     let writes = cluster.requests().count(|r| r.is_write() && r.agent.starts_with("cloud-lb-controller/"));
     assert_eq!(writes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_back_takes_our_conditions_off_and_leaves_what_is_published() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    cluster.create("web").await;
+    let theirs = json!([{
+        "type": "example.com/Ready", "status": "True", "reason": "Theirs", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]);
+    cluster.change_status("web", json!({ "status": { "conditions": theirs } })).await;
+    let program = Program::start(&access, &[]);
+    let published = cluster.until_published("web").await;
+    drop(program);
+
+    let said = access.output(&["remove-conditions", "--cloud-provider=bare"]).await;
+
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.output.contains("1 Services had conditions of bare"), "{said:?}");
+    let service = cluster.service("web").await;
+    let conditions =
+        service.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let left: Vec<&str> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
+    assert_eq!((addresses(&service), left), (published, vec!["example.com/Ready"]));
+    let said = access.output(&["remove-conditions", "--cloud-provider=bare"]).await;
+    assert!(said.output.starts_with("0 Services"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use provider_bare::assignments::Reuse;
-use provider_bare::plan::RemovedAddress;
+use provider_bare::plan::{Announcer, RemovedAddress};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 
-use super::flags::{AddressReuse, BareFlags, RemovedAddresses};
+use super::flags::{AddressAnnouncer, AddressReuse, BareFlags, RemovedAddresses};
 use crate::error::CliError;
 
 /// The provider.
@@ -27,6 +27,10 @@ pub(super) fn provider(flags: &BareFlags, client: &kube::Client) -> Result<Arc<B
             RemovedAddresses::Release => RemovedAddress::Release,
         },
         pool_grace: flags.bare_pool_grace,
+        announcer: match flags.bare_announcer {
+            AddressAnnouncer::Metallb => Announcer::MetalLb,
+            AddressAnnouncer::Own => Announcer::Own,
+        },
         reuse: match flags.bare_reuse {
             AddressReuse::Lowest => Reuse::Lowest,
             AddressReuse::LongestFree => Reuse::LongestFree,

@@ -36,6 +36,10 @@ pub struct BareFlags {
     #[arg(long, env = "BARE_POOL_GRACE", default_value = "60s", value_parser = duration)]
     pub bare_pool_grace: Duration,
 
+    /// Who announces the addresses: MetalLB's speaker wants all of a Service's from one pool
+    #[arg(long, env = "BARE_ANNOUNCER", default_value = "metallb")]
+    pub bare_announcer: AddressAnnouncer,
+
     /// In which order addresses that were given back are used again
     #[arg(long, env = "BARE_REUSE", default_value = "lowest")]
     pub bare_reuse: AddressReuse,
@@ -58,6 +62,15 @@ pub enum RemovedAddresses {
     Keep,
     /// The Service loses it
     Release,
+}
+
+/// See [`BareFlags::bare_announcer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AddressAnnouncer {
+    /// MetalLB's speaker: all addresses of a Service come from one pool
+    Metallb,
+    /// Another, which does not mind: two families may come from two pools
+    Own,
 }
 
 /// See [`BareFlags::bare_reuse`].

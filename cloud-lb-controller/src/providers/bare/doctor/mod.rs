@@ -1,13 +1,15 @@
 //! Are there address pools, and are they sound?
 
 mod kube_proxy;
+mod metallb;
 mod overlap;
+mod services;
 
+use ::metallb::crd::IPAddressPool;
+use ::metallb::pool::Definition;
+use ::metallb::pools::Pools;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use metallb::crd::IPAddressPool;
-use metallb::pool::Definition;
-use metallb::pools::Pools;
 use provider_bare::file;
 
 use super::flags::BareFlags;
@@ -18,6 +20,7 @@ const SUBJECT: &str = "pools";
 /// What is wrong with the pools, and with the network that their addresses are announced on.
 pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     let mut findings = pools(client, flags).await;
+    findings.extend(metallb::look(client, flags).await);
     // Only addresses on the local network are asked for by ARP.
     findings.push(kube_proxy::look(client).await);
     findings
@@ -27,7 +30,7 @@ pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
 async fn pools(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     if let Some(path) = &flags.bare_pools_file {
         return match file::read(path) {
-            Ok(manifests) => examine(client, &manifests.pools).await,
+            Ok(manifests) => examine(client, flags, &manifests.pools).await,
             Err(error) => vec![Finding::fail(SUBJECT, error, "correct --bare-pools-file")],
         };
     }
@@ -45,7 +48,7 @@ async fn pools(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
             };
             let mut findings = vec![Finding::ok("definitions", "ipaddresspools.metallb.io is there")];
             let definitions: Vec<Definition> = list.items.into_iter().map(read).collect();
-            findings.extend(examine(client, &definitions).await);
+            findings.extend(examine(client, flags, &definitions).await);
             findings
         }
         Err(kube::Error::Api(status)) if status.code == 404 => vec![Finding::fail(
@@ -57,9 +60,11 @@ async fn pools(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     }
 }
 
-async fn examine(client: &kube::Client, definitions: &[Definition]) -> Vec<Finding> {
+async fn examine(client: &kube::Client, flags: &BareFlags, definitions: &[Definition]) -> Vec<Finding> {
     let mut findings = judge(definitions);
-    findings.extend(overlap::look(client, &Pools::parse(definitions).0).await);
+    let (pools, _) = Pools::parse(definitions);
+    findings.extend(overlap::look(client, &pools).await);
+    findings.extend(services::look(client, flags, &pools).await);
     findings
 }
 
@@ -90,7 +95,7 @@ fn judge(definitions: &[Definition]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use metallb::manifest;
+    use ::metallb::manifest;
 
     use crate::finding::Verdict::{self, Fail, Ok, Warn};
 

@@ -1,10 +1,14 @@
-//! A map by address that keeps neighbours together.
+//! Maps by keys that nobody hostile chooses, which are hashed in a few steps: addresses, that the owners of pools choose,
+//! and UIDs, that the API server makes up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map by the number of an address, all of one family.
 pub(crate) type AddressMap<T> = HashMap<u128, T, BuildHasherDefault<NeighbourHasher>>;
+
+/// A map by UID.
+pub(crate) type UidMap<K, T> = HashMap<K, T, BuildHasherDefault<UidHasher>>;
 
 /// How many bits of an address's number choose its place within a block: 64 addresses that follow each other lie side by
 /// side, because addresses are mostly handed out in ascending order, and what was touched last is still in the
@@ -15,8 +19,7 @@ const BLOCK_BITS: u32 = 6;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Hashes the number of an address: where its block lies is spread over the whole table, so that pools that are far apart,
-/// or in even steps, do not get into each other's way. Who owns the pools chooses the addresses, so nothing here has to
-/// withstand an attacker.
+/// or in even steps, do not get into each other's way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct NeighbourHasher(u64);
 
@@ -30,14 +33,34 @@ impl Hasher for NeighbourHasher {
         self.0 = ((spread.rotate_right(32) >> BLOCK_BITS) << BLOCK_BITS | within) ^ (within << 57);
     }
 
+    /// Nothing but `u128` is a key.
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(SPREAD);
-        }
+        bytes.iter().for_each(|byte| self.write_u128(u128::from(*byte)));
     }
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+/// Hashes a UID, eight bytes at a time: all of them are random.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UidHasher(u64);
+
+impl Hasher for UidHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for eight in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..eight.len()].copy_from_slice(eight);
+            self.0 = (self.0.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(SPREAD);
+        }
+    }
+
+    /// The end of a text, of which there is one in a key.
+    fn write_u8(&mut self, _: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
     }
 }
 
@@ -64,6 +87,18 @@ mod tests {
         for offset in 0..64 {
             assert_eq!(hash(base + offset) & 0xffff, (hash(base) & 0xffff) + offset as u64);
         }
+    }
+
+    #[test]
+    fn uids_that_differ_in_a_digit_do_not_get_into_each_others_way() {
+        let mut places = HashMap::new();
+        for i in 0..20_000_u32 {
+            let mut hasher = UidHasher::default();
+            hasher.write(format!("5d1b6c2e-8f64-4a8b-9d0e-{i:012x}").as_bytes());
+            *places.entry(hasher.finish() & 0x3fff).or_insert(0) += 1;
+        }
+        let most = places.into_values().max().unwrap_or(0);
+        assert!(most <= 10, "{most} in one place");
     }
 
     #[test]
