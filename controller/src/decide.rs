@@ -35,6 +35,8 @@ pub struct Observed {
     pub inputs: u64,
     /// Fingerprint of what the provider reads of the nodes; 0 where it reads none.
     pub nodes: u64,
+    /// Whether its status shows an address: something serves it, made by this process or by one before.
+    pub serves: bool,
     /// Until when the provider's throttle gate is closed.
     pub throttled_until: Option<Instant>,
 }
@@ -91,6 +93,8 @@ pub struct Last {
     /// The last `update_backends` since then, if it failed. Apart from the above: that the nodes could be told after all
     /// says nothing about a change that was refused.
     pub node_attempt: Option<NodeAttempt>,
+    /// The nodes that what serves was led to by the narrow call, while this process has had no success.
+    pub followed: Option<u64>,
     /// The provider asked for another look.
     pub woken: bool,
 }
@@ -150,7 +154,11 @@ pub fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
 }
 
 fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
-    let nodes_changed = last.done.is_some_and(|done| done.nodes != observed.nodes);
+    let nodes_changed = match last.done {
+        Some(done) => done.nodes != observed.nodes,
+        // Served by a process before this one: on which nodes, nobody remembers.
+        None => observed.serves && observed.nodes != 0 && last.followed != Some(observed.nodes),
+    };
     // What was tried since the last success may be done in part, and the Service says that it failed.
     let undone = last.attempt.is_some_and(|attempt| attempt.inputs != observed.inputs);
     if let Some(attempt) = last.attempt
@@ -167,7 +175,9 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
         };
     }
     if observed.mistaken {
-        return if nodes_changed { follow_nodes(observed, last, now, None) } else { Step::Refuse };
+        // To tell the user needs nobody else, so a new process does that first.
+        let follows = nodes_changed && last.done.is_some();
+        return if follows { follow_nodes(observed, last, now, None) } else { Step::Refuse };
     }
     match last.done {
         None if last.attempt.is_none() => Step::Ensure(Why::First),
@@ -317,6 +327,36 @@ mod tests {
                 Observed { inputs: 2, mistaken: true, ..claimed() },
                 served(),
                 Step::Refuse,
+            ),
+            (
+                "after a restart a mistake is told first",
+                Observed { mistaken: true, serves: true, ..claimed() },
+                Last::default(),
+                Step::Refuse,
+            ),
+            (
+                "and then what serves follows the nodes, as they were nobody knows",
+                Observed { mistaken: true, serves: true, ..claimed() },
+                Last { attempt: attempted(None), ..Last::default() },
+                Step::UpdateBackends,
+            ),
+            (
+                "once",
+                Observed { mistaken: true, serves: true, ..claimed() },
+                Last { attempt: attempted(None), followed: Some(1), ..Last::default() },
+                Step::Rest(None),
+            ),
+            (
+                "and again when they change",
+                Observed { nodes: 2, serves: true, ..claimed() },
+                Last { attempt: attempted(None), followed: Some(1), ..Last::default() },
+                Step::UpdateBackends,
+            ),
+            (
+                "what was never served has no nodes to follow",
+                Observed { nodes: 2, ..claimed() },
+                Last { attempt: attempted(None), ..Last::default() },
+                Step::Rest(None),
             ),
             (
                 "a provider that throttles is not called",

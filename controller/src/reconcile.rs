@@ -215,6 +215,7 @@ impl Reconciliation {
             mistaken: !view.mistakes.is_empty(),
             inputs,
             nodes,
+            serves: !view.published.is_empty(),
             throttled_until,
         }
     }

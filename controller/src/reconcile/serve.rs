@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloud_provider::{Error, ErrorClass, Mistakes, NoteKind, Outcome, Pending, Published, Ready};
+use cloud_provider::{Error, ErrorClass, Mistakes, NoteKind, Outcome, Pending, Published, Ready, Request};
 use tokio::time::Instant;
 
 use super::call::call;
@@ -159,18 +159,18 @@ impl Reconciliation {
         let handle = &context.providers[provider];
         // A Service that has a mistake now is updated as it was when it had none.
         let view = self.memory.last_valid_view.clone().unwrap_or_else(|| self.tracked.view.clone());
-        let request = match self.request(view) {
-            Ok(request) => request,
-            Err(mistakes) => {
-                return self.failed(provider, observed, Operation::UpdateBackends, mistakes.into()).await;
-            }
-        };
+        // After a restart nobody remembers how that was: the provider goes by what it finds.
+        let request = Request::for_backends(view, self.nodes.set.clone());
         let update = handle.provider.update_backends(&request);
         match call(&context, handle, metrics::Operation::update_backends, update).await {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
                 self.result = ReconcileResult::NodesUpdated;
-                if let Some(done) = &mut self.memory.last.done {
-                    done.nodes = observed.nodes;
+                let last = &mut self.memory.last;
+                // A process that has just begun cannot tell whether they are new.
+                let new_hosts = last.done.is_some() || last.followed.is_some();
+                match &mut last.done {
+                    Some(done) => done.nodes = observed.nodes,
+                    None => last.followed = Some(observed.nodes),
                 }
                 let recovered = self.memory.last.node_attempt.take().is_some();
                 if recovered && self.memory.last.attempt.is_none() {
@@ -180,11 +180,10 @@ impl Reconciliation {
                     self.emit_no_nodes(provider, true);
                 } else {
                     self.memory.emitted_no_nodes = false;
-                    self.emit(
-                        NoteKind::Normal,
-                        "UpdatedLoadBalancer",
-                        "Updated load balancer with new hosts".into(),
-                    );
+                    if new_hosts {
+                        let message = "Updated load balancer with new hosts".into();
+                        self.emit(NoteKind::Normal, "UpdatedLoadBalancer", message);
+                    }
                 }
                 match self.memory.ensure_record.clone().filter(|_| recovered) {
                     // What the last ensure came to holds again; if that was a refusal, it still does.

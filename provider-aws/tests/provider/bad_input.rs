@@ -1,13 +1,16 @@
 //! What users get wrong: said by field, value and what is allowed, while what serves goes on as it is.
 
+use std::collections::BTreeSet;
+
 use cloud_provider::testing::{a_node, a_service_named, request};
 use cloud_provider::{
-    CloudLoadBalancer, Error, Mistakes, NodeSet, Outcome, Request, ServiceView, SourceRanges,
+    CloudLoadBalancer, Error, ErrorClass, Mistake, Mistakes, NodeSet, Outcome, Request, ServiceView,
+    SourceRanges,
 };
 use provider_aws::AwsConfig;
 use provider_aws::client::{
     CreateLoadBalancer, Ec2, Elbv2, IpAddressType, RuleSource, Scheme, SecurityGroupQuery, SubnetMapping,
-    Tags,
+    Tags, Target,
 };
 
 use crate::fixture::{Cluster, PREFIX, a_cluster, web};
@@ -296,6 +299,43 @@ async fn a_service_with_a_mistake_keeps_its_nodes_up_to_date() {
     wrong.published.clone_from(&service.published);
     cluster.provider.update_backends(&cluster.request(&wrong)).await.unwrap();
     assert_eq!(cluster.targets().await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_understood_follows_its_nodes_on_the_node_ports_that_are_found() {
+    let mut cluster = a_cluster(3).await;
+    let mut service = web("web").ports([80, 443]).build();
+    cluster.ready_on(&mut service, &crate::fixture::nodes_of(&cluster.instances[..1])).await;
+    let node_ports = |targets: Vec<Target>| targets.into_iter().map(|it| it.port).collect::<BTreeSet<_>>();
+    let before = node_ports(cluster.targets().await);
+    let mut wrong = service.clone();
+    wrong.ports.truncate(1);
+    wrong.mistakes.push(Mistake::new("spec.ports[1].port", "0", "is not understood"));
+
+    cluster.restart(&[service.into()]).await;
+    for nodes in [cluster.nodes(), crate::fixture::nodes_of(&cluster.instances[1..])] {
+        let request = Request::for_backends(wrong.clone().into(), nodes.clone());
+        cluster.provider.update_backends(&request).await.unwrap();
+        let targets = cluster.targets().await;
+        assert_eq!(targets.len(), 2 * nodes.len(), "each behind both ports: {targets:?}");
+        assert_eq!(node_ports(targets), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_asks_for_what_aws_refuses_follows_its_nodes_after_a_restart() {
+    let mut cluster = a_cluster(3).await;
+    let mut service = web("web").build();
+    cluster.ready_on(&mut service, &crate::fixture::nodes_of(&cluster.instances[..1])).await;
+    let mut wrong = annotated(&[("subnets", "subnet-00000000000000000")]);
+    wrong.published.clone_from(&service.published);
+    cluster.restart(&[wrong.clone().into()]).await;
+    let refused = cluster.provider.ensure(&cluster.request(&wrong)).await.expect_err("no such subnet");
+    assert_eq!(refused.class(), ErrorClass::Invalid);
+    for nodes in [cluster.nodes(), crate::fixture::nodes_of(&cluster.instances[1..])] {
+        cluster.provider.update_backends(&request(&wrong, &nodes)).await.unwrap();
+        assert_eq!(cluster.targets().await.len(), nodes.len());
+    }
 }
 
 #[test]

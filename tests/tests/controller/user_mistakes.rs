@@ -1,7 +1,7 @@
 //! A user's mistake: told plainly, and nothing that serves is touched.
 
-use cloud_provider::SourceRanges;
-use cloud_provider::testing::{MemoryCloud, Method};
+use cloud_provider::testing::{Calls, MemoryCloud, Method, NODE_LABELS, Point};
+use cloud_provider::{ErrorClass, SourceRanges};
 use serde_json::json;
 use tests::cluster::{Cluster, addresses, condition, eventually};
 
@@ -121,5 +121,104 @@ async fn a_service_with_a_mistake_can_be_deleted() {
 
     cluster.until_gone("web").await;
     assert!(cloud.is_empty());
+    running.stop().await;
+}
+
+async fn until_refused(cluster: &Cluster) {
+    cluster.until("web", "to be refused", |s| condition(s, "memory").is_some_and(|c| c.1 == "Invalid")).await;
+}
+
+async fn until_nodes(cloud: &MemoryCloud, cluster: &Cluster, expected: &[&str]) {
+    let nodes = || cloud.load_balancer_of(&cluster.key("web")).expect("it exists").forwarding.nodes;
+    eventually(&format!("the nodes are {expected:?}"), || nodes() == expected).await;
+}
+
+/// A Service serves and gets a mistake. A node joins and one leaves, also while no process runs and in the next one. All
+/// else stays as it is, and the user still reads what is wrong.
+async fn nodes_are_followed_in_spite_of(mistake: impl AsyncFnOnce(&Cluster, &MemoryCloud)) {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    cluster.add_node("n1").await;
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    let shown = cluster.until_published("web").await;
+    let before = cloud.load_balancer_of(&cluster.key("web")).unwrap();
+    mistake(&cluster, &cloud).await;
+    until_refused(&cluster).await;
+
+    cluster.add_node("n2").await;
+    until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
+    cluster.nodes().delete("n1", &Default::default()).await.unwrap();
+    until_nodes(&cloud, &cluster, &["n2"]).await;
+    running.crash().await;
+
+    cluster.add_node("n3").await;
+    cluster.nodes().delete("n2", &Default::default()).await.unwrap();
+    let running = cluster.run(cloud.provider());
+    until_nodes(&cloud, &cluster, &["n3"]).await;
+    cluster.add_node("n4").await;
+    until_nodes(&cloud, &cluster, &["n3", "n4"]).await;
+    running.stop().await;
+
+    let after = cloud.load_balancer_of(&cluster.key("web")).unwrap();
+    assert_eq!(after.forwarding.ports, before.forwarding.ports);
+    let firewall = cloud.firewalls().into_values().next().expect("it is still guarded");
+    assert_eq!(firewall.lets_through, SourceRanges::Unset);
+    assert_eq!(addresses(&cluster.service("web").await), shown);
+    until_refused(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_service_that_gets_a_mistake_follows_its_nodes_in_this_process_and_the_next() {
+    nodes_are_followed_in_spite_of(async |cluster, _| store_ranges(cluster, "web", "everybody")).await;
+}
+
+#[tokio::test]
+async fn a_service_whose_change_is_refused_follows_its_nodes_in_this_process_and_the_next() {
+    nodes_are_followed_in_spite_of(async |cluster, cloud| {
+        cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Invalid);
+        cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_a_service_has_a_mistake_its_nodes_are_chosen_as_when_it_had_none() {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    let gpu = |value| json!({ "metadata": { "labels": { "gpu": value } } });
+    for name in ["n1", "n2"] {
+        cluster.add_node(name).await;
+    }
+    cluster.change_node("n1", gpu("yes")).await;
+    let running = cluster.run(cloud.provider());
+    cluster.create_with("web", json!({ "metadata": { "annotations": { NODE_LABELS: "gpu=yes" } } })).await;
+    cluster.until_published("web").await;
+    until_nodes(&cloud, &cluster, &["n1"]).await;
+
+    cluster.double().store_unchecked(&cluster.namespace, "web", |service| {
+        service["metadata"]["annotations"] = json!({ RANGES: "everybody" });
+    });
+    until_refused(&cluster).await;
+    cluster.change_node("n2", gpu("yes")).await;
+    until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
+    cluster.change_node("n1", gpu("no")).await;
+    until_nodes(&cloud, &cluster, &["n2"]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_was_refused_from_the_start_has_no_nodes_to_follow() {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    cluster.add_node("n1").await;
+    cluster.create("web").await;
+    store_ranges(&cluster, "web", "everybody");
+    let running = cluster.run(cloud.provider());
+    until_refused(&cluster).await;
+    cluster.create("other").await;
+    cluster.until_published("other").await;
+
+    cluster.add_node("n2").await;
+    let told = || cloud.count_about(Method::UpdateBackends, &cluster.key("other")) == 1;
+    eventually("who serves is told of the node", told).await;
+    assert_eq!(cloud.count_about(Method::UpdateBackends, &cluster.key("web")), 0);
     running.stop().await;
 }
