@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::nodes::DebounceConfig;
-use crate::retry::RetryConfig;
+pub use crate::nodes::DebounceConfig;
+pub use crate::retry::RetryConfig;
 
 /// What happens to resources whose Service is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,12 +17,12 @@
 //! watch ─▶ decide (pure) ─▶ finalizer ─▶ provider call ─▶ status ─▶ event
 //! ```
 //!
-//! * [`service`] and [`nodes`] turn Kubernetes' objects into the contract's words; [`services`] keeps them.
-//! * [`decide`] says what to do: a plain function of what is seen, what was done last, and the clock.
-//! * [`reconcile`] does it, step by step.
-//! * [`releases`] says of whom is deleted what is still held; [`queue`] who waits to be reconciled.
-//! * [`status`] says what is written on a Service; [`events`] what is told about it.
-//! * [`retry`] knows when to try again; [`sweep`] finds what was left behind.
+//! * `service` and `nodes` turn Kubernetes' objects into the contract's words; `services` keeps them.
+//! * `decide` says what to do: a plain function of what is seen, what was done last, and the clock.
+//! * `reconcile` does it, step by step.
+//! * `releases` says of whom is deleted what is still held; `queue` who waits to be reconciled.
+//! * `status` says what is written on a Service; `events` what is told about it.
+//! * `retry` knows when to try again; `sweep` finds what was left behind.
 //!
 //! # What it does that Kubernetes' own controller does not
 //!
@@ -42,27 +42,27 @@
 #![deny(missing_docs)]
 
 pub mod config;
-pub mod context;
+mod context;
 mod controller;
-pub mod decide;
+mod decide;
 mod error;
-pub mod events;
+mod events;
 mod follow;
 pub mod leader;
 mod leading;
-pub mod memory;
+mod memory;
 pub mod metrics;
-pub mod nodes;
-pub mod providers;
-pub mod queue;
-pub mod reconcile;
-pub mod releases;
-pub mod retry;
-pub mod service;
-pub mod services;
-pub mod status;
+mod nodes;
+mod providers;
+mod queue;
+mod reconcile;
+mod releases;
+mod retry;
+mod service;
+mod services;
+mod status;
 mod status_pace;
-pub mod sweep;
+mod sweep;
 mod token_bucket;
 pub mod user_agent;
 
@@ -72,4 +72,5 @@ pub use error::Error;
 pub use metrics::Metrics;
 /// What [`Metrics::extend`] hands out is of this version of it.
 pub use prometheus_client;
+pub use status::{FINALIZER, condition_type};
 pub use user_agent::UserAgent;

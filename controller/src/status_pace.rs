@@ -87,11 +87,6 @@ impl StatusPace {
     pub fn is_contested(&self) -> bool {
         self.pause > FIRST_PAUSE
     }
-
-    /// How long after a write the same is written again.
-    pub fn pause(&self) -> Duration {
-        self.pause
-    }
 }
 
 #[cfg(test)]

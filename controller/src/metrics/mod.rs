@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_leaves_the_queue_when_its_turn_begins() {
+    fn a_service_leaves_the_queue_when_its_reconcile_begins() {
         let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
         metrics.queued(&key);
         metrics.reconcile_begins(&key);
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_wait_and_the_longest_turn_are_told_while_they_last() {
+    async fn the_longest_wait_and_the_longest_reconcile_are_shown_while_they_last() {
         let metrics = Metrics::default();
         let (a, b) = (ServiceKey::new("d", "a"), ServiceKey::new("d", "b"));
         let told = || {

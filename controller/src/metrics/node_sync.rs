@@ -61,7 +61,7 @@ mod tests {
     const AT_ONCE: Duration = Duration::ZERO;
 
     #[tokio::test(start_paused = true)]
-    async fn a_set_is_there_when_the_last_service_had_its_turn() {
+    async fn a_set_is_there_when_the_last_service_was_reconciled() {
         let sync = NodeSync::default();
         let (a, b) = (ServiceKey::new("d", "a"), ServiceKey::new("d", "b"));
         sync.begins([a.clone(), b.clone()]);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_that_began_before_the_set_was_there_does_not_count() {
+    async fn a_reconcile_that_began_before_the_set_was_there_does_not_count() {
         let sync = NodeSync::default();
         let a = ServiceKey::new("d", "a");
         sync.begins([a.clone()]);

@@ -175,7 +175,7 @@ impl Reconciliation {
 
     /// The API server does not allow the write: told once, and tried again after growing waits.
     fn refused(&mut self, error: String) {
-        let provider = self.memory.last.provider.map(|provider| self.name(provider)).unwrap_or_default();
+        let provider = self.context.providers.owner_name(&self.tracked).unwrap_or_default();
         self.context.metrics.retried(provider, "WriteFailed");
         self.result = ReconcileResult::WriteFailed;
         if self.memory.refusal.as_ref() != Some(&error) {

@@ -16,8 +16,8 @@ use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use service_controller::Config;
+use service_controller::config::DebounceConfig;
 use service_controller::config::SweepConfig;
-use service_controller::nodes::DebounceConfig;
 use tokio::time::{Instant, timeout};
 
 pub use platform::{Aws, Memory, Metal, Platform};

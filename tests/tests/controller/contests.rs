@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher;
 use serde_json::json;
 use service_controller::Config;
-use service_controller::retry::RetryConfig;
+use service_controller::config::RetryConfig;
 use std::time::Duration;
 use tests::apiserver::{Failure, Matching, Request};
 use tests::cluster::{Cluster, addresses, condition, eventually, quick};

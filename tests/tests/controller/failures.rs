@@ -306,7 +306,7 @@ async fn watches_that_end_at_any_time_lose_nothing() {
 async fn weakness_16_other_changes_do_not_hurry_a_clean_up_that_waits() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let an_hour = Duration::from_secs(3_600);
-    let retry = service_controller::retry::RetryConfig { first: an_hour, longest: an_hour };
+    let retry = service_controller::config::RetryConfig { first: an_hour, longest: an_hour };
     let running = cluster
         .run_with(vec![cloud.provider()], service_controller::Config { retry, ..tests::cluster::quick() });
     cluster.create("web").await;

@@ -7,7 +7,7 @@ use service_controller::Config;
 use tests::cluster::{Cluster, eventually, quick};
 
 #[tokio::test]
-async fn a_service_that_left_does_not_wait_for_a_turn_any_more() {
+async fn a_service_that_left_does_not_wait_to_be_reconciled_any_more() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let running = cluster.run_with(vec![cloud.provider()], Config { workers: 1, ..quick() });
     cluster.create("web").await;
@@ -17,12 +17,12 @@ async fn a_service_that_left_does_not_wait_for_a_turn_any_more() {
     let deletion = cloud.hold(Calls::next(Method::Delete), Point::Before);
     let another = cloud.hold(Calls::next(Method::Ensure), Point::Before);
     cluster.delete("web").await;
-    eventually("the turn that deletes", || cloud.count(Method::Delete) == 1).await;
+    eventually("the reconcile that deletes", || cloud.count(Method::Delete) == 1).await;
     let others: Vec<String> = (0..9).map(|i| format!("other-{i}")).collect();
     for other in &others {
         cluster.create(other).await;
     }
-    // Asks for another turn, which most likely comes after one of the others, and then too late.
+    // Asks for another reconcile, which most likely comes after one of the others, and then too late.
     cluster.change("web", json!({ "metadata": { "labels": { "colour": "blue" } } })).await;
     eventually("all wait", || running.metric(waiting) == Some(10.0)).await;
 
@@ -38,7 +38,7 @@ async fn a_service_that_left_does_not_wait_for_a_turn_any_more() {
 }
 
 #[tokio::test]
-async fn a_service_counts_as_it_stood_after_its_last_turn() {
+async fn a_service_counts_as_it_stood_after_its_last_reconcile() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let running = cluster.run(cloud.provider());
     let standing =
@@ -48,11 +48,11 @@ async fn a_service_counts_as_it_stood_after_its_last_turn() {
     cluster.until_published("web").await;
     eventually("it is ready", || standing("ready") == Some(1.0)).await;
 
-    let turn = cloud.hold(Calls::next(Method::Ensure), Point::Before);
+    let next = cloud.hold(Calls::next(Method::Ensure), Point::Before);
     cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
-    eventually("its next turn", || cloud.count(Method::Ensure) == 2).await;
-    assert_eq!(standing("ready"), Some(1.0), "also while the turn lasts");
-    turn.release();
+    eventually("its next reconcile", || cloud.count(Method::Ensure) == 2).await;
+    assert_eq!(standing("ready"), Some(1.0), "also while it lasts");
+    next.release();
 
     cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Denied);
     cluster.change("web", json!({ "spec": { "ports": [{ "port": 82 }] } })).await;
@@ -63,7 +63,7 @@ async fn a_service_counts_as_it_stood_after_its_last_turn() {
     cluster.delete("web").await;
     cluster.until_gone("web").await;
     eventually("it does not count any more", || standing("failing") == Some(0.0)).await;
-    let turns = |result| format!("cloud_lb_reconciles_total{{provider=\"memory\",result=\"{result}\"}}");
-    eventually("its last turn counts", || running.metric(&turns("cleaned_up")) == Some(1.0)).await;
+    let reconciles = |result| format!("cloud_lb_reconciles_total{{provider=\"memory\",result=\"{result}\"}}");
+    eventually("its last reconcile counts", || running.metric(&reconciles("cleaned_up")) == Some(1.0)).await;
     running.stop().await;
 }

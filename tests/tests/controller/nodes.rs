@@ -96,7 +96,7 @@ async fn a_provider_id_that_appears_is_a_change() {
 async fn weakness_17_a_burst_of_node_changes_is_one_update_for_each_service() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     cluster.add_node("n0").await;
-    let debounce = service_controller::nodes::DebounceConfig {
+    let debounce = service_controller::config::DebounceConfig {
         quiet_period: std::time::Duration::from_millis(500),
         max_delay: std::time::Duration::from_secs(10),
     };

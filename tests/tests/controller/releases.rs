@@ -4,8 +4,7 @@ use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
 use serde_json::json;
 use service_controller::Config;
-use service_controller::config::SweepConfig;
-use service_controller::retry::RetryConfig;
+use service_controller::config::{RetryConfig, SweepConfig};
 use std::time::Duration;
 use tests::apiserver::{Failure, Matching, Request};
 use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer, quick};
@@ -123,7 +122,7 @@ async fn what_cannot_be_asked_for_is_not_deleted() {
 async fn a_service_of_another_type_that_nobody_recorded_is_left_alone() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let theirs = json!({
-        "metadata": { "finalizers": [service_controller::status::FINALIZER] },
+        "metadata": { "finalizers": [service_controller::FINALIZER] },
         "spec": { "type": "ClusterIP" },
     });
     cluster.create_with("theirs", theirs).await;
