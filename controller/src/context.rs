@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cloud_provider::{CloudLoadBalancer, ServiceKey};
-use k8s_openapi::api::core::v1::Service;
-use kube::api::{Api, Patch, PatchParams};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -17,6 +15,7 @@ use crate::nodes::Nodes;
 use crate::providers::Providers;
 use crate::queue::Queue;
 use crate::releases::Releases;
+use crate::service_api::ServiceApi;
 use crate::services::Services;
 
 /// Whether this process may act: it holds the Lease, or there is no election.
@@ -38,7 +37,7 @@ impl Fence {
 /// What all reconciles share.
 pub struct Context {
     /// The API server.
-    pub client: kube::Client,
+    pub api: ServiceApi,
     /// How the controller behaves.
     pub config: Config,
     /// Who makes load balancers, and for whom.
@@ -65,7 +64,7 @@ pub struct Context {
 impl Context {
     /// A context in which nothing happened yet.
     pub fn new(
-        client: kube::Client,
+        api: ServiceApi,
         config: Config,
         providers: &[Arc<dyn CloudLoadBalancer>],
         nodes: watch::Receiver<Option<Nodes>>,
@@ -74,7 +73,7 @@ impl Context {
         fence: Fence,
     ) -> Self {
         Context {
-            client,
+            api,
             providers: Providers::new(providers, config.retry),
             services: Services::default(),
             nodes,
@@ -120,15 +119,5 @@ impl Context {
             by_name.insert((self.providers.name(provider).to_owned(), state), count);
         }
         by_name
-    }
-
-    /// Patches a Service's status subresource: a strategic merge, so lists of others' finalizers and conditions
-    /// are left alone. The subresource applies metadata too, which lets one write carry everything.
-    ///
-    /// # Errors
-    /// The API server's.
-    pub async fn patch_status(&self, key: &ServiceKey, body: serde_json::Value) -> kube::Result<Service> {
-        let api: Api<Service> = Api::namespaced(self.client.clone(), &key.namespace);
-        api.patch_status(&key.name, &PatchParams::default(), &Patch::Strategic(body)).await
     }
 }

@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::metrics::{Metrics, Operation};
 use crate::reconcile::call::call;
 use crate::retry::Backoff;
+use crate::service_api::ServiceApi;
 use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
 use crate::{follow, nodes, reconcile, sweep};
 
@@ -106,7 +107,8 @@ impl ServiceController {
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
         tasks.spawn(nodes::follow(watched::<Node>(&client), config.debounce, settled));
-        let context = Context::new(client.clone(), config, &providers, node_sets, events, metrics, fence);
+        let api = ServiceApi::new(client.clone(), user_agent.program());
+        let context = Context::new(api, config, &providers, node_sets, events, metrics, fence);
         let context = Arc::new(context);
         let (complete, mut listed) = watch::channel(false);
         tasks.spawn(follow::services(watched::<Service>(&client), context.clone(), complete));

@@ -59,6 +59,7 @@ mod reconcile;
 mod releases;
 mod retry;
 mod service;
+mod service_api;
 mod services;
 mod status;
 mod status_pace;

@@ -1,5 +1,6 @@
 //! A Service as the controller keeps it, and what of it a provider reads.
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -52,8 +53,9 @@ pub struct Tracked {
     pub has_finalizer: bool,
     /// Our conditions on it, one for each provider that recorded itself.
     pub records: Vec<crate::status::Record>,
-    /// Who wrote the status last, as the API server knows its field managers.
-    pub status_writer: Option<String>,
+    /// Who wrote the status, as the API server knows its field managers, the latest first. It counts in seconds, so that
+    /// the order is not certain.
+    pub status_writers: Vec<String>,
 }
 
 impl Tracked {
@@ -67,7 +69,7 @@ impl Tracked {
             deleting: meta.deletion_timestamp.is_some(),
             has_finalizer: service.finalizers().iter().any(|f| f == crate::status::FINALIZER),
             records: crate::status::records(service),
-            status_writer: status_writer(service),
+            status_writers: status_writers(service),
         }
     }
 
@@ -88,13 +90,11 @@ impl Tracked {
     }
 }
 
-fn status_writer(service: &Service) -> Option<String> {
-    let written = service.managed_fields().iter().filter(|it| it.subresource.as_deref() == Some("status"));
-    let last = written.max_by(|a, b| {
-        let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
-        time(a).cmp(&time(b))
-    });
-    last.and_then(|entry| entry.manager.clone())
+fn status_writers(service: &Service) -> Vec<String> {
+    let is_status = |entry: &&ManagedFieldsEntry| entry.subresource.as_deref() == Some("status");
+    let mut entries: Vec<_> = service.managed_fields().iter().filter(is_status).collect();
+    entries.sort_by_key(|entry| Reverse(entry.time.as_ref().map(|time| time.0)));
+    entries.into_iter().filter_map(|entry| entry.manager.clone()).collect()
 }
 
 #[cfg(test)]

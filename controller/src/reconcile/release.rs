@@ -1,8 +1,6 @@
 //! Deletion: providers delete what they hold, then our marks go. One way for every kind of it.
 
 use cloud_provider::{NoteKind, ServiceId};
-use k8s_openapi::api::core::v1::Service;
-use kube::api::Api;
 use tokio::time::Instant;
 
 use super::call::delete;
@@ -75,8 +73,7 @@ pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option
 
 /// Asks the API server for a Service by name. Only its word that there is none, or another, is a deletion.
 async fn confirm(context: &Context, id: &ServiceId) {
-    let api: Api<Service> = Api::namespaced(context.client.clone(), &id.key.namespace);
-    match api.get_opt(&id.key.name).await {
+    match context.api.get(&id.key).await {
         Ok(Some(service)) if service.metadata.uid.as_deref() == Some(&id.uid) => {
             tracing::warn!(service = %id, "a list of Services lacked one that is there");
             context.metrics.service_found();
@@ -184,6 +181,7 @@ mod tests {
     use crate::Config;
     use crate::context::Fence;
     use crate::events::Events;
+    use crate::service_api::ServiceApi;
 
     fn context(cloud: &MemoryCloud) -> Context {
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
@@ -191,8 +189,15 @@ mod tests {
         let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![cloud.provider()];
         let (events, _) = Events::new(client.clone(), "test".into());
         let (nodes, fence) = (watch::channel(None).1, Fence::new(|| true));
-        let context =
-            Context::new(client, Config::default(), &providers, nodes, events, Arc::default(), fence);
+        let context = Context::new(
+            ServiceApi::new(client, "test"),
+            Config::default(),
+            &providers,
+            nodes,
+            events,
+            Arc::default(),
+            fence,
+        );
         context.activate();
         context
     }

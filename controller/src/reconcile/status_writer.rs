@@ -113,7 +113,7 @@ impl Reconciliation {
             return Ok(());
         }
         let id = self.memory.id.clone();
-        match self.context.patch_status(&id.key, patch.body(&id.uid)).await {
+        match self.context.api.patch_status(&id.key, patch.body(&id.uid)).await {
             Ok(service) => {
                 self.context.metrics.status_written();
                 self.memory.status_pace.written(says, now);
@@ -161,8 +161,8 @@ impl Reconciliation {
             self.context.metrics.status_contested();
         }
         if contested && !self.memory.contest_emitted {
-            let who =
-                self.tracked.status_writer.as_deref().map(|who| format!(" ({who})")).unwrap_or_default();
+            let another = self.context.api.another(&self.tracked.status_writers);
+            let who = another.map(|who| format!(" ({who})")).unwrap_or_default();
             let message = format!(
                 "Somebody else{who} keeps changing what is written here; it is put back after growing pauses of up to a \
                  minute. One Service must have one controller: see that only one of them serves its class"
