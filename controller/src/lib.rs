@@ -21,7 +21,7 @@
 //! * `decide` says what to do: a plain function of what is seen, what was done last, and the clock.
 //! * `reconcile` does it, step by step.
 //! * `releases` says of whom is deleted what is still held; `queue` who waits to be reconciled.
-//! * `status` says what is written on a Service; `events` what is told about it.
+//! * [`status`] says what is written on a Service; `events` what is told about it.
 //! * `retry` knows when to try again; `sweep` finds what was left behind.
 //!
 //! # What it does that Kubernetes' own controller does not
@@ -61,7 +61,7 @@ mod retry;
 mod service;
 mod service_api;
 mod services;
-mod status;
+pub mod status;
 mod status_pace;
 mod sweep;
 mod token_bucket;
@@ -73,5 +73,4 @@ pub use error::Error;
 pub use metrics::Metrics;
 /// What [`Metrics::extend`] hands out is of this version of it.
 pub use prometheus_client;
-pub use status::{FINALIZER, condition_type};
 pub use user_agent::UserAgent;

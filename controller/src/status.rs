@@ -155,8 +155,9 @@ impl StatusPatch {
         self.annotation(&class_annotation(provider), Some(class.unwrap_or_default()));
     }
 
-    /// Removes a provider's condition: it serves the Service no more.
+    /// Removes a provider's condition, and the class that was recorded with it: it serves the Service no more.
     pub fn forget(&mut self, provider: &str) {
+        self.annotation(&class_annotation(provider), None);
         self.conditions.push(json!({ "$patch": "delete", "type": condition_type(provider) }));
     }
 
@@ -309,7 +310,7 @@ mod tests {
                 "metadata": {
                     "uid": "u1",
                     "$deleteFromPrimitiveList/finalizers": [FINALIZER],
-                    "annotations": { "example.com/pool": null },
+                    "annotations": { "example.com/pool": null, "memory.cloud-lb-controller/class": null },
                 },
                 "status": { "conditions": [
                     { "$patch": "delete", "type": "memory.cloud-lb-controller/Ready" },

@@ -380,7 +380,7 @@ pub fn addresses(service: &Service) -> Vec<String> {
 
 /// The condition of a provider on a Service: `(status, reason, message)`.
 pub fn condition(service: &Service, provider: &str) -> Option<(String, String, String)> {
-    let type_ = service_controller::condition_type(provider);
+    let type_ = service_controller::status::condition_type(provider);
     let conditions = service.status.as_ref().and_then(|status| status.conditions.as_ref())?;
     let found = conditions.iter().find(|condition| condition.type_ == type_)?;
     Some((found.status.clone(), found.reason.clone(), found.message.clone()))
@@ -388,7 +388,7 @@ pub fn condition(service: &Service, provider: &str) -> Option<(String, String, S
 
 /// Whether our finalizer is on the Service.
 pub fn has_finalizer(service: &Service) -> bool {
-    service.finalizers().iter().any(|f| f == service_controller::FINALIZER)
+    service.finalizers().iter().any(|f| f == service_controller::status::FINALIZER)
 }
 
 /// The annotations of a Service.

@@ -149,10 +149,10 @@ impl Reconciliation {
             if self.record_of(holder).is_some() {
                 patch.forget(provider.name());
             }
-            let class = crate::status::class_annotation(provider.name());
-            let annotations = provider.published_annotations().into_iter().chain([class.as_str()]);
-            for key in annotations.filter(|key| tracked.view.annotations.contains_key(*key)) {
-                patch.annotation(key, None);
+            for key in provider.published_annotations() {
+                if tracked.view.annotations.contains_key(key) {
+                    patch.annotation(key, None);
+                }
             }
         }
         let keeps_finalizer = next.is_some_and(|p| context.providers[p].provider.holds_resources());

@@ -210,7 +210,7 @@ async fn weakness_04_another_controllers_finalizer_survives_ours() {
     eventually("the deletion is under way", || cloud.count(Method::Delete) > 0).await;
 
     // Somebody adds theirs while ours is on its way out.
-    let both = json!({ "metadata": { "finalizers": [service_controller::FINALIZER, "example.com/theirs"] } });
+    let both = json!({ "metadata": { "finalizers": [service_controller::status::FINALIZER, "example.com/theirs"] } });
     cluster.change("web", both).await;
     gate.release();
 

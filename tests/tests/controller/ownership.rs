@@ -47,7 +47,7 @@ async fn weakness_05_a_foreign_classs_finalizer_of_the_same_name_is_left_alone()
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let running = cluster.run(cloud.provider());
     let theirs = json!({
-        "metadata": { "finalizers": [service_controller::FINALIZER] },
+        "metadata": { "finalizers": [service_controller::status::FINALIZER] },
         "spec": { "loadBalancerClass": "somebody.else/lb" },
     });
     cluster.create_with("theirs", theirs).await;
@@ -65,7 +65,7 @@ async fn weakness_05_a_foreign_classs_finalizer_of_the_same_name_is_left_alone()
 #[tokio::test]
 async fn a_service_of_a_controller_before_us_is_cleaned_up_if_it_would_be_ours() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let finalizer = json!({ "metadata": { "finalizers": [service_controller::FINALIZER] } });
+    let finalizer = json!({ "metadata": { "finalizers": [service_controller::status::FINALIZER] } });
     cluster.create_with("old", finalizer).await;
     cluster.delete("old").await;
 

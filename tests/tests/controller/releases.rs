@@ -122,7 +122,7 @@ async fn what_cannot_be_asked_for_is_not_deleted() {
 async fn a_service_of_another_type_that_nobody_recorded_is_left_alone() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let theirs = json!({
-        "metadata": { "finalizers": [service_controller::FINALIZER] },
+        "metadata": { "finalizers": [service_controller::status::FINALIZER] },
         "spec": { "type": "ClusterIP" },
     });
     cluster.create_with("theirs", theirs).await;
