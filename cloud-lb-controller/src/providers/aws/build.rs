@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use provider_aws::client::{
     Aws, Counted, Ec2, Elbv2, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SharingOptions,
 };
-use provider_aws::discovery::{self, Learned, Unclear};
+use provider_aws::discovery::{self, Discovered, DiscoveryError};
 use provider_aws::error::ApiError;
 use provider_aws::targets::instance_id;
 use provider_aws::{AwsConfig, AwsProvider};
@@ -46,9 +46,9 @@ pub async fn provider(
     requests: Arc<Requests>,
 ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
     let aws = paced(Counted::counted(sdk(flags).await?, requests), flags);
-    let signs = Signs::read(flags, &aws, client).await?;
-    let cluster = signs.cluster_name(flags).map_err(|e| ask_for("--cluster-name NAME", &e))?;
-    let vpc = signs.vpc(flags).map_err(|e| ask_for("--aws-vpc-id ID", &e))?;
+    let hints = ClusterHints::read(flags, &aws, client).await?;
+    let cluster = hints.cluster_name(flags).map_err(|e| ask_for("--cluster-name NAME", &e))?;
+    let vpc = hints.vpc(flags).map_err(|e| ask_for("--aws-vpc-id ID", &e))?;
     tracing::info!("the cluster's name is {cluster}");
     match &vpc {
         Some(vpc) => tracing::info!("the VPC is {vpc}"),
@@ -58,8 +58,8 @@ pub async fn provider(
     Ok(Arc::new(AwsProvider::new(aws, config)))
 }
 
-fn ask_for(flag: &str, unclear: &Unclear) -> CliError {
-    CliError::Usage(format!("{unclear}; give {flag}"))
+fn ask_for(flag: &str, error: &DiscoveryError) -> CliError {
+    CliError::Usage(format!("{error}; give {flag}"))
 }
 
 fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfig {
@@ -72,6 +72,7 @@ fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfi
         manage_backend_rules: flags.aws_manage_backend_rules,
         node_ports: flags.aws_node_ports.clone(),
         rules_per_group: flags.aws_rules_per_group.into(),
+        targets_per_service: usize::try_from(flags.aws_max_targets_per_service).unwrap_or(usize::MAX),
         adopt: flags.aws_adopt,
         ..AwsConfig::new(cluster)
     };
@@ -83,14 +84,14 @@ fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfi
 
 /// What tells where this cluster is at AWS. Read only as far as flags leave something open.
 #[derive(Clone, Debug, Default)]
-pub struct Signs {
+pub struct ClusterHints {
     /// The instance this process runs on.
     pub here: Option<InstanceMetadata>,
     /// Instances: those of nodes, and the one this process runs on.
     pub instances: Vec<Arc<Instance>>,
 }
 
-impl Signs {
+impl ClusterHints {
     /// Asks the metadata service, the API server and EC2, each only if need be.
     ///
     /// # Errors
@@ -98,11 +99,11 @@ impl Signs {
     pub async fn read(flags: &AwsFlags, aws: &Aws, client: &kube::Client) -> Result<Self, CliError> {
         let (name_is_open, vpc_is_open) = (flags.cluster_name.is_none(), flags.aws_vpc_id.is_none());
         if !name_is_open && !vpc_is_open {
-            return Ok(Signs::default());
+            return Ok(ClusterHints::default());
         }
         let here = InstanceMetadata::read().await;
         if !name_is_open && here.as_ref().is_some_and(|here| here.vpc_id.is_some()) {
-            return Ok(Signs { here, instances: Vec::new() });
+            return Ok(ClusterHints { here, instances: Vec::new() });
         }
         let mut ids = instances_of_nodes(client).await?;
         if name_is_open {
@@ -114,22 +115,22 @@ impl Signs {
                 aws.instances(&ids).await.map_err(|e| unanswered(&e, name_is_open))?.into_values().collect()
             }
         };
-        Ok(Signs { here, instances })
+        Ok(ClusterHints { here, instances })
     }
 
     /// The cluster's name.
     ///
     /// # Errors
-    /// When nothing tells, or the signs disagree.
-    pub fn cluster_name(&self, flags: &AwsFlags) -> Result<Learned, Unclear> {
+    /// When nothing tells, or the hints disagree.
+    pub fn cluster_name(&self, flags: &AwsFlags) -> Result<Discovered, DiscoveryError> {
         discovery::cluster_name(flags.cluster_name.as_deref(), self.instances.iter().map(AsRef::as_ref))
     }
 
     /// The VPC; none as long as there are no nodes to tell.
     ///
     /// # Errors
-    /// When the signs disagree.
-    pub fn vpc(&self, flags: &AwsFlags) -> Result<Option<Learned>, Unclear> {
+    /// When the hints disagree.
+    pub fn vpc(&self, flags: &AwsFlags) -> Result<Option<Discovered>, DiscoveryError> {
         let instances = self.instances.iter().map(AsRef::as_ref);
         discovery::vpc(flags.aws_vpc_id.as_deref(), self.here.as_ref(), instances)
     }

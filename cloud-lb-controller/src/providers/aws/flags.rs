@@ -44,7 +44,8 @@ pub struct AwsFlags {
     #[arg(long, env = "AWS_EXTERNALLY_MANAGED_TAGS", value_delimiter = ',', value_name = "KEY")]
     pub aws_externally_managed_tags: Vec<String>,
 
-    /// The security policy of TLS listeners whose Service names none
+    /// The security policy of new TLS listeners whose Service names none; one that exists keeps its policy. Without it,
+    /// ELBSecurityPolicy-TLS13-1-2-2021-06, which takes TLS 1.2 and 1.3
     #[arg(long, env = "AWS_DEFAULT_SSL_POLICY", value_name = "POLICY")]
     pub aws_default_ssl_policy: Option<String>,
 
@@ -55,6 +56,10 @@ pub struct AwsFlags {
     /// How many inbound rules a security group may have for each address family: the quota of the account
     #[arg(long, env = "AWS_RULES_PER_GROUP", default_value_t = 60, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub aws_rules_per_group: u16,
+
+    /// How many targets a load balancer may have, all its ports together; 0: AWS's own quotas
+    #[arg(long, env = "AWS_MAX_TARGETS_PER_SERVICE", default_value_t = 0, value_name = "NUMBER")]
+    pub aws_max_targets_per_service: u32,
 
     /// The cluster's range of node ports: what is opened on the nodes
     #[arg(long, env = "AWS_NODE_PORTS", default_value = "30000-32767", value_name = "FIRST-LAST", value_parser = port_range)]

@@ -6,7 +6,7 @@ mod nodes;
 
 use provider_aws::client::{Aws, Sdk};
 
-use super::build::{self, Signs};
+use super::build::{self, ClusterHints};
 use super::flags::AwsFlags;
 use super::rights;
 use crate::error::CliError;
@@ -26,8 +26,8 @@ pub async fn look(client: &kube::Client, flags: &AwsFlags) -> Vec<Finding> {
         return findings;
     }
     let aws = build::paced(sdk.clone(), flags);
-    let signs = match Signs::read(flags, &aws, client).await {
-        Ok(signs) => signs,
+    let hints = match ClusterHints::read(flags, &aws, client).await {
+        Ok(hints) => hints,
         Err(CliError::Provider { source, .. }) => {
             findings.push(Finding::fail("cluster-name", source, "allow ec2:DescribeInstances"));
             return findings;
@@ -41,7 +41,7 @@ pub async fn look(client: &kube::Client, flags: &AwsFlags) -> Vec<Finding> {
             return findings;
         }
     };
-    findings.extend(placed(client, flags, &sdk, &aws, &signs).await);
+    findings.extend(placed(client, flags, &sdk, &aws, &hints).await);
     findings
 }
 
@@ -51,20 +51,20 @@ async fn placed(
     flags: &AwsFlags,
     sdk: &Sdk,
     aws: &Aws,
-    signs: &Signs,
+    hints: &ClusterHints,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let cluster = match signs.cluster_name(flags) {
+    let cluster = match hints.cluster_name(flags) {
         Ok(cluster) => {
             findings.push(Finding::ok("cluster-name", cluster.to_string()));
             Some(cluster.value)
         }
-        Err(unclear) => {
-            findings.push(Finding::fail("cluster-name", unclear, "give --cluster-name NAME"));
+        Err(error) => {
+            findings.push(Finding::fail("cluster-name", error, "give --cluster-name NAME"));
             None
         }
     };
-    let (vpc, said) = network::vpc(flags, aws, signs).await;
+    let (vpc, said) = network::vpc(flags, aws, hints).await;
     findings.push(said);
     let Some(vpc) = vpc else { return findings };
     let cluster = cluster.as_deref();

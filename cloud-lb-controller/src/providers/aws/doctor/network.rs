@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use provider_aws::client::{Aws, IpAddressType, RouteTable, Scheme, Subnet, SubnetQuery, Zone};
 use provider_aws::error::ApiError;
-use provider_aws::subnets::{self, Criteria, Discovered, LeftOut};
+use provider_aws::subnets::{self, Criteria, DiscoveredSubnets, LeftOut};
 
-use super::super::build::Signs;
+use super::super::build::ClusterHints;
 use super::super::flags::AwsFlags;
 use super::super::rights::unread;
 use crate::finding::{Finding, Verdict};
@@ -14,15 +14,15 @@ use crate::finding::{Finding, Verdict};
 const SUBJECT: &str = "subnets";
 
 /// The VPC, if there is one to look into.
-pub async fn vpc(flags: &AwsFlags, aws: &Aws, signs: &Signs) -> (Option<String>, Finding) {
+pub async fn vpc(flags: &AwsFlags, aws: &Aws, hints: &ClusterHints) -> (Option<String>, Finding) {
     let mend = "give --aws-vpc-id ID";
-    let learned = match signs.vpc(flags) {
+    let learned = match hints.vpc(flags) {
         Ok(Some(learned)) => learned,
         Ok(None) => {
             let says = "no node tells it yet: it will be that of the first node";
             return (None, Finding::warn("vpc", says, format!("{mend} to check it and its subnets now")));
         }
-        Err(unclear) => return (None, Finding::fail("vpc", unclear, mend)),
+        Err(error) => return (None, Finding::fail("vpc", error, mend)),
     };
     match aws.vpc(&learned.value).await {
         Ok(Some(vpc)) => (Some(vpc.id.clone()), Finding::ok("vpc", learned.to_string())),
@@ -70,7 +70,7 @@ fn judge(
     findings
 }
 
-fn of_scheme(scheme: Scheme, tagged: bool, discovered: &Discovered, default: Scheme) -> Finding {
+fn of_scheme(scheme: Scheme, tagged: bool, discovered: &DiscoveredSubnets, default: Scheme) -> Finding {
     let tag = format!("{}=1", subnets::role_tag(scheme));
     if discovered.chosen.is_empty() {
         let says = format!("none for {scheme} load balancers");
@@ -93,7 +93,7 @@ fn of_scheme(scheme: Scheme, tagged: bool, discovered: &Discovered, default: Sch
 }
 
 /// That another of the same zone is taken is as it should be; all else is worth a line.
-fn unfit(scheme: Scheme, discovered: &Discovered) -> impl Iterator<Item = Finding> {
+fn unfit(scheme: Scheme, discovered: &DiscoveredSubnets) -> impl Iterator<Item = Finding> {
     let unfit = discovered.left_out.iter().filter(|(_, reason)| !matches!(reason, LeftOut::SameZone(_)));
     unfit.map(move |(id, reason)| {
         let mend = match reason {

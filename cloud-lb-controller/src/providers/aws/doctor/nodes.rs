@@ -50,7 +50,7 @@ pub async fn look(
 fn judge(nodes: &NodeSet, instances: &BTreeMap<String, Arc<Instance>>, vpc: &str) -> Vec<Finding> {
     let candidates = targets::candidates(nodes, &BTreeMap::new());
     let chosen = targets::choose(candidates, instances, vpc);
-    let usable = chosen.instances.as_ref().map_or(0, BTreeSet::len);
+    let usable = chosen.instances.as_ref().map_or(0, BTreeMap::len);
     let all = usable + chosen.refused.len();
     let mut findings = vec![match (usable, all) {
         (0, 0) => Finding::warn(SUBJECT, "no node may take traffic yet", "load balancers wait for the first"),
