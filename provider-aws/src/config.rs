@@ -32,6 +32,9 @@ pub struct AwsConfig {
     /// How many inbound rules a security group may have for each address family: AWS's quota *Inbound or outbound
     /// rules per security group*, which the account may have had raised.
     pub rules_per_group: usize,
+    /// How many targets a load balancer may have, all its ports together, if that is not what AWS allows every account;
+    /// 0 leaves it to AWS's quotas.
+    pub targets_per_service: usize,
     /// Whether load balancers that cloud-provider-aws or the AWS Load Balancer Controller made for the same
     /// Service are taken over, and Services with their type annotation are served.
     pub adopt: bool,
@@ -70,6 +73,7 @@ impl Default for AwsConfig {
             manage_backend_rules: true,
             node_ports: 30000..=32767,
             rules_per_group: 60,
+            targets_per_service: 0,
             adopt: false,
             snapshot_age: Duration::from_secs(60),
             deep_verification: Duration::from_secs(3600),

@@ -3,83 +3,68 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cloud_provider::{Error, Note, Outcome, Pending, Published, Ready, Request, ServiceId, ServiceView};
+use cloud_provider::{Error, Note, Outcome, Pending, Request, ServiceId, ServiceView};
 
 use crate::adoption;
-use crate::apply::Applied;
 use crate::client::{LoadBalancer, LoadBalancerState, Select, Tags, Target};
-use crate::desired;
-use crate::drift;
+use crate::desired::{self, Built, Desired, Limits};
+use crate::discovery::DiscoveryError;
 use crate::failure::general;
 use crate::found::{Found, FoundResource};
-use crate::model::Desired;
-use crate::naming::{APPLIED_TAG, RESOURCE_TAG, TARGETS_TAG};
-use crate::observe::nodes_source;
-use crate::options::{self, Spec};
-use crate::placement;
-use crate::plan::{self, Known, Planned, Wait};
-use crate::provider::{AwsProvider, failed, published};
-use crate::site::Surveyed;
+use crate::naming::{APPLIED_TAG, TARGETS_TAG};
+use crate::observe::Observed;
+use crate::options::{self, Parsed, Spec};
+use crate::outcome::{Done, PARTLY_REFUSED, fatal, outcome};
+use crate::plan::{self, Part, Planned};
+use crate::provider::AwsProvider;
+use crate::site::{Surveyed, Unsurveyed};
+use crate::subnet_moves;
 
 /// How often one call looks again when the world was not as the plan saw it.
-const LOOKS: usize = 4;
+const LOOKS_PER_CALL: usize = 4;
 
 /// What is known before a plan is made.
 pub(crate) struct Prepared {
     pub(crate) found: Found,
     pub(crate) desired: Desired,
+    pub(crate) limits: Limits,
     pub(crate) node_groups: BTreeSet<String>,
     pub(crate) notes: Vec<Note>,
 }
 
-/// How a plan was carried out.
-struct Done {
-    waits: BTreeSet<Wait>,
-    notes: Vec<Note>,
-    refused_targets: bool,
-}
-
 impl AwsProvider {
-    /// Lets new nodes' security groups be reached, too.
-    pub(crate) async fn open_new_nodes(&self, request: &Request, prepared: &Prepared) -> Result<(), Error> {
-        let Some(wanted) = &prepared.desired.groups.nodes else { return Ok(()) };
-        if self.memory.are_open(&prepared.node_groups) {
-            return Ok(());
-        }
-        let groups = self.observer().cluster_groups().await.map_err(general)?;
-        let Some(source) = nodes_source(&self.config.cluster, &groups) else { return Ok(()) };
-        let known = Known { nodes_source: Some(source.id.clone()), ..Known::default() };
-        let node_groups = self.observer().node_groups(&prepared.node_groups).await.map_err(general)?;
-        let mut applier = self.applier(&request.service().id, known);
-        for action in plan::open_nodes(wanted, Some(&source.id), &node_groups) {
-            applier.apply(&action).await.map_err(failed)?;
-        }
-        prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
-        Ok(())
-    }
-
-    /// From the Service to what should exist; none when the VPC cannot be told yet.
+    /// From the Service to what should exist.
     pub(crate) async fn prepare(
         &self,
         request: &Request,
+        parsed: &Parsed,
         max_age: Duration,
-    ) -> Result<Option<Prepared>, Error> {
+    ) -> Result<Prepared, Unsurveyed> {
+        let found = self.find(request.service(), &parsed.spec, max_age).await?;
+        self.prepare_found(request, parsed, found).await
+    }
+
+    /// From the Service, and what there is of it, to what should exist.
+    pub(crate) async fn prepare_found(
+        &self,
+        request: &Request,
+        parsed: &Parsed,
+        found: Found,
+    ) -> Result<Prepared, Unsurveyed> {
         let service = request.service();
-        let parsed = options::parse(service, &self.config)?;
-        let mut notes = parsed.notes;
-        let found = self.find(service, &parsed.spec, max_age).await?;
         let surveyed = self.surveyor().survey(service, &parsed.spec, request.nodes(), &found).await?;
-        let Some(Surveyed { site, node_groups, notes: more }) = surveyed else { return Ok(None) };
-        notes.extend(more);
-        let desired = desired::build(&service.id, &parsed.spec, &self.config, site)?;
+        let Surveyed { site, node_groups, notes: seen } = surveyed;
+        let built = desired::build(&service.id, &parsed.spec, &self.config, &site)?;
+        let Built { desired, limits, notes: decided } = built;
         for FoundResource { resource, tags } in found.load_balancers.values() {
             if resource.scheme == desired.load_balancer.scheme {
-                let is_applied = tags.get(APPLIED_TAG) == Some(&desired.digest());
-                let moves = placement::moves(&desired.load_balancer, resource, is_applied);
+                let is_applied = desired.is_noted(tags);
+                let moves = subnet_moves::moves(&desired.load_balancer, resource, is_applied);
                 moves.map_err(|only_zone| only_zone.mistake())?;
             }
         }
-        Ok(Some(Prepared { found, desired, node_groups, notes }))
+        let notes = parsed.notes.iter().cloned().chain(seen).chain(decided).collect();
+        Ok(Prepared { found, desired, limits, node_groups, notes })
     }
 
     /// What is this Service's, or is to be taken over.
@@ -94,63 +79,91 @@ impl AwsProvider {
         Ok(found)
     }
 
-    /// Whether the shared view and the notes in it say that nothing is to be done.
-    pub(crate) fn is_settled(&self, service: &ServiceId, prepared: &Prepared) -> bool {
-        let Prepared { found, desired, .. } = prepared;
+    /// Whether nothing is to be done, as far as it can be told without asking: the note on the load balancer, or this
+    /// process itself, says that all of it was applied, and the shared view shows no difference.
+    pub(crate) fn is_settled(&self, service: &ServiceView, prepared: &Prepared) -> bool {
+        let Prepared { found, desired, limits, .. } = prepared;
+        let uid = &service.id.uid;
         let Some((_, lb)) = found.load_balancers.first_key_value() else { return false };
-        let wanted = &desired.load_balancer;
-        let instances = desired.instances_digest();
-        let registered = self.memory.registered(&service.uid).or_else(|| lb.tags.get(TARGETS_TAG).cloned());
-        found.load_balancers.len() == 1
-            && found.target_groups.len() == desired.target_groups.len()
-            && lb.resource.name == wanted.name
-            && lb.resource.state != LoadBalancerState::Failed
-            && lb.tags.get(APPLIED_TAG) == Some(&desired.digest())
-            && (instances.is_none() || registered == instances)
-            && drift::tags(&wanted.tags, &lb.tags).is_empty()
-            && placement::difference(wanted, &lb.resource, true).is_none()
-            && drift::ip_address_type(wanted, &lb.resource).is_none()
-            && desired.target_groups.iter().all(|wanted| {
-                let resource = wanted.tags.get(RESOURCE_TAG);
-                let found = found.target_groups.values().find(|tg| tg.tags.get(RESOURCE_TAG) == resource);
-                found.is_some_and(|found| {
-                    drift::health_check(&wanted.health_check, &found.resource.health_check).is_empty()
-                })
-            })
+        let digest = desired.digest();
+        let is_applied =
+            lb.tags.get(APPLIED_TAG) == Some(&digest) || self.memory.verification.is_settled(uid, &digest);
+        let targets = desired.targets_digest();
+        let registered = self.memory.targets.digest(uid).or_else(|| lb.tags.get(TARGETS_TAG).cloned());
+        is_applied
+            && (targets.is_none() || registered == targets)
+            && plan::plan(desired, &Observed::by_the_mark(service, found), limits).is_settled()
+    }
+
+    /// Notes on what is settled which targets are registered, so that the next leader need not ask for each target
+    /// group. AWS tags one resource a request: a note a Service would double what a node that joins costs, so that it is
+    /// written once for all nodes that came and went since the Service was looked at the last time.
+    async fn note_registered(&self, prepared: &Prepared) -> Result<(), Error> {
+        let Some(digest) = prepared.desired.targets_digest() else { return Ok(()) };
+        let Some((arn, lb)) = prepared.found.load_balancers.first_key_value() else { return Ok(()) };
+        if lb.tags.get(TARGETS_TAG) == Some(&digest) {
+            return Ok(());
+        }
+        let tags = Tags::from([(TARGETS_TAG.to_owned(), digest)]);
+        self.aws.add_tags(std::slice::from_ref(arn), &tags).await.map_err(general)
     }
 
     /// Reads what the shared view does not hold, and compares.
     pub(crate) async fn compare(&self, service: &ServiceView, prepared: &Prepared) -> Result<Planned, Error> {
-        let found = prepared.found.clone();
-        let observed = self
-            .observer()
-            .observe(service, &prepared.desired, found, &prepared.node_groups)
-            .await
-            .map_err(general)?;
-        Ok(plan::plan(&prepared.desired, &observed))
+        let Prepared { found, desired, limits, node_groups, .. } = prepared;
+        let observer = self.observer();
+        let mut observed =
+            observer.observe(service, desired, found.clone(), node_groups).await.map_err(general)?;
+        for group in &mut observed.target_groups {
+            if let Some(details) = &mut group.details {
+                details.refused = self.memory.targets.refused(&service.id.uid, &group.resource.arn);
+            }
+        }
+        Ok(plan::plan(desired, &observed, limits))
     }
 
     /// Looks, plans and applies until nothing is stale.
     pub(crate) async fn converge(&self, request: &Request) -> Result<Outcome, Error> {
         let service = request.service();
+        let key = &service.id.key;
+        let parsed = options::parse(service, &self.config)
+            .inspect_err(|_| self.provisioning.no_longer_refused(key))?;
+        let result = self.reconcile(request, &parsed).await;
+        match &result {
+            // What AWS has is part of the mistake, and may change without the Service: a certificate that is issued, an
+            // address that becomes free, a subnet that is tagged.
+            Err(Error::Invalid(_)) => {
+                self.provisioning.look_again_later(key);
+            }
+            Ok(Outcome::Pending(pending)) if pending.reason == PARTLY_REFUSED => {}
+            _ => self.provisioning.no_longer_refused(key),
+        }
+        result
+    }
+
+    async fn reconcile(&self, request: &Request, parsed: &Parsed) -> Result<Outcome, Error> {
+        let service = request.service();
         let uid = &service.id.uid;
-        let period = self.config.deep_verification;
         let mut max_age = self.config.snapshot_age;
-        for _ in 0..LOOKS {
-            let Some(prepared) = self.prepare(request, max_age).await? else {
-                self.waiting.for_the_vpc(&service.id.key);
-                return Ok(no_vpc());
+        for _ in 0..LOOKS_PER_CALL {
+            let prepared = match self.prepare(request, parsed, max_age).await {
+                Ok(prepared) => prepared,
+                Err(Unsurveyed::NoVpc(error)) => {
+                    self.provisioning.for_the_vpc(&service.id.key);
+                    return Ok(no_vpc(error));
+                }
+                Err(Unsurveyed::Failed(error)) => return Err(error),
             };
-            self.waiting.vpc_is_known(&service.id.key);
+            self.provisioning.vpc_is_known(&service.id.key);
             let prepared = self.freshen(&service.id, prepared).await?;
-            if self.is_settled(&service.id, &prepared) && !self.memory.is_verification_due(uid, period) {
-                self.remember_targets(&service.id, &prepared);
+            if self.is_settled(service, &prepared) && !self.memory.verification.is_due(uid) {
+                self.remember_targets(&service.id, &prepared, &[]);
                 self.note_registered(&prepared).await?;
-                return self.outcome(service, prepared, BTreeSet::new(), false).await;
+                return self.outcome(service, prepared, Done::default());
             }
             let planned = self.compare(service, &prepared).await?;
-            match self.carry_out(service, &prepared, planned).await? {
-                Some(done) => return self.report(service, prepared, done).await,
+            match self.carry_out(service, prepared, planned).await? {
+                Some((prepared, done)) => return self.report(service, prepared, done).await,
                 None => max_age = Duration::ZERO,
             }
         }
@@ -161,73 +174,55 @@ impl AwsProvider {
     async fn carry_out(
         &self,
         service: &ServiceView,
-        prepared: &Prepared,
+        mut prepared: Prepared,
         planned: Planned,
-    ) -> Result<Option<Done>, Error> {
-        let mut applier = self.applier(&service.id, planned.known);
+    ) -> Result<Option<(Prepared, Done)>, Error> {
+        let uid = &service.id.uid;
+        let mut applier = self.applier(&service.id, planned.ids);
         if !planned.actions.is_empty() {
-            self.memory.doubt_targets(&service.id.uid);
+            self.memory.doubt(uid);
         }
-        for action in &planned.actions {
-            tracing::debug!(service = %service.id, step = %action.step(), "applying");
-            match applier.apply(action).await {
-                Ok(Applied::Done) => {}
-                Ok(Applied::Stale) => return Ok(None),
-                Err(failure) => return Err(failure.for_service(service)),
+        let run = applier.run(&planned.actions).await;
+        if run.is_stale {
+            return Ok(None);
+        }
+        let failures = fatal(service, run.failures)?;
+        prepared.notes.extend(applier.notes);
+        if let Some(wanted) = &prepared.desired.groups.nodes {
+            let has_failed =
+                |id: &String| failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.clone()));
+            for group in prepared.node_groups.iter().filter(|id| !has_failed(id)) {
+                self.memory.groups.opened(group, wanted.traffic.iter().cloned());
             }
         }
-        let period = self.config.deep_verification;
-        if !applier.refused_targets && planned.waits.is_empty() {
-            for wanted in &prepared.desired.target_groups {
-                let (Some(arn), Some(instances)) =
-                    (applier.known.target_groups.get(&wanted.name), &prepared.desired.instances)
-                else {
-                    continue;
-                };
-                let targets = instances.iter().map(|id| Target::new(id, wanted.node_port)).collect();
-                self.memory.set_targets(&service.id.uid, period, arn, targets);
-            }
-            self.memory.set_registered(&service.id.uid, period, prepared.desired.instances_digest());
+        let is_done = failures.is_empty() && planned.waits.is_empty();
+        if is_done {
+            let arns: Vec<(String, String)> = applier.ids.target_groups.into_iter().collect();
+            self.remember_targets(&service.id, &prepared, &arns);
+            self.memory.verification.done(uid, prepared.desired.digest());
         }
-        if prepared.desired.groups.nodes.is_some() {
-            prepared.node_groups.iter().for_each(|group| self.memory.opened(group));
-        }
-        self.memory.verified(&service.id.uid, period);
-        Ok(Some(Done {
-            waits: planned.waits,
-            notes: applier.notes,
-            refused_targets: applier.refused_targets,
-        }))
+        let refused_targets = self.memory.targets.until_another_try(uid);
+        Ok(Some((prepared, Done { waits: planned.waits, failures, refused_targets })))
     }
 
-    /// What is settled holds the targets it should.
-    fn remember_targets(&self, service: &ServiceId, prepared: &Prepared) {
+    /// What is settled holds the targets it should; `arns` says which target groups were made or found by name.
+    fn remember_targets(&self, service: &ServiceId, prepared: &Prepared, arns: &[(String, String)]) {
         let Prepared { found, desired, .. } = prepared;
-        let Some(instances) = &desired.instances else { return };
-        let period = self.config.deep_verification;
-        for wanted in &desired.target_groups {
-            let resource = wanted.tags.get(RESOURCE_TAG);
-            for (arn, tg) in &found.target_groups {
-                if tg.tags.get(RESOURCE_TAG) == resource {
-                    let targets = instances.iter().map(|id| Target::new(id, wanted.node_port)).collect();
-                    self.memory.set_targets(&service.uid, period, arn, targets);
-                }
-            }
+        let Some(sets) = &desired.targets else { return };
+        let uid = &service.uid;
+        let known = found
+            .target_groups
+            .iter()
+            .filter_map(|(arn, tg)| Some((desired.target_group_like(tg)?.name.clone(), arn.clone())));
+        let mut all_are_in = true;
+        for (name, arn) in known.chain(arns.iter().cloned()) {
+            let Some(wanted) = sets.of(&name) else { continue };
+            let refused = self.memory.targets.refused(uid, &arn);
+            all_are_in &= wanted.is_disjoint(&refused);
+            let registered: BTreeSet<Target> = wanted.difference(&refused).cloned().collect();
+            self.memory.targets.set_registered(uid, &arn, registered);
         }
-        self.memory.set_registered(&service.uid, period, desired.instances_digest());
-    }
-
-    /// Notes on what is settled which instances are registered, so that the next leader need not ask for each target
-    /// group. AWS tags one resource a request: a note a Service would double what a node that joins costs, so that it is
-    /// written once for all nodes that came and went since the Service was looked at the last time.
-    async fn note_registered(&self, prepared: &Prepared) -> Result<(), Error> {
-        let Some(digest) = prepared.desired.instances_digest() else { return Ok(()) };
-        let Some((arn, lb)) = prepared.found.load_balancers.first_key_value() else { return Ok(()) };
-        if lb.tags.get(TARGETS_TAG) == Some(&digest) {
-            return Ok(());
-        }
-        let tags = Tags::from([(TARGETS_TAG.to_owned(), digest)]);
-        self.aws.add_tags(std::slice::from_ref(arn), &tags).await.map_err(general)
+        self.memory.targets.set_digest(uid, desired.targets_digest().filter(|_| all_are_in));
     }
 
     async fn report(
@@ -238,57 +233,22 @@ impl AwsProvider {
     ) -> Result<Outcome, Error> {
         prepared.found =
             self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
-        prepared.notes.extend(done.notes);
-        self.outcome(service, prepared, done.waits, done.refused_targets).await
+        self.outcome(service, prepared, done)
     }
 
-    /// What the controller is told. The host name is published at once: it never changes, and clients that resolve
-    /// it early only wait for DNS, as they would after the status (both peers publish while provisioning).
-    async fn outcome(
-        &self,
-        service: &ServiceView,
-        prepared: Prepared,
-        waits: BTreeSet<Wait>,
-        refused_targets: bool,
-    ) -> Result<Outcome, Error> {
+    /// What the controller is told, and what is waited for.
+    fn outcome(&self, service: &ServiceView, prepared: Prepared, done: Done) -> Result<Outcome, Error> {
         let scheme = prepared.desired.load_balancer.scheme;
         let serving = prepared.found.load_balancers.values().find(|lb| lb.resource.scheme == scheme);
-        let Some(FoundResource { resource, .. }) = serving else {
+        let Some(FoundResource { resource: lb, .. }) = serving else {
             return Err(Error::transient("the load balancer is not to be seen yet"));
         };
-        let replaces = waits.contains(&Wait::Replacement);
-        let lb = resource.clone();
-        let published = published(service, &lb);
-        let pending = |reason: &str, why: String, publish: Option<Published>| {
-            // It is woken when the load balancer is made; this is for the case that nobody listens.
-            let patience = if lb.state == LoadBalancerState::Provisioning { 4 } else { 1 };
-            let pending = Pending::new(reason, why)
-                .look_again_after(self.config.provisioning_look * patience)
-                .with_notes(prepared.notes.clone());
-            Ok(Outcome::Pending(match publish {
-                Some(published) => pending.publishing(published),
-                None => pending,
-            }))
-        };
-        if lb.state == LoadBalancerState::Provisioning {
-            self.waiting.until_made(&lb.arn, &service.id.key);
-            let why = format!("AWS is making the load balancer {}", lb.name);
-            return pending("Provisioning", why, Some(published).filter(|_| !replaces));
+        match lb.state {
+            LoadBalancerState::Provisioning => self.provisioning.until_made(&lb.arn, &service.id.key),
+            _ => self.provisioning.no_longer_until_made(&lb.arn),
         }
-        self.waiting.no_longer_until_made(&lb.arn);
-        if replaces {
-            let why = format!("{} takes over; the old load balancer goes once clients are told", lb.name);
-            return pending("Replacing", why, Some(published));
-        }
-        if waits.contains(&Wait::Draining) {
-            let why = "connections to a target group that is going away are given time to end".to_owned();
-            return pending("Draining", why, Some(published));
-        }
-        if refused_targets {
-            let why = "AWS refused some of the nodes as targets; the others serve".to_owned();
-            return pending("TargetsRefused", why, Some(published));
-        }
-        Ok(Outcome::Ready(Ready::new(published).with_notes(prepared.notes)))
+        let again = || self.provisioning.look_again_later(&service.id.key);
+        Ok(outcome(service, lb, prepared.notes, done, self.config.provisioning_look, again))
     }
 
     /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call
@@ -312,8 +272,11 @@ impl AwsProvider {
     }
 }
 
-fn no_vpc() -> Outcome {
-    let why = "no VPC is configured, and no node that EC2 knows tells it yet";
+fn no_vpc(error: Option<DiscoveryError>) -> Outcome {
+    let (reason, why) = match error {
+        None => ("NoVpc", "no VPC is configured, and no node that EC2 knows tells it yet".to_owned()),
+        Some(error) => ("VpcUnclear", format!("{error}; the operator gives --aws-vpc-id")),
+    };
     // Without nodes another look asks AWS for nothing, and the first node should not wait.
-    Outcome::Pending(Pending::new("NoVpc", why).look_again_after(Duration::from_secs(5)))
+    Outcome::Pending(Pending::new(reason, why).look_again_after(Duration::from_secs(5)))
 }

@@ -1,9 +1,9 @@
 //! What a configuration may leave open: the VPC and the cluster's name, found out from what AWS knows.
 //!
 //! Both are part of what a controller does for its whole life, so they are decided once, at the start, and never
-//! guessed: where the signs disagree, the answer is an error that says so.
+//! guessed: where the hints disagree, the answer is an error that says so.
 //!
-//! These are plain functions. Who starts a provider asks for the signs: [`InstanceMetadata::read`] for the instance
+//! These are plain functions. Who starts a provider asks for the hints: [`InstanceMetadata::read`] for the instance
 //! it runs on, and [`Aws::instances`](crate::client::Aws::instances) for the instances of the nodes.
 
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ use crate::naming::KUBERNETES_CLUSTER_TAG;
 
 /// Something that was found out, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Learned {
+pub struct Discovered {
     /// What.
     pub value: String,
     /// How.
     pub from: Origin,
 }
 
-impl fmt::Display for Learned {
+impl fmt::Display for Discovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.value, self.from)
     }
@@ -50,7 +50,7 @@ impl fmt::Display for Origin {
 
 /// Why something was not found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unclear {
+pub enum DiscoveryError {
     /// There is nothing to tell.
     #[error(
         "no instance tells the {what}: this process does not run on one that says so, and no node has the provider ID \
@@ -72,7 +72,7 @@ pub enum Unclear {
     /// They say different things.
     #[error("instances tell several {what}s: {}", listed(found))]
     Ambiguous {
-        /// What is unclear.
+        /// What is error.
         what: &'static str,
         /// Each answer, with the first instance that gives it.
         found: BTreeMap<String, String>,
@@ -96,20 +96,20 @@ fn listed(found: &BTreeMap<String, String>) -> String {
 /// None as long as there are no nodes to tell.
 ///
 /// # Errors
-/// [`Unclear::Ambiguous`] when the nodes are in several.
+/// [`DiscoveryError::Ambiguous`] when the nodes are in several.
 pub fn vpc<'a>(
     configured: Option<&str>,
     here: Option<&InstanceMetadata>,
     nodes: impl IntoIterator<Item = &'a Instance>,
-) -> Result<Option<Learned>, Unclear> {
+) -> Result<Option<Discovered>, DiscoveryError> {
     if let Some(id) = configured {
-        return Ok(Some(Learned { value: id.to_owned(), from: Origin::Configured }));
+        return Ok(Some(Discovered { value: id.to_owned(), from: Origin::Configured }));
     }
     if let Some(here) = here
         && let Some(id) = &here.vpc_id
     {
         let from = Origin::Metadata(here.instance_id.clone());
-        return Ok(Some(Learned { value: id.clone(), from }));
+        return Ok(Some(Discovered { value: id.clone(), from }));
     }
     let told = nodes.into_iter().filter_map(|node| Some((node.vpc_id.clone()?, node.id.clone())));
     only_one("VPC", told)
@@ -122,13 +122,13 @@ pub fn vpc<'a>(
 /// without any says nothing.
 ///
 /// # Errors
-/// [`Unclear`]: nothing tells, or there are several names.
+/// [`DiscoveryError`]: nothing tells, or there are several names.
 pub fn cluster_name<'a>(
     configured: Option<&str>,
     instances: impl IntoIterator<Item = &'a Instance>,
-) -> Result<Learned, Unclear> {
+) -> Result<Discovered, DiscoveryError> {
     if let Some(name) = configured {
-        return Ok(Learned { value: name.to_owned(), from: Origin::Configured });
+        return Ok(Discovered { value: name.to_owned(), from: Origin::Configured });
     }
     let mut looked_at = Vec::new();
     let mut told = Vec::new();
@@ -138,8 +138,8 @@ pub fn cluster_name<'a>(
     }
     match only_one("cluster name", told)? {
         Some(learned) => Ok(learned),
-        None if looked_at.is_empty() => Err(Unclear::NoInstance { what: "cluster's name" }),
-        None => Err(Unclear::Untagged { instances: looked_at }),
+        None if looked_at.is_empty() => Err(DiscoveryError::NoInstance { what: "cluster's name" }),
+        None => Err(DiscoveryError::Untagged { instances: looked_at }),
     }
 }
 
@@ -156,15 +156,15 @@ fn names(tags: &Tags) -> impl Iterator<Item = &str> {
 fn only_one(
     what: &'static str,
     told: impl IntoIterator<Item = (String, String)>,
-) -> Result<Option<Learned>, Unclear> {
+) -> Result<Option<Discovered>, DiscoveryError> {
     let mut found = BTreeMap::new();
     for (value, id) in told {
         found.entry(value).or_insert(id);
     }
     if found.len() > 1 {
-        return Err(Unclear::Ambiguous { what, found });
+        return Err(DiscoveryError::Ambiguous { what, found });
     }
-    Ok(found.into_iter().next().map(|(value, id)| Learned { value, from: Origin::Instance(id) }))
+    Ok(found.into_iter().next().map(|(value, id)| Discovered { value, from: Origin::Instance(id) }))
 }
 
 #[cfg(test)]

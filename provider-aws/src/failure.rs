@@ -1,9 +1,9 @@
 //! From AWS's refusals to the contract's classes: who has to do what before it is worth trying again.
 
-use cloud_provider::{Error, Mistake, ServiceView};
+use cloud_provider::{Error, Mistake, Mistakes, ServiceView};
 
 use crate::client::Call;
-use crate::error::{ApiError, ErrorKind};
+use crate::error::{ApiError, ErrorKind, local_code};
 use crate::options::annotation::{self, key};
 
 /// Why a step could not be carried out.
@@ -13,6 +13,15 @@ pub(crate) enum Failure {
     Api(ApiError),
     /// AWS has not let go of a zone yet that is to come back.
     ZoneIsLeaving(ApiError),
+    /// A security group cannot be deleted because rules name it.
+    GroupInUse {
+        /// The group.
+        group: String,
+        /// The rules, each with its own group; empty when something else holds it.
+        rules: Vec<String>,
+        /// What AWS said.
+        error: ApiError,
+    },
     /// The name is somebody else's.
     NameTaken {
         /// The kind of resource.
@@ -29,22 +38,101 @@ impl From<ApiError> for Failure {
 }
 
 impl Failure {
+    /// Whether AWS clearly refused, so that another request may succeed.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Failure::Api(error) => match error.kind {
+                ErrorKind::Throttled | ErrorKind::Transient | ErrorKind::Unknown => false,
+                ErrorKind::Denied => !error.is(local_code::NOT_SENT),
+                ErrorKind::Quota
+                | ErrorKind::NotFound
+                | ErrorKind::Duplicate
+                | ErrorKind::InUse
+                | ErrorKind::NotPermitted
+                | ErrorKind::Invalid => true,
+            },
+            Failure::GroupInUse { .. } | Failure::NameTaken { .. } => true,
+            Failure::ZoneIsLeaving(_) => false,
+        }
+    }
+
+    /// AWS's word for it.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Failure::Api(error) | Failure::ZoneIsLeaving(error) | Failure::GroupInUse { error, .. } => {
+                &error.code
+            }
+            Failure::NameTaken { .. } => "NameTaken",
+        }
+    }
+
+    /// What the controller is told where no Service is at hand that could explain it.
+    pub(crate) fn general(self) -> Error {
+        match self {
+            Failure::Api(error) => general(error),
+            Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
+            Failure::GroupInUse { group, rules, error } => group_in_use(&group, &rules, error),
+            Failure::NameTaken { kind, name } => {
+                Error::transient(format!("the {kind} {name} is somebody else's"))
+            }
+        }
+    }
+
     /// What the controller is told. A refusal that an annotation of the Service explains is a mistake in it;
     /// without one it is nobody's mistake here and may pass.
     pub(crate) fn for_service(self, service: &ServiceView) -> Error {
         match self {
             Failure::NameTaken { kind, name } => name_taken(service, kind, &name),
-            Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
             Failure::Api(error) => match blamed(&error, service) {
                 Some(mistake) => mistake.into(),
                 None => general(error),
             },
+            other => other.general(),
         }
     }
 }
 
+/// Several failures as one: mistakes together; beside something else, which decides when to try again, they are told.
+pub(crate) fn together(errors: Vec<Error>) -> Option<Error> {
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    let mut others = Vec::new();
+    for error in errors {
+        match error {
+            Error::Invalid(more) => mistakes.extend(more.iter().cloned()),
+            other => others.push(other),
+        }
+    }
+    let mut others = others.into_iter();
+    let Some(first) = others.next() else { return Mistakes::new(mistakes).map(Error::Invalid) };
+    let more: Vec<String> =
+        others.map(|e| e.to_string()).chain(mistakes.iter().map(ToString::to_string)).collect();
+    if more.is_empty() {
+        return Some(first);
+    }
+    let and = |message: String| format!("{message}; besides: {}", more.join("; "));
+    Some(match first {
+        Error::Throttled { message, retry_after, .. } => Error::throttled(and(message), retry_after),
+        Error::Quota { message, .. } => Error::quota(and(message)),
+        Error::Denied { message, .. } => Error::denied(and(message)),
+        Error::Transient { message, .. } => Error::transient(and(message)),
+        other => other,
+    })
+}
+
+fn group_in_use(group: &str, rules: &[String], error: ApiError) -> Error {
+    let what = match rules {
+        [] => format!(
+            "something still uses security group {group}, such as the network interfaces of a load balancer"
+        ),
+        rules => {
+            format!("rules name security group {group} and keep it from being deleted: {}", rules.join(", "))
+        }
+    };
+    Error::transient_from(format!("{what}; deletion goes on when nothing does ({error})"), error)
+}
+
 /// It passes by itself, though AWS calls the request invalid.
-pub(crate) fn zone_is_leaving(error: ApiError) -> Error {
+fn zone_is_leaving(error: ApiError) -> Error {
     let what = "AWS takes a few minutes to let go of the zone whose subnet or address changes; the other zones serve";
     Error::transient_from(format!("{what} ({error})"), error)
 }

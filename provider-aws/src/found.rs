@@ -38,6 +38,15 @@ impl Found {
         Found { load_balancers: load_balancers.collect(), target_groups: target_groups.collect() }
     }
 
+    /// Without what is in another VPC than this one, if it is known.
+    pub(crate) fn within(mut self, vpc_id: Option<&str>) -> Self {
+        if let Some(vpc_id) = vpc_id {
+            self.load_balancers.retain(|_, lb| lb.resource.vpc_id == vpc_id);
+            self.target_groups.retain(|_, tg| tg.resource.vpc_id == vpc_id);
+        }
+        self
+    }
+
     /// Whether nothing exists.
     pub fn is_empty(&self) -> bool {
         self.load_balancers.is_empty() && self.target_groups.is_empty()

@@ -44,6 +44,7 @@
 
 pub mod adoption;
 mod apply;
+mod backends;
 pub mod client;
 mod config;
 mod converge;
@@ -57,13 +58,15 @@ pub mod model;
 pub mod naming;
 pub mod observe;
 pub mod options;
-pub mod placement;
+mod outcome;
 pub mod plan;
 mod provider;
-mod site;
+mod provisioning;
+pub mod site;
+pub mod subnet_moves;
 pub mod subnets;
+pub mod target_sets;
 pub mod targets;
-mod waiting;
 
 pub use client::error;
 pub use config::AwsConfig;

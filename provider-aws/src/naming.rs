@@ -12,7 +12,7 @@
 //! | load balancer | cluster, UID, scheme (that controller's own formula) |
 //! | target group | cluster, UID, scheme, port, protocol, address family: all that forces a new one |
 //! | frontend security group | cluster, name, namespace, UID (that controller's own formula) |
-//! | nodes' source group | `k8s-nlb-nodes-CLUSTER-HASH`, one for the cluster |
+//! | backend security group | `k8s-nlb-nodes-CLUSTER-HASH`, one for the cluster |
 //!
 //! A target group belongs to one load balancer at AWS, so a load balancer that replaces another (the scheme
 //! changed) brings target groups of its own; therefore the scheme is in their hash.
@@ -26,9 +26,9 @@
 //! | `service.k8s.aws/resource` | `LoadBalancer`, `ManagedLBSecurityGroup`, `NAMESPACE/NAME:PORT`, `PORT` | the same |
 //! | `cloud-lb-controller/service-uid` | UID | the same: **this makes it ours** |
 //! | `cloud-lb-controller/applied` | digest | the load balancer: what was last applied in full |
-//! | `cloud-lb-controller/targets` | digest | the load balancer: which instances were last registered |
-//! | `cloud-lb-controller/set-attributes`, `.../added-tags` | keys | load balancer, target groups: what may be taken back |
-//! | `cloud-lb-controller/role` | `nodes-source` | the nodes' source group |
+//! | `cloud-lb-controller/targets` | digest | the load balancer: which targets were registered when that was |
+//! | `cloud-lb-controller/set-attributes`, `.../added-tags` | keys | load balancer, target groups, listeners, frontend group: what may be taken back |
+//! | `cloud-lb-controller/role` | `nodes-source` | the backend security group |
 //!
 //! The first three are the AWS Load Balancer Controller's. Ours is what carries our cluster **and** a Service UID;
 //! nothing else is ever changed or deleted.
@@ -48,18 +48,23 @@ pub const RESOURCE_TAG: &str = "service.k8s.aws/resource";
 pub const UID_TAG: &str = "cloud-lb-controller/service-uid";
 /// Digest of the desired state that was last applied in full, on the load balancer.
 pub const APPLIED_TAG: &str = "cloud-lb-controller/applied";
-/// Digest of the instances that were last registered, on the load balancer.
+/// Digest of the targets that were registered when [`APPLIED_TAG`] was last written, on the load balancer.
 pub const TARGETS_TAG: &str = "cloud-lb-controller/targets";
 /// Keys of the attributes that were set because somebody asked, separated by spaces: what was set by us goes back
 /// to AWS's default when nobody asks any more; what was set by hand stays.
 pub const SET_ATTRIBUTES_TAG: &str = "cloud-lb-controller/set-attributes";
+/// What stands in [`SET_ATTRIBUTES_TAG`] for something that is no attribute at AWS and is taken back like one: whether
+/// inbound rules hold for PrivateLink.
+pub const PRIVATE_LINK_RULES: &str = "private_link_rules";
+/// Likewise of a listener: its security policy.
+pub const SSL_POLICY: &str = "ssl_policy";
 /// Keys of the tags that were added because somebody asked, separated by spaces: what was added by us may be
 /// removed by us; what was added by hand stays.
 pub const ADDED_TAGS_TAG: &str = "cloud-lb-controller/added-tags";
 /// What a group of the whole cluster is for.
 pub const ROLE_TAG: &str = "cloud-lb-controller/role";
 /// The [`ROLE_TAG`] of the group that is the source of the rules on the nodes.
-pub const NODES_SOURCE_ROLE: &str = "nodes-source";
+pub const BACKEND_ROLE: &str = "nodes-source";
 /// Set on subnets, nodes' security groups and by cloud-provider-aws; followed by the cluster's name.
 pub const KUBERNETES_CLUSTER_TAG: &str = "kubernetes.io/cluster/";
 /// Which Service, as cloud-provider-aws tags it.
@@ -70,8 +75,8 @@ pub const LOAD_BALANCER_RESOURCE: &str = "LoadBalancer";
 pub const FRONTEND_RESOURCE: &str = "ManagedLBSecurityGroup";
 /// The description of a frontend security group; the AWS Load Balancer Controller's, who would adopt it by name.
 pub const FRONTEND_DESCRIPTION: &str = "[k8s] Managed SecurityGroup for LoadBalancer";
-/// The description of the nodes' source group.
-pub const NODES_SOURCE_DESCRIPTION: &str =
+/// The description of the backend security group.
+pub const BACKEND_DESCRIPTION: &str =
     "Network Load Balancers of this cluster, as source in the rules on its nodes";
 
 /// Whether a tag key is one by which things are recognised, which users may not set.
@@ -189,14 +194,14 @@ pub fn owning_service(cluster: &str, tags: &Tags) -> Option<ServiceId> {
 }
 
 /// The name of the group that is the source of the rules on the nodes.
-pub fn nodes_source_group(cluster: &str) -> String {
+pub fn backend_group_name(cluster: &str) -> String {
     let part: String = cluster.chars().filter(char::is_ascii_alphanumeric).take(220).collect();
     format!("k8s-nlb-nodes-{part}-{}", &hex(&[cluster])[..10])
 }
 
 /// The tags of the group that is the source of the rules on the nodes.
-pub fn nodes_source_tags(cluster: &str) -> Tags {
-    [(CLUSTER_TAG, cluster), (ROLE_TAG, NODES_SOURCE_ROLE)]
+pub fn backend_group_tags(cluster: &str) -> Tags {
+    [(CLUSTER_TAG, cluster), (ROLE_TAG, BACKEND_ROLE)]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
 }

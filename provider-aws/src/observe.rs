@@ -4,7 +4,7 @@
 //! costs a Service nothing of its own; listeners, attributes and targets are asked for one by one, and only of
 //! resources that exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,30 +14,40 @@ use futures::future::try_join_all;
 use crate::adoption;
 use crate::client::{
     Attributes, Aws, CapacityReservation, Listener, LoadBalancer, Protocol, Result, SecurityGroup,
-    SecurityGroupQuery, TagFilter, Tags, TargetGroup, TargetHealth,
+    SecurityGroupQuery, TagFilter, Tags, Target, TargetGroup, TargetHealth,
 };
 use crate::config::AwsConfig;
+use crate::desired::Desired;
 use crate::found::{Found, FoundResource, hostnames};
-use crate::model::Desired;
 use crate::naming::{
     self, APPLIED_TAG, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, STACK_TAG, UID_TAG,
 };
 
-/// What exists for one Service, in full.
+/// What exists for one Service.
+///
+/// What is not read is [vouched for](Observed::by_the_mark): a plan compares what it is shown, and takes the rest to be
+/// as it should.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Its load balancers: one, or two while one replaces the other.
     pub load_balancers: Vec<ObservedLoadBalancer>,
     /// Its target groups.
     pub target_groups: Vec<ObservedTargetGroup>,
-    /// Its own security groups.
-    pub frontend_groups: Vec<SecurityGroup>,
-    /// The group that is the source in the rules on the nodes.
-    pub nodes_source: Option<SecurityGroup>,
-    /// The nodes' security groups.
-    pub node_groups: Vec<SecurityGroup>,
+    /// Security groups; none when they were not read.
+    pub groups: Option<ObservedGroups>,
     /// Host names that the Service's status shows.
     pub published: BTreeSet<String>,
+}
+
+/// Security groups that concern one Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedGroups {
+    /// Its own security groups.
+    pub frontends: Vec<SecurityGroup>,
+    /// The backend security group, which is the source in the rules on the nodes.
+    pub backend: Option<SecurityGroup>,
+    /// The nodes' security groups.
+    pub nodes: Vec<SecurityGroup>,
 }
 
 /// A load balancer with all that hangs on it.
@@ -47,6 +57,13 @@ pub struct ObservedLoadBalancer {
     pub resource: Arc<LoadBalancer>,
     /// Its tags.
     pub tags: Arc<Tags>,
+    /// What has to be asked for; none when it was not.
+    pub details: Option<LoadBalancerDetails>,
+}
+
+/// What a load balancer's description does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadBalancerDetails {
     /// Attributes; empty when nobody asks for any and none was set.
     pub attributes: Attributes,
     /// Reserved capacity, when the Service asks for some.
@@ -60,9 +77,11 @@ pub struct ObservedLoadBalancer {
 pub struct ObservedListener {
     /// As AWS describes it.
     pub resource: Listener,
+    /// Its tags.
+    pub tags: Tags,
     /// Certificates besides the default one.
     pub sni_certificates: BTreeSet<String>,
-    /// Attributes; empty when nobody asks for any.
+    /// Attributes; empty when nobody asks for any and none was set.
     pub attributes: Attributes,
 }
 
@@ -73,10 +92,56 @@ pub struct ObservedTargetGroup {
     pub resource: Arc<TargetGroup>,
     /// Its tags.
     pub tags: Arc<Tags>,
+    /// What has to be asked for; none when it was not.
+    pub details: Option<TargetGroupDetails>,
+}
+
+/// What a target group's description does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetGroupDetails {
     /// Attributes; empty when nobody asks for any and none was set.
     pub attributes: Attributes,
     /// Targets with their health.
     pub targets: Vec<TargetHealth>,
+    /// Targets that AWS refused a while ago, so that it is not asked again.
+    pub refused: BTreeSet<Target>,
+}
+
+impl TargetGroupDetails {
+    /// The targets without those that are on their way out: one that is wanted again is registered again.
+    pub fn present(&self) -> BTreeSet<Target> {
+        self.targets.iter().filter(|t| !t.state.is_leaving()).map(|t| t.target.clone()).collect()
+    }
+
+    /// How many targets are on their way out.
+    pub fn leaving(&self) -> usize {
+        self.targets.iter().filter(|t| t.state.is_leaving()).count()
+    }
+}
+
+impl ObservedLoadBalancer {
+    /// The listeners, as far as they were asked for.
+    pub fn listeners(&self) -> &[ObservedListener] {
+        self.details.as_ref().map_or(&[], |details| &details.listeners)
+    }
+}
+
+impl Observed {
+    /// What the shared view alone tells, for a Service whose mark says that all the rest was applied.
+    pub(crate) fn by_the_mark(service: &ServiceView, found: &Found) -> Self {
+        let load_balancers = found.load_balancers.values().cloned();
+        let target_groups = found.target_groups.values().cloned();
+        Observed {
+            load_balancers: load_balancers
+                .map(|lb| ObservedLoadBalancer { resource: lb.resource, tags: lb.tags, details: None })
+                .collect(),
+            target_groups: target_groups
+                .map(|tg| ObservedTargetGroup { resource: tg.resource, tags: tg.tags, details: None })
+                .collect(),
+            groups: None,
+            published: hostnames(service),
+        }
+    }
 }
 
 /// Reads for one configuration.
@@ -86,6 +151,8 @@ pub struct Observer<'a> {
     pub aws: &'a Aws,
     /// Whose cluster.
     pub config: &'a AwsConfig,
+    /// The VPC, once it is known: what is in another one is never ours, though the cluster there have the same name.
+    pub vpc_id: Option<&'a str>,
 }
 
 impl Observer<'_> {
@@ -97,7 +164,7 @@ impl Observer<'_> {
     pub async fn find(&self, service: &ServiceId, max_age: Duration) -> Result<Found> {
         let conditions =
             [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)];
-        let mut found = Found::of(self.aws.tagged(&conditions, max_age).await?);
+        let mut found = Found::of(self.aws.tagged(&conditions, max_age).await?).within(self.vpc_id);
         // One that is being taken over may have target groups that do not carry our tags yet.
         if found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG)) {
             let mut theirs = self.tagged_for(service, max_age).await?;
@@ -121,7 +188,7 @@ impl Observer<'_> {
         let more = Found::of(self.aws.tagged(&by_cloud_provider, max_age).await?);
         found.load_balancers.extend(more.load_balancers);
         found.target_groups.extend(more.target_groups);
-        Ok(found)
+        Ok(found.within(self.vpc_id))
     }
 
     /// Everything about a Service's resources that the view does not hold.
@@ -145,9 +212,11 @@ impl Observer<'_> {
         Ok(Observed {
             load_balancers,
             target_groups,
-            frontend_groups: self.frontends(&service.id, &found, &groups),
-            nodes_source: nodes_source(&self.config.cluster, &groups),
-            node_groups: node_groups.to_vec(),
+            groups: Some(ObservedGroups {
+                frontends: self.frontends(&service.id, &found, &groups),
+                backend: backend_security_group(&self.config.cluster, &groups),
+                nodes: node_groups.to_vec(),
+            }),
             published: hostnames(service),
         })
     }
@@ -169,28 +238,33 @@ impl Observer<'_> {
             None => None,
         };
         let listeners = self.aws.listeners(arn).await?;
-        let listeners = try_join_all(listeners.into_iter().map(|l| self.listener(desired, l))).await?;
-        Ok(ObservedLoadBalancer {
-            resource: found.resource,
-            tags: found.tags,
-            attributes,
-            capacity,
-            listeners,
-        })
+        let arns: Vec<String> = listeners.iter().map(|listener| listener.arn.clone()).collect();
+        let mut tags = match arns.is_empty() {
+            true => BTreeMap::new(),
+            false => self.aws.tags(&arns).await?,
+        };
+        let listeners = listeners.into_iter().map(|listener| {
+            let tags = tags.remove(&listener.arn).unwrap_or_default();
+            self.listener(desired, listener, tags)
+        });
+        let listeners = try_join_all(listeners.collect::<Vec<_>>()).await?;
+        let details = Some(LoadBalancerDetails { attributes, capacity, listeners });
+        Ok(ObservedLoadBalancer { resource: found.resource, tags: found.tags, details })
     }
 
-    async fn listener(&self, desired: &Desired, listener: Listener) -> Result<ObservedListener> {
+    async fn listener(&self, desired: &Desired, listener: Listener, tags: Tags) -> Result<ObservedListener> {
         let wanted = desired.listeners.iter().find(|wanted| wanted.port == listener.port);
         let mut sni_certificates = BTreeSet::new();
         if listener.protocol == Protocol::Tls {
             let certificates = self.aws.listener_certificates(&listener.arn).await?;
             sni_certificates = certificates.into_iter().filter(|c| !c.is_default).map(|c| c.arn).collect();
         }
-        let attributes = match wanted.is_some_and(|wanted| !wanted.attributes.is_empty()) {
+        let is_asked = wanted.is_some_and(|wanted| !wanted.attributes.is_empty());
+        let attributes = match is_asked || tags.contains_key(SET_ATTRIBUTES_TAG) {
             true => self.aws.listener_attributes(&listener.arn).await?,
             false => Attributes::new(),
         };
-        Ok(ObservedListener { resource: listener, sni_certificates, attributes })
+        Ok(ObservedListener { resource: listener, tags, sni_certificates, attributes })
     }
 
     async fn target_group(
@@ -205,16 +279,18 @@ impl Observer<'_> {
             false => Attributes::new(),
         };
         let targets = self.aws.target_health(arn, &[]).await?;
-        Ok(ObservedTargetGroup { resource: found.resource, tags: found.tags, attributes, targets })
+        let details = Some(TargetGroupDetails { attributes, targets, refused: BTreeSet::new() });
+        Ok(ObservedTargetGroup { resource: found.resource, tags: found.tags, details })
     }
 
-    /// The security groups that carry our cluster's tag: one question for all Services.
+    /// The security groups in our VPC that carry our cluster's tag: one question for all Services.
     ///
     /// # Errors
     /// When EC2 does not answer.
     pub async fn cluster_groups(&self) -> Result<Arc<Vec<SecurityGroup>>> {
         let query = SecurityGroupQuery {
             tags: vec![TagFilter::equals(CLUSTER_TAG, &self.config.cluster)],
+            vpc_id: self.vpc_id.map(str::to_owned),
             ..SecurityGroupQuery::default()
         };
         self.aws.security_groups(&query).await
@@ -252,8 +328,8 @@ impl Observer<'_> {
     }
 }
 
-/// The group that is the source in the rules on the nodes, among the cluster's groups.
-pub fn nodes_source(cluster: &str, groups: &[SecurityGroup]) -> Option<SecurityGroup> {
-    let name = naming::nodes_source_group(cluster);
+/// The backend security group, which is the source in the rules on the nodes, among the cluster's groups.
+pub fn backend_security_group(cluster: &str, groups: &[SecurityGroup]) -> Option<SecurityGroup> {
+    let name = naming::backend_group_name(cluster);
     groups.iter().find(|group| group.name == name).cloned()
 }

@@ -1,29 +1,28 @@
 //! The provider: each call a list of named steps.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    BackendInterest, CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, PortStatus, Published, Request,
-    ServiceId, ServiceView, WakeupStream,
+    BackendInterest, CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId,
+    ServiceView, WakeupStream,
 };
 
 use crate::apply::Applier;
-use crate::client::{Aws, LoadBalancer, SecurityGroup, TagFilter, Tags, Target, TargetGroup, in_turn};
+use crate::client::{Aws, LoadBalancer, SecurityGroup, TagFilter, Tagged, Tags, in_turn};
 use crate::config::AwsConfig;
-use crate::failure::{Failure, general, zone_is_leaving};
-use crate::found::{Found, FoundResource};
+use crate::failure::{general, together};
+use crate::found::Found;
 use crate::memory::Memory;
-use crate::model::{self, Desired};
-use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, RESOURCE_TAG, UID_TAG};
-use crate::observe::{Observer, nodes_source};
+use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, UID_TAG};
+use crate::observe::{Observer, backend_security_group};
 use crate::options;
 use crate::options::annotation::{PREFIX, key};
-use crate::plan::{self, Known};
-use crate::site::Surveyor;
-use crate::waiting::Waiting;
+use crate::outcome::published;
+use crate::plan::{self, Deletion, ResolvedIds};
+use crate::provisioning::ProvisioningWatch;
+use crate::site::{Surveyor, Unsurveyed};
 
 /// Network Load Balancers, with instances as targets.
 ///
@@ -31,14 +30,16 @@ use crate::waiting::Waiting;
 /// - What the contract of [`CloudLoadBalancer`] asks for.
 /// - A Service whose load balancer is as it should be costs no request of its own: the shared view of all load
 ///   balancers and target groups, with what was last applied noted in a tag, tells.
-/// - Deletion protection is never taken off, and nothing without our tags is changed, but for what is adopted.
+/// - Deletion protection is never taken off, and nothing without our tags, or in another VPC, is changed, but for what
+///   is adopted.
 pub struct AwsProvider {
     pub(crate) aws: Aws,
     pub(crate) config: AwsConfig,
     pub(crate) memory: Memory,
-    pub(crate) waiting: Arc<Waiting>,
-    pub(crate) vpc: OnceLock<String>,
-    pub(crate) shared_group: tokio::sync::Mutex<()>,
+    pub(crate) provisioning: Arc<ProvisioningWatch>,
+    vpc: OnceLock<String>,
+    fargate_is_told: Once,
+    shared_group: tokio::sync::Mutex<()>,
 }
 
 impl AwsProvider {
@@ -51,113 +52,75 @@ impl AwsProvider {
         }
         AwsProvider {
             aws,
+            memory: Memory::new(config.deep_verification),
             config,
-            memory: Memory::default(),
-            waiting: Arc::default(),
+            provisioning: Arc::default(),
             vpc,
+            fargate_is_told: Once::new(),
             shared_group: tokio::sync::Mutex::default(),
         }
     }
 
     pub(crate) fn observer(&self) -> Observer<'_> {
-        Observer { aws: &self.aws, config: &self.config }
+        Observer { aws: &self.aws, config: &self.config, vpc_id: self.vpc.get().map(String::as_str) }
     }
 
     pub(crate) fn surveyor(&self) -> Surveyor<'_> {
-        Surveyor { aws: &self.aws, config: &self.config, vpc: &self.vpc }
+        let fargate_is_told = &self.fargate_is_told;
+        Surveyor { aws: &self.aws, config: &self.config, vpc: &self.vpc, fargate_is_told }
     }
 
-    pub(crate) fn applier<'a>(&'a self, service: &'a ServiceId, known: Known) -> Applier<'a> {
+    pub(crate) fn applier<'a>(&'a self, service: &'a ServiceId, ids: ResolvedIds) -> Applier<'a> {
         Applier {
+            observer: self.observer(),
             aws: &self.aws,
             config: &self.config,
             memory: &self.memory,
             shared_group: &self.shared_group,
             service,
-            known,
+            ids,
             notes: Vec::new(),
             refused_targets: false,
         }
     }
 
-    /// Targets of one target group, after the nodes changed.
-    async fn update_targets(
-        &self,
-        applier: &mut Applier<'_>,
-        target_group: &str,
-        wanted: &BTreeSet<Target>,
-    ) -> Result<(), Error> {
-        let uid = &applier.service.uid;
-        let present = match self.memory.targets(uid, target_group) {
-            Some(known) => known,
-            None => {
-                let found = self.aws.target_health(target_group, &[]).await.map_err(general)?;
-                let here: BTreeSet<Target> =
-                    found.into_iter().filter(|t| !t.state.is_leaving()).map(|t| t.target).collect();
-                self.memory.set_targets(uid, self.config.deep_verification, target_group, here.clone());
-                here
-            }
-        };
-        let add: Vec<Target> = wanted.difference(&present).cloned().collect();
-        let remove: Vec<Target> = present.difference(wanted).cloned().collect();
-        if !add.is_empty() {
-            applier.register(target_group, &add).await.map_err(failed)?;
-        }
-        if !remove.is_empty() {
-            applier.deregister(target_group, &remove).await.map_err(failed)?;
-        }
-        Ok(())
-    }
-
-    /// Puts our tags on what a load balancer brought along from another controller and does not carry them yet, so
-    /// that it is found without the load balancer, too.
-    async fn claim_what_came_along(&self, service: &ServiceId, found: &Found) -> Result<(), Error> {
+    /// What a Service that is being deleted has.
+    async fn what_is_left(&self, service: &ServiceId) -> Result<Deletion, Error> {
+        let observer = self.observer();
+        let found = observer.find(service, self.config.snapshot_age).await.map_err(general)?;
         let names = Names::new(&self.config.cluster, service);
-        let theirs = |tg: &FoundResource<TargetGroup>| !tg.tags.contains_key(UID_TAG);
-        let arns: Vec<String> =
-            found.target_groups.iter().filter(|(_, tg)| theirs(tg)).map(|(arn, _)| arn.clone()).collect();
-        self.aws.add_tags(&arns, &names.claim()).await.map_err(general)?;
-        if found.load_balancers.values().all(|lb| lb.tags.contains_key(APPLIED_TAG)) {
-            return Ok(());
-        }
-        let groups = self.observer().cluster_groups().await.map_err(general)?;
-        let carried =
-            |id: &String| found.load_balancers.values().any(|lb| lb.resource.security_groups.contains(id));
-        for group in self.observer().frontends(service, found, &groups) {
-            if carried(&group.id) && !names.owns(&group.tags) {
-                self.aws.create_tags(&[group.id], &names.claim()).await.map_err(general)?;
-            }
-        }
-        Ok(())
+        let shared = naming::backend_group_name(&self.config.cluster);
+        let applier = self.applier(service, ResolvedIds::default());
+        let groups = applier.all_groups(&names.frontend_group(), &shared).await.map_err(|f| f.general())?;
+        let own: Vec<SecurityGroup> = groups.iter().filter(|g| names.owns(&g.tags)).cloned().collect();
+        let mut unseen_groups = self.memory.groups.made_for(&service.uid);
+        unseen_groups.retain(|id| !own.iter().any(|group| group.id == *id));
+        // Only what was taken over a moment ago has groups that do not carry our tags yet.
+        let is_new = found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG));
+        let came_along = |group: &SecurityGroup| {
+            let carries = |lb: &LoadBalancer| lb.security_groups.contains(&group.id);
+            !names.owns(&group.tags) && found.load_balancers.values().any(|lb| carries(&lb.resource))
+        };
+        let frontends = if is_new { observer.frontends(service, &found, &groups) } else { Vec::new() };
+        let unclaimed_groups: Vec<SecurityGroup> = frontends.into_iter().filter(came_along).collect();
+        let backend = match self.is_another_left(&found).await? {
+            true => None,
+            false => backend_security_group(&self.config.cluster, &groups),
+        };
+        Ok(Deletion { found, groups: own, unseen_groups, claim: names.claim(), unclaimed_groups, backend })
     }
 
-    /// Takes down what all Services shared, when no Service is left.
-    async fn release_nodes_source(&self, service: &ServiceId, groups: &[SecurityGroup]) -> Result<(), Error> {
-        let Some(source) = nodes_source(&self.config.cluster, groups) else { return Ok(()) };
-        let _alone = self.shared_group.lock().await;
+    /// Whether the shared view shows a load balancer of the cluster besides these. As long as the VPC is not known,
+    /// there may be one: what it shares is not taken down then.
+    async fn is_another_left(&self, found: &Found) -> Result<bool, Error> {
+        let Some(vpc_id) = self.vpc.get() else { return Ok(true) };
         let ours = [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::present(UID_TAG)];
-        let left = self.aws.tagged(&ours, self.config.snapshot_age).await.map_err(general)?;
-        if !left.load_balancers.is_empty() || self.memory.is_anyone_at_work() {
-            return Ok(());
-        }
-        self.applier(service, Known::default()).delete_nodes_source(&source).await.map_err(failed)
+        let all = self.aws.tagged(&ours, self.config.snapshot_age).await.map_err(general)?;
+        let is_other = |(arn, lb): (&String, &Tagged<LoadBalancer>)| {
+            lb.resource.vpc_id == *vpc_id && !found.load_balancers.contains_key(arn)
+        };
+        Ok(all.load_balancers.iter().any(is_other))
     }
-}
-
-pub(crate) fn failed(failure: Failure) -> Error {
-    match failure {
-        Failure::Api(error) => general(error),
-        Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
-        Failure::NameTaken { kind, name } => {
-            Error::transient(format!("the {kind} {name} is somebody else's"))
-        }
-    }
-}
-
-/// The host name in lower case, as both peers publish it, with the ports it serves.
-pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer) -> Published {
-    let ports = service.ports.iter().map(|port| PortStatus::served(port.port, port.protocol)).collect();
-    Published::new([Ingress::hostname(lb.dns_name.to_lowercase()).with_ports(ports)])
 }
 
 #[async_trait]
@@ -190,13 +153,15 @@ impl CloudLoadBalancer for AwsProvider {
         BackendInterest::nodes().and_node_labels(options::node_labels(service).into_keys())
     }
 
-    /// A load balancer was made, or the VPC became known.
+    /// A load balancer was made, the VPC became known, or what AWS refused is worth another try.
     fn wakeups(&self) -> WakeupStream {
-        self.waiting.wakeups(self.aws.clone(), self.config.provisioning_look)
+        self.provisioning.wakeups(self.aws.clone(), self.config.provisioning_look)
     }
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
-        self.memory.inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.clone()));
+        self.memory
+            .groups
+            .inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.clone()));
         self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
         Ok(())
     }
@@ -210,108 +175,64 @@ impl CloudLoadBalancer for AwsProvider {
             let shown = |i: &Ingress| i.hostname.as_ref().is_some_and(|h| *h == lb.dns_name.to_lowercase());
             !service.published.iter().any(shown)
         });
-        Ok(load_balancers.first().map(|lb| published(service, lb)))
+        Ok(load_balancers.first().map(|lb| published(service, lb, &[])))
     }
 
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
         let uid = &request.service().id.uid;
-        let _at_work = self.memory.at_work(uid);
-        let outcome = in_turn(self.memory.ticket(uid), self.converge(request)).await;
+        let _at_work = self.memory.work.begin(uid);
+        let outcome = in_turn(self.memory.tickets.of(uid), self.converge(request)).await;
         if matches!(outcome, Ok(Outcome::Ready(_)) | Err(Error::Invalid(_))) {
-            self.memory.give_ticket_back(uid);
+            self.memory.tickets.give_back(uid);
         }
         outcome
     }
 
-    /// A Service with a mistake in it keeps its targets up to date all the same, on the node ports they have.
     async fn update_backends(&self, request: &Request) -> Result<(), Error> {
-        let service = request.service();
-        let _at_work = self.memory.at_work(&service.id.uid);
-        let found = self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
-        if found.load_balancers.is_empty() {
-            return Ok(());
+        let _at_work = self.memory.work.begin(&request.service().id.uid);
+        self.update(request).await
+    }
+
+    /// A deletion is the plan towards nothing.
+    async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
+        let deletion = self.what_is_left(service).await?;
+        for arn in deletion.found.load_balancers.keys() {
+            self.provisioning.no_longer_until_made(arn);
         }
-        let prepared = match self.prepare(request, self.config.snapshot_age).await {
-            // What did not parse is missing from the view, and what is missing would be on its way out.
-            _ if !service.mistakes.is_empty() => None,
-            Ok(Some(prepared)) => Some(prepared),
-            Ok(None) => return Ok(()),
-            Err(Error::Invalid(_)) => None,
-            Err(error) => return Err(error),
-        };
-        if let Some(prepared) = &prepared {
-            self.open_new_nodes(request, prepared).await?;
+        self.provisioning.no_longer_refused(&service.key);
+        let planned = plan::deletion(&deletion);
+        let mut applier = self.applier(service, planned.ids);
+        let run = applier.run(&planned.actions).await;
+        if run.is_stale {
+            return Err(Error::transient("what exists at AWS is not as it was seen a moment ago"));
         }
-        let instances = match &prepared {
-            Some(prepared) => prepared.desired.instances.clone(),
-            None => {
-                let labels = options::node_labels(service);
-                self.surveyor().targets(request.nodes(), &labels).await?.and_then(|(c, _)| c.instances)
-            }
-        };
-        let Some(instances) = instances else { return Ok(()) };
-        let mut applier = self.applier(&service.id, Known::default());
-        for (arn, found) in &found.target_groups {
-            let node_port = prepared.as_ref().and_then(|p| node_port(&p.desired, found));
-            // One that is on its way out takes no new nodes.
-            if prepared.is_some() && node_port.is_none() {
-                continue;
-            }
-            let port = node_port.unwrap_or(found.resource.port);
-            let wanted = instances.iter().map(|id| Target::new(id, port)).collect();
-            self.update_targets(&mut applier, arn, &wanted).await?;
+        let errors = run.failures.into_iter().map(|(_, failure)| failure.general()).collect();
+        if let Some(error) = together(errors) {
+            return Err(error);
         }
-        if applier.refused_targets {
-            let why: Vec<String> = applier.notes.into_iter().map(|note| note.message).collect();
-            return Err(Error::transient(why.join("; ")));
-        }
-        // The note of it on the load balancer has time until the Service is looked at the next time.
-        let digest = model::instances_digest(&instances);
-        self.memory.set_registered(&service.id.uid, self.config.deep_verification, Some(digest));
+        self.memory.forget(&service.uid);
         Ok(())
     }
 
-    async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
-        let found = self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
-        self.claim_what_came_along(service, &found).await?;
-        let mut applier = self.applier(service, Known::default());
-        for arn in found.load_balancers.keys() {
-            self.waiting.no_longer_until_made(arn);
-            applier.delete_load_balancer(arn).await.map_err(failed)?;
-        }
-        for arn in found.target_groups.keys() {
-            applier.delete_target_group(arn).await.map_err(failed)?;
-        }
-        let names = Names::new(&self.config.cluster, service);
-        let shared = naming::nodes_source_group(&self.config.cluster);
-        let groups = applier.all_groups(&names.frontend_group(), &shared).await.map_err(failed)?;
-        let mut unseen = self.memory.made_groups(&service.uid);
-        for group in groups.iter().filter(|group| names.owns(&group.tags)) {
-            unseen.remove(&group.id);
-            applier.delete_group(&group.id).await.map_err(failed)?;
-        }
-        for id in unseen {
-            applier.delete_new_group(&id).await.map_err(failed)?;
-        }
-        self.memory.forget(&service.uid);
-        self.release_nodes_source(service, &groups).await
-    }
-
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        let Some(prepared) = self.prepare(request, self.config.snapshot_age).await? else {
-            return Ok(Plan::default());
+        let service = request.service();
+        let parsed = options::parse(service, &self.config)?;
+        let prepared = match self.prepare(request, &parsed, self.config.snapshot_age).await {
+            Ok(prepared) => prepared,
+            Err(Unsurveyed::NoVpc(_)) => return Ok(Plan::default()),
+            Err(Unsurveyed::Failed(error)) => return Err(error),
         };
-        let planned = self.compare(request.service(), &prepared).await?;
-        // A note that is overdue is no difference: what was registered since is known here.
-        let only_notes =
-            planned.actions.iter().all(|action| matches!(action.what, plan::What::Record { .. }));
-        if only_notes && self.is_settled(&request.service().id, &prepared) {
-            return Ok(Plan::default());
-        }
+        let planned = self.compare(service, &prepared).await?;
         Ok(Plan::new(planned.actions.iter().map(plan::Action::step)))
     }
 
     async fn list(&self) -> Result<Vec<Owned>, Error> {
+        // A cluster of the same name in another VPC has its own: without the VPC the list would hold them, too.
+        let Some(vpc_id) = self.vpc.get() else {
+            return Err(Error::transient(
+                "the VPC is not known yet, so that it cannot be told what is this cluster's",
+            ));
+        };
         let snapshot = self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
         let groups = self.observer().cluster_groups().await.map_err(general)?;
         let cluster = &self.config.cluster;
@@ -320,11 +241,11 @@ impl CloudLoadBalancer for AwsProvider {
             let service = naming::owning_service(cluster, tags);
             owned.extend(service.map(|service| Owned::new(service, resource).created(created)));
         };
-        for lb in snapshot.load_balancers.values() {
+        for lb in snapshot.load_balancers.values().filter(|lb| lb.resource.vpc_id == *vpc_id) {
             let since = lb.resource.created.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
             add(&lb.tags, &lb.resource.arn, since.map(|d| d.as_secs().cast_signed()));
         }
-        for tg in snapshot.target_groups.values() {
+        for tg in snapshot.target_groups.values().filter(|tg| tg.resource.vpc_id == *vpc_id) {
             add(&tg.tags, &tg.resource.arn, None);
         }
         for group in groups.iter() {
@@ -332,13 +253,4 @@ impl CloudLoadBalancer for AwsProvider {
         }
         Ok(owned)
     }
-}
-
-/// The node port that a target group of the Service should have its targets on.
-fn node_port(desired: &Desired, found: &FoundResource<TargetGroup>) -> Option<u16> {
-    let resource = found.tags.get(RESOURCE_TAG);
-    let same = |wanted: &&model::TargetGroup| {
-        wanted.tags.get(RESOURCE_TAG) == resource && wanted.protocol == found.resource.protocol
-    };
-    desired.target_groups.iter().find(same).map(|wanted| wanted.node_port)
 }

@@ -1,27 +1,71 @@
 //! Finds out where a load balancer is to stand: VPC, subnets, nodes, the user's security groups, what exists.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, ServiceView};
 
 use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Subnet, SubnetQuery};
 use crate::config::AwsConfig;
-use crate::desired::Site;
+use crate::discovery::{self, DiscoveryError};
 use crate::failure::general;
 use crate::found::Found;
 use crate::naming::KUBERNETES_CLUSTER_TAG;
 use crate::options::annotation::key;
 use crate::options::{Access, Spec};
 use crate::subnets::{self, Criteria};
+use crate::target_sets::TargetNodes;
 use crate::targets::{self, Chosen};
 
-/// A site, and what was learned on the way.
+/// What was found out about where the load balancer is to stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The VPC of the nodes.
+    pub vpc_id: String,
+    /// Where the load balancer is reachable from, once the Service, an existing load balancer and the
+    /// configuration have been asked in this order.
+    pub scheme: Scheme,
+    /// The name of the load balancer of that scheme that exists: names never change.
+    pub present_name: Option<String>,
+    /// Ids of the subnets it has now.
+    pub present_subnets: BTreeSet<String>,
+    /// The subnets it is to have, in the user's order or by id.
+    pub subnets: Vec<Subnet>,
+    /// Ids of the security groups the user named.
+    pub given_groups: BTreeSet<String>,
+    /// Whether the load balancer that exists was made without a security group, which holds for its life.
+    pub without_groups: bool,
+    /// Nodes that take traffic; none leaves targets as they are.
+    pub nodes: Option<TargetNodes>,
+}
+
+/// A site, and what was found on the way.
 pub(crate) struct Surveyed {
     pub(crate) site: Site,
     /// Security groups of the nodes that are to let load balancers in.
     pub(crate) node_groups: BTreeSet<String>,
     pub(crate) notes: Vec<Note>,
+}
+
+/// Nodes that take traffic, with what EC2 says of all that might.
+pub(crate) struct ChosenNodes {
+    pub(crate) chosen: Chosen,
+    instances: Vec<Arc<Instance>>,
+}
+
+/// Why a site cannot be surveyed.
+#[derive(Debug)]
+pub(crate) enum Unsurveyed {
+    /// The VPC is not known: nothing tells it, or its instances disagree.
+    NoVpc(Option<DiscoveryError>),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Unsurveyed {
+    fn from(error: E) -> Self {
+        Unsurveyed::Failed(error.into())
+    }
 }
 
 /// Surveys sites for one configuration.
@@ -30,65 +74,76 @@ pub(crate) struct Surveyor<'a> {
     pub(crate) config: &'a AwsConfig,
     /// The VPC, once it is known.
     pub(crate) vpc: &'a OnceLock<String>,
+    /// Said once in the life of a process.
+    pub(crate) fargate_is_told: &'a Once,
 }
 
 impl Surveyor<'_> {
-    /// Where the load balancer of this Service is to stand; none when no node tells the VPC yet.
+    /// Where the load balancer of this Service is to stand.
     pub(crate) async fn survey(
         &self,
         service: &ServiceView,
         spec: &Spec,
         nodes: &NodeSet,
         found: &Found,
-    ) -> Result<Option<Surveyed>, Error> {
-        let (chosen, instances) = match self.targets(nodes, &spec.node_labels).await? {
-            Some(targets) => targets,
-            None => return Ok(None),
-        };
-        let Some(vpc_id) = self.vpc.get().cloned() else { return Ok(None) };
+    ) -> Result<Surveyed, Unsurveyed> {
+        let nodes = self.nodes(nodes, &spec.node_labels).await?;
+        let vpc_id = self.vpc.get().cloned().ok_or(Unsurveyed::NoVpc(None))?;
         let present = present(spec, found, self.config);
         let subnets = self.subnets(spec, &vpc_id, &present).await?;
         let given_groups = self.given_groups(spec, &vpc_id).await?;
-        let mut notes: Vec<Note> = chosen.note().into_iter().collect();
+        let mut notes: Vec<Note> = nodes.chosen.note().into_iter().collect();
         notes.extend(self.conflicts(service, spec, &present)?);
-        let node_groups = self.node_groups(instances, &chosen).await?;
+        notes.extend(nodes.chosen.instances.as_ref().and_then(|nodes| outside(nodes, &subnets)));
+        let node_groups = self.node_groups(&nodes).await?;
         let site = Site {
             vpc_id,
             scheme: present.scheme,
             present_name: present.name,
+            present_subnets: present.subnets,
             subnets,
             given_groups,
             without_groups: present.without_groups,
-            instances: chosen.instances,
+            nodes: nodes.chosen.instances,
         };
-        Ok(Some(Surveyed { site, node_groups, notes }))
+        Ok(Surveyed { site, node_groups, notes })
     }
 
-    /// Which nodes take traffic, with their instances; none when the VPC is not known yet.
-    pub(crate) async fn targets(
+    /// Which nodes take traffic.
+    pub(crate) async fn nodes(
         &self,
         nodes: &NodeSet,
         labels: &BTreeMap<String, String>,
-    ) -> Result<Option<(Chosen, Vec<Arc<Instance>>)>, Error> {
+    ) -> Result<ChosenNodes, Unsurveyed> {
         let candidates = targets::candidates(nodes, labels);
+        if !candidates.fargate.is_empty() {
+            self.fargate_is_told.call_once(|| {
+                let count = candidates.fargate.len();
+                tracing::info!(count, "nodes of Fargate are no instances, so that they are no targets");
+            });
+        }
         let ids: BTreeSet<String> = candidates.instances.keys().cloned().collect();
         let instances = match ids.is_empty() {
             true => BTreeMap::new(),
             false => self.aws.instances(&ids).await.map_err(general)?,
         };
-        if self.vpc.get().is_none() {
-            let learned = instances.values().find_map(|instance| instance.vpc_id.clone());
-            match self.config.vpc_id.clone().or(learned) {
-                Some(vpc) => {
-                    self.aws.limit_to_vpc(&vpc);
-                    self.vpc.get_or_init(|| vpc)
-                }
-                None => return Ok(None),
-            };
-        }
-        let vpc = self.vpc.get().map(String::as_str).unwrap_or_default();
+        let vpc = self.learn_vpc(instances.values().map(AsRef::as_ref))?;
         let chosen = targets::choose(candidates, &instances, vpc);
-        Ok(Some((chosen, instances.into_values().collect())))
+        // What is kept of an instance that does not run is looked up anew the next time: it may be started again.
+        self.aws.forget_instances(chosen.in_doubt.iter().map(String::as_str));
+        Ok(ChosenNodes { chosen, instances: instances.into_values().collect() })
+    }
+
+    /// The VPC, by the one rule there is for it.
+    fn learn_vpc<'i>(&self, instances: impl Iterator<Item = &'i Instance>) -> Result<&str, Unsurveyed> {
+        if self.vpc.get().is_none() {
+            let vpc = discovery::vpc(self.config.vpc_id.as_deref(), None, instances)
+                .map_err(|error| Unsurveyed::NoVpc(Some(error)))?;
+            let vpc = vpc.ok_or(Unsurveyed::NoVpc(None))?.value;
+            self.aws.limit_to_vpc(&vpc);
+            let _already = self.vpc.set(vpc);
+        }
+        self.vpc.get().map(String::as_str).ok_or(Unsurveyed::NoVpc(None))
     }
 
     async fn subnets(&self, spec: &Spec, vpc_id: &str, present: &Present) -> Result<Vec<Subnet>, Error> {
@@ -171,18 +226,14 @@ impl Surveyor<'_> {
     }
 
     /// Which group of each node is opened. Their tags are asked for only where a node has several.
-    async fn node_groups(
-        &self,
-        instances: Vec<Arc<Instance>>,
-        chosen: &Chosen,
-    ) -> Result<BTreeSet<String>, Error> {
+    pub(crate) async fn node_groups(&self, nodes: &ChosenNodes) -> Result<BTreeSet<String>, Error> {
         if !self.config.manage_backend_rules {
             return Ok(BTreeSet::new());
         }
-        let takes_traffic = |instance: &Arc<Instance>| {
-            chosen.instances.as_ref().is_some_and(|ids| ids.contains(&instance.id))
+        let takes_traffic = |instance: &&Arc<Instance>| {
+            nodes.chosen.instances.as_ref().is_some_and(|nodes| nodes.contains_key(&instance.id))
         };
-        let serving: Vec<Arc<Instance>> = instances.into_iter().filter(takes_traffic).collect();
+        let serving: Vec<Arc<Instance>> = nodes.instances.iter().filter(takes_traffic).cloned().collect();
         let ambiguous: BTreeSet<String> = serving
             .iter()
             .filter(|instance| instance.security_groups.len() > 1)
@@ -222,4 +273,29 @@ fn present(spec: &Spec, found: &Found, config: &AwsConfig) -> Present {
         without_groups: groups.is_some_and(BTreeSet::is_empty),
         has_groups: groups.is_some_and(|groups| !groups.is_empty()),
     }
+}
+
+/// What is said of nodes in zones where the load balancer has no subnet: AWS sends them no traffic (ELB guide,
+/// *Availability Zones*).
+fn outside(nodes: &TargetNodes, subnets: &[Subnet]) -> Option<Note> {
+    const NODES_TOLD: usize = 5;
+    let mut by_zone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in nodes.values().filter(|node| !subnets.iter().any(|subnet| subnet.zone == node.zone)) {
+        by_zone.entry(&node.zone).or_default().push(&node.node);
+    }
+    let tell = |(zone, nodes): (&&str, &Vec<&str>)| {
+        let more = match nodes.len().saturating_sub(NODES_TOLD) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{zone}: {}{more}", nodes.iter().take(NODES_TOLD).copied().collect::<Vec<_>>().join(", "))
+    };
+    let told: Vec<String> = by_zone.iter().map(tell).collect();
+    let message = format!(
+        "nodes take no traffic because the load balancer has no subnet in their zone: {}; it gets one by {}, or by the tag \
+         kubernetes.io/role/elb or internal-elb on a subnet",
+        told.join("; "),
+        key::SUBNETS,
+    );
+    (!told.is_empty()).then(|| Note::new(NoteKind::Warning, "ZoneWithoutSubnet", message))
 }

@@ -5,7 +5,7 @@
 //! 3. Else, by reachability: those with a route to an internet gateway for internet-facing ones, the others for
 //!    internal ones.
 //!
-//! Discovered ones are left out when they are tagged for other clusters only, have fewer than eight free
+//! DiscoveredSubnets ones are left out when they are tagged for other clusters only, have fewer than eight free
 //! addresses, or lack the IPv6 range that dualstack needs; of each zone one is taken: this cluster's first, then
 //! the lowest id. A load balancer that exists keeps its subnets, gains newly found zones and never loses one
 //! unasked (the AWS Load Balancer Controller never adds: its issues #2930, #3157, #4008).
@@ -131,7 +131,7 @@ impl fmt::Display for LeftOut {
 
 /// What discovery finds when a Service names no subnets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Discovered {
+pub struct DiscoveredSubnets {
     /// The subnets taken, one a zone, sorted by id.
     pub chosen: Vec<Subnet>,
     /// Those that could have been, with the reason, by id.
@@ -150,7 +150,11 @@ pub fn discoverable(subnets: &[Subnet], zones: &[Zone]) -> Vec<Subnet> {
 }
 
 /// Finds subnets by tag or by route, among the [`discoverable`] ones.
-pub fn discover(criteria: &Criteria<'_>, subnets: &[Subnet], route_tables: &[RouteTable]) -> Discovered {
+pub fn discover(
+    criteria: &Criteria<'_>,
+    subnets: &[Subnet],
+    route_tables: &[RouteTable],
+) -> DiscoveredSubnets {
     let role = role_tag(criteria.scheme);
     let mut candidates: Vec<&Subnet> = subnets.iter().filter(|s| is_tagged(role, s)).collect();
     if candidates.is_empty() {
@@ -174,7 +178,7 @@ pub fn discover(criteria: &Criteria<'_>, subnets: &[Subnet], route_tables: &[Rou
     }
     let mut chosen: Vec<Subnet> = by_zone.into_values().cloned().collect();
     chosen.sort_by(|a, b| a.id.cmp(&b.id));
-    Discovered { chosen, left_out }
+    DiscoveredSubnets { chosen, left_out }
 }
 
 fn found(
@@ -182,7 +186,7 @@ fn found(
     subnets: &[Subnet],
     route_tables: &[RouteTable],
 ) -> Result<Vec<Subnet>, Mistakes> {
-    let Discovered { chosen, left_out } = discover(criteria, subnets, route_tables);
+    let DiscoveredSubnets { chosen, left_out } = discover(criteria, subnets, route_tables);
     if !chosen.is_empty() {
         return Ok(chosen);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloud_provider::{NodeSet, NodeView, Note, NoteKind};
 
 use crate::client::{Instance, InstanceState};
+use crate::target_sets::{TargetNode, TargetNodes};
 
 /// Nodes split by whether they can be targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub struct Candidates {
     pub instances: BTreeMap<String, String>,
     /// Nodes that are no instance of EC2, with the reason.
     pub refused: BTreeMap<String, String>,
+    /// Names of Fargate nodes: no instances by their nature, so that it is nobody's mistake that they take no traffic.
+    pub fargate: BTreeSet<String>,
+}
+
+/// EKS user guide, *Fargate*: the label of a node that is one, and its value.
+const COMPUTE_TYPE: (&str, &str) = ("eks.amazonaws.com/compute-type", "fargate");
+
+fn is_fargate(node: &NodeView) -> bool {
+    node.label(COMPUTE_TYPE.0) == Some(COMPUTE_TYPE.1)
+        || node.provider_id.rsplit('/').next().is_some_and(|end| end.starts_with("fargate-"))
 }
 
 /// The instance id in a provider ID: `aws:///us-east-1a/i-0abc` or `aws://i-0abc`; none for anything else.
@@ -34,6 +45,9 @@ pub fn candidates(nodes: &NodeSet, labels: &BTreeMap<String, String>) -> Candida
             Some(id) => {
                 found.instances.insert(id.to_owned(), node.name.clone());
             }
+            None if is_fargate(node) => {
+                found.fargate.insert(node.name.clone());
+            }
             None if node.provider_id.is_empty() => {
                 found.refused.insert(node.name.clone(), "it has no provider ID yet".to_owned());
             }
@@ -51,9 +65,11 @@ pub fn candidates(nodes: &NodeSet, labels: &BTreeMap<String, String>) -> Candida
 pub struct Chosen {
     /// Instances to register; none when nodes exist and not one of them can be used, so that targets that are
     /// there are better left alone.
-    pub instances: Option<BTreeSet<String>>,
+    pub instances: Option<TargetNodes>,
     /// Nodes left out, with the reason.
     pub refused: BTreeMap<String, String>,
+    /// Instances that EC2 said something of that may have changed since: gone, or not running.
+    pub in_doubt: BTreeSet<String>,
 }
 
 impl Chosen {
@@ -78,34 +94,42 @@ impl Chosen {
 /// An instance that EC2 does not show is refused; one that is not running yet is, too, and comes with the next
 /// change of its node.
 pub fn choose(candidates: Candidates, instances: &BTreeMap<String, Arc<Instance>>, vpc_id: &str) -> Chosen {
-    let mut chosen = BTreeSet::new();
+    let mut chosen = TargetNodes::new();
     let mut refused = candidates.refused;
+    let mut in_doubt = BTreeSet::new();
     for (id, node) in candidates.instances {
-        let why = match instances.get(&id) {
-            None => Some(format!("EC2 does not know {id}")),
-            Some(instance) => unusable(instance, vpc_id),
+        let Some(instance) = instances.get(&id) else {
+            refused.insert(node, format!("EC2 does not know {id}"));
+            continue;
         };
-        match why {
+        match unusable(instance, vpc_id) {
             None => {
-                chosen.insert(id);
+                chosen.insert(id, TargetNode { node, zone: instance.zone.clone() });
             }
             Some(why) => {
+                if !will_run(instance) {
+                    in_doubt.insert(id);
+                }
                 refused.insert(node, why);
             }
         }
     }
     let instances = (!chosen.is_empty() || refused.is_empty()).then_some(chosen);
-    Chosen { instances, refused }
+    Chosen { instances, refused, in_doubt }
 }
 
 /// ELB guide, *Register targets*: these types cannot be registered by instance id.
 const OLD_FAMILIES: [&str; 14] =
     ["c1", "cc1", "cc2", "cg1", "cg2", "cr1", "cs1", "g1", "g2", "hi1", "hs1", "m1", "m2", "m3"];
 
+fn will_run(instance: &Instance) -> bool {
+    matches!(instance.state, InstanceState::Running | InstanceState::Pending)
+}
+
 fn unusable(instance: &Instance, vpc_id: &str) -> Option<String> {
     let id = &instance.id;
     let family = instance.instance_type.split('.').next().unwrap_or_default();
-    if instance.state != InstanceState::Running && instance.state != InstanceState::Pending {
+    if !will_run(instance) {
         Some(format!("{id} is {}", instance.state))
     } else if instance.vpc_id.as_deref().is_some_and(|vpc| vpc != vpc_id) {
         Some(format!("{id} is in {}, not in {vpc_id}", instance.vpc_id.as_deref().unwrap_or_default()))

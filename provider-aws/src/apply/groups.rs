@@ -6,21 +6,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Applier;
+use super::{Applied, Applier};
 use crate::client::{
     CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
 };
-use crate::error::ErrorKind;
+use crate::error::{ApiError, ErrorKind};
 use crate::failure::Failure;
 use crate::model;
-use crate::naming::{self, CLUSTER_TAG, NODES_SOURCE_ROLE, ROLE_TAG, UID_TAG};
-use crate::observe::Observer;
+use crate::naming::{self, BACKEND_ROLE, CLUSTER_TAG, ROLE_TAG, UID_TAG};
 
 impl Applier<'_> {
     pub(super) async fn create_frontend_group(
         &mut self,
         wanted: &model::FrontendGroup,
-    ) -> Result<(), Failure> {
+    ) -> Result<Applied, Failure> {
         let request = CreateSecurityGroup {
             name: wanted.name.clone(),
             description: naming::FRONTEND_DESCRIPTION.to_owned(),
@@ -30,27 +29,35 @@ impl Applier<'_> {
         let uid = &self.service.uid;
         let is_ours = |tags: &Tags| tags.get(UID_TAG) == Some(uid);
         let id = self.create_group(request, is_ours).await?;
-        self.memory.made_group(uid, &id);
-        self.known.frontend = Some(id);
-        Ok(())
+        self.memory.groups.made(uid, &id);
+        self.ids.frontend = Some(id);
+        Ok(Applied::Done)
     }
 
-    /// One for the cluster, whoever of its Services comes first.
-    pub(super) async fn create_nodes_source(&mut self, wanted: &model::NodeOpening) -> Result<(), Failure> {
+    /// One for the cluster, whoever of its Services comes first; those who waited meanwhile take it from the first.
+    pub(super) async fn create_backend_group(
+        &mut self,
+        wanted: &model::BackendAccess,
+    ) -> Result<Applied, Failure> {
         let _alone = self.shared_group.lock().await;
+        if let Some(made) = self.memory.groups.new_backend() {
+            self.ids.backend = Some(made);
+            return Ok(Applied::Done);
+        }
         let request = CreateSecurityGroup {
             name: wanted.source_group.clone(),
-            description: naming::NODES_SOURCE_DESCRIPTION.to_owned(),
+            description: naming::BACKEND_DESCRIPTION.to_owned(),
             vpc_id: wanted.vpc_id.clone(),
             tags: wanted.tags.clone(),
         };
         let cluster = &self.config.cluster;
         let is_ours = |tags: &Tags| {
-            tags.get(CLUSTER_TAG) == Some(cluster)
-                && tags.get(ROLE_TAG).is_some_and(|r| r == NODES_SOURCE_ROLE)
+            tags.get(CLUSTER_TAG) == Some(cluster) && tags.get(ROLE_TAG).is_some_and(|r| r == BACKEND_ROLE)
         };
-        self.known.nodes_source = Some(self.create_group(request, is_ours).await?);
-        Ok(())
+        let id = self.create_group(request, is_ours).await?;
+        self.memory.groups.set_backend(Some(id.clone()));
+        self.ids.backend = Some(id);
+        Ok(Applied::Done)
     }
 
     /// The id of the new group, or of the one that an earlier try made.
@@ -59,10 +66,10 @@ impl Applier<'_> {
         request: CreateSecurityGroup,
         is_ours: impl Fn(&Tags) -> bool,
     ) -> Result<String, Failure> {
-        self.memory.doubt_group(&request.name);
+        self.memory.groups.doubt(&request.name);
         match self.aws.create_security_group(&request).await {
             Ok(id) => {
-                self.memory.trust_group(&request.name);
+                self.memory.groups.trust(&request.name);
                 Ok(id)
             }
             Err(error) if error.kind == ErrorKind::Duplicate => {
@@ -72,14 +79,14 @@ impl Applier<'_> {
                     ..SecurityGroupQuery::default()
                 };
                 // The name is taken, so that there is one, though EC2 may not show it yet.
-                let mut patience = self.patience();
+                let mut backoff = self.backoff();
                 let found = loop {
                     self.aws.forget_security_groups();
                     let found = self.aws.security_groups(&query).await?;
                     if !found.is_empty() {
                         break found;
                     }
-                    patience.wait_if(true, error.clone()).await?;
+                    backoff.wait_if(true, error.clone()).await?;
                 };
                 let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
                 let taken = || Failure::NameTaken { kind: "security group", name: request.name.clone() };
@@ -90,18 +97,18 @@ impl Applier<'_> {
     }
 
     /// Adds rules. AWS takes all or none; if some are there already, they go one by one.
-    pub(super) async fn authorize(&self, id: &str, rules: &[IngressRule]) -> Result<(), Failure> {
-        let mut patience = self.patience();
+    pub(super) async fn authorize(&self, id: &str, rules: &[IngressRule]) -> Result<Applied, Failure> {
+        let mut backoff = self.backoff();
         loop {
             match self.aws.authorize_security_group_ingress(id, rules).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Applied::Done),
                 Err(error) if error.kind == ErrorKind::Duplicate => break,
                 // A group just made is not known everywhere at once.
-                Err(error) => patience.wait_if(error.is("InvalidGroup.NotFound"), error).await?,
+                Err(error) => backoff.wait_if(error.is("InvalidGroup.NotFound"), error).await?,
             }
         }
         if let [_] = rules {
-            return Ok(());
+            return Ok(Applied::Done);
         }
         for rule in rules {
             match self.aws.authorize_security_group_ingress(id, std::slice::from_ref(rule)).await {
@@ -109,15 +116,15 @@ impl Applier<'_> {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(Applied::Done)
     }
 
     /// Takes rules out, likewise.
-    pub(super) async fn revoke(&self, id: &str, rules: &[IngressRule]) -> Result<(), Failure> {
+    pub(super) async fn revoke(&self, id: &str, rules: &[IngressRule]) -> Result<Applied, Failure> {
         match self.aws.revoke_security_group_ingress(id, rules).await {
             Err(error) if error.is("InvalidPermission.NotFound") => {}
             Err(error) => return Err(error.into()),
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(Applied::Done),
         }
         for rule in rules {
             match self.aws.revoke_security_group_ingress(id, std::slice::from_ref(rule)).await {
@@ -125,35 +132,79 @@ impl Applier<'_> {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(Applied::Done)
     }
 
+    /// Tags go before others come: the tag that remembers which were added is written last.
+    pub(super) async fn tag_group(
+        &self,
+        id: String,
+        add: &Tags,
+        remove: &[String],
+    ) -> Result<Applied, Failure> {
+        let ids = [id];
+        if !remove.is_empty() {
+            self.aws.delete_tags(&ids, remove).await?;
+        }
+        if !add.is_empty() {
+            self.aws.create_tags(&ids, add).await?;
+        }
+        Ok(Applied::Done)
+    }
+
+    /// One Service after the other: those who waited find it done. It is remembered only once AWS has said so.
     pub(super) async fn open_nodes(
         &self,
         node_group: &str,
         traffic: &BTreeSet<Traffic>,
-    ) -> Result<(), Failure> {
-        let Some(source) = &self.known.nodes_source else { return Ok(()) };
+    ) -> Result<Applied, Failure> {
+        let Some(source) = &self.ids.backend else { return Ok(Applied::Stale) };
+        let _alone = self.shared_group.lock().await;
+        if self.memory.groups.new_backend().is_some() && self.memory.groups.is_open(node_group, traffic) {
+            return Ok(Applied::Done);
+        }
         let rule = |traffic: &Traffic| IngressRule {
             traffic: traffic.clone(),
             source: RuleSource::Group(source.clone()),
             description: Some(format!("load balancers of cluster {}", self.config.cluster)),
         };
         let rules: Vec<IngressRule> = traffic.iter().map(rule).collect();
-        self.memory.opened(node_group);
-        self.authorize(node_group, &rules).await
+        self.authorize(node_group, &rules).await?;
+        self.memory.groups.opened(node_group, traffic.iter().cloned());
+        Ok(Applied::Done)
     }
 
     /// The network interfaces of a deleted load balancer keep its groups for a while.
-    pub(crate) async fn delete_group(&self, id: &str) -> Result<(), Failure> {
-        let mut patience = self.patience();
+    pub(super) async fn delete_group(&self, id: &str) -> Result<Applied, Failure> {
+        let mut backoff = self.backoff();
         while let Err(error) = self.aws.delete_security_group(id).await {
             if error.kind == ErrorKind::NotFound {
                 break;
             }
-            patience.wait_if(error.kind == ErrorKind::InUse, error).await?;
+            if let Err(error) = backoff.wait_if(error.kind == ErrorKind::InUse, error).await {
+                return Err(self.held_by(id, error).await);
+            }
         }
-        Ok(())
+        Ok(Applied::Done)
+    }
+
+    /// Whose rule keeps a group, if one does: AWS does not say.
+    async fn held_by(&self, id: &str, error: ApiError) -> Failure {
+        if error.kind != ErrorKind::InUse {
+            return error.into();
+        }
+        let query = SecurityGroupQuery {
+            vpc_id: self.observer.vpc_id.map(str::to_owned),
+            ..SecurityGroupQuery::default()
+        };
+        self.aws.forget_security_groups();
+        let groups = self.aws.security_groups(&query).await.unwrap_or_default();
+        let named = RuleSource::Group(id.to_owned());
+        let holders = groups.iter().flat_map(|group| {
+            let rules = group.ingress.iter().filter(|rule| rule.source == named && group.id != id);
+            rules.map(|rule| format!("{} of {} ({})", rule.traffic, group.id, group.name))
+        });
+        Failure::GroupInUse { group: id.to_owned(), rules: holders.collect(), error }
     }
 
     /// The cluster's groups, those among them that a request of ours may have made without telling: the reply was
@@ -163,18 +214,17 @@ impl Applier<'_> {
         frontend: &str,
         shared: &str,
     ) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
-        let observer = Observer { aws: self.aws, config: self.config };
-        let until = Instant::now() + self.config.deletion_wait;
+        let until = Instant::now() + self.patience();
         let mut pause = Duration::from_millis(500);
         loop {
             self.aws.forget_security_groups();
-            let groups = observer.cluster_groups().await?;
+            let groups = self.observer.cluster_groups().await?;
             let is_unseen = |name: &str, uid: Option<&str>| {
-                self.memory.is_group_doubted(name, uid) && !groups.iter().any(|group| group.name == name)
+                self.memory.groups.is_doubted(name, uid) && !groups.iter().any(|group| group.name == name)
             };
             let doubted = is_unseen(frontend, Some(&self.service.uid)) || is_unseen(shared, None);
             if !doubted || Instant::now() + pause > until {
-                [frontend, shared].into_iter().for_each(|name| self.memory.trust_group(name));
+                [frontend, shared].into_iter().for_each(|name| self.memory.groups.trust(name));
                 return Ok(groups);
             }
             tokio::time::sleep(pause).await;
@@ -182,47 +232,55 @@ impl Applier<'_> {
         }
     }
 
-    /// Deletes a group that this process made and that no list shows: it may be too new to be shown.
-    pub(crate) async fn delete_new_group(&self, id: &str) -> Result<(), Failure> {
-        let mut patience = self.patience();
+    /// Deletes a group that no list shows: it may be too new to be shown.
+    pub(super) async fn delete_unseen_group(&self, id: &str) -> Result<Applied, Failure> {
+        let mut backoff = self.backoff();
         while let Err(error) = self.aws.delete_security_group(id).await {
             let may_help = matches!(error.kind, ErrorKind::InUse | ErrorKind::NotFound);
             let is_gone = error.kind == ErrorKind::NotFound;
-            match patience.wait_if(may_help, error).await {
+            match backoff.wait_if(may_help, error).await {
                 Err(_) if is_gone => break,
                 result => result?,
             }
         }
-        Ok(())
+        Ok(Applied::Done)
     }
 
-    /// Takes the nodes' source group down, with the rules on the nodes that name it.
-    pub(crate) async fn delete_nodes_source(&self, source: &SecurityGroup) -> Result<(), Failure> {
-        let opened: Vec<String> = self.memory.take_opened().into_iter().collect();
+    /// Takes the backend security group down, with the rules on the nodes that name it, if this Service was the last
+    /// one. Of several that are deleted at once, one does it and the others find it done.
+    pub(super) async fn delete_backend_group(&self, id: &str, vpc_id: &str) -> Result<Applied, Failure> {
+        let _alone = self.shared_group.lock().await;
+        if !self.is_the_last(vpc_id).await? {
+            return Ok(Applied::Done);
+        }
+        if !self.observer.cluster_groups().await?.iter().any(|group| group.id == id) {
+            return Ok(Applied::Done);
+        }
+        self.memory.groups.set_backend(None);
+        let opened = self.memory.groups.take_opened();
         // What this process opened is known; what an earlier one did has to be looked for.
+        let whole_vpc =
+            || SecurityGroupQuery { vpc_id: Some(vpc_id.to_owned()), ..SecurityGroupQuery::default() };
         let query = match opened.is_empty() {
             false => SecurityGroupQuery { ids: opened, ..SecurityGroupQuery::default() },
-            true => {
-                SecurityGroupQuery { vpc_id: Some(source.vpc_id.clone()), ..SecurityGroupQuery::default() }
-            }
+            true => whole_vpc(),
         };
-        self.close_nodes(source, &query).await?;
-        match self.aws.delete_security_group(&source.id).await {
+        self.close_nodes(id, &query).await?;
+        match self.aws.delete_security_group(id).await {
             Err(error) if error.kind == ErrorKind::InUse => {
-                let vpc_id = Some(source.vpc_id.clone());
-                self.close_nodes(source, &SecurityGroupQuery { vpc_id, ..SecurityGroupQuery::default() })
-                    .await?;
-                self.delete_group(&source.id).await
+                self.close_nodes(id, &whole_vpc()).await?;
+                self.delete_group(id).await
             }
             Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
+            _ => Ok(Applied::Done),
         }
     }
 
-    async fn close_nodes(&self, source: &SecurityGroup, query: &SecurityGroupQuery) -> Result<(), Failure> {
+    async fn close_nodes(&self, source: &str, query: &SecurityGroupQuery) -> Result<(), Failure> {
+        let named = RuleSource::Group(source.to_owned());
         for group in self.aws.security_groups(query).await?.iter() {
-            let ours = |rule: &&IngressRule| rule.source == RuleSource::Group(source.id.clone());
-            let rules: Vec<IngressRule> = group.ingress.iter().filter(ours).cloned().collect();
+            let rules: Vec<IngressRule> =
+                group.ingress.iter().filter(|rule| rule.source == named).cloned().collect();
             if !rules.is_empty() {
                 self.revoke(&group.id, &rules).await?;
             }

@@ -1,65 +1,135 @@
 //! Targets in and out.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cloud_provider::{Note, NoteKind};
 
-use super::Applier;
+use super::{Applied, Applier};
 use crate::client::{TARGETS_PER_CALL, Target};
-use crate::error::ErrorKind;
+use crate::error::{ApiError, ErrorKind};
 use crate::failure::Failure;
 
+/// How many refused targets are named to the user.
+const TARGETS_TOLD: usize = 5;
+
+/// How long a target that AWS calls invalid is not asked for again: whatever is wrong with an instance takes minutes to
+/// mend.
+const INVALID_HOLDS: Duration = Duration::from_secs(600);
+
+/// How long one for which there is no room is not: targets on their way out may still take some.
+const QUOTA_HOLDS: Duration = Duration::from_secs(60);
+
+/// Targets that AWS did not take.
+#[derive(Default)]
+struct Refused {
+    /// Each with AWS's words.
+    invalid: Vec<(Target, String)>,
+    /// Those beyond a quota, and AWS's words.
+    beyond: Vec<Target>,
+    quota: String,
+}
+
 impl Applier<'_> {
-    /// Registers targets. AWS refuses a whole request for one bad target, so that a refused request is halved
-    /// until the bad one stands alone (the AWS Load Balancer Controller's issues #1279 and #3508); a quota is
-    /// filled as far as it goes. What was refused is told, the rest serves.
-    pub(crate) async fn register(&mut self, target_group: &str, targets: &[Target]) -> Result<(), Failure> {
-        let mut queue: Vec<&[Target]> = targets.chunks(TARGETS_PER_CALL).rev().collect();
-        let mut refused: Vec<(String, String)> = Vec::new();
-        let mut registered: BTreeSet<Target> = BTreeSet::new();
+    /// Registers targets. What AWS refuses is told and remembered, the rest serves.
+    ///
+    /// AWS refuses a whole request for one bad target (the AWS Load Balancer Controller's issues #1279 and #3508) and
+    /// names it: the others are asked for again. Where it names none, the request is halved until the bad one stands
+    /// alone. A quota ends it: what fits was computed before, and more requests make no room.
+    pub(super) async fn register(
+        &mut self,
+        target_group: &str,
+        targets: &[Target],
+    ) -> Result<Applied, Failure> {
+        let mut queue: Vec<Vec<Target>> =
+            targets.chunks(TARGETS_PER_CALL).rev().map(<[Target]>::to_vec).collect();
+        let mut refused = Refused::default();
+        let mut known = self.memory.targets.take_registered(&self.service.uid, target_group);
         while let Some(some) = queue.pop() {
-            match self.aws.register_targets(target_group, some).await {
-                Ok(()) => registered.extend(some.iter().cloned()),
-                Err(error) if error.is("InvalidTarget") || error.is("TooManyTargets") => match some {
-                    [] => {}
-                    [one] => refused.push((one.id.clone(), error.message)),
-                    _ => {
-                        let (first, second) = some.split_at(some.len() / 2);
+            match self.aws.register_targets(target_group, &some).await {
+                Ok(()) => known.iter_mut().for_each(|known| known.extend(some.iter().cloned())),
+                Err(error) if error.is("InvalidTarget") => match named(&error, &some) {
+                    (bad, good) if !bad.is_empty() => {
+                        refused.invalid.extend(bad.into_iter().map(|target| (target, error.message.clone())));
+                        queue.extend((!good.is_empty()).then_some(good));
+                    }
+                    (_, some) if some.len() <= 1 => {
+                        refused
+                            .invalid
+                            .extend(some.into_iter().map(|target| (target, error.message.clone())));
+                    }
+                    (_, mut first) => {
+                        let second = first.split_off(first.len() / 2);
                         queue.extend([second, first]);
                     }
                 },
+                Err(error) if is_quota(&error) => {
+                    refused.quota = error.message;
+                    refused.beyond = std::iter::once(some).chain(queue).flatten().collect();
+                    break;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        if !refused.is_empty() {
-            self.aws.forget_instances(refused.iter().map(|(id, _)| id.as_str()));
-            self.refused_targets = true;
-            let listed: Vec<String> =
-                refused.iter().take(5).map(|(id, why)| format!("{id}: {why}")).collect();
-            let message = format!("AWS refuses {} targets: {}", refused.len(), listed.join("; "));
-            self.notes.push(Note::new(NoteKind::Warning, "TargetsRefused", message));
+        self.remember(target_group, known);
+        self.refuse(target_group, refused);
+        Ok(Applied::Done)
+    }
+
+    /// Remembers and tells what was refused.
+    fn refuse(&mut self, target_group: &str, refused: Refused) {
+        let uid = &self.service.uid;
+        let memory = &self.memory.targets;
+        let mut told = Vec::new();
+        if !refused.invalid.is_empty() {
+            let some = refused.invalid.iter().take(TARGETS_TOLD);
+            let listed: Vec<String> = some.map(|(target, why)| format!("{}: {why}", target.id)).collect();
+            told.push(format!("AWS refuses {} targets: {}", refused.invalid.len(), listed.join("; ")));
+            self.aws.forget_instances(refused.invalid.iter().map(|(target, _)| target.id.as_str()));
+            memory.refuse(uid, target_group, INVALID_HOLDS, refused.invalid.into_iter().map(|(t, _)| t));
         }
-        self.remember(target_group, |known| known.extend(registered));
-        Ok(())
+        if !refused.beyond.is_empty() {
+            told.push(format!("AWS has no room for {} targets: {}", refused.beyond.len(), refused.quota));
+            memory.refuse(uid, target_group, QUOTA_HOLDS, refused.beyond);
+        }
+        self.refused_targets |= !told.is_empty();
+        let note = |message| Note::new(NoteKind::Warning, "TargetsRefused", message);
+        self.notes.extend(told.into_iter().map(note));
     }
 
     /// Takes targets out; those that are not there are no failure.
-    pub(crate) async fn deregister(&mut self, target_group: &str, targets: &[Target]) -> Result<(), Failure> {
+    pub(super) async fn deregister(
+        &mut self,
+        target_group: &str,
+        targets: &[Target],
+    ) -> Result<Applied, Failure> {
+        let mut known = self.memory.targets.take_registered(&self.service.uid, target_group);
         for some in targets.chunks(TARGETS_PER_CALL) {
             match self.aws.deregister_targets(target_group, some).await {
                 Err(error) if error.kind != ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }
-        self.remember(target_group, |known| known.retain(|target| !targets.contains(target)));
-        Ok(())
+        known.iter_mut().for_each(|known| known.retain(|target| !targets.contains(target)));
+        self.remember(target_group, known);
+        Ok(Applied::Done)
     }
 
-    fn remember(&self, target_group: &str, change: impl FnOnce(&mut BTreeSet<Target>)) {
-        let uid = &self.service.uid;
-        if let Some(mut known) = self.memory.targets(uid, target_group) {
-            change(&mut known);
-            self.memory.set_targets(uid, self.config.deep_verification, target_group, known);
+    /// What is registered now, if it was known before. Until then it is not: a call may be cut short at any point.
+    fn remember(&self, target_group: &str, known: Option<BTreeSet<Target>>) {
+        if let Some(known) = known {
+            self.memory.targets.set_registered(&self.service.uid, target_group, known);
         }
     }
+}
+
+fn is_quota(error: &ApiError) -> bool {
+    error.is("TooManyTargets") || error.is("TooManyRegistrationsForTargetId")
+}
+
+/// The targets whose id stands in the message, and the others.
+fn named(error: &ApiError, targets: &[Target]) -> (Vec<Target>, Vec<Target>) {
+    let words: BTreeSet<&str> =
+        error.message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+    targets.iter().cloned().partition(|target| words.contains(target.id.as_str()))
 }

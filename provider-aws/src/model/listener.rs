@@ -22,7 +22,7 @@ pub struct Listener {
     pub weighted: Option<WeightedForward>,
     /// Attributes that should hold; the others are not looked at.
     pub attributes: Attributes,
-    /// Tags it is made with.
+    /// Tags that should be there; others are not looked at.
     pub tags: Tags,
 }
 
@@ -35,6 +35,8 @@ pub struct Tls {
     pub sni_certificates: BTreeSet<String>,
     /// Security policy.
     pub policy: String,
+    /// Whether the user chose the policy. If not, a listener that exists keeps the one it has.
+    pub policy_is_chosen: bool,
     /// ALPN policy.
     pub alpn: AlpnPolicy,
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::client::{Attributes, HealthCheck, Protocol, Tags, TargetFamily};
 
 /// A target group that should exist. Its targets are the same for all ports and stand in
-/// [`Desired`](super::Desired).
+/// [`Desired`](crate::desired::Desired).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TargetGroup {
     /// Its name, a function of all that never changes.

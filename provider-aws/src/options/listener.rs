@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cloud_provider::{IpFamily, Mistake, Protocol as ServiceProtocol, ServicePort, ServiceView};
+use cloud_provider::{IpFamily, Mistake, NoteKind, Protocol as ServiceProtocol, ServicePort, ServiceView};
 use serde::{Deserialize, Serialize};
 
 use super::annotation::{Reader, key};
 use super::target_group::{self, TargetGroupSpec};
-use crate::client::{AlpnPolicy, Attributes, HealthCheck, IpAddressType, Protocol, TargetFamily};
+use crate::client::{
+    AlpnPolicy, Attributes, HealthCheck, HealthCheckPort, IpAddressType, Protocol, TargetFamily,
+};
 use crate::config::AwsConfig;
 
 /// What is asked of one listener and of the target group behind it.
@@ -36,6 +38,8 @@ pub struct TlsSpec {
     pub sni_certificates: Vec<String>,
     /// Security policy.
     pub policy: String,
+    /// Whether the user chose it.
+    pub policy_is_chosen: bool,
     /// ALPN policy; [`AlpnPolicy::None`] when not asked for, so that taking the annotation away takes effect.
     pub alpn: AlpnPolicy,
 }
@@ -57,6 +61,7 @@ struct Tls {
     /// Which ports; none means all TCP ports.
     ports: Option<Vec<String>>,
     policy: String,
+    policy_is_chosen: bool,
     alpn: AlpnPolicy,
     backend: Protocol,
 }
@@ -79,6 +84,7 @@ pub(super) fn read(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsC
     let listeners: Vec<ListenerSpec> =
         by_number.values().filter_map(|ports| read_one(reader, ports, &common)).collect();
     check_listener_keys(reader, &listeners);
+    warn_of_udp(reader, &listeners);
     if listeners.len() > 50 {
         let count = listeners.len().to_string();
         let mistake =
@@ -114,6 +120,7 @@ fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>
         default_certificate: common.tls.certificates[0].clone(),
         sni_certificates: common.tls.certificates[1..].to_vec(),
         policy: common.tls.policy.clone(),
+        policy_is_chosen: common.tls.policy_is_chosen,
         alpn: common.tls.alpn,
     });
     let target_group = TargetGroupSpec {
@@ -198,9 +205,12 @@ fn read_tls(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsConfig) 
         }
     }
     if ports.as_ref().is_some_and(|ports| !ports.is_empty()) && reader.text(key::SSL_CERT).is_none() {
-        let value = reader.text(key::SSL_PORTS).unwrap_or_default();
-        let allowed = format!("ports that are TLS need a certificate in {}", key::SSL_CERT);
-        reader.wrong(key::SSL_PORTS, value, "asks for TLS without a certificate", &allowed);
+        let message = format!(
+            "annotation {} has no effect without a certificate in {}: these ports are served without TLS",
+            key::SSL_PORTS,
+            key::SSL_CERT
+        );
+        reader.note(NoteKind::Warning, "NoCertificate", message);
     }
     let policy = match reader.text(key::SSL_POLICY) {
         Some("") => {
@@ -213,13 +223,29 @@ fn read_tls(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsConfig) 
     let backend = match reader.text(key::BACKEND_PROTOCOL) {
         Some("ssl" | "tls") => Protocol::Tls,
         None | Some("tcp") => Protocol::Tcp,
+        // For a Network Load Balancer both peers take it for plain TCP.
+        Some("http") => {
+            let message = format!(
+                "annotation {} is http, which a Network Load Balancer does not know: traffic goes to the nodes as plain \
+                 TCP, whatever it holds",
+                key::BACKEND_PROTOCOL
+            );
+            reader.note(NoteKind::Warning, "BackendProtocol", message);
+            Protocol::Tcp
+        }
+        Some("https") => {
+            let problem = "would be sent as plain TCP by other controllers, without a word";
+            reader.wrong(key::BACKEND_PROTOCOL, "https", problem, "ssl for TLS to the nodes, tcp for none");
+            Protocol::Tcp
+        }
         Some(other) => {
             reader.not_a_word(key::BACKEND_PROTOCOL, other, "is not a protocol to targets");
             Protocol::Tcp
         }
     };
     let alpn = reader.word(key::ALPN_POLICY).unwrap_or(AlpnPolicy::None);
-    Tls { certificates, ports, policy, alpn, backend }
+    let policy_is_chosen = reader.text(key::SSL_POLICY).is_some();
+    Tls { certificates, ports, policy, policy_is_chosen, alpn, backend }
 }
 
 /// Targets are reached over IPv6 when the Service has that family, which needs a dualstack load balancer.
@@ -299,6 +325,28 @@ fn read_forward(reader: &mut Reader<'_>, key: &str) -> Option<WeightedForward> {
     }
     let sticky = config.target_group_stickiness_config.and_then(|s| s.enabled).unwrap_or(false);
     Some(WeightedForward { own_weight, others, sticky })
+}
+
+/// ELB guide, *Health checks for Network Load Balancer target groups*: targets of UDP are checked over TCP or HTTP. A
+/// node port that takes datagrams alone answers neither, so that no target ever becomes healthy.
+fn warn_of_udp(reader: &mut Reader<'_>, listeners: &[ListenerSpec]) {
+    let unanswered = |listener: &&ListenerSpec| {
+        let group = &listener.target_group;
+        group.protocol == Protocol::Udp && group.health_check.port == HealthCheckPort::TrafficPort
+    };
+    let ports: Vec<String> = listeners.iter().filter(unanswered).map(|l| l.port.to_string()).collect();
+    if !ports.is_empty() {
+        let message = format!(
+            "AWS checks the health of UDP targets over TCP or HTTP, and nothing answers on the node port of UDP alone: no \
+             node behind port {} becomes healthy. Set {} to a port that answers on every node, such as 10256, on which \
+             kube-proxy answers {} http with {} /healthz",
+            ports.join(", "),
+            key::HEALTH_PORT,
+            key::HEALTH_PROTOCOL,
+            key::HEALTH_PATH
+        );
+        reader.note(NoteKind::Warning, "UdpHealthCheck", message);
+    }
 }
 
 /// Keys that end in `PROTOCOL-PORT` must mean a listener that exists.

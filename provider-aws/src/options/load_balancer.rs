@@ -164,19 +164,16 @@ fn read_addresses(
         let value = reader.text(key::IPV6).unwrap_or_default();
         reader.wrong(key::IPV6, value, "needs a dualstack load balancer", "ip-address-type dualstack");
     }
-    let counts = [
-        (key::EIP_ALLOCATIONS, allocations.len()),
-        (key::PRIVATE_IPV4, private_ipv4.len()),
-        (key::IPV6, ipv6.len()),
-    ];
-    for (key, count) in counts {
-        must_match_subnets(reader, key, count, subnets);
+    for key in [key::EIP_ALLOCATIONS, key::PRIVATE_IPV4, key::IPV6] {
+        must_match_subnets(reader, key, subnets);
     }
     Addresses { allocations, private_ipv4, ipv6 }
 }
 
-/// One address a subnet. Where subnets are discovered, the count is checked once they are.
-fn must_match_subnets(reader: &mut Reader<'_>, key: &str, count: usize, subnets: Option<&[SubnetRef]>) {
+/// One address a subnet. Where subnets are discovered, the count is checked once they are. Items are counted as they are
+/// written: one that does not parse is a mistake already, and no second one.
+fn must_match_subnets(reader: &mut Reader<'_>, key: &str, subnets: Option<&[SubnetRef]>) {
+    let count = reader.list(key).unwrap_or_default().len();
     if let Some(subnets) = subnets
         && count != 0
         && count != subnets.len()
@@ -220,7 +217,7 @@ fn read_source_nat(
         let problem = format!("needs {} to be on", key::SOURCE_NAT);
         reader.wrong(key::SOURCE_NAT_PREFIXES, value, &problem, "source NAT prefixes switched on");
     }
-    must_match_subnets(reader, key::SOURCE_NAT_PREFIXES, prefixes.len(), subnets);
+    must_match_subnets(reader, key::SOURCE_NAT_PREFIXES, subnets);
     (switch, prefixes)
 }
 

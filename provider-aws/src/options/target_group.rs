@@ -1,6 +1,6 @@
 //! What the annotations say of target groups: protocol to the targets, health check, attributes.
 
-use cloud_provider::{ServicePort, ServiceView};
+use cloud_provider::{NoteKind, ServicePort, ServiceView};
 use serde::Serialize;
 
 use super::annotation::{Reader, key};
@@ -185,7 +185,8 @@ pub(super) fn check_shared(reader: &mut Reader<'_>, service: &ServiceView) {
     for port in own {
         let own_key = format!("{}{port}", key::TARGET_GROUP_ATTRIBUTES_OF);
         if !port.parse::<u16>().is_ok_and(|number| service.ports.iter().any(|p| p.port == number)) {
-            reader.wrong(&own_key, port, "is no port of this Service", "port numbers of this Service");
+            let message = format!("annotation {own_key} has no effect: {port} is no port of this Service");
+            reader.note(NoteKind::Warning, "NoSuchPort", message);
         }
         let attributes = reader.map(&own_key);
         check_values(reader, &own_key, &attributes);

@@ -261,10 +261,13 @@ fn listener_annotations_refuse_nonsense() {
     refused(&[
         (&[("ssl-cert", "my-cert")], "ssl-cert", "ARNs"),
         (&[("ssl-cert", "")], "ssl-cert", "ARNs"),
-        (&[("ssl-ports", "80")], "ssl-ports", "need a certificate"),
         (&[("ssl-cert", CERT), ("ssl-ports", "*")], "ssl-ports", "names or numbers"),
         (&[("ssl-cert", CERT), ("ssl-ports", "81")], "ssl-ports", "names or numbers"),
-        (&[("ssl-cert", CERT), ("backend-protocol", "http")], "backend-protocol", "ssl, tcp"),
+        (
+            &[("ssl-cert", CERT), ("backend-protocol", "https")],
+            "backend-protocol",
+            "ssl for TLS to the nodes",
+        ),
         (&[("ssl-cert", CERT), ("alpn-policy", "h2")], "alpn-policy", "HTTP2Preferred"),
         (&[("ssl-negotiation-policy", "")], "ssl-negotiation-policy", "name of an ELB security policy"),
         (&[("enable-tcp-udp-listener", "maybe")], "enable-tcp-udp-listener", "true, false"),
@@ -274,6 +277,46 @@ fn listener_annotations_refuse_nonsense() {
             "TCP-80",
         ),
     ]);
+}
+
+#[test]
+fn what_other_controllers_take_without_a_word_is_served_with_a_warning_that_names_the_annotation() {
+    let cert = [("ssl-cert", CERT), ("backend-protocol", "http")];
+    let table: [(Annotations<'_>, &str, &str); 3] = [
+        (&cert, "backend-protocol", "plain TCP"),
+        (&[("ssl-ports", "80")], "ssl-ports", "without TLS"),
+        (
+            &[("target-group-attributes.81", "stickiness.enabled=true")],
+            "target-group-attributes.81",
+            "no port",
+        ),
+    ];
+    for (annotations, at_fault, says) in table {
+        let notes = notes(with(annotations));
+        let [note] = notes.as_slice() else { panic!("{annotations:?}: {notes:?}") };
+        assert_eq!(note.kind, NoteKind::Warning);
+        assert!(note.message.contains(&lb(at_fault)) && note.message.contains(says), "{}", note.message);
+    }
+    assert_eq!(read(with(&cert)).listeners[0].target_group.protocol, Protocol::Tcp);
+    assert_eq!(read(with(&[("ssl-ports", "80")])).listeners[0].protocol, Protocol::Tcp);
+}
+
+#[test]
+fn a_service_of_udp_alone_is_told_what_its_health_check_needs() {
+    let udp = || a_service().protocol_ports([(ServiceProtocol::Udp, 53)]);
+    let found = notes(udp());
+    let [note] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((note.kind, note.reason.as_str()), (NoteKind::Warning, "UdpHealthCheck"));
+    assert!(note.message.contains(&lb("healthcheck-port")), "{}", note.message);
+    assert!(notes(on(udp(), &[("healthcheck-port", "10256")])).is_empty());
+    let both = a_service().protocol_ports([(ServiceProtocol::Tcp, 53), (ServiceProtocol::Udp, 53)]);
+    assert!(notes(both).is_empty(), "TCP answers there");
+}
+
+#[test]
+fn an_address_that_does_not_parse_is_one_mistake() {
+    let found = mistakes(with(&[("subnets", "a,b"), ("private-ipv4-addresses", "10.0.0.1,10.0.1")]));
+    assert_eq!(found.len(), 1, "{found:?}");
 }
 
 #[test]
@@ -418,7 +461,6 @@ fn target_group_annotations_refuse_nonsense() {
             "target-group-attributes",
             "0 to 3600",
         ),
-        (&[("target-group-attributes.81", "a=b")], "target-group-attributes.81", "port numbers"),
         (&[("target-node-labels", "gpu")], "target-node-labels", "key=value"),
     ]);
     let udp = || a_service().protocol_ports([(ServiceProtocol::Udp, 53)]);

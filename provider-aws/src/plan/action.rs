@@ -6,7 +6,7 @@ use cloud_provider::{Change, Step, Verb};
 use serde::Serialize;
 
 use crate::client::{
-    Attributes, CapacityChange, HealthCheck, IngressRule, IpAddressType, SubnetMapping, Tags, Target,
+    Attributes, CapacityChange, HealthCheck, IngressRule, IpAddressType, SubnetMapping, Tags, Target, Traffic,
 };
 use crate::model;
 
@@ -14,11 +14,52 @@ use crate::model;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Action {
     /// What is done.
-    pub what: What,
+    pub operation: Operation,
+    /// Which part of the Service's load balancer it is for.
+    pub part: Part,
     /// Why.
     pub reason: String,
-    /// What differs; empty where the step says it all.
+    /// What differs.
     pub changes: Vec<Change>,
+    /// Whether it takes the place of something that cannot be changed into it.
+    pub replaces: bool,
+}
+
+/// A part of a Service's load balancer, which fails by itself: [`Part::needs`] says what does not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Part {
+    /// What everything else stands on.
+    Foundation,
+    /// Who may connect.
+    Access,
+    /// A security group of the nodes.
+    NodeGroup(String),
+    /// Subnets and address families.
+    Zones,
+    /// Attributes and tags of the load balancer.
+    Attributes,
+    /// One port: its listener and its target group.
+    Port(u16),
+    /// The targets that go. New ones may fail to come, and then those that serve stay.
+    OldTargets(u16),
+    /// What nothing uses any more.
+    Remains,
+    /// The note that all of it was done.
+    Record,
+}
+
+impl Part {
+    /// Whether a failure of that other part leaves this one undone.
+    pub fn needs(&self, other: &Part) -> bool {
+        match (self, other) {
+            (_, Part::Foundation) | (Part::Remains | Part::Record, _) => true,
+            (Part::OldTargets(_), Part::NodeGroup(_)) => true,
+            (Part::OldTargets(port), Part::Port(other)) => port == other,
+            // Each group of the nodes is one to itself.
+            (Part::NodeGroup(_), _) => false,
+            (one, other) => one == other,
+        }
+    }
 }
 
 /// A security group that a step speaks of.
@@ -26,29 +67,39 @@ pub struct Action {
 pub enum GroupRef {
     /// The Service's own frontend group.
     Frontend,
-    /// The source in the rules on the nodes.
-    NodesSource,
+    /// The backend security group, which is the source in the rules on the nodes.
+    Backend,
     /// Another one, by id.
     Id(String),
 }
 
+/// A target group that a step speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum TargetGroupRef {
+    /// One that should exist, by the name it should have: it exists, perhaps under another name, or an earlier step
+    /// makes it.
+    Named(String),
+    /// One that exists and perhaps should not, by ARN.
+    Arn(String),
+}
+
 /// One thing to do; one request to AWS as a rule, more where AWS limits how much one request may carry.
 ///
-/// "The load balancer" is the one that is to stay, or that an earlier step makes. Target groups go by the name
-/// they should have, listeners by port: [`Known`] says what that means at AWS.
+/// "The load balancer" is the one that is to stay, or that an earlier step makes. Listeners go by their port:
+/// [`ResolvedIds`] says what that means at AWS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "variants and fields are named after AWS's requests and parameters")]
-pub enum What {
+pub enum Operation {
     CreateFrontendGroup(model::FrontendGroup),
-    CreateNodesSource(model::NodeOpening),
+    CreateBackendGroup(model::BackendAccess),
     AuthorizeIngress {
         group: GroupRef,
         rules: Vec<IngressRule>,
     },
-    /// Lets the members of the nodes' source group into a security group of the nodes.
+    /// Lets the members of the backend security group into a security group of the nodes.
     OpenNodes {
         node_group: String,
-        traffic: BTreeSet<crate::client::Traffic>,
+        traffic: BTreeSet<Traffic>,
     },
     RevokeIngress {
         group: GroupRef,
@@ -57,25 +108,35 @@ pub enum What {
     TagGroup {
         group: GroupRef,
         add: Tags,
+        remove: Vec<String>,
     },
     DeleteGroup {
         id: String,
     },
+    /// Deletes a group that this process made and that no list shows: it may be too new to be shown.
+    DeleteUnseenGroup {
+        id: String,
+    },
+    /// Takes down what all Services shared, unless one is left after all.
+    DeleteBackendGroup {
+        id: String,
+        vpc_id: String,
+    },
     CreateTargetGroup(model::TargetGroup),
     ModifyTargetGroup {
-        target_group: String,
+        target_group: TargetGroupRef,
         health_check: HealthCheck,
     },
     ModifyTargetGroupAttributes {
-        target_group: String,
+        target_group: TargetGroupRef,
         attributes: Attributes,
     },
     RegisterTargets {
-        target_group: String,
+        target_group: TargetGroupRef,
         targets: Vec<Target>,
     },
     DeregisterTargets {
-        target_group: String,
+        target_group: TargetGroupRef,
         targets: Vec<Target>,
     },
     DeleteTargetGroup {
@@ -119,21 +180,22 @@ pub enum What {
         arn: String,
         port: u16,
     },
+    /// Takes tags off, then puts others on.
     Tag {
-        arns: Vec<String>,
+        arn: String,
         add: Tags,
         remove: Vec<String>,
     },
     /// Notes on the load balancer what was applied; none takes the note off before something changes.
     Record {
         applied: Option<String>,
-        instances: Option<String>,
+        targets: Option<String>,
     },
 }
 
 /// What names and ports of a plan mean at AWS, as far as it exists; steps add to it as they are carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct ResolvedIds {
     /// ARN of the load balancer.
     pub load_balancer: Option<String>,
     /// ARNs of target groups by the name they should have. An adopted one keeps the name it has.
@@ -142,84 +204,55 @@ pub struct Known {
     pub listeners: BTreeMap<u16, String>,
     /// Id of the frontend group.
     pub frontend: Option<String>,
-    /// Id of the nodes' source group.
-    pub nodes_source: Option<String>,
+    /// Id of the backend security group.
+    pub backend: Option<String>,
+}
+
+impl ResolvedIds {
+    /// The id of a group, if it exists.
+    pub fn group(&self, group: &GroupRef) -> Option<String> {
+        match group {
+            GroupRef::Frontend => self.frontend.clone(),
+            GroupRef::Backend => self.backend.clone(),
+            GroupRef::Id(id) => Some(id.clone()),
+        }
+    }
+
+    /// The ARN of a target group, if it exists.
+    pub fn target_group(&self, target_group: &TargetGroupRef) -> Option<String> {
+        match target_group {
+            TargetGroupRef::Named(name) => self.target_groups.get(name).cloned(),
+            TargetGroupRef::Arn(arn) => Some(arn.clone()),
+        }
+    }
 }
 
 impl Action {
-    /// A step whose name says it all.
-    pub fn new(what: What, reason: impl Into<String>) -> Self {
-        Action { what, reason: reason.into(), changes: Vec::new() }
+    /// A step of this part.
+    pub fn new(part: Part, operation: Operation, reason: impl Into<String>) -> Self {
+        let changes = operation.changes();
+        Action { operation, part, reason: reason.into(), changes, replaces: false }
     }
 
-    /// With the fields that differ.
+    /// With the fields that differ, where the step itself does not say from what.
     pub fn with(mut self, changes: Vec<Change>) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// In the place of something that exists, with how the two differ.
+    pub fn replacing(mut self, changes: Vec<Change>) -> Self {
+        self.replaces = true;
         self.changes = changes;
         self
     }
 
     /// As the contract prints it.
     pub fn step(&self) -> Step {
-        let (verb, kind, resource) = self.what.describe();
+        let (verb, kind, resource) = self.operation.describe();
+        let verb = if self.replaces { Verb::Replace } else { verb };
         let mut step = Step::new(verb, kind, resource, &self.reason);
         step.changes.clone_from(&self.changes);
         step
-    }
-}
-
-impl What {
-    /// Verb, kind of resource, and which one.
-    fn describe(&self) -> (Verb, &'static str, String) {
-        const GROUP: &str = "security group";
-        const TARGETS: &str = "target group";
-        const BALANCER: &str = "load balancer";
-        const LISTENER: &str = "listener";
-        let the_one = || "of the Service".to_owned();
-        match self {
-            What::CreateFrontendGroup(group) => (Verb::Create, GROUP, group.name.clone()),
-            What::CreateNodesSource(nodes) => (Verb::Create, GROUP, nodes.source_group.clone()),
-            What::AuthorizeIngress { group, .. }
-            | What::RevokeIngress { group, .. }
-            | What::TagGroup { group, .. } => (Verb::Change, GROUP, group.to_string()),
-            What::OpenNodes { node_group, .. } => (Verb::Change, GROUP, node_group.clone()),
-            What::DeleteGroup { id } => (Verb::Delete, GROUP, id.clone()),
-            What::CreateTargetGroup(group) => (Verb::Create, TARGETS, group.name.clone()),
-            What::ModifyTargetGroup { target_group, .. }
-            | What::ModifyTargetGroupAttributes { target_group, .. }
-            | What::RegisterTargets { target_group, .. }
-            | What::DeregisterTargets { target_group, .. } => (Verb::Change, TARGETS, target_group.clone()),
-            What::DeleteTargetGroup { arn } => (Verb::Delete, TARGETS, arn.clone()),
-            What::CreateLoadBalancer { load_balancer, .. } => {
-                (Verb::Create, BALANCER, load_balancer.name.clone())
-            }
-            What::SetSubnets { .. }
-            | What::SetSecurityGroups { .. }
-            | What::SetIpAddressType(_)
-            | What::ModifyLoadBalancerAttributes(_)
-            | What::ModifyCapacityReservation(_)
-            | What::Record { .. } => (Verb::Change, BALANCER, the_one()),
-            What::DeleteLoadBalancer { arn } => (Verb::Delete, BALANCER, arn.clone()),
-            What::CreateListener(listener) => {
-                (Verb::Create, LISTENER, format!("{}-{}", listener.protocol, listener.port))
-            }
-            What::ModifyListener(listener) => {
-                (Verb::Change, LISTENER, format!("{}-{}", listener.protocol, listener.port))
-            }
-            What::ModifyListenerAttributes { port, .. }
-            | What::AddListenerCertificates { port, .. }
-            | What::RemoveListenerCertificates { port, .. } => (Verb::Change, LISTENER, port.to_string()),
-            What::DeleteListener { port, .. } => (Verb::Delete, LISTENER, port.to_string()),
-            What::Tag { arns, .. } => (Verb::Change, "tags", arns.join(", ")),
-        }
-    }
-}
-
-impl std::fmt::Display for GroupRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            GroupRef::Frontend => f.write_str("of the Service"),
-            GroupRef::NodesSource => f.write_str("of the nodes' source"),
-            GroupRef::Id(id) => f.write_str(id),
-        }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use cloud_provider::Change;
+
+use super::load_balancer::{PRIVATE_LINK, on_or_off};
 use super::rules::{self, Exchange};
-use super::{Action, GroupRef, Planner, What};
+use super::{Action, GroupRef, Operation, Part, Planner, describe};
 use crate::client::{IngressRule, RuleSource, SecurityGroup, Traffic};
 use crate::drift;
-use crate::model::NodeOpening;
-use crate::naming::UID_TAG;
+use crate::model::BackendAccess;
+use crate::naming::{PRIVATE_LINK_RULES, SET_ATTRIBUTES_TAG, UID_TAG, remembered};
 use crate::observe::ObservedLoadBalancer;
 
 impl Planner<'_> {
@@ -15,39 +18,50 @@ impl Planner<'_> {
     pub(super) fn group_refs(&self) -> BTreeSet<GroupRef> {
         let groups = &self.desired.groups;
         let frontend = groups.frontend.as_ref().map(|_| GroupRef::Frontend);
-        let nodes = groups.nodes.as_ref().map(|_| GroupRef::NodesSource);
+        let nodes = groups.nodes.as_ref().map(|_| GroupRef::Backend);
         let given = groups.given.iter().cloned().map(GroupRef::Id);
         given.chain(frontend).chain(nodes).collect()
     }
 
     /// Makes groups and adds rules.
     pub(super) fn grant(&mut self) {
+        if self.observed.groups.is_none() {
+            return;
+        }
         self.open_nodes();
         let Some(wanted) = &self.desired.groups.frontend else { return };
         let Some(found) = self.frontend() else {
-            self.push(What::CreateFrontendGroup(wanted.clone()), "it does not exist");
+            let operation = Operation::CreateFrontendGroup(wanted.clone());
+            self.push(Part::Foundation, operation, "it does not exist");
             if !wanted.rules.is_empty() {
                 let rules = wanted.rules.iter().cloned().collect();
-                let what = What::AuthorizeIngress { group: GroupRef::Frontend, rules };
-                self.push(what, "these may connect");
+                let operation = Operation::AuthorizeIngress { group: GroupRef::Frontend, rules };
+                self.push(Part::Access, operation, "these may connect");
             }
             return;
         };
-        let steps = rules::exchange(&found.ingress, &wanted.rules, wanted.rules_at_most);
-        let drift = drift::tags(&wanted.tags, &found.tags);
-        if !drift.add.is_empty() {
-            self.push(What::TagGroup { group: GroupRef::Frontend, add: drift.add }, "tags differ");
+        let steps = rules::exchange(&found.ingress, &wanted.rules, self.limits.rules_per_group);
+        let (mut before, after) = drift::tags_around(&wanted.tags, &found.tags);
+        // A group has no attributes to wait for, so that its tags change at once.
+        before.add.extend(after.add);
+        before.remove.extend(after.remove);
+        if !before.is_empty() {
+            let changes = describe::tags(&before.add, &before.remove, &found.tags);
+            let operation =
+                Operation::TagGroup { group: GroupRef::Frontend, add: before.add, remove: before.remove };
+            self.push_with(Part::Attributes, operation, "tags differ", changes);
         }
         for step in steps {
             let group = GroupRef::Frontend;
             match step {
                 Exchange::Grant(rules) => {
-                    self.push(What::AuthorizeIngress { group, rules }, "these may connect, too");
+                    let operation = Operation::AuthorizeIngress { group, rules };
+                    self.push(Part::Access, operation, "these may connect, too");
                 }
                 Exchange::Revoke(rules) => {
                     self.revoked.extend(rules.iter().cloned());
                     let reason = "these may no longer connect, and the others need the room";
-                    self.push(What::RevokeIngress { group, rules }, reason);
+                    self.push(Part::Access, Operation::RevokeIngress { group, rules }, reason);
                 }
             }
         }
@@ -56,79 +70,84 @@ impl Planner<'_> {
     /// One group for the whole cluster, and a handful of rules on the nodes.
     fn open_nodes(&mut self) {
         let Some(wanted) = &self.desired.groups.nodes else { return };
-        if self.observed.nodes_source.is_none() {
-            self.push(What::CreateNodesSource(wanted.clone()), "no Service of this cluster had it yet");
+        let Some(groups) = &self.observed.groups else { return };
+        if groups.backend.is_none() {
+            let operation = Operation::CreateBackendGroup(wanted.clone());
+            self.push(Part::Foundation, operation, "no Service of this cluster had it yet");
         }
-        let source = self.known.nodes_source.as_deref();
-        self.actions.extend(open_nodes(wanted, source, &self.observed.node_groups));
+        let source = self.ids.backend.as_deref();
+        self.actions.extend(open_nodes(wanted, source, &groups.nodes));
     }
 
-    pub(super) fn set_groups(&mut self, keeper: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
+    pub(super) fn set_groups(&mut self, retained: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
         // One made without groups stays so, and must not be asked.
-        if groups.is_empty() {
+        if groups.is_empty() || self.observed.groups.is_none() {
             return;
         }
-        let ids: Option<BTreeSet<String>> = groups.iter().map(|group| self.known.group(group)).collect();
-        let enforce = self.desired.groups.private_link_rules;
-        let enforces = keeper.resource.enforce_private_link_inbound;
-        if ids.as_ref() == Some(&keeper.resource.security_groups)
-            && (enforce.is_none() || enforce == enforces)
-        {
+        let ids: Option<BTreeSet<String>> = groups.iter().map(|group| self.ids.group(group)).collect();
+        // What was asked for once goes back to what AWS does by itself (ELBv2 API reference, SetSecurityGroups).
+        let was_set = remembered(&retained.tags, SET_ATTRIBUTES_TAG).any(|key| key == PRIVATE_LINK_RULES);
+        let enforce = self.desired.groups.private_link_rules.or(was_set.then_some(true));
+        let enforces = retained.resource.enforce_private_link_inbound;
+        let same_groups = ids.as_ref() == Some(&retained.resource.security_groups);
+        if same_groups && (enforce.is_none() || enforce == enforces) {
             return;
         }
-        let change = cloud_provider::Change::new(
-            "SecurityGroups",
-            join(keeper.resource.security_groups.iter()),
-            join(groups.iter()),
-        );
-        let what = What::SetSecurityGroups { groups, enforce_private_link_inbound: enforce };
-        self.actions.push(Action::new(what, "security groups differ").with(vec![change]));
+        let mut changes = Vec::new();
+        if !same_groups {
+            let name = |group: &GroupRef| self.ids.group(group).unwrap_or_else(|| group.to_string());
+            let from = describe::join(&retained.resource.security_groups);
+            changes.push(Change::new("SecurityGroups", from, describe::join(groups.iter().map(name))));
+        }
+        if let Some(enforce) = enforce {
+            let from = enforces.map(on_or_off).unwrap_or_default();
+            changes.extend(drift::change(PRIVATE_LINK, from, on_or_off(enforce)));
+        }
+        let operation = Operation::SetSecurityGroups { groups, enforce_private_link_inbound: enforce };
+        self.push_with(Part::Access, operation, "security groups differ", changes);
     }
 
-    /// Takes rules out that let in what may no longer connect.
+    /// Takes rules out that let in what may no longer connect. Those of a port that is going away stay for as long as
+    /// what takes its place fails to come.
     pub(super) fn revoke(&mut self) {
         let (Some(wanted), Some(found)) = (&self.desired.groups.frontend, self.frontend()) else { return };
-        let extra: Vec<IngressRule> = rules::stale(&found.ingress, &wanted.rules)
-            .filter(|rule| !self.revoked.contains(rule))
-            .cloned()
-            .collect();
-        if !extra.is_empty() {
-            let what = What::RevokeIngress { group: GroupRef::Frontend, rules: extra };
-            self.push(what, "these may no longer connect");
+        let extra =
+            rules::stale(&found.ingress, &wanted.rules).filter(|rule| !self.revoked.contains(rule)).cloned();
+        let stays = |rule: &IngressRule| {
+            let is_of = |port| matches!(rule.traffic, Traffic::Tcp { from, to } | Traffic::Udp { from, to } if from <= port && port <= to);
+            self.desired.listeners.iter().any(|listener| is_of(listener.port))
+        };
+        let (narrower, gone): (Vec<IngressRule>, Vec<IngressRule>) = extra.partition(stays);
+        for (part, rules) in [(Part::Access, narrower), (Part::Remains, gone)] {
+            if !rules.is_empty() {
+                let operation = Operation::RevokeIngress { group: GroupRef::Frontend, rules };
+                self.push(part, operation, "these may no longer connect");
+            }
         }
     }
 
     /// Deletes groups of this Service that nothing wants.
     pub(super) fn retire_groups(&mut self) {
-        let stays = self.known.frontend.clone();
-        for group in &self.observed.frontend_groups {
+        let stays = self.ids.frontend.clone();
+        let Some(groups) = &self.observed.groups else { return };
+        for group in &groups.frontends {
             let is_ours = group.tags.contains_key(UID_TAG);
             if is_ours && Some(&group.id) != stays.as_ref() && self.waits.is_empty() {
-                self.push(What::DeleteGroup { id: group.id.clone() }, "nothing uses it");
+                let operation = Operation::DeleteGroup { id: group.id.clone() };
+                self.push(Part::Remains, operation, "nothing uses it");
             }
         }
     }
 
     fn frontend(&self) -> Option<&SecurityGroup> {
-        let id = self.known.frontend.as_ref()?;
-        self.observed.frontend_groups.iter().find(|group| &group.id == id)
-    }
-}
-
-impl super::Known {
-    /// The id of a group, if it exists.
-    pub fn group(&self, group: &GroupRef) -> Option<String> {
-        match group {
-            GroupRef::Frontend => self.frontend.clone(),
-            GroupRef::NodesSource => self.nodes_source.clone(),
-            GroupRef::Id(id) => Some(id.clone()),
-        }
+        let id = self.ids.frontend.as_ref()?;
+        self.observed.groups.as_ref()?.frontends.iter().find(|group| &group.id == id)
     }
 }
 
 /// The steps that open these groups of nodes to members of the source group, where they are not open yet.
 pub(crate) fn open_nodes(
-    wanted: &NodeOpening,
+    wanted: &BackendAccess,
     source: Option<&str>,
     node_groups: &[SecurityGroup],
 ) -> Vec<Action> {
@@ -144,8 +163,9 @@ pub(crate) fn open_nodes(
         let missing: BTreeSet<Traffic> =
             wanted.traffic.iter().filter(|traffic| !lets_in(group, traffic)).cloned().collect();
         if !missing.is_empty() {
-            let what = What::OpenNodes { node_group: group.id.clone(), traffic: missing };
-            actions.push(Action::new(what, "the nodes must let the load balancers in"));
+            let operation = Operation::OpenNodes { node_group: group.id.clone(), traffic: missing };
+            let part = Part::NodeGroup(group.id.clone());
+            actions.push(Action::new(part, operation, "the nodes must let the load balancers in"));
         }
     }
     actions
@@ -159,8 +179,4 @@ fn covers(rule: &Traffic, wanted: &Traffic) -> bool {
         | (Traffic::Udp { from, to }, Traffic::Udp { from: first, to: last }) => from <= first && last <= to,
         _ => rule == wanted,
     }
-}
-
-fn join(items: impl Iterator<Item = impl ToString>) -> String {
-    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }

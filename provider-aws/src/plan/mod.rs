@@ -2,8 +2,8 @@
 //!
 //! The order makes every prefix safe to stop after:
 //!
-//! 0. what is taken over from another controller is made ours, load balancer and target groups in one request;
-//! 1. what lets traffic in: the nodes' source group, the rules on the nodes, the frontend group with its rules;
+//! 0. what is taken over from another controller is made ours, the load balancer first, by which the rest is found;
+//! 1. what lets traffic in: the backend security group, the rules on the nodes, the frontend group with its rules;
 //! 2. target groups, with their targets, before anything sends traffic to them;
 //! 3. the load balancer;
 //! 4. listeners: those wanted are made or changed, then the others go (some before, where AWS has no room for both);
@@ -11,8 +11,9 @@
 //!    old target groups, old groups;
 //! 6. the record that all of it was done.
 //!
-//! New rules come before old ones go, as far as the quota has room for both; new targets before old ones go. A load balancer that has to be replaced
-//! (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
+//! New rules come before old ones go, as far as the quota has room for both, and so do new targets. Each step belongs to
+//! a part, and a part that fails leaves undone only those that need it ([`Part`]). A load balancer that has to be
+//! replaced (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
 //! that has to be replaced goes only when its targets have drained.
 //!
 //! A listener goes over to a new target group in one request, with targets registered and not yet checked: AWS
@@ -21,23 +22,29 @@
 //! it, and whether a group of weight 0 is checked AWS does not say.
 
 mod action;
+mod backends;
+mod deletion;
+mod describe;
 mod groups;
 mod listeners;
+mod load_balancer;
 mod rules;
+mod tags;
 mod target_groups;
 
 use std::collections::BTreeSet;
 
-use crate::client::{IngressRule, IpAddressType, LoadBalancer as AwsLoadBalancer, LoadBalancerState, Tags};
-use crate::drift;
-use crate::model::{Desired, LoadBalancer};
-use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
-use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
-use crate::placement;
+use cloud_provider::Change;
 
-pub use self::action::{Action, GroupRef, Known, What};
-pub(crate) use self::groups::open_nodes;
-pub(crate) use self::rules::weight as rules_weight;
+use crate::client::{IngressRule, LoadBalancerState, Tags};
+use crate::desired::{Desired, Limits};
+use crate::drift;
+use crate::naming::{APPLIED_TAG, TARGETS_TAG};
+use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
+
+pub use self::action::{Action, GroupRef, Operation, Part, ResolvedIds, TargetGroupRef};
+pub use self::backends::{BackendChange, TargetGroupTargets, backends};
+pub use self::deletion::{Deletion, deletion};
 
 /// What has to happen, and what has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,9 +52,16 @@ pub struct Planned {
     /// Steps, in order. None means no write is sent.
     pub actions: Vec<Action>,
     /// What the steps' names mean at AWS.
-    pub known: Known,
+    pub ids: ResolvedIds,
     /// What keeps the plan from being the last one.
     pub waits: BTreeSet<Wait>,
+}
+
+impl Planned {
+    /// Whether there is nothing to do and nothing to wait for.
+    pub fn is_settled(&self) -> bool {
+        self.actions.is_empty() && self.waits.is_empty()
+    }
 }
 
 /// Something that takes time at AWS, after which the rest can be done.
@@ -60,8 +74,8 @@ pub enum Wait {
 }
 
 /// Compares, and says what to do.
-pub fn plan(desired: &Desired, observed: &Observed) -> Planned {
-    let mut planner = Planner::new(desired, observed);
+pub fn plan(desired: &Desired, observed: &Observed, limits: &Limits) -> Planned {
+    let mut planner = Planner::new(desired, observed, *limits);
     planner.claim();
     planner.make_room();
     planner.grant();
@@ -73,14 +87,15 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Planned {
     planner.deregister();
     planner.retire();
     planner.record();
-    Planned { actions: planner.actions, known: planner.known, waits: planner.waits }
+    Planned { actions: planner.actions, ids: planner.ids, waits: planner.waits }
 }
 
 struct Planner<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
+    limits: Limits,
     /// The load balancer that stays, if it exists.
-    keeper: Option<&'a ObservedLoadBalancer>,
+    retained: Option<&'a ObservedLoadBalancer>,
     /// Load balancers that are to go.
     others: Vec<&'a ObservedLoadBalancer>,
     /// ARNs of load balancers that this plan deletes.
@@ -91,230 +106,84 @@ struct Planner<'a> {
     leftover: Vec<&'a ObservedTargetGroup>,
     /// Rules that go early, to make room for others.
     revoked: BTreeSet<IngressRule>,
+    /// Ports whose old targets go early, to make room for others.
+    exchanged: BTreeSet<u16>,
     actions: Vec<Action>,
-    known: Known,
+    ids: ResolvedIds,
     waits: BTreeSet<Wait>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+    fn new(desired: &'a Desired, observed: &'a Observed, limits: Limits) -> Self {
         let wanted = &desired.load_balancer;
         let stays = |lb: &&ObservedLoadBalancer| {
             lb.resource.scheme == wanted.scheme
                 && lb.resource.name == wanted.name
                 && lb.resource.state != LoadBalancerState::Failed
         };
-        let keeper = observed.load_balancers.iter().find(stays);
-        let is_keeper =
-            |lb: &&ObservedLoadBalancer| keeper.is_some_and(|k| k.resource.arn == lb.resource.arn);
-        let others = observed.load_balancers.iter().filter(|lb| !is_keeper(lb)).collect();
-        let (matched, leftover) = target_groups::match_up(desired, observed, keeper);
-        let mut known = Known {
-            load_balancer: keeper.map(|lb| lb.resource.arn.clone()),
-            nodes_source: observed.nodes_source.as_ref().map(|group| group.id.clone()),
-            ..Known::default()
+        let retained = observed.load_balancers.iter().find(stays);
+        let is_retained =
+            |lb: &&ObservedLoadBalancer| retained.is_some_and(|k| k.resource.arn == lb.resource.arn);
+        let others = observed.load_balancers.iter().filter(|lb| !is_retained(lb)).collect();
+        let (matched, leftover) = target_groups::match_up(desired, observed, retained);
+        let mut ids = ResolvedIds {
+            load_balancer: retained.map(|lb| lb.resource.arn.clone()),
+            backend: observed.groups.as_ref().and_then(|g| g.backend.as_ref()).map(|group| group.id.clone()),
+            ..ResolvedIds::default()
         };
         for (wanted, found) in desired.target_groups.iter().zip(&matched) {
             if let Some(found) = found {
-                known.target_groups.insert(wanted.name.clone(), found.resource.arn.clone());
+                ids.target_groups.insert(wanted.name.clone(), found.resource.arn.clone());
             }
         }
-        for listener in keeper.iter().flat_map(|lb| &lb.listeners) {
-            known.listeners.insert(listener.resource.port, listener.resource.arn.clone());
+        for listener in retained.iter().flat_map(|lb| lb.listeners()) {
+            ids.listeners.insert(listener.resource.port, listener.resource.arn.clone());
         }
-        let frontend = desired.groups.frontend.as_ref();
-        let frontend = frontend.and_then(|f| observed.frontend_groups.iter().find(|g| g.name == f.name));
-        known.frontend = frontend.map(|group| group.id.clone());
+        if let (Some(frontend), Some(groups)) = (&desired.groups.frontend, &observed.groups) {
+            let found = groups.frontends.iter().find(|group| group.name == frontend.name);
+            ids.frontend = found.map(|group| group.id.clone());
+        }
         Planner {
             desired,
             observed,
-            keeper,
+            limits,
+            retained,
             others,
             deleted: BTreeSet::new(),
             matched,
             leftover,
             revoked: BTreeSet::new(),
+            exchanged: BTreeSet::new(),
             actions: Vec::new(),
-            known,
+            ids,
             waits: BTreeSet::new(),
         }
     }
 
-    fn push(&mut self, what: What, reason: impl Into<String>) {
-        self.actions.push(Action::new(what, reason));
+    fn push(&mut self, part: Part, operation: Operation, reason: impl Into<String>) {
+        self.actions.push(Action::new(part, operation, reason));
     }
 
-    /// Makes what is taken over ours. AWS tags one resource a request, so the order says whose it is in between: the
-    /// load balancer comes first, and whatever it uses comes along with it from then on, tagged or not. Listeners, which
-    /// nobody finds by their tags, come last, and again until all has been applied once.
-    fn claim(&mut self) {
-        let theirs = |tags: &Tags| !tags.contains_key(UID_TAG);
-        let load_balancer = self.keeper.filter(|lb| theirs(&lb.tags));
-        let target_groups = self.observed.target_groups.iter().filter(|tg| theirs(&tg.tags));
-        let mut arns: Vec<String> = load_balancer.iter().map(|lb| lb.resource.arn.clone()).collect();
-        arns.extend(target_groups.map(|tg| tg.resource.arn.clone()));
-        self.claim_these(arns, "it is taken over from another controller");
-        let is_unfinished = |lb: &&ObservedLoadBalancer| !lb.tags.contains_key(APPLIED_TAG);
-        let listeners = self.keeper.filter(is_unfinished).into_iter().flat_map(|lb| &lb.listeners);
-        let arns = listeners.map(|listener| listener.resource.arn.clone()).collect();
-        self.claim_these(arns, "a takeover that did not end may have left it out");
-    }
-
-    fn claim_these(&mut self, arns: Vec<String>, reason: &str) {
-        if !arns.is_empty() {
-            let what = What::Tag { arns, add: self.claim_tags(), remove: Vec::new() };
-            self.push(what, reason);
-        }
-    }
-
-    /// The tags that make something this Service's.
-    fn claim_tags(&self) -> Tags {
-        let mut tags = self.desired.load_balancer.tags.clone();
-        tags.retain(|key, _| [CLUSTER_TAG, UID_TAG].contains(&key.as_str()));
-        tags
-    }
-
-    /// The tags something has once it is claimed.
-    fn claimed(&self, found: &Tags) -> Tags {
-        let mut tags = found.clone();
-        tags.extend(self.claim_tags());
-        tags
-    }
-
-    /// A name is unique, so that what has ours and cannot stay must go first; the user chose the name, or AWS
-    /// failed to make the load balancer.
-    fn make_room(&mut self) {
-        if self.keeper.is_some() {
-            return;
-        }
-        for lb in self.others.clone() {
-            if lb.resource.name == self.desired.load_balancer.name {
-                let reason = match lb.resource.state {
-                    LoadBalancerState::Failed => "AWS failed to make it; it has to be made anew",
-                    _ => "its scheme cannot change, and the new one needs its name",
-                };
-                self.delete_load_balancer(lb, reason);
-            }
-        }
-    }
-
-    fn delete_load_balancer(&mut self, lb: &'a ObservedLoadBalancer, reason: &str) {
-        let arn = &lb.resource.arn;
-        if self.deleted.insert(arn) {
-            self.push(What::DeleteLoadBalancer { arn: arn.clone() }, reason);
-        }
-    }
-
-    fn make_load_balancer(&mut self) {
-        let wanted = &self.desired.load_balancer;
-        let groups = self.group_refs();
-        match self.keeper {
-            None => {
-                let enforce = self.desired.groups.private_link_rules.filter(|_| !groups.is_empty());
-                let set_groups =
-                    What::SetSecurityGroups { groups: groups.clone(), enforce_private_link_inbound: enforce };
-                let what = What::CreateLoadBalancer { load_balancer: wanted.clone(), groups };
-                let reason = match self.others.is_empty() {
-                    true => "it does not exist",
-                    false => "the one that exists cannot be changed into it",
-                };
-                self.push(what, reason);
-                if enforce.is_some() {
-                    self.push(set_groups, "rules for PrivateLink cannot be set when it is made");
-                }
-                if !wanted.attributes.is_empty() {
-                    let what = What::ModifyLoadBalancerAttributes(wanted.attributes.clone());
-                    self.push(what, "the Service asks for them");
-                }
-                if let Some(change) = wanted.capacity {
-                    self.push(What::ModifyCapacityReservation(change), "the Service asks for it");
-                }
-            }
-            Some(keeper) => self.change_load_balancer(keeper, groups),
-        }
-    }
-
-    fn change_load_balancer(&mut self, keeper: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
-        let wanted = &self.desired.load_balancer;
-        let found = &*keeper.resource;
-        let drift = drift::tags(&wanted.tags, &self.claimed(&keeper.tags));
-        if !drift.is_empty() {
-            let what = What::Tag { arns: vec![found.arn.clone()], add: drift.add, remove: drift.remove };
-            self.push(what, "tags differ");
-        }
-        if !loses_source_nat(wanted, found) {
-            self.set_subnets(keeper);
-        }
-        self.set_groups(keeper, groups);
-        if wanted.ip_address_type == IpAddressType::DualStack && !placement::comes_with_subnets(wanted, found)
-        {
-            self.set_ip_address_type(keeper);
-        }
-        let attributes = drift::attributes(&wanted.attributes, &keeper.attributes, &keeper.tags);
-        if !attributes.is_empty() {
-            self.push(What::ModifyLoadBalancerAttributes(attributes), "attributes differ");
-        }
-        let reserved = keeper.capacity.as_ref().and_then(|capacity| capacity.minimum_units);
-        if let Some(capacity) = wanted.capacity
-            && let Some(change) = drift::capacity(capacity, reserved)
-        {
-            let what = What::ModifyCapacityReservation(capacity);
-            self.actions.push(Action::new(what, "reserved capacity differs").with(vec![change]));
-        }
-    }
-
-    /// What listeners and target groups that have been replaced by now may have needed: IPv6, and source NAT for
-    /// datagrams over it.
-    fn narrow(&mut self) {
-        let Some(keeper) = self.keeper else { return };
-        let wanted = &self.desired.load_balancer;
-        if loses_source_nat(wanted, &keeper.resource) {
-            self.set_subnets(keeper);
-        }
-        if wanted.ip_address_type == IpAddressType::Ipv4 {
-            self.set_ip_address_type(keeper);
-        }
-    }
-
-    fn set_ip_address_type(&mut self, keeper: &ObservedLoadBalancer) {
-        let wanted = &self.desired.load_balancer;
-        if let Some(change) = drift::ip_address_type(wanted, &keeper.resource) {
-            let what = What::SetIpAddressType(wanted.ip_address_type);
-            self.actions.push(Action::new(what, "address families differ").with(vec![change]));
-        }
-    }
-
-    /// Zone by zone where a subnet or an address changes. What cannot be moved at all was refused before.
-    fn set_subnets(&mut self, keeper: &ObservedLoadBalancer) {
-        let wanted = &self.desired.load_balancer;
-        let is_applied = keeper.tags.get(APPLIED_TAG) == Some(&self.desired.digest());
-        let Some(change) = placement::difference(wanted, &keeper.resource, is_applied) else { return };
-        let moves = placement::moves(wanted, &keeper.resource, is_applied).unwrap_or_default();
-        for step in moves {
-            let reason = match step.takes_zones_out {
-                true => "another subnet or address is wanted in a zone, so the zone has to go first",
-                false => "subnets differ",
-            };
-            let what = What::SetSubnets {
-                subnets: step.subnets,
-                ipv6_source_nat: wanted.ipv6_source_nat,
-                ip_address_type: step.ip_address_type,
-                takes_zones_out: step.takes_zones_out,
-            };
-            self.actions.push(Action::new(what, reason).with(vec![change.clone()]));
-        }
+    fn push_with(
+        &mut self,
+        part: Part,
+        operation: Operation,
+        reason: impl Into<String>,
+        changes: Vec<Change>,
+    ) {
+        self.actions.push(Action::new(part, operation, reason).with(changes));
     }
 
     /// Old load balancers, then old target groups, then old groups: each is free only after the one before.
     fn retire(&mut self) {
-        let serves = self.keeper.is_some_and(|keeper| {
-            let name = keeper.resource.dns_name.to_lowercase();
-            keeper.resource.state != LoadBalancerState::Provisioning
+        let serves = self.retained.is_some_and(|retained| {
+            let name = retained.resource.dns_name.to_lowercase();
+            retained.resource.state != LoadBalancerState::Provisioning
                 && self.observed.published.contains(&name)
         });
         for lb in self.others.clone() {
             if serves || lb.resource.state == LoadBalancerState::Failed {
-                self.delete_load_balancer(lb, "another one has taken its place");
+                self.delete_load_balancer(Part::Remains, lb, "another one has taken its place");
             } else if !self.deleted.contains(lb.resource.arn.as_str()) {
                 self.waits.insert(Wait::Replacement);
             }
@@ -326,35 +195,49 @@ impl<'a> Planner<'a> {
     /// What was applied is noted on the load balancer, so that whoever comes next needs no more than the shared
     /// view to know that nothing is to be done. The note comes off before something changes: half a change must
     /// not look like a whole one when the Service is changed back.
+    ///
+    /// A note that another version of this program wrote is compared with nothing, and that alone is nothing to write:
+    /// an upgrade costs a look at each Service, not a write. Neither is it worth a write of its own that only the targets
+    /// were noted otherwise: that is noted when the Service is looked at the next time.
     fn record(&mut self) {
         let digest = self.desired.digest();
-        let instances = self.desired.instances_digest();
-        let noted = |tag: &str| {
-            let tags: Option<&Tags> = self.keeper.map(|lb| &*lb.tags);
-            tags.and_then(|tags| tags.get(tag)).cloned()
-        };
-        let applied = noted(APPLIED_TAG);
-        let is_applied = applied.as_ref() == Some(&digest);
-        let is_registered = instances.is_none() || noted(TARGETS_TAG) == instances;
-        if self.actions.is_empty() && self.waits.is_empty() && is_applied && is_registered {
+        let noted = self.retained.and_then(|lb| lb.tags.get(APPLIED_TAG)).cloned().unwrap_or_default();
+        let is_applied = self.retained.is_some_and(|lb| self.desired.is_noted(&lb.tags));
+        if self.actions.is_empty() && (is_applied || !self.waits.is_empty()) {
             return;
         }
         let only_targets = self.actions.iter().all(|action| {
-            matches!(action.what, What::RegisterTargets { .. } | What::DeregisterTargets { .. })
+            matches!(
+                action.operation,
+                Operation::RegisterTargets { .. } | Operation::DeregisterTargets { .. }
+            )
         });
-        if applied.is_some_and(|applied| !applied.is_empty()) && !(only_targets && is_applied) {
-            let what = What::Record { applied: None, instances: None };
-            self.actions.insert(0, Action::new(what, "what was applied is about to change"));
+        if !noted.is_empty() && !(only_targets && is_applied) {
+            let operation = Operation::Record { applied: None, targets: None };
+            let reason = "what was applied is about to change";
+            let changes = vec![describe::removed(APPLIED_TAG, &noted)];
+            self.actions.insert(0, Action::new(Part::Foundation, operation, reason).with(changes));
         }
         if self.waits.is_empty() {
-            let what = What::Record { applied: Some(digest), instances };
-            self.push(what, "so that nobody has to compare again");
+            let targets = self.desired.targets_digest();
+            let tags = self.retained.map(|lb| lb.tags.clone()).unwrap_or_default();
+            let record = |tag: &str, to: Option<&String>| {
+                let from = tags.get(tag).cloned().unwrap_or_default();
+                drift::change(tag, from, to.cloned().unwrap_or_default())
+            };
+            let changes = [record(APPLIED_TAG, Some(&digest)), record(TARGETS_TAG, targets.as_ref())];
+            let operation = Operation::Record { applied: Some(digest), targets };
+            let reason = "so that nobody has to compare again";
+            self.push_with(Part::Record, operation, reason, changes.into_iter().flatten().collect());
         }
     }
 }
 
-fn loses_source_nat(wanted: &LoadBalancer, found: &AwsLoadBalancer) -> bool {
-    found.ipv6_source_nat && wanted.ipv6_source_nat == Some(false)
+/// What comes of tags that something has, after others were put on.
+fn with_tags(found: &Tags, more: &Tags) -> Tags {
+    let mut tags = found.clone();
+    tags.extend(more.clone());
+    tags
 }
 
 #[cfg(test)]

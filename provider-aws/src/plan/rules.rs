@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::{IngressRule, RuleSource, Traffic};
+use crate::model::RuleFamily;
 
 /// One request on the way from the rules there are to those there should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub(super) fn exchange(
     while !missing.is_empty() {
         let mut granted = Vec::new();
         missing.retain(|rule| {
-            let fits = Family::ALL.iter().all(|f| f.weight(rule) == 0 || f.count(&there) < at_most);
+            let fits = RuleFamily::ALL.iter().all(|f| f.weight(rule) == 0 || f.count(&there) < at_most);
             if fits {
                 there.push(rule.clone());
                 granted.push(rule.clone());
@@ -46,7 +47,7 @@ pub(super) fn exchange(
         let (needed, free): (Vec<IngressRule>, Vec<IngressRule>) =
             stale.into_iter().partition(|old| missing.iter().any(|new| share_clients(old, new)));
         let makes_room = |rule: &IngressRule| {
-            Family::ALL.iter().any(|f| f.weight(rule) > 0 && missing.iter().any(|new| f.weight(new) > 0))
+            RuleFamily::ALL.iter().any(|f| f.weight(rule) > 0 && missing.iter().any(|new| f.weight(new) > 0))
         };
         let mut revoked = free;
         stale = needed;
@@ -72,34 +73,6 @@ pub(super) fn stale<'a>(
     wanted: &'a BTreeSet<IngressRule>,
 ) -> impl Iterator<Item = &'a IngressRule> {
     found.iter().filter(|rule| !wanted.iter().any(|other| other.same_rule(rule)))
-}
-
-/// How many rules of the fuller address family there are, which is what AWS's quota limits.
-pub(crate) fn weight<'a>(rules: impl IntoIterator<Item = &'a IngressRule> + Clone) -> usize {
-    let count = |family: &Family| rules.clone().into_iter().map(|rule| family.weight(rule)).sum();
-    Family::ALL.iter().map(count).max().unwrap_or_default()
-}
-
-/// AWS counts the rules of each address family by themselves; groups and prefix lists count for both.
-#[derive(Clone, Copy)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    const ALL: [Family; 2] = [Family::V4, Family::V6];
-
-    fn weight(self, rule: &IngressRule) -> usize {
-        match (self, &rule.source) {
-            (Family::V4, RuleSource::Ipv6(_)) | (Family::V6, RuleSource::Ipv4(_)) => 0,
-            _ => 1,
-        }
-    }
-
-    fn count(self, rules: &[IngressRule]) -> usize {
-        rules.iter().map(|rule| self.weight(rule)).sum()
-    }
 }
 
 fn contains(rules: &[IngressRule], rule: &IngressRule) -> bool {
@@ -129,6 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::rules_weight;
 
     fn rule(port: u16, source: &str) -> IngressRule {
         let source = match source.parse().expect("a network") {
@@ -198,7 +172,7 @@ mod tests {
                         there.retain(|rule| !rules.contains(rule));
                     }
                 }
-                prop_assert!(weight(&there) <= quota);
+                prop_assert!(rules_weight(&there) <= quota);
             }
             prop_assert!(wanted.iter().all(|rule| there.contains(rule)));
         }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::*;
 use crate::client::{
-    HealthCheck, HealthCheckPort, HealthCheckProtocol, LoadBalancer as Lb, LoadBalancerKind, Protocol,
-    Scheme, SubnetMapping, TargetFamily, ZoneMapping,
+    HealthCheck, HealthCheckPort, HealthCheckProtocol, IpAddressType, LoadBalancer as Lb, LoadBalancerKind,
+    Protocol, Scheme, SubnetMapping, TargetFamily, ZoneMapping,
 };
-use crate::model::{FrontendGroup, Groups, Listener, TargetGroup, Zone};
+use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
 use crate::naming::UID_TAG;
+use crate::observe::{LoadBalancerDetails, ObservedGroups};
+use crate::target_sets::{TargetLimits, TargetNode, TargetNodes, TargetSets};
 
 fn desired() -> Desired {
     let health_check = HealthCheck {
@@ -22,6 +24,8 @@ fn desired() -> Desired {
         healthy_threshold: 3,
         unhealthy_threshold: 3,
     };
+    let node = TargetNode { node: "n1".to_owned(), zone: "a".to_owned() };
+    let nodes = TargetNodes::from([("i-1".to_owned(), node)]);
     Desired {
         load_balancer: LoadBalancer {
             name: "lb".to_owned(),
@@ -39,7 +43,6 @@ fn desired() -> Desired {
                 name: "frontend".to_owned(),
                 vpc_id: "vpc-1".to_owned(),
                 rules: BTreeSet::new(),
-                rules_at_most: 60,
                 tags: Tags::new(),
             }),
             given: BTreeSet::new(),
@@ -66,8 +69,21 @@ fn desired() -> Desired {
             attributes: BTreeMap::new(),
             tags: Tags::new(),
         }],
-        instances: Some(BTreeSet::from(["i-1".to_owned()])),
+        targets: Some(TargetSets::share(
+            &BTreeMap::from([("tg".to_owned(), 30080)]),
+            &nodes,
+            limits().targets,
+        )),
+        nodes,
     }
+}
+
+fn limits() -> Limits {
+    Limits { rules_per_group: 60, targets: TargetLimits::new(0, false) }
+}
+
+fn planned(observed: &Observed) -> Planned {
+    plan(&desired(), observed, &limits())
 }
 
 fn found(name: &str, scheme: Scheme, state: LoadBalancerState) -> ObservedLoadBalancer {
@@ -94,10 +110,13 @@ fn found(name: &str, scheme: Scheme, state: LoadBalancerState) -> ObservedLoadBa
             ipv6_source_nat: false,
         }),
         tags: Arc::new(Tags::from([(UID_TAG.to_owned(), "uid".to_owned())])),
-        attributes: BTreeMap::new(),
-        capacity: None,
-        listeners: Vec::new(),
+        details: Some(LoadBalancerDetails::default()),
     }
+}
+
+/// What was read in full.
+fn observed(load_balancers: Vec<ObservedLoadBalancer>) -> Observed {
+    Observed { load_balancers, groups: Some(ObservedGroups::default()), ..Observed::default() }
 }
 
 fn verbs(planned: &Planned) -> Vec<String> {
@@ -111,7 +130,7 @@ fn verbs(planned: &Planned) -> Vec<String> {
 
 #[test]
 fn from_nothing_groups_come_first_then_targets_then_the_load_balancer_and_its_listeners() {
-    let planned = plan(&desired(), &Observed::default());
+    let planned = planned(&observed(Vec::new()));
     let expected = [
         "+ security group",
         "+ target group",
@@ -128,14 +147,14 @@ fn from_nothing_groups_come_first_then_targets_then_the_load_balancer_and_its_li
 fn an_old_load_balancer_goes_only_when_the_new_one_is_active_and_published() {
     let old = found("old", Scheme::InternetFacing, LoadBalancerState::Active);
     let deletes = |state, published: &[&str]| {
-        let observed = Observed {
+        let seen = Observed {
             load_balancers: vec![old.clone(), found("lb", Scheme::Internal, state)],
             published: published.iter().map(|name| (*name).to_owned()).collect(),
             ..Observed::default()
         };
-        let planned = plan(&desired(), &observed);
-        let delete = What::DeleteLoadBalancer { arn: "arn:old".to_owned() };
-        let goes = planned.actions.iter().any(|action| action.what == delete);
+        let planned = plan(&desired(), &seen, &limits());
+        let delete = Operation::DeleteLoadBalancer { arn: "arn:old".to_owned() };
+        let goes = planned.actions.iter().any(|action| action.operation == delete);
         assert_eq!(goes, !planned.waits.contains(&Wait::Replacement));
         goes
     };
@@ -147,32 +166,34 @@ fn an_old_load_balancer_goes_only_when_the_new_one_is_active_and_published() {
 #[test]
 fn one_that_aws_failed_to_make_is_deleted_before_it_is_made_anew() {
     let failed = found("lb", Scheme::Internal, LoadBalancerState::Failed);
-    let observed = Observed { load_balancers: vec![failed], ..Observed::default() };
-    let planned = plan(&desired(), &observed);
+    let seen = observed(vec![failed]);
+    let planned = plan(&desired(), &seen, &limits());
     assert_eq!(verbs(&planned)[0], "- load balancer");
-    assert!(verbs(&planned).contains(&"+ load balancer".to_owned()));
+    assert!(verbs(&planned).contains(&"± load balancer".to_owned()));
 }
 
 #[test]
 fn half_a_change_does_not_look_like_a_whole_one() {
-    let mut keeper = found("lb", Scheme::Internal, LoadBalancerState::Active);
-    Arc::make_mut(&mut keeper.tags).insert(APPLIED_TAG.to_owned(), "before".to_owned());
-    let observed = Observed { load_balancers: vec![keeper], ..Observed::default() };
-    let planned = plan(&desired(), &observed);
-    let first = &planned.actions.first().expect("steps").what;
-    assert_eq!(*first, What::Record { applied: None, instances: None });
-    let last = &planned.actions.last().expect("steps").what;
-    assert!(matches!(last, What::Record { applied: Some(_), .. }));
+    let mut retained = found("lb", Scheme::Internal, LoadBalancerState::Active);
+    Arc::make_mut(&mut retained.tags).insert(APPLIED_TAG.to_owned(), "before".to_owned());
+    let seen = observed(vec![retained]);
+    let planned = plan(&desired(), &seen, &limits());
+    let first = &planned.actions.first().expect("steps").operation;
+    assert_eq!(*first, Operation::Record { applied: None, targets: None });
+    let last = &planned.actions.last().expect("steps").operation;
+    assert!(matches!(last, Operation::Record { applied: Some(_), .. }));
 }
 
 #[test]
 fn what_nobody_of_ours_made_is_not_deleted() {
     let mut theirs = found("lb", Scheme::Internal, LoadBalancerState::Active);
     theirs.tags = Arc::default();
-    let observed = Observed { load_balancers: vec![theirs], ..Observed::default() };
-    let planned = plan(&desired(), &observed);
+    let seen = observed(vec![theirs]);
+    let planned = plan(&desired(), &seen, &limits());
     assert!(planned.actions.iter().all(|action| !matches!(
-        action.what,
-        What::DeleteLoadBalancer { .. } | What::DeleteTargetGroup { .. } | What::DeleteGroup { .. }
+        action.operation,
+        Operation::DeleteLoadBalancer { .. }
+            | Operation::DeleteTargetGroup { .. }
+            | Operation::DeleteGroup { .. }
     )));
 }

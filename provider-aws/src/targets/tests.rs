@@ -55,7 +55,9 @@ fn an_odd_node_is_left_out_and_told_while_the_others_serve() {
         instance("i-5", |i| i.instance_type = "m3.large".to_owned()),
     ]);
     let chosen = choose(candidates(&nodes, &BTreeMap::new()), &instances, "vpc-1");
-    assert_eq!(chosen.instances, Some(BTreeSet::from(["i-1".to_owned()])));
+    let ids = chosen.instances.clone().map(|nodes| nodes.into_keys().collect::<Vec<_>>());
+    assert_eq!(ids, Some(vec!["i-1".to_owned()]));
+    assert_eq!(chosen.in_doubt, BTreeSet::from(["i-3".to_owned()]), "it may be started again");
     let why = [
         ("elsewhere", "i-4 is in vpc-2, not in vpc-1"),
         ("foreign", "its provider ID \"gce://p/z/x\" is no EC2 instance"),
@@ -74,7 +76,10 @@ fn nodes_of_which_none_can_be_used_leave_targets_alone_and_no_nodes_do_not() {
     let none = BTreeMap::new();
     assert_eq!(choose(candidates(&odd, &none), &BTreeMap::new(), "vpc-1").instances, None);
     let empty = NodeSet::default();
-    assert_eq!(choose(candidates(&empty, &none), &BTreeMap::new(), "vpc-1").instances, Some(BTreeSet::new()));
+    assert_eq!(
+        choose(candidates(&empty, &none), &BTreeMap::new(), "vpc-1").instances,
+        Some(TargetNodes::new())
+    );
 }
 
 #[test]
@@ -97,4 +102,20 @@ fn the_nodes_group_is_the_tagged_one_else_the_lowest() {
     assert_eq!(chosen(&["sg-1", "sg-2", "sg-3"]).as_deref(), Some("sg-2"));
     assert_eq!(chosen(&["sg-1", "sg-3"]).as_deref(), Some("sg-1"));
     assert_eq!(chosen(&[]), None);
+}
+
+#[test]
+fn fargate_nodes_are_left_out_without_a_word() {
+    let nodes = NodeSet::of([
+        a_node("labelled")
+            .label("eks.amazonaws.com/compute-type", "fargate")
+            .provider_id("aws:///a/x/y")
+            .build(),
+        a_node("named").provider_id("aws:///us-east-1a/0123-4567/fargate-ip-10-0-0-1.ec2.internal").build(),
+        a_node("good").provider_id("aws:///a/i-1").build(),
+    ]);
+    let candidates = candidates(&nodes, &BTreeMap::new());
+    assert_eq!(candidates.fargate.len(), 2);
+    let chosen = choose(candidates, &BTreeMap::from([instance("i-1", |_| {})]), "vpc-1");
+    assert_eq!(chosen.note(), None);
 }

@@ -55,12 +55,6 @@ async fn conflicting_annotations() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn certificates_missing_for_tls_ports() {
-    let cluster = a_cluster(2).await;
-    is_refused(&cluster, &annotated(&[("ssl-ports", "80")]), &["ssl-ports", "need a certificate"]).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_certificate_that_does_not_exist() {
     let cluster = a_cluster(2).await;
     let arn = "arn:aws:acm:us-east-1:123456789012:certificate/none";

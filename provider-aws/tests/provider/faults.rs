@@ -110,20 +110,3 @@ async fn throttling_that_lasts_is_named_and_holds_no_other_service_back() {
     assert_eq!(error.class(), ErrorClass::Transient);
     assert!(error.to_string().contains("CreateTargetGroup: Throttling"), "{error}");
 }
-
-#[tokio::test(start_paused = true)]
-async fn one_bad_target_does_not_keep_the_others_from_serving() {
-    let cluster = a_cluster(5).await;
-    let mut service = web("web").build();
-    let four = nodes_of(&cluster.instances[..4]);
-    cluster.ready_on(&mut service, &four).await;
-    // Known from before as running; AWS knows better.
-    let bad = cluster.instances[4].clone();
-    let all = cluster.request(&service);
-    cluster.provider.update_backends(&request(&service, &four)).await.unwrap();
-    cluster.aws.fail_nth(Call::RegisterTargets, 1, Fault::before("InvalidTarget"));
-    let error = cluster.provider.update_backends(&all).await.expect_err("one was refused");
-    assert!(error.to_string().contains(&bad), "{error}");
-    cluster.provider.update_backends(&all).await.unwrap();
-    assert_eq!(cluster.targets().await.len(), 5);
-}

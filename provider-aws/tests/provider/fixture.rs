@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cloud_provider::testing::{ServiceBuilder, a_node, a_service_named, request};
-use cloud_provider::{CloudLoadBalancer, Error, Mistakes, NodeSet, Outcome, Published, Request, ServiceView};
+use cloud_provider::{CloudLoadBalancer, Error, NodeSet, Outcome, Published, Request, ServiceView};
 use provider_aws::client::fake::{FakeAws, SeededVpc};
 use provider_aws::client::{
     Aws, Call, Ec2, Elbv2, LoadBalancer, SecurityGroup, SecurityGroupQuery, Select, SharingOptions, Target,
@@ -170,10 +170,11 @@ impl Cluster {
         (output, self.aws.requests().split_off(before))
     }
 
-    /// The mistakes that keep a Service from being served.
-    pub(crate) async fn mistakes(&self, service: &ServiceView) -> Mistakes {
+    /// The mistakes that keep a Service from being served, or a part of it.
+    pub(crate) async fn mistakes(&self, service: &ServiceView) -> String {
         match self.ensure(service).await {
-            Err(Error::Invalid(mistakes)) => mistakes,
+            Err(Error::Invalid(mistakes)) => mistakes.to_string(),
+            Ok(Outcome::Pending(pending)) if pending.reason == "PartlyRefused" => pending.why,
             other => panic!("expected mistakes, got {other:?}"),
         }
     }

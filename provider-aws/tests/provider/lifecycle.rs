@@ -5,7 +5,8 @@ use std::time::Duration;
 use cloud_provider::testing::{a_node, request};
 use cloud_provider::{BackendInterest, CloudLoadBalancer, NodeSet, Outcome, Protocol};
 use provider_aws::client::fake::{Lag, Lags};
-use provider_aws::client::{Call, Ec2, Elbv2, Scheme, SecurityGroupQuery, Target};
+use provider_aws::client::{Call, Ec2, Elbv2, Scheme, SecurityGroupQuery, Tags, Target};
+use provider_aws::naming::APPLIED_TAG;
 
 use crate::fixture::{PREFIX, a_cluster, a_cluster_with, nodes_of, web};
 
@@ -246,4 +247,27 @@ async fn everything_owned_is_listed_with_its_service() {
     let owned = cluster.provider.list().await.unwrap();
     assert_eq!(owned.len(), 3, "load balancer, target group, security group: {owned:#?}");
     assert!(owned.iter().all(|owned| owned.service == service.id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_version_noted_costs_a_look_and_no_write() {
+    let mut cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let arn = cluster.load_balancer().await.arn;
+    let older = Tags::from([(APPLIED_TAG.to_owned(), "0123456789abcdef0123456789abcdef".to_owned())]);
+    cluster.aws.add_tags(&arn, &older).await.unwrap();
+    cluster.restart(&[]).await;
+    let (_, first) = cluster.requests(cluster.ready(&mut service)).await;
+    assert!(first.iter().all(|call| !call.is_write()), "{first:?}");
+    assert!(first.contains(&Call::DescribeListeners), "it is looked at in full: {first:?}");
+    let (_, second) = cluster.requests(cluster.ready(&mut service)).await;
+    assert!(second.is_empty(), "and once: {second:?}");
+
+    cluster.restart(&[]).await;
+    let mut changed = web("web").ports([80, 81]).build();
+    changed.published.clone_from(&service.published);
+    cluster.ready(&mut changed).await;
+    let noted = &cluster.aws.all_tags()[&arn][APPLIED_TAG];
+    assert!(noted.starts_with("2:"), "{noted}");
 }

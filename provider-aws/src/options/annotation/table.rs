@@ -145,11 +145,11 @@ annotations! {
         SSL_CERT = "aws-load-balancer-ssl-cert", List("ARNs of certificates of ACM or IAM"), "no TLS",
             "Certificates; the first is for clients that name no host, the others are chosen by the host they name";
         SSL_PORTS = "aws-load-balancer-ssl-ports", List("names or numbers of TCP ports"), "all TCP ports",
-            "Which ports are TLS, where there are certificates";
-        SSL_POLICY = "aws-load-balancer-ssl-negotiation-policy", Text("a security policy"), "`--aws-default-ssl-policy`",
+            "Which ports are TLS, where there are certificates. Without one it has no effect, which a Warning says";
+        SSL_POLICY = "aws-load-balancer-ssl-negotiation-policy", Text("a security policy"), "`--aws-default-ssl-policy`; a listener that exists keeps the one it has",
             "Which versions and ciphers of TLS are taken";
-        BACKEND_PROTOCOL = "aws-load-balancer-backend-protocol", Word("ssl, tcp"), "tcp",
-            "Whether the load balancer speaks TLS to the targets of TLS ports";
+        BACKEND_PROTOCOL = "aws-load-balancer-backend-protocol", Word("ssl, tcp, http"), "tcp",
+            "Whether the load balancer speaks TLS to the targets of TLS ports. `http` is served as plain TCP, with a Warning; `https` is refused, because other controllers send plain TCP for it";
         ALPN_POLICY = "aws-load-balancer-alpn-policy", Word("None, HTTP1Only, HTTP2Only, HTTP2Optional, HTTP2Preferred"), "None",
             "The ALPN policy of TLS listeners";
         LISTENER_ATTRIBUTES = "aws-load-balancer-listener-attributes." { "PROTOCOL-PORT" }, Pairs, "AWS's defaults",
@@ -165,7 +165,7 @@ annotations! {
         TARGET_GROUP_ATTRIBUTES = "aws-load-balancer-target-group-attributes", Pairs, "AWS's defaults",
             "Attributes of all target groups by AWS's names. One that is taken out again goes back to AWS's default, where that is known";
         TARGET_GROUP_ATTRIBUTES_OF = "aws-load-balancer-target-group-attributes." { "PORT" }, Pairs, "those of all target groups",
-            "Attributes of the target group of one port number; they win over those of all";
+            "Attributes of the target group of one port number; they win over those of all. A port that the Service does not have is a Warning";
         PROXY_PROTOCOL = "aws-load-balancer-proxy-protocol", Word("*"), "off",
             "Proxy protocol version 2 to all targets; wins over the attributes";
         PROXY_PROTOCOL_PER_TARGET_GROUP = "aws-load-balancer-proxy-protocol-per-target-group", List("port numbers of the Service"), "none",

@@ -6,16 +6,20 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::ApiError;
 
+/// The first pause; each one after it is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Waits a little longer each time, and not beyond its end.
-pub(crate) struct Patience {
+pub(crate) struct BoundedBackoff {
     until: Instant,
     pause: Duration,
 }
 
-impl Patience {
+impl BoundedBackoff {
     /// Waits for this long altogether.
     pub(crate) fn of(total: Duration) -> Self {
-        Patience { until: Instant::now() + total, pause: Duration::from_millis(500) }
+        BoundedBackoff { until: Instant::now() + total, pause: FIRST_PAUSE }
     }
 
     /// Waits before another try, if that may help; else, or when the time is up, gives the failure back.
@@ -24,7 +28,7 @@ impl Patience {
             return Err(error);
         }
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(Duration::from_secs(5));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A load balancer takes AWS minutes to make. Rather than that each Service asks for its own again and again, all that
 //! are being made are asked for in one request, twenty at a time, and each Service is woken when its turn has come.
+//!
+//! And what AWS refuses today it may take later: a certificate is issued, an address becomes free, a subnet is tagged.
+//! Such a Service is woken now and then, with growing pauses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +12,18 @@ use std::time::Duration;
 
 use cloud_provider::{ServiceKey, WakeupStream};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::client::{ARNS_PER_CALL, Aws, LoadBalancerState, Select};
 use crate::error::ErrorKind;
 
+/// The first pause before another look at what AWS refused; each one after it is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+
 /// Who waits for what.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct ProvisioningWatch {
     lists: Mutex<Lists>,
     changed: Notify,
 }
@@ -26,11 +34,37 @@ struct Lists {
     for_the_vpc: BTreeSet<ServiceKey>,
     /// Load balancers that are being made, by ARN.
     being_made: BTreeMap<String, ServiceKey>,
+    /// Services that AWS refused something.
+    refused: BTreeMap<ServiceKey, Refused>,
     /// Services to be told.
     woken: VecDeque<ServiceKey>,
 }
 
-impl Waiting {
+#[derive(Debug)]
+struct Refused {
+    /// When the Service is woken; none while it has been.
+    at: Option<Instant>,
+    /// The pause before that.
+    pause: Duration,
+}
+
+impl ProvisioningWatch {
+    /// This Service was refused something that time may mend: it is woken after a pause, which grows. Gives the pause.
+    pub(crate) fn look_again_later(&self, service: &ServiceKey) -> Duration {
+        let mut lists = self.lists();
+        let before = lists.refused.get(service).map(|refused| refused.pause);
+        let pause = before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        let at = Some(Instant::now() + pause);
+        lists.refused.insert(service.clone(), Refused { at, pause });
+        self.changed.notify_one();
+        pause
+    }
+
+    /// Nothing of this Service is refused, or only what its user can mend.
+    pub(crate) fn no_longer_refused(&self, service: &ServiceKey) {
+        self.lists().refused.remove(service);
+    }
+
     /// This Service waits for the VPC to be known.
     pub(crate) fn for_the_vpc(&self, service: &ServiceKey) {
         self.lists().for_the_vpc.insert(service.clone());
@@ -60,19 +94,22 @@ impl Waiting {
 
     /// Services as they are woken. Looks at what is being made every `look`, for as long as something is.
     pub(crate) fn wakeups(self: &Arc<Self>, aws: Aws, look: Duration) -> WakeupStream {
-        let waiting = self.clone();
-        Box::pin(futures::stream::unfold((waiting, aws), move |(waiting, aws)| async move {
+        let watch = self.clone();
+        Box::pin(futures::stream::unfold((watch, aws), move |(watch, aws)| async move {
             loop {
-                let (next, anything_made) = {
-                    let mut lists = waiting.lists();
-                    (lists.woken.pop_front(), !lists.being_made.is_empty())
+                let (next, anything_made, due) = {
+                    let mut lists = watch.lists();
+                    lists.wake_refused();
+                    let due = lists.refused.values().filter_map(|refused| refused.at).min();
+                    (lists.woken.pop_front(), !lists.being_made.is_empty(), due)
                 };
                 if let Some(service) = next {
-                    return Some((service, (waiting, aws)));
+                    return Some((service, (watch, aws)));
                 }
                 tokio::select! {
-                    () = waiting.changed.notified() => {}
-                    () = tokio::time::sleep(look), if anything_made => waiting.look(&aws).await,
+                    () = watch.changed.notified() => {}
+                    () = tokio::time::sleep(look), if anything_made => watch.look(&aws).await,
+                    () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 }
             }
         }))
@@ -102,5 +139,18 @@ impl Waiting {
 
     fn lists(&self) -> MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lists {
+    /// Wakes those whose pause is over. How long it was stays known.
+    fn wake_refused(&mut self) {
+        let now = Instant::now();
+        for (service, refused) in &mut self.refused {
+            if refused.at.is_some_and(|at| at <= now) {
+                refused.at = None;
+                self.woken.push_back(service.clone());
+            }
+        }
     }
 }

@@ -1,0 +1,141 @@
+//! The load balancer: made, moved, deleted.
+
+use std::collections::BTreeSet;
+
+use super::{Applied, Applier};
+use crate::client::{
+    CreateLoadBalancer, IpAddressType, SecurityGroupQuery, Select, SetSecurityGroups, SetSubnets,
+    SubnetMapping, Tags,
+};
+use crate::error::ErrorKind;
+use crate::failure::Failure;
+use crate::model;
+use crate::plan::GroupRef;
+
+impl Applier<'_> {
+    pub(super) async fn create_load_balancer(
+        &mut self,
+        wanted: &model::LoadBalancer,
+        groups: &BTreeSet<GroupRef>,
+    ) -> Result<Applied, Failure> {
+        let Some(security_groups) = self.group_ids(groups) else { return Ok(Applied::Stale) };
+        let has_groups = !security_groups.is_empty();
+        let request = CreateLoadBalancer {
+            name: wanted.name.clone(),
+            scheme: wanted.scheme,
+            ip_address_type: wanted.ip_address_type,
+            subnets: wanted.zones.iter().map(|zone| zone.mapping.clone()).collect(),
+            security_groups,
+            ipv6_source_nat: wanted.ipv6_source_nat.unwrap_or(false),
+            tags: wanted.tags.clone(),
+        };
+        let mut backoff = self.backoff();
+        let made = loop {
+            match self.aws.create_load_balancer(&request).await {
+                Ok(made) => break made,
+                Err(error) if error.is("DuplicateLoadBalancerName") => {
+                    let named = Select::Names(vec![wanted.name.clone()]);
+                    let found = self.aws.load_balancers(&named).await?;
+                    self.check_owner("load balancer", &wanted.name, found.iter().map(|lb| &lb.arn)).await?;
+                    return Ok(Applied::Stale);
+                }
+                // A group just made is not known everywhere at once.
+                Err(error) => {
+                    let is_new = error.is("InvalidSecurityGroup") && has_groups;
+                    backoff.wait_if(is_new, error).await?;
+                    self.look_at_groups(&request.security_groups).await?;
+                }
+            }
+        };
+        self.check_owner("load balancer", &wanted.name, [&made.arn]).await?;
+        self.ids.load_balancer = Some(made.arn);
+        Ok(Applied::Done)
+    }
+
+    /// Asks EC2 whether it shows the groups by now.
+    async fn look_at_groups(&self, ids: &BTreeSet<String>) -> Result<(), Failure> {
+        self.aws.forget_security_groups();
+        let query =
+            SecurityGroupQuery { ids: ids.iter().cloned().collect(), ..SecurityGroupQuery::default() };
+        self.aws.security_groups(&query).await?;
+        Ok(())
+    }
+
+    /// AWS answers a create with what exists already under the name, if the settings are the same, and asks not
+    /// whose it is (the AWS Load Balancer Controller's issues #2533 and #3027: one Service took another's load
+    /// balancer). The target groups are asked for in the same request, because the next look needs their tags.
+    pub(super) async fn check_owner<'t>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        arns: impl IntoIterator<Item = &'t String>,
+    ) -> Result<(), Failure> {
+        let asked: Vec<String> = arns.into_iter().cloned().collect();
+        let all: Vec<String> = asked.iter().chain(self.ids.target_groups.values()).cloned().collect();
+        let tags = self.aws.tags(&all).await?;
+        let names = self.names();
+        let is_ours = |arn: &String| tags.get(arn).is_some_and(|tags: &Tags| names.owns(tags));
+        match asked.iter().all(is_ours) {
+            true => Ok(()),
+            false => Err(Failure::NameTaken { kind, name: name.to_owned() }),
+        }
+    }
+
+    /// AWS takes up to three minutes to let go of a zone, and refuses it until then.
+    pub(super) async fn set_subnets(
+        &self,
+        subnets: &[SubnetMapping],
+        ipv6_source_nat: Option<bool>,
+        ip_address_type: Option<IpAddressType>,
+        takes_zones_out: bool,
+    ) -> Result<Applied, Failure> {
+        let Some(arn) = &self.ids.load_balancer else { return Ok(Applied::Stale) };
+        let request = SetSubnets {
+            load_balancer_arn: arn.clone(),
+            subnets: subnets.to_vec(),
+            ipv6_source_nat,
+            ip_address_type,
+        };
+        if takes_zones_out {
+            self.memory.zones.taken_out(arn);
+        }
+        let mut backoff = self.backoff();
+        while let Err(error) = self.aws.set_subnets(&request).await {
+            let refused = !takes_zones_out && error.is("InvalidConfigurationRequest");
+            let is_leaving = refused && self.memory.zones.may_be_leaving(arn);
+            backoff.wait_if(is_leaving, error.clone()).await.map_err(|error| match is_leaving {
+                true => Failure::ZoneIsLeaving(error),
+                false => Failure::Api(error),
+            })?;
+        }
+        Ok(Applied::Done)
+    }
+
+    pub(super) async fn set_security_groups(
+        &self,
+        groups: &BTreeSet<GroupRef>,
+        enforce_private_link_inbound: Option<bool>,
+    ) -> Result<Applied, Failure> {
+        let (Some(arn), Some(security_groups)) = (&self.ids.load_balancer, self.group_ids(groups)) else {
+            return Ok(Applied::Stale);
+        };
+        let request = SetSecurityGroups {
+            load_balancer_arn: arn.clone(),
+            security_groups,
+            enforce_private_link_inbound,
+        };
+        self.aws.set_security_groups(&request).await?;
+        Ok(Applied::Done)
+    }
+
+    fn group_ids(&self, groups: &BTreeSet<GroupRef>) -> Option<BTreeSet<String>> {
+        groups.iter().map(|group| self.ids.group(group)).collect()
+    }
+
+    pub(super) async fn delete_load_balancer(&self, arn: &str) -> Result<Applied, Failure> {
+        match self.aws.delete_load_balancer(arn).await {
+            Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(Applied::Done),
+        }
+    }
+}

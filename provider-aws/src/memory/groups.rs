@@ -1,0 +1,113 @@
+//! Security groups: those that this process made, those that it may have made without being told, and those of nodes
+//! that are open.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::lock;
+use crate::client::Traffic;
+
+/// What is remembered of security groups.
+#[derive(Debug)]
+pub(crate) struct GroupMemory {
+    started: Instant,
+    /// Made by this process, by Service.
+    made: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// Names of groups that a request of this process may have made without telling.
+    doubted: Mutex<BTreeSet<String>>,
+    /// Services that were being served for the first time when this process began, if it has been told: another
+    /// process may have made something for them just before.
+    inherited: Mutex<Option<BTreeSet<String>>>,
+    /// The backend security group that this process made, with the moment.
+    backend: Mutex<Option<(String, Instant)>>,
+    /// What the groups of nodes are known to let in from our load balancers.
+    opened: Mutex<BTreeMap<String, BTreeSet<Traffic>>>,
+}
+
+impl Default for GroupMemory {
+    fn default() -> Self {
+        GroupMemory {
+            started: Instant::now(),
+            made: Mutex::default(),
+            doubted: Mutex::default(),
+            inherited: Mutex::default(),
+            backend: Mutex::default(),
+            opened: Mutex::default(),
+        }
+    }
+}
+
+impl GroupMemory {
+    /// How long a new security group may be hidden; seconds at AWS.
+    const EC2_SETTLES: Duration = Duration::from_secs(10);
+
+    /// This process made a security group for a Service.
+    pub(crate) fn made(&self, uid: &str, id: &str) {
+        lock(&self.made).entry(uid.to_owned()).or_default().insert(id.to_owned());
+    }
+
+    /// The security groups that this process made for a Service.
+    pub(crate) fn made_for(&self, uid: &str) -> BTreeSet<String> {
+        lock(&self.made).get(uid).cloned().unwrap_or_default()
+    }
+
+    /// A security group of this name is about to be made; until the outcome is known, there may be one.
+    pub(crate) fn doubt(&self, name: &str) {
+        lock(&self.doubted).insert(name.to_owned());
+    }
+
+    /// It is known whether there is a security group of this name.
+    pub(crate) fn trust(&self, name: &str) {
+        lock(&self.doubted).remove(name);
+    }
+
+    /// These Services had no address yet when this process began.
+    pub(crate) fn inherit(&self, uids: impl Iterator<Item = String>) {
+        *lock(&self.inherited) = Some(uids.collect());
+    }
+
+    /// Whether there may be a security group of this name that nobody has seen: this process asked for it and got
+    /// no answer, or the one before it may have, for this Service or, none, for any.
+    pub(crate) fn is_doubted(&self, name: &str, uid: Option<&str>) -> bool {
+        let inherited = match (&*lock(&self.inherited), uid) {
+            (None, _) => true,
+            (Some(uids), Some(uid)) => uids.contains(uid),
+            (Some(uids), None) => !uids.is_empty(),
+        };
+        inherited && self.started.elapsed() < Self::EC2_SETTLES || lock(&self.doubted).contains(name)
+    }
+
+    /// The backend security group that this process made a moment ago, for those who waited for it: EC2 may not show
+    /// it yet.
+    pub(crate) fn new_backend(&self) -> Option<String> {
+        let made = lock(&self.backend).clone();
+        made.filter(|(_, since)| since.elapsed() < Self::EC2_SETTLES).map(|(id, _)| id)
+    }
+
+    /// This process made the backend security group, or, none, took it down.
+    pub(crate) fn set_backend(&self, id: Option<String>) {
+        *lock(&self.backend) = id.map(|id| (id, Instant::now()));
+    }
+
+    /// A security group of nodes lets this in. Said only after AWS said so.
+    pub(crate) fn opened(&self, node_group: &str, traffic: impl IntoIterator<Item = Traffic>) {
+        lock(&self.opened).entry(node_group.to_owned()).or_default().extend(traffic);
+    }
+
+    /// Whether a security group of nodes is known to let this in.
+    pub(crate) fn is_open(&self, node_group: &str, traffic: &BTreeSet<Traffic>) -> bool {
+        lock(&self.opened).get(node_group).is_some_and(|known| traffic.is_subset(known))
+    }
+
+    /// The security groups of nodes that are open; none is remembered afterwards.
+    pub(crate) fn take_opened(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.opened)).into_keys().collect()
+    }
+
+    pub(super) fn forget(&self, uid: &str) {
+        lock(&self.made).remove(uid);
+    }
+}

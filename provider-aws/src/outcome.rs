@@ -1,0 +1,108 @@
+//! What the controller is told of a Service that was brought to what it should be, or as far as AWS lets it. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cloud_provider::{
+    Error, Ingress, Note, NoteKind, Outcome, Pending, PortStatus, Published, Ready, ServicePort, ServiceView,
+};
+
+use crate::client::{LoadBalancer, LoadBalancerState};
+use crate::failure::{Failure, together};
+use crate::plan::{Part, Wait};
+
+/// The reason of an outcome where some of it is refused and the rest is done.
+pub(crate) const PARTLY_REFUSED: &str = "PartlyRefused";
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) waits: BTreeSet<Wait>,
+    pub(crate) failures: Vec<(Part, Failure)>,
+    /// How long until targets that AWS refused are worth another try; none when it refused none.
+    pub(crate) refused_targets: Option<Duration>,
+}
+
+/// The host name in lower case, as both peers publish it, with the ports it serves; `failed` says of ports why not.
+pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer, failed: &[(Part, Failure)]) -> Published {
+    let failure = |port: u16| failed.iter().find(|(part, _)| *part == Part::Port(port));
+    let status = |port: &ServicePort| match failure(port.port) {
+        None => PortStatus::served(port.port, port.protocol),
+        Some((_, failure)) => {
+            let error = format!("elasticloadbalancing.amazonaws.com/{}", failure.code());
+            PortStatus::failed(port.port, port.protocol, error)
+        }
+    };
+    let ports = service.ports.iter().map(status).collect();
+    Published::new([Ingress::hostname(lb.dns_name.to_lowercase()).with_ports(ports)])
+}
+
+/// What failed as one error, if it leaves nothing that could be shown to clients: what everything stands on failed,
+/// or every port, or something that is not AWS's refusal and is best tried again soon.
+pub(crate) fn fatal(
+    service: &ServiceView,
+    failures: Vec<(Part, Failure)>,
+) -> Result<Vec<(Part, Failure)>, Error> {
+    let has_failed = |port: u16| failures.iter().any(|(part, _)| *part == Part::Port(port));
+    let is_fatal = failures.iter().any(|(part, failure)| *part == Part::Foundation || !failure.is_refusal())
+        || service.ports.iter().all(|port| has_failed(port.port));
+    match is_fatal {
+        true => {
+            let errors = failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
+            Err(together(errors).unwrap_or_else(|| Error::transient("nothing could be done")))
+        }
+        false => Ok(failures),
+    }
+}
+
+/// The outcome, by what keeps the Service from being done, most important first.
+///
+/// The host name is published at once: it never changes, and clients that resolve it early only wait for DNS, as they
+/// would after the status (both peers publish while provisioning).
+pub(crate) fn outcome(
+    service: &ServiceView,
+    lb: &LoadBalancer,
+    mut notes: Vec<Note>,
+    done: Done,
+    look: Duration,
+    refused_look: impl FnOnce() -> Duration,
+) -> Outcome {
+    let replaces = done.waits.contains(&Wait::Replacement);
+    let published = published(service, lb, &done.failures);
+    let pending =
+        |reason: &str, why: String, after: Duration, publish: Option<Published>, notes: Vec<Note>| {
+            let pending = Pending::new(reason, why).look_again_after(after).with_notes(notes);
+            Outcome::Pending(match publish {
+                Some(published) => pending.publishing(published),
+                None => pending,
+            })
+        };
+    if !done.failures.is_empty() {
+        let errors: Vec<Error> =
+            done.failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
+        let note = |error: &Error| Note::new(NoteKind::Warning, error.class().as_str(), error.to_string());
+        notes.extend(errors.iter().map(note));
+        let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let why = format!("all is done but for what AWS refuses: {}", why.join("; "));
+        let publish = Some(published).filter(|_| !replaces);
+        return pending(PARTLY_REFUSED, why, refused_look(), publish, notes);
+    }
+    if lb.state == LoadBalancerState::Provisioning {
+        // It is woken when the load balancer is made; this is for the case that nobody listens.
+        let why = format!("AWS is making the load balancer {}", lb.name);
+        return pending("Provisioning", why, look * 4, Some(published).filter(|_| !replaces), notes);
+    }
+    if replaces {
+        let why = format!("{} takes over; the old load balancer goes once clients are told", lb.name);
+        return pending("Replacing", why, look, Some(published), notes);
+    }
+    if done.waits.contains(&Wait::Draining) {
+        let why = "connections to a target group that is going away are given time to end".to_owned();
+        return pending("Draining", why, look, Some(published), notes);
+    }
+    if let Some(after) = done.refused_targets {
+        let why = "AWS refused some of the nodes as targets; the others serve".to_owned();
+        return pending("TargetsRefused", why, after.max(look), Some(published), notes);
+    }
+    Outcome::Ready(Ready::new(published).with_notes(notes))
+}

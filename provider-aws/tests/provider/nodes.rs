@@ -1,0 +1,157 @@
+//! Nodes that come, go, come back, or cannot be let in.
+
+use std::collections::BTreeSet;
+
+use cloud_provider::testing::{a_node, request};
+use cloud_provider::{CloudLoadBalancer, ErrorClass, NodeSet, Note, NoteKind, Outcome};
+use provider_aws::client::fake::{Fault, InstanceSeed, Quotas};
+use provider_aws::client::{Call, IngressRule, InstanceState, RuleSource, Tags, Target, Traffic};
+
+use crate::fixture::{Cluster, a_cluster, group, nodes_of, web};
+
+/// A node whose security group is another one than the others'.
+fn a_node_of_another_group(cluster: &Cluster, name: &str) -> (String, String) {
+    let group = cluster.aws.seed_security_group(&cluster.vpc.id, name, Tags::new(), Vec::new());
+    let instance = cluster.aws.seed_instance(InstanceSeed {
+        subnet_id: cluster.vpc.private[0].clone(),
+        security_groups: vec![group.clone()],
+        instance_type: "m7g.large".to_owned(),
+        tags: Tags::new(),
+    });
+    (instance, group)
+}
+
+async fn is_open(cluster: &Cluster, id: &str) -> bool {
+    let from_a_group = |rule: &IngressRule| matches!(rule.source, RuleSource::Group(_));
+    group(&cluster.aws, id).await.ingress.iter().any(from_a_group)
+}
+
+fn notes(outcome: &Outcome) -> &[Note] {
+    match outcome {
+        Outcome::Ready(ready) => &ready.notes,
+        Outcome::Pending(pending) => &pending.notes,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_nodes_that_could_not_be_opened_are_opened_at_the_next_try_and_old_ones_stay_until_then() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let (instance, node_group) = a_node_of_another_group(&cluster, "new-nodes");
+    let replaced = request(&service, &nodes_of([&instance]));
+    cluster.aws.fail_nth(Call::AuthorizeSecurityGroupIngress, 1, Fault::before("UnauthorizedOperation"));
+    let error = cluster.provider.update_backends(&replaced).await.expect_err("the new group is not opened");
+    assert_eq!(error.class(), ErrorClass::Denied, "{error}");
+    assert!(!is_open(&cluster, &node_group).await);
+    let serving: BTreeSet<String> = cluster.targets().await.into_iter().map(|target| target.id).collect();
+    assert!(cluster.instances.iter().all(|id| serving.contains(id)), "nodes that serve stay: {serving:?}");
+
+    cluster.provider.update_backends(&replaced).await.unwrap();
+    assert!(is_open(&cluster, &node_group).await, "it is remembered only after success");
+    assert_eq!(cluster.targets().await, [Target::new(&instance, 30080)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_of_nodes_that_cannot_be_opened_is_told_for_as_long_as_it_is_shut() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let (instance, node_group) = a_node_of_another_group(&cluster, "full");
+    let nodes = nodes_of(cluster.instances.iter().chain([&instance]));
+    cluster.aws.set_quotas(Quotas { rules_per_group: 0, ..Quotas::default() });
+    for _ in 0..3 {
+        let error = cluster.provider.update_backends(&request(&service, &nodes)).await.expect_err("a quota");
+        assert_eq!(error.class(), ErrorClass::Quota, "{error}");
+    }
+    let outcome = cluster.provider.ensure(&request(&service, &nodes)).await.unwrap();
+    let Outcome::Pending(pending) = outcome else { panic!("nodes are shut: {outcome:?}") };
+    assert!(pending.why.contains("RulesPerSecurityGroupLimitExceeded"), "{}", pending.why);
+    assert!(!is_open(&cluster, &node_group).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_group_of_nodes_that_cannot_be_opened_keeps_no_other_one_shut() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let added: Vec<(String, String)> =
+        ["one", "two"].iter().map(|name| a_node_of_another_group(&cluster, name)).collect();
+    let nodes = nodes_of(cluster.instances.iter().chain(added.iter().map(|(instance, _)| instance)));
+    cluster.aws.fail_nth(Call::AuthorizeSecurityGroupIngress, 1, Fault::before("UnauthorizedOperation"));
+    cluster.provider.update_backends(&request(&service, &nodes)).await.expect_err("one is refused");
+    let mut open = 0;
+    for (_, group) in &added {
+        open += usize::from(is_open(&cluster, group).await);
+    }
+    assert_eq!(open, 1);
+    assert_eq!(cluster.targets().await.len(), 4, "all are targets all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_instance_was_stopped_and_is_started_is_a_target_at_once() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let stopped = &cluster.instances[1];
+    let restarted = cluster.aws.clone();
+    let one = nodes_of(&cluster.instances[..1]);
+    cluster.provider.update_backends(&request(&service, &one)).await.unwrap();
+    tokio::time::advance(std::time::Duration::from_secs(700)).await;
+    restarted.change_instance(stopped, |instance| instance.state = InstanceState::Stopped);
+    cluster.provider.update_backends(&cluster.request(&service)).await.unwrap();
+    assert_eq!(cluster.targets().await.len(), 1, "it is stopped");
+    restarted.change_instance(stopped, |instance| instance.state = InstanceState::Running);
+    cluster.provider.update_backends(&cluster.request(&service)).await.unwrap();
+    assert_eq!(cluster.targets().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_in_a_zone_without_a_subnet_of_the_load_balancer_are_named_with_the_zone() {
+    let cluster = a_cluster(3).await;
+    let subnets = format!("{}subnets", crate::fixture::PREFIX);
+    let two_zones = cluster.vpc.private[..2].join(",");
+    let service = web("web").annotation(&subnets, &two_zones).build();
+    let outcome = cluster.ensure(&service).await.unwrap();
+    let note = notes(&outcome).iter().find(|note| note.reason == "ZoneWithoutSubnet").expect("a warning");
+    assert_eq!(note.kind, NoteKind::Warning);
+    assert!(note.message.contains("us-east-1c: n0002"), "{}", note.message);
+    let all = cluster.ensure(&web("all").build()).await.unwrap();
+    assert!(notes(&all).is_empty(), "{:?}", notes(&all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fargate_nodes_are_no_warning() {
+    let cluster = a_cluster(1).await;
+    let fargate = "aws:///us-east-1a/0123abcd-4567/fargate-ip-10-0-0-1.ec2.internal";
+    let nodes = NodeSet::of([
+        a_node("n1").provider_id(&format!("aws:///us-east-1a/{}", cluster.instances[0])).build(),
+        a_node("fargate").provider_id(fargate).build(),
+    ]);
+    let outcome = cluster.provider.ensure(&request(&web("web").build(), &nodes)).await.unwrap();
+    assert!(notes(&outcome).is_empty(), "{:?}", notes(&outcome));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_cannot_be_deleted_is_told_with_the_rule_that_names_it() {
+    let cluster = a_cluster(1).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let named = cluster.load_balancer().await.security_groups;
+    let mut frontend = String::new();
+    for id in named {
+        if group(&cluster.aws, &id).await.name.starts_with("k8s-default-web-") {
+            frontend = id;
+        }
+    }
+    let rule = IngressRule {
+        traffic: Traffic::Tcp { from: 5432, to: 5432 },
+        source: RuleSource::Group(frontend.clone()),
+        description: None,
+    };
+    let holder = cluster.aws.seed_security_group(&cluster.vpc.id, "database", Tags::new(), vec![rule]);
+    let error = cluster.provider.delete(&service.id).await.expect_err("a rule names it").to_string();
+    for expected in [&frontend, &holder, "database", "tcp 5432-5432"] {
+        assert!(error.contains(expected), "{expected:?} is not in {error}");
+    }
+}

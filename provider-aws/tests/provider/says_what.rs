@@ -1,0 +1,78 @@
+//! A plan says what will happen: from what to what, rule by rule, by name, and what that costs the user.
+
+use cloud_provider::testing::request;
+use cloud_provider::{CloudLoadBalancer, Plan, ServiceView, Step, Verb};
+
+use crate::fixture::{Cluster, PREFIX, a_cluster, nodes_of, web};
+
+fn annotated(annotations: &[(&str, &str)]) -> ServiceView {
+    let service = annotations
+        .iter()
+        .fold(web("web"), |service, (suffix, value)| service.annotation(&format!("{PREFIX}{suffix}"), value));
+    service.build()
+}
+
+/// The plan from a Service that serves to another one.
+async fn plan(cluster: &Cluster, after: &ServiceView) -> Plan {
+    let mut service = web("web").source_ranges(["10.0.0.0/8"]).build();
+    cluster.ready(&mut service).await;
+    let mut edited = after.clone();
+    edited.published.clone_from(&service.published);
+    let plan = cluster.provider.plan(&cluster.request(&edited)).await.unwrap();
+    println!("{plan}");
+    plan
+}
+
+fn changes(plan: &Plan, field: &str) -> Vec<(String, String)> {
+    let all = plan.steps.iter().flat_map(|step| &step.changes);
+    all.filter(|change| change.field == field).map(|c| (c.from.clone(), c.to.clone())).collect()
+}
+
+fn pair(from: &str, to: &str) -> (String, String) {
+    (from.to_owned(), to.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_connect_is_told_rule_by_rule() {
+    let cluster = a_cluster(2).await;
+    let plan = plan(&cluster, &web("web").source_ranges(["192.168.0.0/16"]).build()).await;
+    let expected = [pair("", "tcp 80-80 from 192.168.0.0/16"), pair("tcp 80-80 from 10.0.0.0/8", "")];
+    assert_eq!(changes(&plan, "Ingress"), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attributes_are_told_from_what_to_what() {
+    let cluster = a_cluster(2).await;
+    let after = annotated(&[("attributes", "load_balancing.cross_zone.enabled=true")]);
+    let plan = plan(&cluster, &after).await;
+    assert_eq!(changes(&plan, "load_balancing.cross_zone.enabled"), [pair("false", "true")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_are_told_by_the_names_of_their_nodes() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let more = cluster.aws.seed_nodes(&cluster.vpc, 1);
+    let nodes = nodes_of([&cluster.instances[0], &more[0]]);
+    let plan = cluster.provider.plan(&request(&service, &nodes)).await.unwrap();
+    let (old, new) = (&cluster.instances[1], &more[0]);
+    let expected = [pair("", &format!("n0001 ({new}:30080)")), pair(&format!("{old}:30080"), "")];
+    assert_eq!(changes(&plan, "Target"), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_tells_the_old_and_the_new_and_that_the_host_name_changes() {
+    let cluster = a_cluster(2).await;
+    let plan = plan(&cluster, &annotated(&[("scheme", "internet-facing")])).await;
+    let replaces = |step: &&Step| step.verb == Verb::Replace && step.kind == "load balancer";
+    let step = plan.steps.iter().find(replaces).expect("a replacement");
+    assert!(step.reason.contains("the host name changes"), "{}", step.reason);
+    let old = cluster.load_balancer().await;
+    assert_eq!(changes(&plan, "Scheme"), [pair("internal", "internet-facing")]);
+    let host = changes(&plan, "HostName");
+    assert_eq!(host.first().map(|(from, _)| from.as_str()), Some(old.dns_name.to_lowercase().as_str()));
+    let data = serde_json::to_value(&plan).expect("a plan is data");
+    let data = data["steps"].as_array().expect("steps");
+    assert!(data.iter().any(|step| step["verb"] == "replace" && step["changes"].is_array()), "{data:?}");
+}
