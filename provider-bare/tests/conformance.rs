@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use cloud_provider::CloudLoadBalancer;
-use cloud_provider::testing::Harness;
 use cloud_provider::testing::conformance::conformance;
+use cloud_provider::testing::{Harness, Serving};
+use cloud_provider::{CloudLoadBalancer, IpFamily, ServiceId};
 use metallb::crd::IPAddressPoolSpec;
 use metallb::pool::Definition;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
@@ -39,6 +39,15 @@ impl Harness for Bare {
         provider
     }
 
+    /// Who announces an address decides the rest; the families are the allocator's to honour.
+    async fn serving(&self, service: &ServiceId) -> Option<Serving> {
+        let provider = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let owned = provider.list().await.expect("memory can always be listed");
+        let ours = owned.iter().filter(|owned| owned.service == *service);
+        let families = ours.map(|owned| IpFamily::of(owned.resource.parse().expect("an address")));
+        Some(Serving::nothing().families(families))
+    }
+
     async fn leftovers(&self) -> Vec<String> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(provider) = last else { return Vec::new() };
@@ -50,6 +59,11 @@ impl Harness for Bare {
 #[tokio::test]
 async fn the_contract_is_kept() {
     conformance(&Bare::new(&["192.168.10.0/24"])).await;
+}
+
+#[tokio::test]
+async fn the_contract_is_kept_by_a_pool_of_both_families() {
+    conformance(&Bare::new(&["192.168.10.0/24", "fd00:10::/120"])).await;
 }
 
 /// With just enough for the clauses that have two Services, so that nothing may leak.
