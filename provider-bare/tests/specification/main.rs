@@ -3,6 +3,7 @@
 mod announcing;
 mod assignment;
 mod bad_input;
+mod events;
 mod histories;
 mod oracle;
 mod pool_changes;
