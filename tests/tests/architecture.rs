@@ -8,8 +8,15 @@ use regex_lite::Regex;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-const CRATES: &[&str] =
-    &["cloud-lb-controller", "cloud-provider", "controller", "metallb", "provider-aws", "provider-bare"];
+const CRATES: &[&str] = &[
+    "apiserver-client",
+    "cloud-lb-controller",
+    "cloud-provider",
+    "controller",
+    "metallb",
+    "provider-aws",
+    "provider-bare",
+];
 
 type Module = Vec<String>;
 
@@ -155,8 +162,15 @@ fn the_files_that_the_plan_of_the_house_names_are_there() {
 fn the_tests_that_hold_its_rules_are_there() {
     let plan = fs::read_to_string(Path::new(WORKSPACE).join("ARCHITECTURE.md")).expect("the plan");
     let mut texts = BTreeMap::new();
-    let crates =
-        ["cloud-lb-controller", "cloud-provider", "controller", "metallb", "provider-aws", "provider-bare"];
+    let crates = [
+        "apiserver-client",
+        "cloud-lb-controller",
+        "cloud-provider",
+        "controller",
+        "metallb",
+        "provider-aws",
+        "provider-bare",
+    ];
     for folder in crates.into_iter().chain(["tests/src", "tests/tests"]) {
         sources(&Path::new(WORKSPACE).join(folder), &mut texts);
     }

@@ -1,0 +1,35 @@
+//! How a controller meets the API server: no request without an end, no watch that is silent for long, and back at work
+//! the moment the server answers again.
+//!
+//! ```text
+//! Watches ──▶ kube's watcher ──▶ bounded ──▶ kube's client (made by `connect`)
+//!    │                              ▲
+//!    └──▶ comeback: one look at the server's readiness for all watches that are down
+//! ```
+//!
+//! * [`bounded`] gives up a request that is not answered, and a watch that is silent; [`connect`] makes a client that
+//!   besides drops connections which died without a word, and waits no longer than it should when it is told to wait.
+//! * [`Watches`] follows kinds of objects through any outage and knows how each of them stands.
+//! * [`in_words`] says in one line what went wrong.
+//!
+//! # Why not what kube has
+//!
+//! kube's client bounds no request, and its watcher notices a dead connection after 295 s. Its default backoff waits 30
+//! to 60 s when the server has long been back, and is reset by each attempt to list. A `410` that comes as the status of
+//! a watch request makes it ask for the same version for ever. kube's `read_timeout` is used by [`connect`]; it cannot be
+//! all, because an embedder brings a client of its own.
+#![deny(missing_docs)]
+
+mod backoff;
+mod bounds;
+mod comeback;
+mod connect;
+mod standing;
+mod watches;
+mod words;
+
+pub use bounds::{Bounds, bounded, is_watch};
+pub use connect::connect;
+pub use standing::{Failing, Standing};
+pub use watches::Watches;
+pub use words::{in_words, watch_in_words};

@@ -1,0 +1,223 @@
+//! Following kinds of objects through outages.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::{BoxStream, unfold};
+use http::Request;
+use kube::client::Body;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tower::{BoxError, service_fn};
+
+use crate::backoff::{Backoff, Failure, Wait};
+use crate::comeback::Comeback;
+use crate::standing::{Failing, Standing};
+use crate::words::watch_in_words;
+
+/// How long a watch lasts before the server is asked for another, in seconds. Its silence is the only sign of a dead
+/// connection: the server is asked to end it, and where no end comes within 5 s more, kube takes the connection for dead.
+/// Bookmarks would not do: they come once a minute. 500 replicas with four watches each cost a server 67 requests a second
+/// by this, each answered from its memory.
+const LASTS: u32 = 30;
+
+/// The watches of one program, which share one look at a server that is away.
+#[derive(Clone)]
+pub struct Watches {
+    client: Client,
+    comeback: Arc<Comeback>,
+    standings: Standings,
+}
+
+/// What a watch delivers.
+type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
+
+type Standings = Arc<Mutex<BTreeMap<String, Standing>>>;
+
+impl Watches {
+    /// Watches through `client`, which should be [`bounded`](crate::bounded).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, as every client of kube.
+    pub fn new(client: Client) -> Self {
+        Watches { comeback: Comeback::new(client.clone()), client, standings: Standings::default() }
+    }
+
+    /// How each watch stands, by its name.
+    pub fn standings(&self) -> BTreeMap<String, Standing> {
+        lock(&self.standings).clone()
+    }
+
+    /// Follows objects for ever: kube's events, and each failure as an error, after which it goes on by itself. `api`
+    /// makes the interface of a client that it is given; `name` is for [`standings`](Watches::standings) and the log.
+    ///
+    /// # Guarantees
+    /// * A connection that dies without a word is noticed within 35 s.
+    /// * Attempts at a server that is away become rarer, up to 30 s, and one is made as soon as the server is ready:
+    ///   within a second after an outage of a minute.
+    /// * A version that is too old costs no wait, whether the server says so in the watch or in place of it.
+    /// * Each change of a cause is one line of the log.
+    pub fn follow<K>(&self, name: &str, api: impl Fn(Client) -> Api<K> + Send + Sync + 'static) -> Events<K>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        lock(&self.standings).entry(name.to_owned()).or_default();
+        let watch = Followed { name: name.to_owned(), watches: self.clone() };
+        let heard = watch.hearing();
+        let begin = move || watcher(api(heard.clone()), watcher::Config::default().timeout(LASTS)).boxed();
+        let follower = Follower {
+            events: begin(),
+            begin: Box::new(begin),
+            comebacks: self.comeback.subscribe(),
+            backoff: Backoff::default(),
+            wait: None,
+            watch,
+        };
+        unfold(follower, |mut follower| async move { Some((follower.next().await, follower)) }).boxed()
+    }
+}
+
+/// One watch, as the others see it.
+#[derive(Clone)]
+struct Followed {
+    name: String,
+    watches: Watches,
+}
+
+impl Followed {
+    /// A client that notes what the server answers: kube says nothing of a watch that was begun and is quiet.
+    fn hearing(&self) -> Client {
+        let (inner, watch) = (self.watches.client.clone(), self.clone());
+        let service = service_fn(move |request: Request<Body>| {
+            let (inner, watch) = (inner.clone(), watch.clone());
+            async move {
+                let response = inner.send(request).await?;
+                if response.status().is_success() {
+                    watch.is_well();
+                }
+                Ok::<_, BoxError>(response)
+            }
+        });
+        Client::new(service, self.watches.client.default_namespace())
+    }
+
+    fn is_well(&self) {
+        let failing = self.standing(|standing| standing.failing.take());
+        // After that: a comeback ends attempts of those that fail.
+        self.watches.comeback.answered();
+        if let Some(Failing { since, .. }) = failing {
+            let name = &self.name;
+            tracing::info!("the watch on {name} is well again after {} s", since.elapsed().as_secs());
+        }
+    }
+
+    fn fails(&self, cause: String) {
+        let news = self.standing(|standing| {
+            let since = standing.failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
+            let news = standing.failing.as_ref().is_none_or(|failing| failing.cause != cause);
+            standing.failing = Some(Failing { since, cause: cause.clone() });
+            news
+        });
+        if news {
+            tracing::warn!("the watch on {} fails and is tried again: {cause}", self.name);
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.standing(|standing| standing.failing.is_some())
+    }
+
+    fn standing<R>(&self, change: impl FnOnce(&mut Standing) -> R) -> R {
+        change(lock(&self.watches.standings).entry(self.name.clone()).or_default())
+    }
+}
+
+struct Follower<K> {
+    events: Events<K>,
+    /// Starts over with a list.
+    begin: Box<dyn Fn() -> Events<K> + Send>,
+    comebacks: watch::Receiver<u64>,
+    backoff: Backoff,
+    /// Before the next attempt.
+    wait: Option<Wait>,
+    watch: Followed,
+}
+
+impl<K: Send + 'static> Follower<K> {
+    async fn next(&mut self) -> watcher::Result<Event<K>> {
+        if let Some(wait) = self.wait.take() {
+            match wait.ends_with_a_comeback {
+                true => self.watch.watches.comeback.wait(&mut self.comebacks, wait.until).await,
+                false => sleep_until(wait.until).await,
+            }
+            self.backoff.begins(Instant::now());
+            self.comebacks.mark_unchanged();
+        }
+        loop {
+            let failing = self.watch.is_failing();
+            let event = tokio::select! {
+                biased;
+                event = self.events.next() => event,
+                // An attempt from before, on its way to a server that was not there: it may take long to fail.
+                Ok(()) = self.comebacks.changed(), if failing => match self.watch.is_failing() {
+                    true => None,
+                    false => continue,
+                },
+            };
+            match event {
+                Some(Ok(event)) => {
+                    if matches!(event, Event::InitDone) {
+                        self.watch.standing(|standing| standing.listed = true);
+                    }
+                    return Ok(event);
+                }
+                Some(Err(error)) => {
+                    self.failed(&error);
+                    return Err(error);
+                }
+                None => self.events = (self.begin)(),
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &watcher::Error) {
+        let failure = failure(error);
+        let wait = self.backoff.failed(Instant::now(), failure, fastrand::f64());
+        if failure == Failure::Expired {
+            // kube would ask for the same version again where the server said so in place of the watch.
+            self.events = (self.begin)();
+        }
+        if wait.until > Instant::now() {
+            self.watch.fails(watch_in_words(error));
+        }
+        self.wait = Some(wait);
+    }
+}
+
+fn failure(error: &watcher::Error) -> Failure {
+    let code = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        },
+        watcher::Error::WatchError(status) => Some(status.code),
+        watcher::Error::NoResourceVersion => return Failure::Refused,
+    };
+    match code {
+        Some(410) => Failure::Expired,
+        Some(429 | 500..) | None => Failure::Absent,
+        Some(_) => Failure::Refused,
+    }
+}
+
+fn lock(standings: &Standings) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+    // A panic elsewhere does not make plain maps wrong.
+    standings.lock().unwrap_or_else(PoisonError::into_inner)
+}
