@@ -74,6 +74,8 @@ pub enum Failure {
     Conflict,
     /// 410: the version is too old. A watch gets it as its first event, after an answer of 200.
     Gone,
+    /// 410 also for a watch, in place of it.
+    GoneInPlace,
     /// 429, with `Retry-After: 1`.
     TooManyRequests,
     /// 500.
@@ -93,7 +95,7 @@ impl Failure {
                 let what = super::status::GroupName { group: &request.group, name: &request.resource };
                 ApiError::stale(what, &request.name)
             }
-            Self::Gone => ApiError::expired("The provided resource version is too old."),
+            Self::Gone | Self::GoneInPlace => ApiError::expired("The provided resource version is too old."),
             Self::TooManyRequests => {
                 let mut error =
                     ApiError::new(429, "TooManyRequests", "Too many requests, please try again later.\n");
@@ -166,11 +168,17 @@ pub struct Faults {
     active: Arc<Mutex<Vec<Fault>>>,
     watches_closed: watch::Sender<u64>,
     cut: watch::Sender<bool>,
+    silenced: watch::Sender<u64>,
 }
 
 impl Faults {
     pub(crate) fn new() -> Self {
-        Self { active: Arc::default(), watches_closed: watch::Sender::new(0), cut: watch::Sender::new(false) }
+        Self {
+            active: Arc::default(),
+            watches_closed: watch::Sender::new(0),
+            cut: watch::Sender::new(false),
+            silenced: watch::Sender::new(0),
+        }
     }
 
     fn add(&self, matching: Matching, effect: Effect, left: Option<usize>) {
@@ -213,6 +221,12 @@ impl Faults {
         self.cut.send_replace(true);
     }
 
+    /// Lets all connections that are open now die without a word, as a firewall does that forgets them: they stay open,
+    /// and nothing comes from them any more. New ones work.
+    pub fn silence_connections(&self) {
+        self.silenced.send_modify(|times| *times += 1);
+    }
+
     /// Lets connections through again.
     pub fn mend_network(&self) {
         self.cut.send_replace(false);
@@ -222,6 +236,10 @@ impl Faults {
     pub fn clear(&self) {
         lock(&self.active).clear();
         self.mend_network();
+    }
+
+    pub(crate) fn silenced(&self) -> watch::Receiver<u64> {
+        self.silenced.subscribe()
     }
 
     pub(crate) fn network(&self) -> watch::Receiver<bool> {

@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -152,14 +153,24 @@ async fn accept(
             continue;
         }
         let (router, tls) = (router.clone(), tls.clone());
+        let mut silenced = faults.silenced();
         let serve = async move {
+            let mut serving = std::pin::pin!(serve(stream, tls, router));
             tokio::select! {
-                () = serve(stream, tls, router) => {}
-                _ = cut.wait_for(|cut| *cut) => {}
+                () = &mut serving => {}
+                () = is_cut(&mut cut) => {}
+                // What is there of the connection stays, and nobody works at it.
+                _ = silenced.changed() => is_cut(&mut cut).await,
             }
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve));
     }
+}
+
+/// Waits until the network is cut.
+async fn is_cut(cut: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the server.
+    drop(cut.wait_for(|cut| *cut).await);
 }
 
 async fn serve(stream: TcpStream, tls: TlsAcceptor, router: Arc<Router>) {
