@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use service_controller::UserAgent;
+use tower::layer::util::Identity;
 use tower::service_fn;
 
 use crate::error::CliError;
@@ -48,7 +49,7 @@ async fn inferred() -> Result<(kube::Config, Option<String>), CliError> {
 /// # Errors
 /// When the configuration is of no use.
 pub fn unpaced(config: kube::Config) -> Result<kube::Client, CliError> {
-    kube::Client::try_from(config).map_err(|e| CliError::NoCluster(e.to_string()))
+    apiserver_client::connect(config, &Identity::new()).map_err(|e| CliError::NoCluster(e.to_string()))
 }
 
 /// The same client, at the pace of the flags.

@@ -1,5 +1,6 @@
 //! Why the program ends early, and the exit code that says so.
 
+use apiserver_client::in_words;
 use thiserror::Error as ThisError;
 
 /// It did what was asked.
@@ -59,17 +60,5 @@ impl CliError {
             CliError::Usage(_) => USAGE,
             _ => CANNOT,
         }
-    }
-}
-
-/// The server's message where it answered, else the error with its innermost cause, which says most.
-pub fn in_words(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return status.message.clone();
-    }
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    match causes.last() {
-        Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
-        _ => error.to_string(),
     }
 }

@@ -1,8 +1,7 @@
 //! What a check found, and how it is printed.
 
+use apiserver_client::in_words;
 use std::fmt;
-
-use crate::error::in_words;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -45,9 +47,17 @@ pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, Stri
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
     };
+    let lines = lines.with_filter(filter_fn(|event| !is_said_elsewhere(event)));
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     subscriber.with(traces.map(Traces::layer)).init();
     Ok(LogLevel(handle))
+}
+
+/// What kube says of failures that whoever asked says in words, with the cause, and once: each request that failed, each
+/// attempt at a watch that was refused, as a dump.
+fn is_said_elsewhere(event: &Metadata<'_>) -> bool {
+    let said = ["kube_client::client::builder", "kube_runtime::watcher"];
+    *event.level() <= Level::WARN && said.contains(&event.target())
 }
 
 /// On a terminal, unless its owner wants none (<https://no-color.org>).

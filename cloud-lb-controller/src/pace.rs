@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Method, Request};
+use apiserver_client::is_watch;
+use http::Request;
 use tokio::time::Instant;
 
 /// So many requests a second, and some at once after a quiet time; they go in the order in which they came.
@@ -45,13 +46,10 @@ impl Pace {
     }
 }
 
-fn is_watch<B>(request: &Request<B>) -> bool {
-    let mut parameters = request.uri().query().unwrap_or_default().split('&');
-    request.method() == Method::GET && parameters.any(|parameter| parameter == "watch=true")
-}
-
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
 
     const LIST: &str = "/api/v1/services?limit=500";
@@ -104,13 +102,5 @@ mod tests {
         assert_eq!(waits(&pace, Method::GET, LIST).await, Duration::ZERO);
         assert_eq!(waits(&pace, Method::GET, WATCH).await, Duration::ZERO);
         assert_eq!(waits(&pace, Method::GET, LIST).await, Duration::from_secs(100));
-    }
-
-    #[test]
-    fn only_a_watch_is_a_watch() {
-        assert!(is_watch(&request(Method::GET, WATCH)));
-        assert!(!is_watch(&request(Method::GET, LIST)));
-        assert!(!is_watch(&request(Method::GET, "/api/v1/services?labelSelector=watch%3Dtrue")));
-        assert!(!is_watch(&request(Method::PATCH, WATCH)));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use apiserver_client::Bounds;
+
 pub use crate::nodes::DebounceConfig;
 pub use crate::retry::RetryConfig;
 
@@ -41,6 +43,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// What happens to orphans.
     pub sweep: SweepConfig,
+    /// What bounds requests to the API server.
+    pub bounds: Bounds,
     /// Tells this process from its peers in events.
     pub identity: String,
 }
@@ -56,7 +60,16 @@ impl Default for Config {
             provider_timeout: Duration::from_secs(300),
             shutdown_grace: Duration::from_secs(30),
             sweep: SweepConfig::default(),
+            bounds: Bounds::default(),
             identity: String::from("cloud-lb-controller"),
         }
+    }
+}
+
+impl Config {
+    /// How long a reconcile may take: one with a clean-up at two providers has as many calls of them and of the API server.
+    pub(crate) fn longest_reconcile(&self) -> Duration {
+        let calls = self.provider_timeout.saturating_add(self.bounds.request).saturating_mul(2);
+        calls.saturating_add(self.bounds.request.saturating_mul(2))
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use apiserver_client::{Watches, bounded};
 use cloud_provider::{CloudLoadBalancer, ServiceKey, ServiceView};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -17,9 +18,9 @@ use crate::config::Config;
 use crate::context::{Context, Fence};
 use crate::error::Error;
 use crate::events::Events;
-use crate::metrics::{Metrics, Operation};
-use crate::reconcile::call::call;
-use crate::retry::Backoff;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::resume::resume;
 use crate::service_api::ServiceApi;
 use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
 use crate::{follow, nodes, reconcile, sweep};
@@ -32,6 +33,8 @@ pub struct ServiceController {
     config: Config,
     providers: Vec<Arc<dyn CloudLoadBalancer>>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) health: Health,
+    watches: Option<Watches>,
     fence: Fence,
 }
 
@@ -44,6 +47,8 @@ impl ServiceController {
             config: Config::default(),
             providers: Vec::new(),
             metrics: Arc::default(),
+            health: Health::default(),
+            watches: None,
             fence: Fence::new(|| true),
         }
     }
@@ -79,6 +84,19 @@ impl ServiceController {
         self
     }
 
+    /// Says here how it stands, for `/readyz` and `/healthz`.
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// Follows Services and Nodes beside what these follow already, for example for a provider: all of them share one look
+    /// at an API server that is away, and all count for [`Health`]. By default they are the controller's own.
+    pub fn watches(mut self, watches: Watches) -> Self {
+        self.watches = Some(watches);
+        self
+    }
+
     /// Runs at once, until `stop`: as [`run_when`](ServiceController::run_when) without waiting for leadership.
     ///
     /// # Errors
@@ -87,7 +105,12 @@ impl ServiceController {
         self.run_when(std::future::ready(()), stop).await
     }
 
-    /// Fills the caches, waits for `leading`, lets every provider resume, then works until `stop`.
+    /// Fills the caches, waits for `leading`, lets every provider resume, then works until `stop`. `leading` is not polled
+    /// before the caches are full, so that nobody leads who cannot see.
+    ///
+    /// Providers resume beside each other. While one cannot, its Services are told so, and those of the others are served.
+    ///
+    /// No request to the API server takes longer than [`Config::bounds`] says, whatever client was given.
     ///
     /// After `stop` no provider call starts; those in flight may end within [`Config::shutdown_grace`], and are dropped
     /// then (every step is safe to repeat by the next process). Nothing is written while `leading` is pending.
@@ -99,24 +122,33 @@ impl ServiceController {
         leading: impl Future<Output = ()> + Send,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let ServiceController { client, user_agent, config, providers, metrics, fence } = self;
+        let ServiceController { client, user_agent, config, providers, metrics, health, watches, fence } =
+            self;
         check(&providers)?;
-        let client = user_agent.client(&client, SERVICE_CONTROLLER);
+        let client = user_agent.client(&bounded(&client, config.bounds), SERVICE_CONTROLLER);
+        let watches = watches.unwrap_or_else(|| Watches::new(client.clone()));
+        let counted = metrics.clone();
+        health.begins(&watches, move || counted.longest_reconcile(), config.longest_reconcile());
+        metrics.show_health(health.clone());
         let (settled, node_sets) = watch::channel(None);
-        let (events, post_events) = Events::new(client.clone(), config.identity.clone());
+        let leads = fence.clone();
+        let (events, post_events) =
+            Events::new(client.clone(), config.identity.clone(), move || leads.holds());
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
-        tasks.spawn(nodes::follow(watched::<Node>(&client), config.debounce, settled));
+        tasks.spawn(nodes::follow(watched::<Node>(&watches, "nodes"), config.debounce, settled));
         let api = ServiceApi::new(client.clone(), user_agent.program());
         let context = Context::new(api, config, &providers, node_sets, events, metrics, fence);
         let context = Arc::new(context);
         let (complete, mut listed) = watch::channel(false);
-        tasks.spawn(follow::services(watched::<Service>(&client), context.clone(), complete));
+        let events = watched::<Service>(&watches, "services");
+        tasks.spawn(follow::services(events, context.clone(), complete));
 
         let ready = async {
             // Both wait for the first complete list; an error means that the watch's task has ended.
             listed.wait_for(|complete| *complete).await.map_err(|_| Error::WatchEnded)?;
             context.nodes.clone().wait_for(Option::is_some).await.map_err(|_| Error::WatchEnded)?;
+            health.waits();
             leading.await;
             Ok(())
         };
@@ -143,9 +175,9 @@ impl ServiceController {
             .count_services_by(move || known.upgrade().map(|c| c.count_services()).unwrap_or_default());
         // From here on deletions are noted, so that none is missed between resuming and the first reconcile.
         context.activate();
-        tokio::select! {
-            () = resume(&context) => {}
-            () = stop.cancelled() => return Ok(()),
+        health.leads(providers.iter().map(|provider| provider.name().to_owned()));
+        for provider in context.providers.indices() {
+            tasks.spawn(resume(context.clone(), provider, health.clone()));
         }
         for tracked in context.services.all() {
             // What changed while a provider was resuming, it may have missed.
@@ -185,39 +217,13 @@ fn check(providers: &[Arc<dyn CloudLoadBalancer>]) -> Result<(), Error> {
     }
 }
 
-/// A watch that starts over by itself, with growing waits, for ever.
-fn watched<K>(client: &kube::Client) -> impl Stream<Item = watcher::Event<K>> + Send + use<K>
+/// What the watch on a kind of objects delivers, for ever. Of its failures it tells itself.
+fn watched<K>(watches: &Watches, name: &str) -> impl Stream<Item = watcher::Event<K>> + Send + use<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + 'static,
     K: serde::de::DeserializeOwned,
 {
-    watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().filter_map(|event| {
-        std::future::ready(match event {
-            Ok(event) => Some(event),
-            Err(error) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "a watch failed and starts over");
-                None
-            }
-        })
-    })
-}
-
-/// Lets every provider rebuild what it knows; retried until it succeeds, since nothing may be served before.
-async fn resume(context: &Context) {
-    for handle in context.providers.iter() {
-        let mut backoff = Backoff::new(context.config.retry);
-        loop {
-            let shown = context.services.all();
-            let views: Vec<_> = shown.iter().filter(|t| t.is_load_balancer).map(|t| t.view.clone()).collect();
-            match call(context, handle, Operation::resume, handle.provider.resume(&views)).await {
-                Ok(()) => break,
-                Err(error) => {
-                    tracing::warn!(provider = handle.provider.name(), %error, "cannot resume yet");
-                }
-            }
-            tokio::time::sleep(backoff.failed()).await;
-        }
-    }
+    watches.follow(name, Api::<K>::all).filter_map(|event| std::future::ready(event.ok()))
 }
 
 /// One reconcile of every Service to which what changed in a settled set matters.

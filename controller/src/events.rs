@@ -66,10 +66,15 @@ impl Waiting {
 }
 
 impl Events {
-    /// The handle, and the task that posts, for ever. `reporter` tells this process from its peers.
-    pub fn new(client: kube::Client, reporter: String) -> (Self, impl Future<Output = ()> + Send) {
+    /// The handle, and the task that posts, for ever. `reporter` tells this process from its peers; `may_post` is asked
+    /// before each event.
+    pub fn new(
+        client: kube::Client,
+        reporter: String,
+        may_post: impl Fn() -> bool + Send + Sync,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let events = Events::default();
-        let task = post_all(client, reporter, events.waiting.clone());
+        let task = post_all(client, reporter, events.waiting.clone(), may_post);
         (events, task)
     }
 
@@ -151,7 +156,12 @@ struct Fold {
     message: String,
 }
 
-async fn post_all(client: kube::Client, reporter: String, waiting: Arc<Waiting>) {
+async fn post_all(
+    client: kube::Client,
+    reporter: String,
+    waiting: Arc<Waiting>,
+    may_post: impl Fn() -> bool,
+) {
     let mut posted: HashMap<Fold, (String, i32)> = HashMap::new();
     let mut bucket = TokenBucket::new(ALL_EVENTS, Instant::now());
     loop {
@@ -160,6 +170,8 @@ async fn post_all(client: kube::Client, reporter: String, waiting: Arc<Waiting>)
         // Taken out as late as can be, so that whoever came meanwhile has its turn.
         let request = waiting.lock().pop();
         match request {
+            // What it did is told by whoever did it: who leads no more has nothing to tell, and another tells it anew.
+            Some(_) if !may_post() => tracing::debug!("an event was dropped: this process does not lead"),
             Some(request) => {
                 bucket.take(Instant::now());
                 post(&client, &reporter, &mut posted, &request).await;

@@ -17,7 +17,7 @@ impl ServiceController {
     /// To the API server it is who the candidate is: see [`user_agent`](crate::leader::LeaderConfig::user_agent).
     ///
     /// # Flow
-    /// * **Wait.** The caches fill; nothing is written and no provider is called.
+    /// * **Wait.** The caches fill; nothing is written and no provider is called. Only then is the Lease looked at.
     /// * **Lead.** As [`run`](ServiceController::run) does.
     /// * **Stop.** After `stop` no call starts, those in flight end, and the Lease is given back then: the next leader
     ///   starts at once and never beside this one.
@@ -37,21 +37,21 @@ impl ServiceController {
         let controller = self.user_agent(leadership.user_agent()).fenced_by(move || gate.is_leader());
         // Shown from the start: a sum over replicas of which none ever led is 0 and not nothing.
         metrics.lead(false);
+        controller.health.contends(leadership.sight());
         let (elected, won) = oneshot::channel();
         let work_stop = stop.child_token();
+        // Not polled before the caches are full: who cannot see does not take the Lease.
         let leading = async {
-            // The sender lives until it has sent; if this future goes on, leadership is held.
-            if won.await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            // Whoever waits for it lives as long as this.
+            let _ = elected.send(leadership.acquire().await);
         };
         let mut work = std::pin::pin!(controller.run_when(leading, work_stop.clone()));
         let held = tokio::select! {
-            held = leadership.acquire() => held,
+            biased;
+            Ok(held) = won => held,
             ended = &mut work => return ended,
         };
         metrics.lead(true);
-        let _ = elected.send(());
         let lost = held.lost();
         let ended = tokio::select! {
             ended = &mut work => {

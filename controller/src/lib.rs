@@ -48,6 +48,7 @@ mod decide;
 mod error;
 mod events;
 mod follow;
+mod health;
 pub mod leader;
 mod leading;
 mod memory;
@@ -57,6 +58,8 @@ mod providers;
 mod queue;
 mod reconcile;
 mod releases;
+mod resume;
+mod resumption;
 mod retry;
 mod service;
 mod service_api;
@@ -67,9 +70,12 @@ mod sweep;
 mod token_bucket;
 pub mod user_agent;
 
+/// What bounds requests to the API server.
+pub use apiserver_client::Bounds;
 pub use config::Config;
 pub use controller::ServiceController;
 pub use error::Error;
+pub use health::Health;
 pub use metrics::Metrics;
 /// What [`Metrics::extend`] hands out is of this version of it.
 pub use prometheus_client;

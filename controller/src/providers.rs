@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloud_provider::{BackendInterest, CloudLoadBalancer, ServiceView};
 
 use crate::decide::ProviderIndex;
+use crate::resumption::Resumption;
 use crate::retry::{RetryConfig, ThrottleGate};
 use crate::service::Tracked;
 
@@ -15,6 +16,8 @@ pub struct ProviderHandle {
     pub provider: Arc<dyn CloudLoadBalancer>,
     /// Tripped when its API throttles.
     pub throttle: ThrottleGate,
+    /// Whether it has rebuilt what it knows.
+    pub(crate) resumption: Resumption,
 }
 
 /// The providers, in order of preference.
@@ -26,6 +29,7 @@ impl Providers {
         let handle = |provider: &Arc<dyn CloudLoadBalancer>| ProviderHandle {
             provider: provider.clone(),
             throttle: ThrottleGate::new(retry),
+            resumption: Resumption::default(),
         };
         Providers(providers.iter().map(handle).collect())
     }
@@ -59,6 +63,16 @@ impl Providers {
     pub fn recorded_on<'a>(&'a self, tracked: &'a Tracked) -> impl Iterator<Item = ProviderIndex> + 'a {
         let named = tracked.records.iter().filter_map(|record| self.named(&record.provider));
         named.filter(|provider| self.is_ours(*provider, tracked))
+    }
+
+    /// Whether a Service has to do with a provider that has only just begun to resume. Who is gone may have been
+    /// anybody's.
+    pub(crate) fn are_awaited_by(&self, tracked: Option<&Tracked>, is_gone: bool) -> bool {
+        let has_just_begun = |provider: ProviderIndex| self[provider].resumption.has_just_begun();
+        let concerned =
+            tracked.map(|tracked| self.claimer(&tracked.view).into_iter().chain(self.recorded_on(tracked)));
+        concerned.is_some_and(|mut concerned| concerned.any(has_just_begun))
+            || (is_gone && self.indices().any(has_just_begun))
     }
 
     /// What of the backends matters for a Service to whoever claims it: as the Service is now, and as it was when it was

@@ -46,6 +46,10 @@ async fn reconcile_in_span(
     context: &Arc<Context>,
 ) -> Option<Instant> {
     let (Item { key, woken }, began) = (item, Instant::now());
+    if context.providers.are_awaited_by(tracked.as_deref(), !gone.is_empty()) {
+        // It is reconciled when the provider has resumed, or could not.
+        return None;
+    }
     if tracked.is_none() && gone.is_empty() {
         context.metrics.left(&key);
         return None;

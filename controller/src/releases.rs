@@ -159,6 +159,11 @@ impl Releases {
         self.lock().get(id).map(|state| state.release.clone())
     }
 
+    /// The names under which something is being released.
+    pub fn keys(&self) -> Vec<ServiceKey> {
+        self.lock().by_key.keys().cloned().collect()
+    }
+
     /// Who had this name and is not in the cluster any more.
     pub fn gone(&self, key: &ServiceKey) -> Vec<ServiceId> {
         let inner = self.lock();

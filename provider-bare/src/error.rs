@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use apiserver_client::watch_in_words;
 use cloud_provider::Error;
 use kube::runtime::watcher;
 use thiserror::Error as ThisError;
@@ -51,7 +52,7 @@ impl From<&watcher::Error> for WatchProblem {
         match status.map(|status| (status.code, status.message.clone())) {
             Some((404, _)) => WatchProblem::NoSuchKind,
             Some((401 | 403, message)) => WatchProblem::Denied(message),
-            _ => WatchProblem::Other(error.to_string()),
+            _ => WatchProblem::Other(watch_in_words(error)),
         }
     }
 }
@@ -66,7 +67,7 @@ impl WatchProblem {
             )),
             WatchProblem::Denied(message) => Error::denied(format!("list and watch {resource}: {message}")),
             WatchProblem::Other(message) => {
-                Error::transient(format!("cannot list {resource} yet: {message}"))
+                Error::transient(format!("{resource} cannot be read yet: {message}"))
             }
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use apiserver_client::Watches;
 use async_trait::async_trait;
 use cloud_provider::{
     BackendInterest, ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request,
@@ -93,6 +94,7 @@ impl Default for BareConfig {
 pub struct BareProvider {
     config: BareConfig,
     client: Option<Client>,
+    watches: Option<Watches>,
     shared: Arc<Shared>,
     file: Option<Arc<PoolFile>>,
     feed: Mutex<Option<Feed>>,
@@ -123,11 +125,18 @@ impl BareProvider {
             PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
             PoolSource::Cluster { .. } | PoolSource::Static(_) => None,
         };
-        let provider = BareProvider { config, client, shared, file, feed: Mutex::new(None) };
+        let provider = BareProvider { config, client, watches: None, shared, file, feed: Mutex::new(None) };
         if let PoolSource::Static(definitions) = &provider.config.pools {
             provider.use_pools(definitions);
         }
         Ok(provider)
+    }
+
+    /// Follows pools and namespaces beside what these follow already: all of them share one look at an API server that is
+    /// away. By default they are the provider's own.
+    pub fn watches(mut self, watches: Watches) -> Self {
+        self.watches = Some(watches);
+        self
     }
 
     /// Puts these pools in force, as if the source had delivered them. Pools with mistakes are left out, or keep
@@ -176,10 +185,12 @@ impl BareProvider {
             (feed.pools.clone(), feed.namespaces.clone())
         };
         if let Some(pools) = pools {
-            watch::complete(pools, "ipaddresspools.metallb.io", self.config.pools_deadline).await?;
+            watch::complete(pools, watch::POOLS, self.config.pools_deadline).await?;
         }
         match namespaces {
-            Some(namespaces) => watch::complete(namespaces, "namespaces", self.config.pools_deadline).await,
+            Some(namespaces) => {
+                watch::complete(namespaces, watch::NAMESPACES, self.config.pools_deadline).await
+            }
             None => Ok(()),
         }
     }
@@ -189,13 +200,14 @@ impl BareProvider {
         if let Some(file) = &self.file {
             tasks.push(tokio::spawn(watch::pool_file(file.clone(), self.shared.clone())));
         }
-        let namespaces = self.client.as_ref().map(|client| {
+        let watches = self.watches.clone().or_else(|| self.client.clone().map(Watches::new));
+        let namespaces = watches.as_ref().map(|watches| {
             let (tell, namespaces) = latest::channel(Progress::Listing);
-            tasks.push(tokio::spawn(watch::namespaces(client.clone(), self.shared.clone(), tell)));
+            tasks.push(tokio::spawn(watch::namespaces(watches.clone(), self.shared.clone(), tell)));
             namespaces
         });
-        let pools = match (&self.config.pools, &self.client) {
-            (PoolSource::Cluster { namespace }, Some(client)) => {
+        let pools = match (&self.config.pools, &self.client, &watches) {
+            (PoolSource::Cluster { namespace }, Some(client), Some(watches)) => {
                 let (tell, pools) = latest::channel(Progress::Listing);
                 let (shared, statuses) = (self.shared.clone(), ShownStatuses::default());
                 if self.config.write_pool_status {
@@ -206,7 +218,8 @@ impl BareProvider {
                     let changed = shared.counted.clone();
                     tasks.push(tokio::spawn(keep_statuses(client.clone(), statuses.clone(), changed, count)));
                 }
-                let watch = watch::pools(client.clone(), namespace.clone(), shared, statuses, tell);
+                let client = client.clone();
+                let watch = watch::pools(watches.clone(), client, namespace.clone(), shared, statuses, tell);
                 tasks.push(tokio::spawn(watch));
                 Some(pools)
             }

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver_client::Watches;
 use cloud_provider::Error;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch as latest;
 use tokio::task::spawn_blocking;
@@ -28,6 +27,10 @@ use crate::plan::Namespaces;
 use crate::pool_events::{PoolWarnings, warn_on_pool};
 use crate::pool_status::ShownStatuses;
 use crate::shared::Shared;
+
+/// What is followed, as the API server calls it.
+pub(crate) const POOLS: &str = "ipaddresspools.metallb.io";
+pub(crate) const NAMESPACES: &str = "namespaces";
 
 /// How often a file of pools is looked at.
 const FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -81,6 +84,7 @@ pub(crate) async fn complete(
 
 /// Watches pools, in one namespace or in all, and puts them in force. Runs until dropped.
 pub(crate) async fn pools(
+    watches: Watches,
     client: Client,
     namespace: Option<String>,
     shared: Arc<Shared>,
@@ -89,13 +93,13 @@ pub(crate) async fn pools(
 ) {
     // Read as they come, not as our type: an object of the wrong shape must not end the watch of all.
     let kind = ApiResource::erase::<IPAddressPool>(&());
-    let api: Api<DynamicObject> = match &namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
-        None => Api::all_with(client.clone(), &kind),
+    let api = move |client| match &namespace {
+        Some(namespace) => Api::<DynamicObject>::namespaced_with(client, namespace, &kind),
+        None => Api::all_with(client, &kind),
     };
     let mut objects = Objects::new();
     let mut warnings = PoolWarnings::default();
-    let mut events = pin!(watcher(api, Config::default()).default_backoff());
+    let mut events = watches.follow(POOLS, api);
     let mut pending = Pending::default();
     loop {
         let event = match pending.due() {
@@ -225,10 +229,9 @@ fn note_pool(objects: &mut Objects, statuses: &ShownStatuses, object: DynamicObj
 }
 
 /// Watches the labels of namespaces. Runs until dropped.
-pub(crate) async fn namespaces(client: Client, shared: Arc<Shared>, progress: latest::Sender<Progress>) {
-    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+pub(crate) async fn namespaces(watches: Watches, shared: Arc<Shared>, progress: latest::Sender<Progress>) {
     let mut listed = Namespaces::new();
-    let mut events = pin!(watcher(api, Config::default()).default_backoff());
+    let mut events = watches.follow(NAMESPACES, Api::<PartialObjectMeta<Namespace>>::all);
     while let Some(event) = next(&mut events, &progress).await {
         let labels = |object: PartialObjectMeta<Namespace>| {
             (object.name_any(), object.metadata.labels.unwrap_or_default())
@@ -254,7 +257,7 @@ pub(crate) async fn namespaces(client: Client, shared: Arc<Shared>, progress: la
 }
 
 /// The next event. A failure before the first complete list is what somebody waits for; one after it is the
-/// watch's own to get over.
+/// watch's own to get over, and to tell of.
 async fn next<K>(
     events: &mut (impl Stream<Item = watcher::Result<Event<K>>> + Unpin),
     progress: &latest::Sender<Progress>,
@@ -263,7 +266,6 @@ async fn next<K>(
         match events.next().await? {
             Ok(event) => return Some(event),
             Err(error) => {
-                warn!(%error, "watch failed; it is tried again");
                 if !matches!(*progress.borrow(), Progress::Complete) {
                     progress.send_replace(Progress::Failing(WatchProblem::from(&error)));
                 }

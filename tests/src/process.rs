@@ -4,13 +4,15 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, DEADLINE, eventually};
 use crate::control_plane::ControlPlane;
 use crate::kubectl::kubectl;
-use crate::programs;
+use crate::programs::{self, http};
 use crate::sandbox::manifests;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 /// The workspace's folder.
 pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -127,6 +129,14 @@ impl Program {
         let log = self.log();
         let rest = log.split("address=").nth(1).expect("an address in the log");
         rest.split_whitespace().next().expect("an address").to_owned()
+    }
+
+    pub async fn until_ready(&self) {
+        let (address, began) = (self.address().await, Instant::now());
+        while http(&address, "GET", "/readyz", "").await.is_none_or(|(code, _)| code != 200) {
+            assert!(began.elapsed() < DEADLINE, "it is not ready: {}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub fn signal(&self, name: &str) {

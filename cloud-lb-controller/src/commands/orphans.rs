@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use apiserver_client::Watches;
 use clap::Args;
 use cloud_provider::kubernetes::service_view;
 use cloud_provider::{Owned, ServiceId};
@@ -34,7 +35,9 @@ pub struct OrphanFlags {
 pub async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "orphans").await?;
     let mut left = false;
-    for provider in providers::build(&flags.run.chosen_providers()?, &client).await? {
+    for provider in
+        providers::build(&flags.run.chosen_providers()?, &client, &Watches::new(client.clone())).await?
+    {
         let failed = |e| CliError::Provider { provider: provider.name().into(), source: Box::new(e) };
         if !provider.holds_resources() {
             println!("{}: holds nothing outside the cluster", provider.name());

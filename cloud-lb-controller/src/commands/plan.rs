@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use apiserver_client::Watches;
 use clap::{Args, ValueEnum};
 use cloud_provider::kubernetes::{node_view, service_view};
 use cloud_provider::{
@@ -63,7 +64,8 @@ struct Planned {
 /// When the cluster or a provider cannot be asked.
 pub async fn run(flags: PlanFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "plan").await?;
-    let providers = providers::build(&flags.run.chosen_providers()?, &client).await?;
+    let providers =
+        providers::build(&flags.run.chosen_providers()?, &client, &Watches::new(client.clone())).await?;
     let api = |doing: &str, source| CliError::Api { doing: doing.into(), source: Box::new(source) };
     let listed = Api::<Service>::all(client.clone())
         .list(&ListParams::default())

@@ -1,5 +1,6 @@
 //! `remove-conditions`: takes our conditions off Services, for a way back to another controller.
 
+use apiserver_client::Watches;
 use clap::Args;
 use cloud_provider::kubernetes::service_key;
 use k8s_openapi::api::core::v1::Service;
@@ -29,7 +30,9 @@ pub struct RemoveConditionsFlags {
 pub async fn run(flags: RemoveConditionsFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "remove-conditions").await?;
     let mut names: Vec<String> = Vec::new();
-    for provider in providers::build(&flags.run.chosen_providers()?, &client).await? {
+    for provider in
+        providers::build(&flags.run.chosen_providers()?, &client, &Watches::new(client.clone())).await?
+    {
         if provider.holds_resources() {
             return Err(CliError::Usage(format!(
                 "--cloud-provider: the conditions of {} are the record of what it holds; they go with the Services",

@@ -1,14 +1,14 @@
 //! `run`: flags to parts, and the parts at work.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use apiserver_client::Watches;
 use cloud_provider::CloudLoadBalancer;
 use service_controller::config::SweepConfig;
 use service_controller::leader::unique_identity;
 use service_controller::user_agent::SERVICE_CONTROLLER;
-use service_controller::{Config, Metrics, ServiceController};
+use service_controller::{Bounds, Config, Health, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection;
@@ -20,7 +20,10 @@ use crate::server::{self, Shown};
 use crate::{election, providers, signals};
 
 /// Between two tries to reach the API server before there is a controller that does so by itself.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a request may wait for its turn where the flags set a pace.
+const LONGEST_PACED: Duration = Duration::from_secs(3_600);
 
 /// Runs the controller until a signal.
 ///
@@ -47,34 +50,33 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     };
     let client = connection::paced(client, &flags.cluster);
     let client = connection::user_agent()?.client(&client, SERVICE_CONTROLLER);
-    let shown = Arc::new(Shown {
-        metrics: metrics.clone(),
-        leadership: leadership.clone(),
-        ready: AtomicBool::new(true),
-        log_level,
-    });
+    let health = Health::default();
     if let Some(address) = flags.serving.http_address.0 {
+        let shown = Arc::new(Shown {
+            metrics: metrics.clone(),
+            leadership: leadership.clone(),
+            health: health.clone(),
+            stop: stop.clone(),
+            log_level,
+            log_level_from: flags.serving.loglevel_from,
+        });
         let bind = |source| CliError::Bind { address, source };
-        server::serve(address, shown.clone()).await.map_err(bind)?;
+        server::serve(address, shown).await.map_err(bind)?;
     }
-    // Not ready comes first, so that nobody waits for a process that is on its way out.
-    let stopping = stop.clone();
-    tokio::spawn(async move {
-        stopping.cancelled().await;
-        shown.ready.store(false, Ordering::Release);
-    });
+    let watches = Watches::new(client.clone());
     let mut controller = ServiceController::new(client.clone()).config(Config {
         workers: flags.service.concurrent_service_syncs,
         resync_interval: flags.service.verify_interval,
         provider_timeout: flags.service.provider_deadline,
         shutdown_grace: flags.service.drain_timeout,
         sweep: SweepConfig { delete: flags.service.delete_orphans, ..SweepConfig::default() },
+        bounds: bounds(flags.cluster.kube_api_qps),
         identity,
         ..Config::default()
     });
-    controller = controller.user_agent(connection::user_agent()?);
+    controller = controller.user_agent(connection::user_agent()?).health(health).watches(watches.clone());
     tokio::select! {
-        made = made_once_there_is_an_answer(&chosen, &client) => {
+        made = made_once_there_is_an_answer(&chosen, &client, &watches) => {
             for provider in made? {
                 controller = controller.provider(provider);
             }
@@ -92,15 +94,30 @@ pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     ended.map_err(CliError::Controller)
 }
 
+/// What bounds the controller's requests. Those that leave are bounded by the client; the wait for the pace of the flags
+/// before that is the operator's wish, however long.
+fn bounds(kube_api_qps: f64) -> Bounds {
+    let default = Bounds::default();
+    if kube_api_qps > 0.0 { Bounds { request: LONGEST_PACED, ..default } } else { default }
+}
+
 /// The providers. One that has to ask the API server first waits for its answer: a control plane that restarts is no
 /// reason for a crash loop.
 async fn made_once_there_is_an_answer(
     chosen: &[Arc<dyn Provider>],
     client: &kube::Client,
+    watches: &Watches,
 ) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
+    let mut told = String::new();
     loop {
-        match providers::build(chosen, client).await {
-            Err(error @ CliError::Api { .. }) => tracing::warn!("waiting for the API server: {error}"),
+        match providers::build(chosen, client, watches).await {
+            Err(error @ CliError::Api { .. }) => {
+                let obstacle = error.to_string();
+                if obstacle != told {
+                    tracing::warn!("waiting for the API server: {obstacle}");
+                    told = obstacle;
+                }
+            }
             result => return result,
         }
         tokio::time::sleep(PAUSE).await;

@@ -3,6 +3,8 @@
 pub mod compatibility;
 pub mod file;
 
+use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +134,38 @@ pub struct ServingFlags {
     /// Where /healthz, /readyz, /metrics and /loglevel are served, without TLS; empty: nowhere
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:10258", value_name = "ADDRESS:PORT", value_parser = http_address)]
     pub http_address: HttpAddress,
+
+    /// From where /loglevel may be changed; it can be read from everywhere
+    #[arg(long, env = "LOGLEVEL_FROM", default_value = "loopback")]
+    pub loglevel_from: LogLevelFrom,
+}
+
+/// From where the log level may be changed: whoever can change it can fill disks, and silence what is said of their acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevelFrom {
+    /// From the same machine or Pod, as by kubectl port-forward
+    Loopback,
+    /// From wherever the port can be reached
+    Any,
+}
+
+impl LogLevelFrom {
+    /// Whether it may be changed from there.
+    pub fn admits(self, peer: IpAddr) -> bool {
+        // A listener for both families hears of an IPv4 peer as an IPv6 one.
+        self == LogLevelFrom::Any || peer.to_canonical().is_loopback()
+    }
+}
+
+impl fmt::Display for LogLevelFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogLevelFrom::Loopback => {
+                f.write_str("from the same machine or Pod, or from everywhere with --loglevel-from=any")
+            }
+            LogLevelFrom::Any => f.write_str("from everywhere"),
+        }
+    }
 }
 
 /// What is logged, and how.
@@ -159,4 +193,21 @@ pub enum LogFormat {
 /// The names of the providers there are, with what each makes.
 fn provider_names() -> PossibleValuesParser {
     providers::kinds().map(|kind| PossibleValue::new(kind.name).help(kind.help)).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_level_is_changed_from_the_same_machine_unless_the_operator_says_otherwise() {
+        let from = |text: &str| text.parse::<IpAddr>().unwrap();
+        for near in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+            assert!(LogLevelFrom::Loopback.admits(from(near)), "{near}");
+        }
+        for far in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::ffff:192.0.2.1", "fe80::1"] {
+            assert!(!LogLevelFrom::Loopback.admits(from(far)), "{far}");
+            assert!(LogLevelFrom::Any.admits(from(far)), "{far}");
+        }
+    }
 }

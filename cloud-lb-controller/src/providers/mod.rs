@@ -11,6 +11,7 @@ mod bare;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use apiserver_client::Watches;
 use async_trait::async_trait;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
 use cloud_provider::{ClassRule, CloudLoadBalancer};
@@ -57,11 +58,16 @@ pub trait Provider: Debug + Send + Sync {
     /// From now on what it counts is shown there.
     fn show_metrics(&self, metrics: &Metrics);
 
-    /// The provider itself; what its flags leave open is found out.
+    /// The provider itself; what its flags leave open is found out. What it follows at the API server stands beside
+    /// `watches`, and is one of them.
     ///
     /// # Errors
     /// When it cannot be made. [`CliError::Api`] may pass by itself.
-    async fn build(&self, client: &kube::Client) -> Result<Arc<dyn CloudLoadBalancer>, CliError>;
+    async fn build(
+        &self,
+        client: &kube::Client,
+        watches: &Watches,
+    ) -> Result<Arc<dyn CloudLoadBalancer>, CliError>;
 
     /// What usually goes wrong with it.
     async fn doctor(&self, client: &kube::Client) -> Vec<Finding>;
@@ -79,10 +85,11 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
 pub async fn build(
     chosen: &[Arc<dyn Provider>],
     client: &kube::Client,
+    watches: &Watches,
 ) -> Result<Vec<Arc<dyn CloudLoadBalancer>>, CliError> {
     let mut built = Vec::with_capacity(chosen.len());
     for provider in chosen {
-        built.push(provider.build(client).await?);
+        built.push(provider.build(client, watches).await?);
     }
     Ok(built)
 }

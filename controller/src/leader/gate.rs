@@ -2,19 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use apiserver_client::connect;
 use http::{Method, Request};
-use kube::client::retry::RetryPolicy;
-use kube::client::{Body, ClientBuilder};
+use kube::client::Body;
 use kube::{Client, Config};
 use tower::BoxError;
-use tower::buffer::BufferLayer;
 use tower::filter::FilterLayer;
-use tower::retry::RetryLayer;
 
 use super::fence::Fence;
-
-/// How many requests may wait for their turn, as in a client that kube builds.
-const WAITING_REQUESTS: usize = 1024;
 
 /// Stands between a client's retries and the network: a request that was made in time and is repeated by the client
 /// later is looked at again.
@@ -43,8 +38,7 @@ impl Gate {
     }
 
     /// A client whose requests pass through here.
-    pub(super) fn client(&self, mut config: Config) -> Result<Client, kube::Error> {
-        let retries = std::mem::replace(&mut config.default_retry, false);
+    pub(super) fn client(&self, config: Config) -> Result<Client, kube::Error> {
         let gate = self.clone();
         let filter = FilterLayer::new(move |request: Request<Body>| {
             if gate.lets_out(request.method()) {
@@ -52,12 +46,7 @@ impl Gate {
             }
             Err(BoxError::from("not sent: this process does not lead"))
         });
-        let fenced = ClientBuilder::try_from(config)?.with_layer(&filter);
-        if !retries {
-            return Ok(fenced.build());
-        }
-        let retry = RetryLayer::new(RetryPolicy::server_retry());
-        Ok(fenced.with_layer(&BufferLayer::new(WAITING_REQUESTS)).with_layer(&retry).build())
+        connect(config, &filter)
     }
 }
 

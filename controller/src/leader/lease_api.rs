@@ -1,8 +1,8 @@
 //! The calls an election makes, and nothing else of the API server.
 
-use std::error::Error as _;
 use std::time::Duration;
 
+use apiserver_client::in_words;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -37,19 +37,6 @@ pub enum LeaseError {
     /// Any other failure.
     #[error("{}", in_words(.0))]
     Api(#[source] kube::Error),
-}
-
-/// One line: the server's message where it answered, else the error with its innermost cause, which is the one
-/// that says something ("connection refused").
-fn in_words(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return status.message.clone();
-    }
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    match causes.last() {
-        Some(cause) if !error.to_string().contains(&cause.to_string()) => format!("{error}: {cause}"),
-        _ => error.to_string(),
-    }
 }
 
 impl From<kube::Error> for LeaseError {

@@ -75,6 +75,7 @@ mod gate;
 mod lease_api;
 mod record;
 mod renewer;
+mod sight;
 #[cfg(test)]
 mod tests;
 
@@ -88,6 +89,7 @@ pub(crate) use gate::Gate;
 use lease_api::{KubeLease, LeaseApi, Turn};
 use record::Elector;
 use renewer::Renewer;
+pub(crate) use sight::Sight;
 
 /// How much longer than the lease a leader may be without renewal before it counts as unhealthy. By then it
 /// should have exited long ago.
@@ -100,6 +102,7 @@ pub struct Leadership {
     elector: Arc<Mutex<Elector>>,
     renewed: watch::Sender<Option<Moment>>,
     gate: Gate,
+    sight: Sight,
 }
 
 impl Leadership {
@@ -121,6 +124,7 @@ impl Leadership {
             calls: Calls { api, config: Arc::new(config) },
             renewed: watch::Sender::new(None),
             gate: Gate::default(),
+            sight: Sight::default(),
         }
     }
 
@@ -139,6 +143,10 @@ impl Leadership {
 
     pub(crate) fn user_agent(&self) -> UserAgent {
         self.calls.config.user_agent.clone()
+    }
+
+    pub(crate) fn sight(&self) -> Sight {
+        self.sight.clone()
     }
 
     pub(crate) fn gate(&self) -> Gate {
@@ -168,6 +176,10 @@ impl Leadership {
             let deadline = Instant::now() + config.renew_deadline;
             let contest = self.calls.contend(&mut elector, deadline).await;
             let mut next = Instant::now() + config.retry_period.mul_f64(1.0 + 1.2 * fastrand::f64());
+            match &contest {
+                Ok(_) => self.sight.succeeded(),
+                Err(error) => self.sight.failed(error.to_string()),
+            }
             let failed = contest.is_err();
             let obstacle = match contest {
                 Ok(Contest::Won(won)) => return self.begin_term(won, elector),

@@ -7,6 +7,7 @@
 mod node_sync;
 mod queue;
 mod service_counts;
+mod standing;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,10 +21,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::health::Health;
 use node_sync::NodeSync;
 use queue::Queue;
 use service_counts::ServiceCounts;
 pub(crate) use service_counts::{ServiceState, ServicesByState};
+use standing::OfHealth;
 
 /// Which method of the provider was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -121,6 +124,7 @@ pub struct Metrics {
     throttles: Family<ProviderLabel, Counter>,
     pub(crate) orphans: OrphanGauge,
     queue: Queue,
+    of_health: OfHealth,
     queue_adds: Counter,
     queue_retries: Counter,
     queue_seconds: Histogram,
@@ -176,6 +180,7 @@ impl Default for Metrics {
             throttles: Family::default(),
             orphans: OrphanGauge::default(),
             queue: Queue::default(),
+            of_health: OfHealth::default(),
             queue_adds: Counter::default(),
             queue_retries: Counter::default(),
             queue_seconds: queue_buckets(),
@@ -227,6 +232,7 @@ impl Metrics {
             self.retries.clone(),
         );
         r.register_collector(Box::new(self.service_counts.clone()));
+        r.register_collector(Box::new(self.of_health.clone()));
         r.register("cloud_lb_status_writes", "Writes to a Service's status", self.status_writes.clone());
         r.register(
             "cloud_lb_status_contested_writes",
@@ -386,6 +392,16 @@ impl Metrics {
     }
 
     /// From now on `count` knows how Services stand.
+    /// From now on this controller's health is shown, if none was before.
+    pub(crate) fn show_health(&self, health: Health) {
+        self.of_health.is_that_of(health);
+    }
+
+    /// How long the reconcile under way that takes longest has taken.
+    pub(crate) fn longest_reconcile(&self) -> Duration {
+        self.queue.longest()
+    }
+
     pub(crate) fn count_services_by(&self, count: impl Fn() -> ServicesByState + Send + Sync + 'static) {
         self.service_counts.by(count);
     }

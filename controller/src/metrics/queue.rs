@@ -47,6 +47,11 @@ impl Queue {
         self.lock().at_work.remove(key);
     }
 
+    /// How long the one that takes longest has taken.
+    pub(super) fn longest(&self) -> Duration {
+        age(&self.lock().at_work)
+    }
+
     /// It does not wait any more.
     pub(super) fn leaves(&self, key: &ServiceKey) {
         self.lock().waiting.remove(key);
@@ -59,15 +64,15 @@ impl Queue {
 }
 
 /// How long ago the first was.
-fn age(of: &HashMap<ServiceKey, Instant>) -> f64 {
-    of.values().min().map(Instant::elapsed).unwrap_or_default().as_secs_f64()
+fn age(of: &HashMap<ServiceKey, Instant>) -> Duration {
+    of.values().min().map(Instant::elapsed).unwrap_or_default()
 }
 
 impl Collector for Queue {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (depth, oldest, longest) = {
             let keys = self.lock();
-            (keys.waiting.len(), age(&keys.waiting), age(&keys.at_work))
+            (keys.waiting.len(), age(&keys.waiting).as_secs_f64(), age(&keys.at_work).as_secs_f64())
         };
         let depth = ConstGauge::new(i64::try_from(depth).unwrap_or(i64::MAX));
         let (kind, help) = (depth.metric_type(), "Services waiting to be reconciled");

@@ -32,6 +32,11 @@ pub(crate) async fn call<T>(
     if !context.fence.holds() {
         return Err(Error::transient("this process does not lead any more"));
     }
+    if operation != Operation::resume
+        && let Some(obstacle) = handle.resumption.obstacle()
+    {
+        return Err(obstacle);
+    }
     let deadline = context.config.provider_timeout;
     let began = Instant::now();
     // What a provider leaves behind when it panics is its own: its locks are poisoned or not, as it was written.

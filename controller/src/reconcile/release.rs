@@ -187,7 +187,7 @@ mod tests {
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
         let client = kube::Client::try_from(config).unwrap();
         let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![cloud.provider()];
-        let (events, _) = Events::new(client.clone(), "test".into());
+        let (events, _) = Events::new(client.clone(), "test".into(), || true);
         let (nodes, fence) = (watch::channel(None).1, Fence::new(|| true));
         let context = Context::new(
             ServiceApi::new(client, "test"),
@@ -199,6 +199,7 @@ mod tests {
             fence,
         );
         context.activate();
+        context.providers[0].resumption.is_done();
         context
     }
 

@@ -11,6 +11,7 @@ mod leading;
 mod lifecycle;
 mod measures;
 mod nodes;
+mod outages;
 mod ownership;
 mod promises;
 mod releases;

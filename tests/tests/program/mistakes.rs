@@ -1,6 +1,7 @@
 //! Bad input: one clear line, and the documented exit code.
 
 use tests::cluster::Cluster;
+use tests::rights::Rights;
 
 use super::process::{Access, Program, Said, command, define, finish};
 
@@ -85,7 +86,7 @@ async fn an_unreachable_api_server_is_said_to_be_so() {
 
     // It waits: a control plane that restarts is no reason for a crash loop.
     let mut program = Program::start(&access, &[]);
-    program.until_it_says("waiting for leadership: cannot take the Lease: ").await;
+    program.until_it_says("the watch on services fails and is tried again: the list failed: ").await;
     program.until_it_says("onnection refused").await;
     assert!(!program.has_ended());
 }
@@ -127,6 +128,13 @@ async fn missing_rights_are_said_to_be_so() {
     let said = access.output(&["plan", "--all", "--cloud-provider=bare"]).await;
     assert!(line(&said, 1).contains("cannot list resource \"services\""), "{said:?}");
 
+    // Who cannot list says so, and does not contend.
+    let program = Program::start(&access, &[]);
+    program.until_it_says("cannot list resource \"services\"").await;
+    let lists_only = ["services", "nodes"].into_iter().fold(Rights::granted(&[]), |rights, resource| {
+        rights.and("list", "", resource).and("watch", "", resource)
+    });
+    let access = Access::with(&cluster.kubeconfig_with(lists_only));
     let program = Program::start(&access, &[]);
     program.until_it_says("the role needs get, create and update on leases").await;
 }

@@ -10,7 +10,7 @@ use super::process::read;
 use super::recorded::{metric_sources, registered};
 
 /// PromQL's words that are written like a metric's name or stand where one could.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 20] = [
     "absent",
     "by",
     "count",
@@ -21,6 +21,7 @@ const WORDS: [&str; 19] = [
     "label_values",
     "le",
     "max",
+    "min",
     "name",
     "or",
     "rate",

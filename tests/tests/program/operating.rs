@@ -24,6 +24,7 @@ async fn health_readiness_metrics_and_the_log_level_are_served() {
     let program = Program::start(&access, &[]);
     let address = program.address().await;
     assert_eq!(http(&address, "GET", "/healthz", "").await, Some((200, "ok\n".into())));
+    program.until_ready().await;
     assert_eq!(http(&address, "GET", "/readyz", "").await, Some((200, "ok\n".into())));
     assert_eq!(http(&address, "GET", "/nowhere", "").await.unwrap().0, 404);
 
@@ -52,8 +53,8 @@ async fn requests_keep_to_the_rate_of_the_flags_and_the_lease_is_not_held_up() {
     with_pool(&cluster).await;
     cluster.requests().clear();
     let access = Access::to(&cluster.plane);
-    // One request in a hundred seconds.
-    let program = Program::start(&access, &["--kube-api-qps=0.01", "--kube-api-burst=1"]);
+    // One request in a hundred seconds, after the lists without which nobody contends for the Lease.
+    let program = Program::start(&access, &["--kube-api-qps=0.01", "--kube-api-burst=2"]);
     let of_the_program = |r: &Request| r.agent.starts_with("cloud-lb-controller/");
     // Who leads is also told by an event.
     let of_leases = |r: &Request| ["leases", "events"].contains(&r.resource.as_str());
@@ -62,7 +63,7 @@ async fn requests_keep_to_the_rate_of_the_flags_and_the_lease_is_not_held_up() {
     })
     .await;
     let others = cluster.requests().count(|r| of_the_program(r) && !of_leases(r) && r.verb != "watch");
-    assert!(others <= 1, "{others} requests, {}", program.log());
+    assert!(others <= 2, "{others} requests, {}", program.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Does another controller claim the same Services?
 
+use apiserver_client::in_words;
 use cloud_provider::ClassRule;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
@@ -9,7 +10,6 @@ use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt};
 
 use super::lease::holder;
-use crate::error::in_words;
 use crate::finding::Finding;
 
 const SUBJECT: &str = "class";

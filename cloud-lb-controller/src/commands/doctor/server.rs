@@ -1,8 +1,8 @@
 //! Is there an API server, and which?
 
+use apiserver_client::in_words;
 use std::time::Duration;
 
-use crate::error::in_words;
 use crate::finding::Finding;
 
 const SUBJECT: &str = "api-server";

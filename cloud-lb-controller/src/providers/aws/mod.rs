@@ -8,6 +8,7 @@ mod rights;
 
 use std::sync::Arc;
 
+use apiserver_client::Watches;
 use async_trait::async_trait;
 use clap::{Args, FromArgMatches};
 use cloud_provider::{ClassRule, CloudLoadBalancer};
@@ -56,7 +57,11 @@ impl Provider for Aws {
         self.requests.show_in(metrics);
     }
 
-    async fn build(&self, client: &kube::Client) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
+    async fn build(
+        &self,
+        client: &kube::Client,
+        _watches: &Watches,
+    ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
         build::provider(&self.flags, client, self.requests.clone()).await
     }
 

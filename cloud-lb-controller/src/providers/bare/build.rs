@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use apiserver_client::Watches;
 use provider_bare::assignments::Reuse;
 use provider_bare::plan::{Announcer, RemovedAddress};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
@@ -13,7 +14,11 @@ use crate::error::CliError;
 ///
 /// # Errors
 /// When the file of pools cannot be read.
-pub(super) fn provider(flags: &BareFlags, client: &kube::Client) -> Result<Arc<BareProvider>, CliError> {
+pub(super) fn provider(
+    flags: &BareFlags,
+    client: &kube::Client,
+    watches: &Watches,
+) -> Result<Arc<BareProvider>, CliError> {
     let config = BareConfig {
         class: flags.bare_class.clone(),
         pools: match &flags.bare_pools_file {
@@ -39,5 +44,7 @@ pub(super) fn provider(flags: &BareFlags, client: &kube::Client) -> Result<Arc<B
         pools_deadline: flags.bare_pools_timeout,
     };
     let provider = BareProvider::new(config, Some(client.clone()));
-    provider.map(Arc::new).map_err(|e| CliError::Usage(e.to_string()))
+    provider
+        .map(|provider| Arc::new(provider.watches(watches.clone())))
+        .map_err(|e| CliError::Usage(e.to_string()))
 }

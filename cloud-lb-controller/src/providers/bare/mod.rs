@@ -8,6 +8,7 @@ mod rights;
 
 use std::sync::Arc;
 
+use apiserver_client::Watches;
 use async_trait::async_trait;
 use clap::{Args, FromArgMatches};
 use cloud_provider::{ClassRule, CloudLoadBalancer};
@@ -56,8 +57,12 @@ impl Provider for Bare {
         self.pools.clone().show_in(metrics);
     }
 
-    async fn build(&self, client: &kube::Client) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
-        let provider = build::provider(&self.flags, client)?;
+    async fn build(
+        &self,
+        client: &kube::Client,
+        watches: &Watches,
+    ) -> Result<Arc<dyn CloudLoadBalancer>, CliError> {
+        let provider = build::provider(&self.flags, client, watches)?;
         self.pools.are_those_of(&provider);
         Ok(provider)
     }

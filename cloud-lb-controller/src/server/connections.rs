@@ -1,0 +1,86 @@
+//! How many connections there are at once. The port is open to the network, and a kubelet that gets no answer kills the
+//! program: so nobody is turned away, and the connection that is open longest makes room.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// The most connections at once: kubelets, Prometheus and people need a handful.
+const MOST: usize = 64;
+
+/// The connections that are open, by their age.
+#[derive(Debug, Default)]
+pub(super) struct Connections(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    places: BTreeMap<u64, CancellationToken>,
+}
+
+impl Connections {
+    /// A place for one more.
+    pub(super) fn admit(self: Arc<Self>) -> Place {
+        let given_up = CancellationToken::new();
+        let number = {
+            let mut open = self.lock();
+            if open.places.len() >= MOST
+                && let Some((_, oldest)) = open.places.pop_first()
+            {
+                oldest.cancel();
+            }
+            let number = open.next;
+            open.next += 1;
+            open.places.insert(number, given_up.clone());
+            number
+        };
+        Place { number, given_up, connections: self }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        // A panic elsewhere does not make plain maps wrong.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of one connection, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Place {
+    number: u64,
+    given_up: CancellationToken,
+    connections: Arc<Connections>,
+}
+
+impl Place {
+    /// Cancelled when the place is given to a newer connection.
+    pub(super) fn given_up(&self) -> &CancellationToken {
+        &self.given_up
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.lock().places.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_makes_room_and_who_leaves_frees_a_place() {
+        let connections = Arc::new(Connections::default());
+        let mut places: Vec<Place> = (0..MOST).map(|_| connections.clone().admit()).collect();
+        assert!(places.iter().all(|place| !place.given_up().is_cancelled()));
+        drop(places.pop());
+        places.push(connections.clone().admit());
+        assert!(!places[0].given_up().is_cancelled(), "there was a free place");
+        places.push(connections.clone().admit());
+        let given_up: Vec<bool> = places.iter().map(|place| place.given_up().is_cancelled()).collect();
+        assert_eq!(given_up.iter().position(|given_up| *given_up), Some(0));
+        assert_eq!(given_up.iter().filter(|given_up| **given_up).count(), 1);
+        assert_eq!(connections.lock().places.len(), MOST);
+    }
+}
