@@ -63,9 +63,8 @@ impl CloudLoadBalancer for Wildcard {
         Ok(())
     }
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        let shown = self.get(request.service()).await?.is_some();
-        let publish = Step::new(Verb::Change, "status", "hostname", "the Service does not show its name");
-        Ok(if shown { Plan::default() } else { Plan::new([publish]) })
+        let missing = self.get(request.service()).await?.is_none();
+        Ok(Plan::new(missing.then(|| Step::new(Verb::Change, "status", "hostname", "it is not shown"))))
     }
     async fn list(&self) -> Result<Vec<Owned>, Error> {
         Ok(Vec::new())
@@ -79,8 +78,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let mut lease = LeaderConfig { user_agent, ..LeaderConfig::new("kube-system", NAME) };
     lease.identity = std::env::var("POD_NAME").unwrap_or(lease.identity);
     let leadership = Leadership::new(kube::Client::try_from(config.clone())?, lease)?;
-    let client = leadership.fenced_client(config)?;
-    let stop = CancellationToken::new();
+    let (client, stop) = (leadership.fenced_client(config)?, CancellationToken::new());
     let (ending, mut terminate) = (stop.clone(), signal(SignalKind::terminate())?);
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }

@@ -1,0 +1,243 @@
+//! One step for every situation.
+
+use std::time::Duration;
+
+use super::*;
+
+const OURS: ProviderIndex = 0;
+const OTHER: ProviderIndex = 1;
+
+fn claimed() -> Observed {
+    Observed { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..Observed::default() }
+}
+
+fn done() -> Done {
+    Done { inputs: 1, nodes: 1, resync_at: None }
+}
+
+fn served() -> Last {
+    Last { provider: Some(OURS), done: Some(done()), ..Last::default() }
+}
+
+fn attempted(again: Option<Instant>) -> Option<Attempt> {
+    Some(Attempt { inputs: 1, nodes: 1, again })
+}
+
+fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
+    Some(NodeAttempt { nodes: 2, again })
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_step_for_every_situation() {
+    let now = Instant::now();
+    let (past, soon) = (now, now + Duration::from_secs(60));
+    let table: Vec<(&str, Observed, Last, Step)> = vec![
+        ("nobody's Service is left alone", Observed::default(), Last::default(), Step::Rest(None)),
+        ("a new Service is ensured", claimed(), Last::default(), Step::Ensure(Why::First)),
+        ("a served Service rests", claimed(), served(), Step::Rest(None)),
+        (
+            "changed inputs are ensured",
+            Observed { inputs: 2, ..claimed() },
+            served(),
+            Step::Ensure(Why::Changed),
+        ),
+        (
+            "changed nodes are a narrow update",
+            Observed { nodes: 2, ..claimed() },
+            served(),
+            Step::UpdateBackends,
+        ),
+        (
+            "changed inputs and nodes are one ensure",
+            Observed { inputs: 2, nodes: 2, ..claimed() },
+            served(),
+            Step::Ensure(Why::Changed),
+        ),
+        ("a wake-up is ensured", claimed(), Last { woken: true, ..served() }, Step::Ensure(Why::Woken)),
+        (
+            "drift is looked for when it is time",
+            claimed(),
+            Last { done: Some(Done { resync_at: Some(past), ..done() }), ..served() },
+            Step::Ensure(Why::Resync),
+        ),
+        (
+            "and not before",
+            claimed(),
+            Last { done: Some(Done { resync_at: Some(soon), ..done() }), ..served() },
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "a failed ensure waits for its time, whatever event comes",
+            claimed(),
+            Last { attempt: attempted(Some(soon)), ..Last::default() },
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "and is tried again then",
+            claimed(),
+            Last { attempt: attempted(Some(past)), ..Last::default() },
+            Step::Ensure(Why::Retry),
+        ),
+        (
+            "or at once when the Service changes",
+            Observed { inputs: 2, ..claimed() },
+            Last { attempt: attempted(Some(soon)), ..Last::default() },
+            Step::Ensure(Why::Changed),
+        ),
+        (
+            "a change that failed and is taken back is ensured as it was",
+            claimed(),
+            Last { attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }), ..served() },
+            Step::Ensure(Why::Changed),
+        ),
+        (
+            "what the user must mend waits for a change",
+            claimed(),
+            Last { attempt: attempted(None), ..Last::default() },
+            Step::Rest(None),
+        ),
+        (
+            "or for a wake-up",
+            claimed(),
+            Last { attempt: attempted(None), woken: true, ..Last::default() },
+            Step::Ensure(Why::Woken),
+        ),
+        (
+            "a failed node update is retried as the same narrow call",
+            Observed { nodes: 2, ..claimed() },
+            Last { node_attempt: node_attempt(Some(past)), ..served() },
+            Step::UpdateBackends,
+        ),
+        (
+            "and waits for its time",
+            Observed { nodes: 2, ..claimed() },
+            Last { node_attempt: node_attempt(Some(soon)), ..served() },
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "a Service with a mistake that serves follows the nodes",
+            Observed { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
+            Last { attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }), ..served() },
+            Step::UpdateBackends,
+        ),
+        ("a mistake is told", Observed { inputs: 2, mistaken: true, ..claimed() }, served(), Step::Refuse),
+        (
+            "after a restart a mistake is told first",
+            Observed { mistaken: true, serves: true, ..claimed() },
+            Last::default(),
+            Step::Refuse,
+        ),
+        (
+            "and then what serves follows the nodes, as they were nobody knows",
+            Observed { mistaken: true, serves: true, ..claimed() },
+            Last { attempt: attempted(None), ..Last::default() },
+            Step::UpdateBackends,
+        ),
+        (
+            "once",
+            Observed { mistaken: true, serves: true, ..claimed() },
+            Last { attempt: attempted(None), followed: Some(1), ..Last::default() },
+            Step::Rest(None),
+        ),
+        (
+            "and again when they change",
+            Observed { nodes: 2, serves: true, ..claimed() },
+            Last { attempt: attempted(None), followed: Some(1), ..Last::default() },
+            Step::UpdateBackends,
+        ),
+        (
+            "what was never served has no nodes to follow",
+            Observed { nodes: 2, ..claimed() },
+            Last { attempt: attempted(None), ..Last::default() },
+            Step::Rest(None),
+        ),
+        (
+            "a provider that throttles is not called",
+            Observed { throttled_until: Some(soon), ..claimed() },
+            Last::default(),
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "what is no longer claimed is cleaned up",
+            Observed { holders: vec![OURS], ..Observed::default() },
+            served(),
+            Step::Release(vec![OURS]),
+        ),
+        (
+            "a change of hands cleans up first",
+            Observed { holders: vec![OURS, OTHER], ..claimed() },
+            served(),
+            Step::Release(vec![OTHER]),
+        ),
+        (
+            "an unfinished release waits for its time",
+            Observed { holders: vec![OURS], release_at: Some(soon), ..Observed::default() },
+            served(),
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "and goes on then",
+            Observed { holders: vec![OURS], release_at: Some(past), ..Observed::default() },
+            served(),
+            Step::Release(vec![OURS]),
+        ),
+        (
+            "what a list lacks is asked for by name before anything is deleted",
+            Observed { presence: Presence::Missing, holders: vec![OURS], ..Observed::default() },
+            served(),
+            Step::Confirm,
+        ),
+        (
+            "when it is time",
+            Observed {
+                presence: Presence::Missing,
+                holders: vec![OURS],
+                release_at: Some(soon),
+                ..Observed::default()
+            },
+            served(),
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "what is not there any more is released",
+            Observed { presence: Presence::Deleted, holders: vec![OURS, OTHER], ..Observed::default() },
+            Last::default(),
+            Step::Release(vec![OURS, OTHER]),
+        ),
+        (
+            "and when nobody holds anything there is nothing to do",
+            Observed { presence: Presence::Deleted, ..Observed::default() },
+            Last::default(),
+            Step::Rest(None),
+        ),
+        (
+            "a refused change stays refused while its node update is retried",
+            Observed { nodes: 2, inputs: 2, ..claimed() },
+            Last {
+                attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }),
+                node_attempt: node_attempt(Some(past)),
+                ..served()
+            },
+            Step::UpdateBackends,
+        ),
+        (
+            "and is not tried again when that has worked",
+            Observed { nodes: 2, inputs: 2, ..claimed() },
+            Last {
+                done: Some(Done { nodes: 2, ..done() }),
+                attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }),
+                ..served()
+            },
+            Step::Rest(None),
+        ),
+        (
+            "and a throttled provider may still be told to delete",
+            Observed { holders: vec![OURS], throttled_until: Some(soon), ..Observed::default() },
+            served(),
+            Step::Release(vec![OURS]),
+        ),
+    ];
+    for (title, seen, last, expected) in table {
+        assert_eq!(decide(&seen, &last, now), expected, "{title}");
+    }
+}
