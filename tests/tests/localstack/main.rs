@@ -8,6 +8,7 @@ mod discovery;
 mod doctor;
 mod nodes;
 mod program;
+mod proxies;
 mod requests;
 mod restarts;
 mod sandbox;

@@ -49,7 +49,7 @@ impl<'a> Access<'a> {
         Access::with(world, &world.cluster.plane.kubeconfig_yaml())
     }
 
-    fn with(world: &'a World, kubeconfig: &str) -> Self {
+    pub fn with(world: &'a World, kubeconfig: &str) -> Self {
         let access = Access { world, folder: tempfile::tempdir().expect("a folder") };
         std::fs::write(access.kubeconfig(), kubeconfig).expect("the kubeconfig is written");
         access
