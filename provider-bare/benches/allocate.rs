@@ -64,7 +64,7 @@ fn allocator(range: &str, family: IpFamily, in_use: usize) -> Allocator {
 
 /// By this name valgrind knows what to count.
 #[inline(never)]
-fn allocate(allocator: &mut Allocator, services: Vec<ObservedService>) {
+fn measured(allocator: &mut Allocator, services: Vec<ObservedService>) {
     for service in services {
         black_box(allocator.ensure(service));
     }
@@ -83,7 +83,7 @@ fn measure(
         let services: Vec<ObservedService> = (in_use..in_use + sample).map(|i| observed(family, i)).collect();
         let uids: Vec<String> = services.iter().map(|service| service.id.uid.clone()).collect();
         let start = Instant::now();
-        allocate(allocator, services);
+        measured(allocator, services);
         fastest = fastest.min(start.elapsed() / count);
         let start = Instant::now();
         for uid in &uids {
@@ -129,7 +129,7 @@ fn loop_of_metallb(range: AddressRange, in_use: usize) -> Duration {
 fn instructions(pool: usize, in_use: usize, sample: usize) -> Option<u64> {
     let this = env::current_exe().ok()?;
     let counted = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*allocate::allocate*"])
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*allocate::measured*"])
         .arg(this)
         .arg(format!("{COUNT_INSTRUCTIONS}={pool},{in_use}"))
         .output()
@@ -153,7 +153,7 @@ fn main() {
         let mut allocator = allocator(range, family, in_use);
         let sample = sample_of(range.parse().expect("a range"), in_use);
         let services = (in_use..in_use + sample).map(|i| observed(family, i)).collect();
-        return allocate(&mut allocator, services);
+        return measured(&mut allocator, services);
     }
     println!(
         "{:<12} {:>9} {:>13} {:>13} {:>9} {:>14} {:>18}",
