@@ -70,17 +70,21 @@ impl Comeback {
         while !self.ready().await {
             let since = *self.away_since().get_or_insert_with(Instant::now);
             sleep(pause(since.elapsed(), fastrand::f64())).await;
+            if self.away_since().is_none() {
+                // Somebody else was answered, also where nobody may ask for the server's readiness.
+                break;
+            }
         }
         // Before they are woken: who fails again right then is to be looked for again.
         self.looking.store(false, Ordering::Release);
         self.answered();
     }
 
-    /// Whether the server answers, whatever it says: who may not ask it for its readiness has an answer too.
+    /// Whether the server is ready. One that has just started refuses everybody until it has read who may do what.
     async fn ready(&self) -> bool {
         let Ok(request) = Request::get(READINESS).body(Body::empty()) else { return true };
         match timeout(ANSWER, self.client.send(request)).await {
-            Ok(Ok(response)) => !response.status().is_server_error() && response.status() != 429,
+            Ok(Ok(response)) => response.status().is_success(),
             Ok(Err(_)) | Err(_) => false,
         }
     }
@@ -146,10 +150,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn at_a_server_that_is_well_nobody_is_woken_before_their_time() {
         let (answer, asked, comeback) = server();
-        answer.send_replace(StatusCode::FORBIDDEN);
+        answer.send_replace(StatusCode::OK);
         let until = Instant::now() + Duration::from_secs(7);
         comeback.wait(&mut comeback.subscribe(), until).await;
         assert_eq!((Instant::now(), *asked.lock().unwrap()), (until, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_still_refuses_everybody_is_not_back_and_one_that_answers_a_watch_is() {
+        let (answer, asked, comeback) = server();
+        answer.send_replace(StatusCode::FORBIDDEN);
+        let mut seen = comeback.subscribe();
+        let until = Instant::now() + Duration::from_secs(5);
+        comeback.wait(&mut seen, until).await;
+        assert_eq!(Instant::now(), until);
+        comeback.answered();
+        comeback.wait(&mut seen, until + Duration::from_secs(30)).await;
+        assert_eq!(Instant::now(), until);
+        sleep(Duration::from_secs(2)).await;
+        let looks = *asked.lock().unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(*asked.lock().unwrap(), looks, "nobody looks any more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -212,7 +212,8 @@ fn failure(error: &watcher::Error) -> Failure {
     };
     match code {
         Some(410) => Failure::Expired,
-        Some(429 | 500..) | None => Failure::Absent,
+        // Refused is also who asks a server that has only just started.
+        Some(401 | 403 | 429 | 500..) | None => Failure::Absent,
         Some(_) => Failure::Refused,
     }
 }

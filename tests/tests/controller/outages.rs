@@ -71,7 +71,8 @@ async fn a_new_service_is_served_within_two_seconds_of_the_servers_return() {
     cluster.create("after").await;
     cluster.until_published("after").await;
     assert!(back.elapsed() < Duration::from_secs(2), "{:?}", back.elapsed());
-    running.stop().await;
+    // Not stopped: a server that has just started refuses what it allows a moment later.
+    running.crash().await;
 }
 
 #[tokio::test]
