@@ -50,12 +50,10 @@ impl AwsProvider {
         };
         let (prepared, wanted) = match prepared {
             Ok(prepared) => {
-                let wanted = from_what_should_exist(&prepared);
+                let wanted = by_what_should_exist(&prepared);
                 (Some(prepared), wanted)
             }
-            Err(Unsurveyed::Failed(Error::Invalid(_))) => {
-                (None, self.from_what_exists(request, &found).await?)
-            }
+            Err(Unsurveyed::Failed(Error::Invalid(_))) => (None, self.by_what_exists(request, &found).await?),
             Err(Unsurveyed::Failed(error)) => return Err(error),
             Err(Unsurveyed::NoVpc(_)) => return Ok(()),
         };
@@ -66,7 +64,7 @@ impl AwsProvider {
     }
 
     /// The targets of the target groups there are, where what should exist cannot be told.
-    async fn from_what_exists(&self, request: &Request, found: &Found) -> Result<Option<Wanted>, Error> {
+    async fn by_what_exists(&self, request: &Request, found: &Found) -> Result<Option<Wanted>, Error> {
         let labels = options::node_labels(request.service());
         let nodes = match self.surveyor().nodes(request.nodes(), &labels).await {
             Ok(nodes) => nodes.chosen.instances,
@@ -170,7 +168,7 @@ impl AwsProvider {
 }
 
 /// The targets of the target groups that stay; one that is on its way out takes no new nodes.
-fn from_what_should_exist(prepared: &Prepared) -> Option<Wanted> {
+fn by_what_should_exist(prepared: &Prepared) -> Option<Wanted> {
     let Prepared { found, desired, limits, .. } = prepared;
     let sets = desired.targets.as_ref()?;
     let of = |arn: &String| {

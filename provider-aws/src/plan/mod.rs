@@ -212,7 +212,8 @@ impl<'a> Planner<'a> {
                 Operation::RegisterTargets { .. } | Operation::DeregisterTargets { .. }
             )
         });
-        if !noted.is_empty() && !(only_targets && is_applied) {
+        let note_stays = noted.is_empty() || (only_targets && is_applied);
+        if !note_stays {
             let operation = Operation::Record { applied: None, targets: None };
             let reason = "what was applied is about to change";
             let changes = vec![describe::removed(APPLIED_TAG, &noted)];
