@@ -16,7 +16,7 @@ use crate::proxy;
 ///
 /// # Errors
 /// Never: its name and its version are fit for that.
-pub fn user_agent() -> Result<UserAgent, CliError> {
+pub(crate) fn user_agent() -> Result<UserAgent, CliError> {
     UserAgent::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
         .map_err(|e| CliError::Usage(e.to_string()))
 }
@@ -25,7 +25,7 @@ pub fn user_agent() -> Result<UserAgent, CliError> {
 ///
 /// # Errors
 /// When there is no usable configuration.
-pub async fn config(flags: &ClusterFlags) -> Result<kube::Config, CliError> {
+pub(crate) async fn config(flags: &ClusterFlags) -> Result<kube::Config, CliError> {
     let (mut config, named) = match &flags.kubeconfig {
         Some(path) => from_file(path).await?,
         None => inferred().await?,
@@ -48,12 +48,12 @@ async fn inferred() -> Result<(kube::Config, Option<String>), CliError> {
 ///
 /// # Errors
 /// When the configuration is of no use.
-pub fn unpaced(config: kube::Config) -> Result<kube::Client, CliError> {
+pub(crate) fn unpaced(config: kube::Config) -> Result<kube::Client, CliError> {
     apiserver_client::connect(config, &Identity::new()).map_err(|e| CliError::NoCluster(e.to_string()))
 }
 
 /// The same client, at the pace of the flags.
-pub fn paced(client: kube::Client, flags: &ClusterFlags) -> kube::Client {
+pub(crate) fn paced(client: kube::Client, flags: &ClusterFlags) -> kube::Client {
     let Some(pace) = pace(flags) else { return client };
     let (namespace, valid_until) = (client.default_namespace().to_owned(), *client.valid_until());
     let service = service_fn(move |request| {
@@ -73,7 +73,7 @@ pub fn paced(client: kube::Client, flags: &ClusterFlags) -> kube::Client {
 ///
 /// # Errors
 /// As [`config`].
-pub async fn client(flags: &ClusterFlags, command: &str) -> Result<kube::Client, CliError> {
+pub(crate) async fn client(flags: &ClusterFlags, command: &str) -> Result<kube::Client, CliError> {
     let client = paced(unpaced(config(flags).await?)?, flags);
     Ok(user_agent()?.client(&client, command))
 }

@@ -20,7 +20,7 @@ const FLAGS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// What is wrong with the flags.
-pub fn candidate(
+pub(crate) fn candidate(
     client: kube::Client,
     flags: &ElectionFlags,
     identity: &str,

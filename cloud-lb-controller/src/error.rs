@@ -4,17 +4,17 @@ use apiserver_client::in_words;
 use thiserror::Error as ThisError;
 
 /// It did what was asked.
-pub const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// It cannot run, or not any longer.
-pub const CANNOT: u8 = 1;
+pub(crate) const CANNOT: u8 = 1;
 /// `plan` found changes, `doctor` or `orphans` found something.
-pub const FOUND: u8 = 2;
+pub(crate) const FOUND: u8 = 2;
 /// The command line or a file is wrong (`EX_USAGE` of sysexits).
-pub const USAGE: u8 = 64;
+pub(crate) const USAGE: u8 = 64;
 
 /// Why the program ends early; one clear line each.
 #[derive(Debug, ThisError)]
-pub enum CliError {
+pub(crate) enum CliError {
     /// The command line or a file is wrong.
     #[error("{0}")]
     Usage(String),
@@ -55,7 +55,7 @@ pub enum CliError {
 
 impl CliError {
     /// The exit code for it.
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             CliError::Usage(_) => USAGE,
             _ => CANNOT,

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// As it should be.
     Ok,
     /// It works, or would; somebody should look.
@@ -26,7 +26,7 @@ impl Verdict {
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// How bad it is.
     pub verdict: Verdict,
     /// What was looked at.
@@ -37,22 +37,22 @@ pub struct Finding {
 
 impl Finding {
     /// As it should be.
-    pub fn ok(subject: &'static str, says: impl Into<String>) -> Self {
+    pub(crate) fn ok(subject: &'static str, says: impl Into<String>) -> Self {
         Finding { verdict: Verdict::Ok, subject, says: says.into() }
     }
 
     /// Somebody should look.
-    pub fn warn(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
+    pub(crate) fn warn(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
         Finding { verdict: Verdict::Warn, subject, says: format!("{says}; {mend}") }
     }
 
     /// It cannot work like this.
-    pub fn fail(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
+    pub(crate) fn fail(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
         Finding { verdict: Verdict::Fail, subject, says: format!("{says}; {mend}") }
     }
 
     /// The check could not look. That is no verdict on the cluster, so it does not fail.
-    pub fn unseen(subject: &'static str, error: &kube::Error) -> Self {
+    pub(crate) fn unseen(subject: &'static str, error: &kube::Error) -> Self {
         Finding::warn(subject, in_words(error), "not checked, run doctor with rights to read it")
     }
 }
@@ -64,7 +64,7 @@ impl fmt::Display for Finding {
 }
 
 /// The last line of the report.
-pub fn count(findings: &[Finding]) -> String {
+pub(crate) fn count(findings: &[Finding]) -> String {
     let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     format!("{} ok, {} warn, {} fail", of(Verdict::Ok), of(Verdict::Warn), of(Verdict::Fail))
 }

@@ -13,11 +13,11 @@ use crate::traces::Traces;
 
 /// The log level in force.
 #[derive(Clone, Debug)]
-pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub(crate) struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
 impl LogLevel {
     /// The filter in force.
-    pub fn get(&self) -> String {
+    pub(crate) fn get(&self) -> String {
         self.0.with_current(ToString::to_string).unwrap_or_default()
     }
 
@@ -25,7 +25,7 @@ impl LogLevel {
     ///
     /// # Errors
     /// What is wrong with it, and what would be right; the one in force stays.
-    pub fn set(&self, filter: &str) -> Result<(), String> {
+    pub(crate) fn set(&self, filter: &str) -> Result<(), String> {
         self.0.reload(parse(filter)?).map_err(|error| error.to_string())
     }
 }
@@ -40,7 +40,7 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
 ///
 /// # Errors
 /// What is wrong with the filter.
-pub fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
+pub(crate) fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
     let (filter, handle) = reload::Layer::new(parse(&flags.log_level)?);
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(in_colour());
     let lines = match flags.log_format {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// Watches go at once and do not count, as client-go has it: there are few, and one that waits would leave the
 /// controller blind.
 #[derive(Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Between two requests, in the long run.
     interval: Duration,
     /// How far ahead of that a request may go.
@@ -26,13 +26,13 @@ impl Pace {
     ///
     /// # Panics
     /// When `qps` is not positive, or so small that nobody would live to see a request.
-    pub fn new(qps: f64, burst: u32) -> Self {
+    pub(crate) fn new(qps: f64, burst: u32) -> Self {
         let interval = Duration::from_secs_f64(1.0 / qps);
         Pace { interval, ahead: interval * burst.saturating_sub(1), due: Mutex::new(Instant::now()) }
     }
 
     /// How long this request must wait, which takes its place now. One that is given up meanwhile keeps it.
-    pub fn wait<B>(&self, request: &Request<B>) -> Duration {
+    pub(crate) fn wait<B>(&self, request: &Request<B>) -> Duration {
         if is_watch(request) { Duration::ZERO } else { self.place(Instant::now()) }
     }
 

@@ -14,7 +14,7 @@ use crate::error::CliError;
 ///
 /// # Errors
 /// When what is named is not the URL of a proxy.
-pub fn to(
+pub(crate) fn to(
     target: &Uri,
     named: Option<&str>,
     environment: impl Fn(&str) -> Option<String>,
@@ -37,7 +37,7 @@ pub fn to(
 }
 
 /// What the kubeconfig says of the cluster that it uses.
-pub fn named_in(kubeconfig: &Kubeconfig) -> Option<String> {
+pub(crate) fn named_in(kubeconfig: &Kubeconfig) -> Option<String> {
     let context = kubeconfig.current_context.as_ref()?;
     let context = kubeconfig.contexts.iter().find(|named| named.name == *context)?.context.as_ref()?;
     let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?;

@@ -2,7 +2,7 @@
 
 /// One resource, and what has to be done with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Right {
+pub(crate) struct Right {
     /// The API group; empty for the core one.
     pub group: &'static str,
     /// The resource, in the plural.
@@ -19,7 +19,7 @@ pub struct Right {
 
 impl Right {
     /// The right to do `verbs` everywhere with a resource, which is named by group, plural and subresource.
-    pub fn on(
+    pub(crate) fn on(
         (group, resource, subresource): (&'static str, &'static str, &'static str),
         verbs: &'static [&'static str],
     ) -> Self {
@@ -27,12 +27,12 @@ impl Right {
     }
 
     /// Only in this namespace, if it is given.
-    pub fn in_namespace(self, namespace: Option<String>) -> Self {
+    pub(crate) fn in_namespace(self, namespace: Option<String>) -> Self {
         Right { namespace, ..self }
     }
 
     /// Only on the object of this name.
-    pub fn named(self, name: &str) -> Self {
+    pub(crate) fn named(self, name: &str) -> Self {
         Right { name: Some(name.to_owned()), ..self }
     }
 }

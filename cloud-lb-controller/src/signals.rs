@@ -10,7 +10,7 @@ const INSISTED: i32 = 130;
 ///
 /// # Errors
 /// When the process may not handle signals.
-pub fn follow(stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) fn follow(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {

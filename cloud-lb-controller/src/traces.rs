@@ -44,14 +44,14 @@ const FLUSH: Duration = Duration::from_secs(3);
 
 /// The export of spans.
 #[derive(Debug)]
-pub struct Traces(SdkTracerProvider);
+pub(crate) struct Traces(SdkTracerProvider);
 
 impl Traces {
     /// The export that the environment asks for; none if it names no collector.
     ///
     /// # Errors
     /// What is wrong with the environment.
-    pub fn from_environment() -> Result<Option<Self>, String> {
+    pub(crate) fn from_environment() -> Result<Option<Self>, String> {
         let Some(timeout) = asked(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))? else {
             return Ok(None);
         };
@@ -71,14 +71,14 @@ impl Traces {
     }
 
     /// Takes in spans and what is logged within them.
-    pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
+    pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let layer = tracing_opentelemetry::layer().with_tracer(self.0.tracer(NAME));
         // What kube does inside is its own: the spans are those of the controller and of the providers.
         layer.with_filter(filter_fn(|metadata| !metadata.target().starts_with("kube_runtime")))
     }
 
     /// Sends what is left, for a while.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         let provider = self.0;
         // The exporter's own thread waits for the runtime, so that this one must not keep it.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH)).await;

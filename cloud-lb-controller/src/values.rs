@@ -5,10 +5,10 @@ use std::time::Duration;
 
 /// Where to serve, if anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HttpAddress(pub Option<SocketAddr>);
+pub(crate) struct HttpAddress(pub Option<SocketAddr>);
 
 /// Reads an address with a port; empty: nowhere.
-pub fn http_address(text: &str) -> Result<HttpAddress, String> {
+pub(crate) fn http_address(text: &str) -> Result<HttpAddress, String> {
     if text.is_empty() {
         return Ok(HttpAddress(None));
     }
@@ -21,7 +21,7 @@ pub fn http_address(text: &str) -> Result<HttpAddress, String> {
 const SLOWEST: f64 = 1_000.0;
 
 /// Reads a rate: a number that is not negative, nor so small that nothing would happen.
-pub fn qps(text: &str) -> Result<f64, String> {
+pub(crate) fn qps(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(qps) if qps.is_finite() && (qps == 0.0 || qps >= 1.0 / SLOWEST) => Ok(qps),
         _ => Err(format!(
@@ -31,7 +31,7 @@ pub fn qps(text: &str) -> Result<f64, String> {
 }
 
 /// Reads a duration as Go writes it: `15s`, `1m30s`, `100ms`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write it as 300ms, 15s, 5m or 1h30m");
     let mut total = Duration::ZERO;
     let mut rest = text;

@@ -21,7 +21,7 @@ fn published(service: &ServiceId) -> Published {
 
 #[async_trait]
 impl CloudLoadBalancer for Hello {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "hello"
     }
     fn claims(&self, service: &ServiceView) -> bool {

@@ -35,7 +35,7 @@ fn wanted(service: &ServiceView) -> Published {
 
 #[async_trait]
 impl CloudLoadBalancer for Wildcard {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "wildcard"
     }
     fn claims(&self, service: &ServiceView) -> bool {

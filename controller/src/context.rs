@@ -20,22 +20,22 @@ use crate::services::Services;
 
 /// Whether this process may act: it holds the Lease, or there is no election.
 #[derive(Clone)]
-pub struct Fence(Arc<dyn Fn() -> bool + Send + Sync>);
+pub(crate) struct Fence(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl Fence {
     /// A fence that asks `holds`, which must be cheap.
-    pub fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Fence(Arc::new(holds))
     }
 
     /// Whether this process may act now.
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         (self.0)()
     }
 }
 
 /// What all reconciles share.
-pub struct Context {
+pub(crate) struct Context {
     /// The API server.
     pub api: ServiceApi,
     /// How the controller behaves.
@@ -63,7 +63,7 @@ pub struct Context {
 
 impl Context {
     /// A context in which nothing happened yet.
-    pub fn new(
+    pub(crate) fn new(
         api: ServiceApi,
         config: Config,
         providers: &[Arc<dyn CloudLoadBalancer>],
@@ -89,18 +89,18 @@ impl Context {
     }
 
     /// Whether this process leads and takes note of what happens.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
     }
 
     /// From now on this process leads.
-    pub fn activate(&self) {
+    pub(crate) fn activate(&self) {
         self.active.store(true, Ordering::Release);
     }
 
     /// Queues a reconcile of a Service. While this process does not lead nothing is queued: it starts with a reconcile
     /// of every Service.
-    pub fn wake(&self, key: &ServiceKey) {
+    pub(crate) fn wake(&self, key: &ServiceKey) {
         if self.is_active() {
             self.queue.add(key);
         }

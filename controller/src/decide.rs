@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 
 /// Which of the configured providers, by position.
-pub type ProviderIndex = usize;
+pub(crate) type ProviderIndex = usize;
 
 /// What the cluster shows of a Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Presence {
+pub(crate) enum Presence {
     /// It is there.
     #[default]
     Shown,
@@ -19,7 +19,7 @@ pub enum Presence {
 
 /// What is observed of one Service, in the few words that decide.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// What the cluster shows of it.
     pub presence: Presence,
     /// Who serves it: it is of type LoadBalancer, not being deleted, and this provider claims it.
@@ -43,7 +43,7 @@ pub struct Observed {
 
 /// Which of the two provider calls an attempt made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// `ensure`.
     Ensure,
     /// `update_backends`.
@@ -52,7 +52,7 @@ pub enum Operation {
 
 /// An `ensure` that did not end in `Ready`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// With which Service inputs.
     pub inputs: u64,
     /// With which nodes.
@@ -63,7 +63,7 @@ pub struct Attempt {
 
 /// An `update_backends` that failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NodeAttempt {
+pub(crate) struct NodeAttempt {
     /// With which nodes.
     pub nodes: u64,
     /// When to try again with the same nodes; none: not before something changes.
@@ -72,7 +72,7 @@ pub struct NodeAttempt {
 
 /// The last success.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Done {
+pub(crate) struct Done {
     /// With which Service inputs.
     pub inputs: u64,
     /// With which nodes.
@@ -83,7 +83,7 @@ pub struct Done {
 
 /// What this process did for a Service so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Last {
+pub(crate) struct Last {
     /// Who served it.
     pub provider: Option<ProviderIndex>,
     /// The last success.
@@ -101,7 +101,7 @@ pub struct Last {
 
 /// Why `ensure` is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub(crate) enum Why {
     /// This process has not looked at it yet, or it is new.
     First,
     /// What the provider reads of it changed.
@@ -116,7 +116,7 @@ pub enum Why {
 
 /// The one step to take.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing, until the given moment (none: until something changes).
     Rest(Option<Instant>),
     /// Ask for the Service by name: what is held for it is released only if it is not there.
@@ -132,7 +132,7 @@ pub enum Step {
 }
 
 /// Decides. Level-triggered: it does not matter which event led here, or how many were missed.
-pub fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
+pub(crate) fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
     // Whoever holds something and does not serve the Service lets go first: two providers never serve one Service.
     let others: Vec<ProviderIndex> =
         observed.holders.iter().copied().filter(|holder| Some(*holder) != observed.claimed_by).collect();

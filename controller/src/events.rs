@@ -31,11 +31,11 @@ const MAX_REMEMBERED: usize = 4_096;
 /// Longest message, in bytes, that the newer Events API shows.
 const MAX_MESSAGE_BYTES: usize = 1_024;
 /// The component shown as the event's source, as Kubernetes' own service controller shows it.
-pub const COMPONENT: &str = "service-controller";
+pub(crate) const COMPONENT: &str = "service-controller";
 
 /// One event on a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventRequest {
+pub(crate) struct EventRequest {
     /// About which Service.
     pub service: ServiceId,
     /// Good or bad.
@@ -48,7 +48,7 @@ pub struct EventRequest {
 
 /// Where reconciles hand their events over.
 #[derive(Clone, Debug, Default)]
-pub struct Events {
+pub(crate) struct Events {
     waiting: Arc<Waiting>,
 }
 
@@ -68,7 +68,7 @@ impl Waiting {
 impl Events {
     /// The handle, and the task that posts, for ever. `reporter` tells this process from its peers; `may_post` is asked
     /// before each event.
-    pub fn new(
+    pub(crate) fn new(
         client: kube::Client,
         reporter: String,
         may_post: impl Fn() -> bool + Send + Sync,
@@ -79,7 +79,7 @@ impl Events {
     }
 
     /// Hands an event over; never waits.
-    pub fn emit(&self, request: EventRequest) {
+    pub(crate) fn emit(&self, request: EventRequest) {
         if !self.waiting.lock().add(request, Instant::now()) {
             tracing::debug!("an event was dropped: there are too many");
         }

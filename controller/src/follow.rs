@@ -21,7 +21,7 @@ use crate::service::Tracked;
 const SUSPICIOUSLY_MANY_SERVICES: usize = 10;
 
 /// Follows Services until the stream ends; says when the first complete list is in.
-pub async fn services(
+pub(crate) async fn services(
     events: impl Stream<Item = Event<Service>>,
     context: Arc<Context>,
     complete: watch::Sender<bool>,

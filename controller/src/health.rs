@@ -11,7 +11,7 @@ use crate::leader::Sight;
 
 /// How long a watch may fail, and a candidate be without sight of the Lease, before it is useless: longer than an API
 /// server takes to start, so that its restart is no reason for anything.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// How a controller stands. Cheap to clone, and every handle tells the same; one that no controller was given to is not
 /// ready.
@@ -210,7 +210,7 @@ mod tests {
         health.waits();
         let mut events = watches.follow("services", kube::Api::<k8s_openapi::api::core::v1::Service>::all);
         tokio::spawn(async move { while events.next().await.is_some() {} });
-        tokio::time::sleep(LONG - Duration::from_secs(1)).await;
+        tokio::time::sleep(LONG.checked_sub(Duration::from_secs(1)).unwrap()).await;
         assert_eq!(health.ready(), Ok(()), "a server may be replaced");
         assert!(health.failing()["services"] > Duration::from_secs(50));
         tokio::time::sleep(Duration::from_secs(2)).await;

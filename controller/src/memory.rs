@@ -13,7 +13,7 @@ use crate::status::{DELETE_FAILED, Readiness, Record};
 use crate::status_pace::StatusPace;
 
 /// What this process knows of one Service; dropped with the Service.
-pub struct Memory {
+pub(crate) struct Memory {
     /// Of which Service.
     pub id: ServiceId,
     /// What was done.
@@ -46,7 +46,7 @@ pub struct Memory {
 
 impl Memory {
     /// Of a Service for which nothing was done yet.
-    pub fn new(id: ServiceId, retry: RetryConfig) -> Self {
+    pub(crate) fn new(id: ServiceId, retry: RetryConfig) -> Self {
         Memory {
             id,
             last: Last::default(),
@@ -67,7 +67,7 @@ impl Memory {
 
     /// Nothing that was done counts any more, but who holds something: the provider was told to delete, and whatever
     /// comes of that, a load balancer that was ready before is not known to be there now.
-    pub fn forget_what_was_done(&mut self) {
+    pub(crate) fn forget_what_was_done(&mut self) {
         self.last = Last { provider: self.last.provider, ..Last::default() };
         self.last_valid_view = None;
         self.published = None;
@@ -77,7 +77,7 @@ impl Memory {
     }
 
     /// Whether nothing was done for this Service, or all of it was undone.
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.last == Last::default()
     }
 
@@ -96,7 +96,7 @@ impl Memory {
 
 /// The memories of all Services, each by its identity.
 #[derive(Default)]
-pub struct Memories(Mutex<HashMap<ServiceId, Entry>>);
+pub(crate) struct Memories(Mutex<HashMap<ServiceId, Entry>>);
 
 struct Entry {
     /// None while a reconcile has it.
@@ -107,28 +107,28 @@ struct Entry {
 
 impl Memories {
     /// Takes what is remembered of a Service; the reconcile that took it puts it back.
-    pub fn take(&self, id: &ServiceId) -> Option<Memory> {
+    pub(crate) fn take(&self, id: &ServiceId) -> Option<Memory> {
         self.lock().get_mut(id)?.memory.take()
     }
 
     /// Puts it back.
-    pub fn put(&self, memory: Memory) {
+    pub(crate) fn put(&self, memory: Memory) {
         let counted = memory.last.provider.map(|provider| (provider, memory.state()));
         self.lock().insert(memory.id.clone(), Entry { memory: Some(memory), counted });
     }
 
     /// Drops it.
-    pub fn forget(&self, id: &ServiceId) {
+    pub(crate) fn forget(&self, id: &ServiceId) {
         self.lock().remove(id);
     }
 
     /// Who held something for a Service when it was last reconciled.
-    pub fn holder(&self, id: &ServiceId) -> Option<ProviderIndex> {
+    pub(crate) fn holder(&self, id: &ServiceId) -> Option<ProviderIndex> {
         self.lock().get(id)?.memory.as_ref()?.last.provider
     }
 
     /// The view of a Service that was last valid, as of its last reconcile.
-    pub fn last_valid_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
+    pub(crate) fn last_valid_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
         self.lock().get(id)?.memory.as_ref()?.last_valid_view.clone()
     }
 

@@ -32,7 +32,7 @@ impl Default for DebounceConfig {
 
 /// A settled set of eligible nodes, and what of it matters to whom.
 #[derive(Clone, Debug, Default)]
-pub struct Nodes {
+pub(crate) struct Nodes {
     /// The eligible nodes.
     pub set: NodeSet,
     /// By the labels that matter. Few Services ask for any, and those that do for the same: each is hashed once a set.
@@ -41,13 +41,13 @@ pub struct Nodes {
 
 impl Nodes {
     /// A set of which nobody asked anything yet.
-    pub fn of(set: NodeSet) -> Self {
+    pub(crate) fn of(set: NodeSet) -> Self {
         Nodes { set, fingerprints: Arc::default() }
     }
 
     /// What matters of the nodes to a provider with this interest, hashed; 0 where they do not matter at all. Two sets
     /// with the same fingerprint are the same to it.
-    pub fn fingerprint(&self, interest: &BackendInterest) -> u64 {
+    pub(crate) fn fingerprint(&self, interest: &BackendInterest) -> u64 {
         let Some(labels) = &interest.nodes else { return 0 };
         let mut known = self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fingerprint) = known.get(labels) {
@@ -69,7 +69,7 @@ impl Nodes {
 /// The first complete list counts as settled at once: at start there is nothing to gather. A set in which nothing
 /// changed (readiness came and went, a cordon) is not published. One in which only labels changed is: which of them
 /// matter is each Service's to say, and a Service may begin to ask for a label long after a node got it.
-pub async fn follow(
+pub(crate) async fn follow(
     events: impl Stream<Item = Event<Node>>,
     debounce: DebounceConfig,
     settled: watch::Sender<Option<Nodes>>,

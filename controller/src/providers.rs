@@ -11,7 +11,7 @@ use crate::retry::{RetryConfig, ThrottleGate};
 use crate::service::Tracked;
 
 /// A provider and the gate before its calls.
-pub struct ProviderHandle {
+pub(crate) struct ProviderHandle {
     /// The provider.
     pub provider: Arc<dyn CloudLoadBalancer>,
     /// Tripped when its API throttles.
@@ -21,11 +21,11 @@ pub struct ProviderHandle {
 }
 
 /// The providers, in order of preference.
-pub struct Providers(Vec<ProviderHandle>);
+pub(crate) struct Providers(Vec<ProviderHandle>);
 
 impl Providers {
     /// These, in order of preference.
-    pub fn new(providers: &[Arc<dyn CloudLoadBalancer>], retry: RetryConfig) -> Self {
+    pub(crate) fn new(providers: &[Arc<dyn CloudLoadBalancer>], retry: RetryConfig) -> Self {
         let handle = |provider: &Arc<dyn CloudLoadBalancer>| ProviderHandle {
             provider: provider.clone(),
             throttle: ThrottleGate::new(retry),
@@ -35,32 +35,35 @@ impl Providers {
     }
 
     /// All of them.
-    pub fn iter(&self) -> std::slice::Iter<'_, ProviderHandle> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, ProviderHandle> {
         self.0.iter()
     }
 
     /// Their indices.
-    pub fn indices(&self) -> std::ops::Range<ProviderIndex> {
+    pub(crate) fn indices(&self) -> std::ops::Range<ProviderIndex> {
         0..self.0.len()
     }
 
     /// The provider of this name.
-    pub fn named(&self, name: &str) -> Option<ProviderIndex> {
+    pub(crate) fn named(&self, name: &str) -> Option<ProviderIndex> {
         self.0.iter().position(|handle| handle.provider.name() == name)
     }
 
     /// A provider's name.
-    pub fn name(&self, provider: ProviderIndex) -> &str {
+    pub(crate) fn name(&self, provider: ProviderIndex) -> &str {
         self[provider].provider.name()
     }
 
     /// Whoever would serve this Service if it wanted a load balancer.
-    pub fn claimer(&self, view: &ServiceView) -> Option<ProviderIndex> {
+    pub(crate) fn claimer(&self, view: &ServiceView) -> Option<ProviderIndex> {
         self.indices().find(|provider| self.would_claim(*provider, view))
     }
 
     /// Who recorded itself on the Service, as this installation: see [`is_ours`](Self::is_ours).
-    pub fn recorded_on<'a>(&'a self, tracked: &'a Tracked) -> impl Iterator<Item = ProviderIndex> + 'a {
+    pub(crate) fn recorded_on<'a>(
+        &'a self,
+        tracked: &'a Tracked,
+    ) -> impl Iterator<Item = ProviderIndex> + 'a {
         let named = tracked.records.iter().filter_map(|record| self.named(&record.provider));
         named.filter(|provider| self.is_ours(*provider, tracked))
     }
@@ -77,7 +80,11 @@ impl Providers {
 
     /// What of the backends matters for a Service to whoever claims it: as the Service is now, and as it was when it was
     /// last served, since what serves goes by that while the present one has a mistake.
-    pub fn interests(&self, view: &ServiceView, last_valid: Option<&ServiceView>) -> Vec<BackendInterest> {
+    pub(crate) fn interests(
+        &self,
+        view: &ServiceView,
+        last_valid: Option<&ServiceView>,
+    ) -> Vec<BackendInterest> {
         let Some(claimer) = self.claimer(view) else { return Vec::new() };
         let provider = &self[claimer].provider;
         let views = [Some(view), last_valid.filter(|valid| *valid != view)];
@@ -85,7 +92,7 @@ impl Providers {
     }
 
     /// Tells every provider whose this Service is not that it is there, so that none hands out what it shows.
-    pub fn observe_foreign(&self, service: &Tracked) {
+    pub(crate) fn observe_foreign(&self, service: &Tracked) {
         if !service.is_load_balancer {
             return;
         }
@@ -95,14 +102,14 @@ impl Providers {
     }
 
     /// The name of the provider whose a Service is: whoever claims it, or else has recorded itself on it.
-    pub fn owner_name(&self, tracked: &Tracked) -> Option<&str> {
+    pub(crate) fn owner_name(&self, tracked: &Tracked) -> Option<&str> {
         let claimer = if tracked.is_load_balancer { self.claimer(&tracked.view) } else { None };
         claimer.or_else(|| self.recorded_on(tracked).next()).map(|provider| self.name(provider))
     }
 
     /// Who may hold something for a Service that has gone: whoever recorded itself, whoever would claim it, and
     /// everybody whose release costs no cloud call (a foreign Service's published address was theirs to avoid).
-    pub fn possible_holders(&self, last: &Tracked) -> Vec<ProviderIndex> {
+    pub(crate) fn possible_holders(&self, last: &Tracked) -> Vec<ProviderIndex> {
         let recorded: Vec<_> = self.recorded_on(last).collect();
         let claimer = self.claimer(&last.view);
         let may_hold = |provider: &ProviderIndex| {

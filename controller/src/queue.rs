@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 
 /// What is to be reconciled next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// The Service, or all that had this name and still hold something.
     pub key: ServiceKey,
     /// Whether a provider asked for another look since the last reconcile.
@@ -24,7 +24,7 @@ pub struct Item {
 
 /// The work queue. It grows with the number of Services, never with the number of events.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     keys: Mutex<Keys>,
     /// Told when there may be something to do earlier than was known. There is one consumer.
     changed: Notify,
@@ -74,25 +74,25 @@ impl Keys {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Queue { keys: Mutex::default(), changed: Notify::new(), metrics }
     }
 
     /// Puts a Service in line, unless it waits already.
-    pub fn add(&self, key: &ServiceKey) {
+    pub(crate) fn add(&self, key: &ServiceKey) {
         self.metrics.queued(key);
         self.lock().add(key.clone());
         self.changed.notify_one();
     }
 
     /// As [`add`](Self::add); its provider is asked again though nothing changed in the cluster.
-    pub fn add_woken(&self, key: &ServiceKey) {
+    pub(crate) fn add_woken(&self, key: &ServiceKey) {
         self.lock().woken.insert(key.clone());
         self.add(key);
     }
 
     /// Takes who came first, when somebody is there. May be dropped at any time without loss.
-    pub async fn next(&self) -> Item {
+    pub(crate) async fn next(&self) -> Item {
         loop {
             let earliest = {
                 let mut keys = self.lock();
@@ -120,7 +120,7 @@ impl Queue {
     }
 
     /// The work on it is over. It is looked at again at `again`, or earlier if it is added before.
-    pub fn done(&self, key: &ServiceKey, again: Option<Instant>) {
+    pub(crate) fn done(&self, key: &ServiceKey, again: Option<Instant>) {
         let mut keys = self.lock();
         keys.at_work.remove(key);
         if keys.waiting.contains(key) {

@@ -20,7 +20,7 @@ use crate::queue::Item;
 use crate::service::{Tracked, service_fingerprint};
 
 /// One reconcile: looks, decides, acts, and says when to look again. Never two at once for one key.
-pub async fn reconcile(item: Item, context: Arc<Context>) {
+pub(crate) async fn reconcile(item: Item, context: Arc<Context>) {
     let key = item.key.clone();
     // Who is gone is asked before who is there: a Service leaves the one before it joins the other, so that none is
     // released here and then served.

@@ -20,7 +20,7 @@ const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is still held for one Service that is deleted, and by whom.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Release {
+pub(crate) struct Release {
     /// What the cluster shows of the Service.
     pub presence: Presence,
     /// Who may still hold something; nobody: everything was released.
@@ -35,7 +35,7 @@ struct State {
 }
 
 /// All releases under way, by name and identity: namesakes can be deleted one after the other.
-pub struct Releases {
+pub(crate) struct Releases {
     retry: RetryConfig,
     releases: Mutex<Inner>,
 }
@@ -64,17 +64,17 @@ impl Inner {
 
 impl Releases {
     /// None yet.
-    pub fn new(retry: RetryConfig) -> Self {
+    pub(crate) fn new(retry: RetryConfig) -> Self {
         Releases { retry, releases: Mutex::default() }
     }
 
     /// A Service that is in the cluster is to be released. What was begun before goes on.
-    pub fn begin(&self, id: &ServiceId, holders: &[ProviderIndex]) {
+    pub(crate) fn begin(&self, id: &ServiceId, holders: &[ProviderIndex]) {
         self.insert(id, Presence::Shown, holders, None);
     }
 
     /// A Service was deleted, as an event or another Service under its name says. Whether something is left to do.
-    pub fn deleted(&self, id: &ServiceId, possible_holders: &[ProviderIndex]) -> bool {
+    pub(crate) fn deleted(&self, id: &ServiceId, possible_holders: &[ProviderIndex]) -> bool {
         self.gone_as(Presence::Deleted, id, possible_holders, None)
     }
 
@@ -96,7 +96,7 @@ impl Releases {
 
     /// A complete list lacked a Service: nothing is released before it was asked for by name. Whether something is left
     /// to do.
-    pub fn missing(&self, id: &ServiceId, possible_holders: &[ProviderIndex]) -> bool {
+    pub(crate) fn missing(&self, id: &ServiceId, possible_holders: &[ProviderIndex]) -> bool {
         let at = self.next_confirmation();
         self.gone_as(Presence::Missing, id, possible_holders, Some(at))
     }
@@ -109,7 +109,7 @@ impl Releases {
     }
 
     /// A Service that was missing is there.
-    pub fn found(&self, id: &ServiceId) {
+    pub(crate) fn found(&self, id: &ServiceId) {
         let mut inner = self.lock();
         if inner.get(id).is_some_and(|state| state.release.presence == Presence::Missing) {
             inner.remove(id);
@@ -117,7 +117,7 @@ impl Releases {
     }
 
     /// A Service that was missing is not there indeed.
-    pub fn confirmed(&self, id: &ServiceId) {
+    pub(crate) fn confirmed(&self, id: &ServiceId) {
         if let Some(state) = self.lock().get(id) {
             state.release.presence = Presence::Deleted;
             state.release.at = None;
@@ -125,7 +125,7 @@ impl Releases {
     }
 
     /// An attempt failed: it goes on after a growing wait, and not before `not_before`. When that is.
-    pub fn failed(&self, id: &ServiceId, not_before: Option<Instant>) -> Option<Instant> {
+    pub(crate) fn failed(&self, id: &ServiceId, not_before: Option<Instant>) -> Option<Instant> {
         let mut inner = self.lock();
         let state = inner.get(id)?;
         let at = Instant::now() + state.backoff.failed();
@@ -135,14 +135,14 @@ impl Releases {
     }
 
     /// A provider holds nothing any more.
-    pub fn released_by(&self, id: &ServiceId, holder: ProviderIndex) {
+    pub(crate) fn released_by(&self, id: &ServiceId, holder: ProviderIndex) {
         if let Some(state) = self.lock().get(id) {
             state.release.holders.retain(|other| *other != holder);
         }
     }
 
     /// The Service, which is there, is served again, or of no interest any more. If it was deleted meanwhile, that stays.
-    pub fn cancel(&self, id: &ServiceId) {
+    pub(crate) fn cancel(&self, id: &ServiceId) {
         let mut inner = self.lock();
         if inner.get(id).is_some_and(|state| state.release.presence == Presence::Shown) {
             inner.remove(id);
@@ -150,22 +150,22 @@ impl Releases {
     }
 
     /// There is nothing left to do for a Service that is not there any more.
-    pub fn forget(&self, id: &ServiceId) {
+    pub(crate) fn forget(&self, id: &ServiceId) {
         self.lock().remove(id);
     }
 
     /// How far the release of a Service is, if there is one.
-    pub fn of(&self, id: &ServiceId) -> Option<Release> {
+    pub(crate) fn of(&self, id: &ServiceId) -> Option<Release> {
         self.lock().get(id).map(|state| state.release.clone())
     }
 
     /// The names under which something is being released.
-    pub fn keys(&self) -> Vec<ServiceKey> {
+    pub(crate) fn keys(&self) -> Vec<ServiceKey> {
         self.lock().by_key.keys().cloned().collect()
     }
 
     /// Who had this name and is not in the cluster any more.
-    pub fn gone(&self, key: &ServiceKey) -> Vec<ServiceId> {
+    pub(crate) fn gone(&self, key: &ServiceKey) -> Vec<ServiceId> {
         let inner = self.lock();
         let namesakes = inner.by_key.get(key).into_iter().flatten();
         let gone = namesakes.filter(|(_, state)| state.release.presence != Presence::Shown);
@@ -173,7 +173,7 @@ impl Releases {
     }
 
     /// Everybody for whom something is being released.
-    pub fn all(&self) -> Vec<ServiceId> {
+    pub(crate) fn all(&self) -> Vec<ServiceId> {
         self.lock().by_key.values().flat_map(HashMap::keys).cloned().collect()
     }
 

@@ -24,7 +24,7 @@ impl Default for RetryConfig {
 
 /// The waits of one Service: doubling, each lengthened by up to its own length at random so that Services that
 /// failed together do not retry together. Starts anew after a success.
-pub struct Backoff {
+pub(crate) struct Backoff {
     waits: ExponentialBackoff,
     longest: Duration,
     failures: u32,
@@ -32,7 +32,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// No failure yet.
-    pub fn new(config: RetryConfig) -> Self {
+    pub(crate) fn new(config: RetryConfig) -> Self {
         let waits = ExponentialBuilder::default()
             .with_min_delay(config.first)
             .with_max_delay(config.longest)
@@ -45,13 +45,13 @@ impl Backoff {
     }
 
     /// Counts a failure; the wait before the next attempt. Between the base and twice the longest wait.
-    pub fn failed(&mut self) -> Duration {
+    pub(crate) fn failed(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.waits.next().unwrap_or(self.longest)
     }
 
     /// Failures since the last success.
-    pub fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 }
@@ -64,7 +64,7 @@ impl fmt::Debug for Backoff {
 
 /// The throttle gate of one provider: a throttled call closes it for all calls for a while, longer each time in a row.
 #[derive(Debug)]
-pub struct ThrottleGate {
+pub(crate) struct ThrottleGate {
     config: RetryConfig,
     state: Mutex<ThrottleState>,
 }
@@ -77,7 +77,7 @@ struct ThrottleState {
 
 impl ThrottleGate {
     /// Open.
-    pub fn new(config: RetryConfig) -> Self {
+    pub(crate) fn new(config: RetryConfig) -> Self {
         ThrottleGate {
             config,
             state: Mutex::new(ThrottleState { until: None, backoff: Backoff::new(config) }),
@@ -85,13 +85,13 @@ impl ThrottleGate {
     }
 
     /// Until when no call may start; none when they may.
-    pub fn until(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
         self.lock().until.filter(|until| *until > now)
     }
 
     /// A call was throttled: nobody calls until the returned moment. Calls that were in flight together trip
     /// the gate once.
-    pub fn trip(&self, now: Instant, asked: Option<Duration>) -> Instant {
+    pub(crate) fn trip(&self, now: Instant, asked: Option<Duration>) -> Instant {
         let mut state = self.lock();
         if let Some(until) = state.until.filter(|until| *until > now) {
             return until;
@@ -103,7 +103,7 @@ impl ThrottleGate {
     }
 
     /// A call went through. One that began before the pause and ended in it does not end the pause.
-    pub fn reset(&self, now: Instant) {
+    pub(crate) fn reset(&self, now: Instant) {
         let mut state = self.lock();
         if state.backoff.failures() > 0 && state.until.is_none_or(|until| until <= now) {
             *state = ThrottleState { until: None, backoff: Backoff::new(self.config) };
@@ -117,10 +117,10 @@ impl ThrottleGate {
 
 /// The longest wait that anybody else may ask of us. Beyond it we look by ourselves: an API that asks for a year has
 /// said something else than it meant.
-pub const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The moment after a wait that a provider or an API asked for, however long.
-pub fn after(now: Instant, wait: Duration) -> Instant {
+pub(crate) fn after(now: Instant, wait: Duration) -> Instant {
     now + wait.min(MAX_REQUESTED_WAIT)
 }
 

@@ -14,7 +14,7 @@ use kube::ResourceExt;
 ///
 /// Wider than Kubernetes' own controller where that one misses inputs (family order, family policy, cluster
 /// IPs, selector), narrower where it reacts to noise (annotations and labels the provider does not read).
-pub fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoadBalancer) -> u64 {
+pub(crate) fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoadBalancer) -> u64 {
     let mut hasher = DefaultHasher::new();
     let ours = provider.published_annotations();
     for (key, value) in &service.annotations {
@@ -40,7 +40,7 @@ pub fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoadBalanc
 /// A Service as the controller keeps it in memory: the view, and what else is needed to decide. Everything the
 /// controller never reads is dropped on the way in.
 #[derive(Clone, Debug)]
-pub struct Tracked {
+pub(crate) struct Tracked {
     /// Of the object in the API server.
     pub resource_version: Option<String>,
     /// The typed view.
@@ -60,7 +60,7 @@ pub struct Tracked {
 
 impl Tracked {
     /// What the controller keeps of a Service.
-    pub fn of(service: &Service) -> Self {
+    pub(crate) fn of(service: &Service) -> Self {
         let meta = &service.metadata;
         Tracked {
             resource_version: meta.resource_version.clone(),
@@ -75,17 +75,17 @@ impl Tracked {
 
     /// The class under which a provider of this name recorded itself; empty: no class. None where it did not, or in a
     /// version that recorded no class.
-    pub fn recorded_class(&self, provider: &str) -> Option<&str> {
+    pub(crate) fn recorded_class(&self, provider: &str) -> Option<&str> {
         self.view.annotations.get(&crate::status::class_annotation(provider)).map(String::as_str)
     }
 
     /// Whether there is anything for a service controller to do with it, now or when it changes.
-    pub fn is_interesting(&self) -> bool {
+    pub(crate) fn is_interesting(&self) -> bool {
         self.is_load_balancer || !self.records.is_empty()
     }
 
     /// The stored version, as a number where the server's versions are numbers.
-    pub fn version(&self) -> Option<u64> {
+    pub(crate) fn version(&self) -> Option<u64> {
         self.resource_version.as_deref().and_then(|v| v.parse().ok())
     }
 }

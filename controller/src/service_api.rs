@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
 
 /// The API server, and who we are to it.
-pub struct ServiceApi {
+pub(crate) struct ServiceApi {
     client: kube::Client,
     /// The name that our writes carry.
     field_manager: String,
@@ -13,7 +13,7 @@ pub struct ServiceApi {
 
 impl ServiceApi {
     /// The server behind this client, whose writes carry this name.
-    pub fn new(client: kube::Client, field_manager: &str) -> Self {
+    pub(crate) fn new(client: kube::Client, field_manager: &str) -> Self {
         ServiceApi { client, field_manager: field_manager.to_owned() }
     }
 
@@ -22,7 +22,11 @@ impl ServiceApi {
     ///
     /// # Errors
     /// The API server's.
-    pub async fn patch_status(&self, key: &ServiceKey, body: serde_json::Value) -> kube::Result<Service> {
+    pub(crate) async fn patch_status(
+        &self,
+        key: &ServiceKey,
+        body: serde_json::Value,
+    ) -> kube::Result<Service> {
         let body = Patch::Strategic(body);
         self.of(key).patch_status(&key.name, &PatchParams::default(), &body).await
     }
@@ -31,12 +35,12 @@ impl ServiceApi {
     ///
     /// # Errors
     /// The API server's. That there is nobody is no error.
-    pub async fn get(&self, key: &ServiceKey) -> kube::Result<Option<Service>> {
+    pub(crate) async fn get(&self, key: &ServiceKey) -> kube::Result<Option<Service>> {
         self.of(key).get_opt(&key.name).await
     }
 
     /// Who else writes a status: of those who did, the first who is not us. If there is none, another of our name.
-    pub fn another<'a>(&self, writers: &'a [String]) -> Option<&'a str> {
+    pub(crate) fn another<'a>(&self, writers: &'a [String]) -> Option<&'a str> {
         let another = writers.iter().find(|writer| **writer != self.field_manager).or(writers.first());
         another.map(String::as_str)
     }

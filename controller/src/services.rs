@@ -9,26 +9,26 @@ use crate::service::Tracked;
 
 /// The Services that the watch shows and that may be of interest, each under its name.
 #[derive(Default)]
-pub struct Services(Mutex<HashMap<ServiceKey, Arc<Tracked>>>);
+pub(crate) struct Services(Mutex<HashMap<ServiceKey, Arc<Tracked>>>);
 
 impl Services {
     /// Who has this name now.
-    pub fn get(&self, key: &ServiceKey) -> Option<Arc<Tracked>> {
+    pub(crate) fn get(&self, key: &ServiceKey) -> Option<Arc<Tracked>> {
         self.lock().get(key).cloned()
     }
 
     /// Whether this very Service is shown.
-    pub fn shows(&self, id: &ServiceId) -> bool {
+    pub(crate) fn shows(&self, id: &ServiceId) -> bool {
         self.lock().get(&id.key).is_some_and(|tracked| tracked.view.id == *id)
     }
 
     /// All of them.
-    pub fn all(&self) -> Vec<Arc<Tracked>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Tracked>> {
         self.lock().values().cloned().collect()
     }
 
     /// Drops a Service of which nothing is remembered, unless something is to be done with it.
-    pub fn forget(&self, id: &ServiceId) {
+    pub(crate) fn forget(&self, id: &ServiceId) {
         let mut shown = self.lock();
         if shown.get(&id.key).is_some_and(|tracked| tracked.view.id == *id && !tracked.is_interesting()) {
             shown.remove(&id.key);
@@ -36,12 +36,12 @@ impl Services {
     }
 
     /// Shows a Service, in place of whoever had its name.
-    pub fn put(&self, now: Tracked) {
+    pub(crate) fn put(&self, now: Tracked) {
         self.lock().insert(now.view.id.key.clone(), Arc::new(now));
     }
 
     /// Shows a Service no more.
-    pub fn remove(&self, id: &ServiceId) {
+    pub(crate) fn remove(&self, id: &ServiceId) {
         let mut shown = self.lock();
         if shown.get(&id.key).is_some_and(|tracked| tracked.view.id == *id) {
             shown.remove(&id.key);
@@ -49,7 +49,10 @@ impl Services {
     }
 
     /// Shows these instead; returns what was shown before.
-    pub fn replace(&self, listed: HashMap<ServiceKey, Arc<Tracked>>) -> HashMap<ServiceKey, Arc<Tracked>> {
+    pub(crate) fn replace(
+        &self,
+        listed: HashMap<ServiceKey, Arc<Tracked>>,
+    ) -> HashMap<ServiceKey, Arc<Tracked>> {
         std::mem::replace(&mut *self.lock(), listed)
     }
 

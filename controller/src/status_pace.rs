@@ -23,7 +23,7 @@ const UNDISPUTED_AFTER: Duration = Duration::from_secs(60);
 
 /// When one Service's status may be written next, and whether somebody else keeps changing it.
 #[derive(Debug)]
-pub struct StatusPace {
+pub(crate) struct StatusPace {
     retry: RetryConfig,
     writes: TokenBucket,
     /// What the last write said, as a fingerprint, and when it was.
@@ -38,13 +38,13 @@ pub struct StatusPace {
 
 impl StatusPace {
     /// Of a Service that was not written yet.
-    pub fn new(retry: RetryConfig) -> Self {
+    pub(crate) fn new(retry: RetryConfig) -> Self {
         let writes = TokenBucket::new(WRITES, Instant::now());
         StatusPace { retry, writes, last: None, changed_at: None, pause: Duration::ZERO, refused: None }
     }
 
     /// When a write that says this may be sent: `now`, or later.
-    pub fn next(&mut self, says: u64, now: Instant) -> Instant {
+    pub(crate) fn next(&mut self, says: u64, now: Instant) -> Instant {
         let mut at = self.writes.next(now);
         if let Some((until, _)) = &self.refused {
             at = at.max(*until);
@@ -62,7 +62,7 @@ impl StatusPace {
     }
 
     /// A write that says this was sent and taken.
-    pub fn written(&mut self, says: u64, now: Instant) {
+    pub(crate) fn written(&mut self, says: u64, now: Instant) {
         self.writes.take(now);
         self.refused = None;
         let again = self.last.is_some_and(|(said, _)| said == says);
@@ -75,7 +75,7 @@ impl StatusPace {
     }
 
     /// The API server does not allow the write, and will not until somebody changes that: when to ask again.
-    pub fn refused(&mut self, now: Instant) -> Instant {
+    pub(crate) fn refused(&mut self, now: Instant) -> Instant {
         let mut backoff =
             self.refused.take().map_or_else(|| Backoff::new(self.retry), |(_, backoff)| backoff);
         let at = now + backoff.failed();
@@ -84,7 +84,7 @@ impl StatusPace {
     }
 
     /// Whether somebody else insists: the same was put back more than once, and did not stand.
-    pub fn is_contested(&self) -> bool {
+    pub(crate) fn is_contested(&self) -> bool {
         self.pause > FIRST_PAUSE
     }
 }

@@ -18,14 +18,14 @@ use crate::reconcile::call::call;
 
 /// What earlier sweeps saw, for "two in a row".
 #[derive(Debug, Default)]
-pub struct Sweep {
+pub(crate) struct Sweep {
     suspects: HashSet<ServiceId>,
 }
 
 /// Compares what is owned with the live Services: who is missing for the second time and old enough. Pure.
 ///
 /// A resource of unknown age counts as old enough: two sweeps are its grace.
-pub fn orphans(
+pub(crate) fn orphans(
     sweep: &mut Sweep,
     owned: Vec<Owned>,
     live: &HashSet<ServiceId>,
@@ -45,7 +45,7 @@ pub fn orphans(
 }
 
 /// Sweeps every [`SweepConfig::interval`], for ever.
-pub async fn run(context: Arc<Context>) {
+pub(crate) async fn run(context: Arc<Context>) {
     let mut sweeps: Vec<Sweep> = context.providers.iter().map(|_| Sweep::default()).collect();
     loop {
         tokio::time::sleep(context.config.sweep.interval).await;
@@ -54,7 +54,7 @@ pub async fn run(context: Arc<Context>) {
             match call(&context, handle, Operation::list, handle.provider.list()).await {
                 Ok(owned) => once(&context, sweep, provider, owned),
                 Err(error) => {
-                    tracing::warn!(provider = handle.provider.name(), %error, "no sweep: what is owned could not be listed")
+                    tracing::warn!(provider = handle.provider.name(), %error, "no sweep: what is owned could not be listed");
                 }
             }
         }

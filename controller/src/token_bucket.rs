@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How a bucket is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// How many tokens a full bucket has.
     pub burst: u32,
     /// How long it takes until there is one more.
@@ -15,30 +15,30 @@ pub struct Rate {
 
 /// A bucket, full at first. Kept as the moment at which it is full again: spending moves that on, time catches up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenBucket {
+pub(crate) struct TokenBucket {
     rate: Rate,
     full_at: Instant,
 }
 
 impl TokenBucket {
     /// A full one.
-    pub fn new(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
         TokenBucket { rate, full_at: now }
     }
 
     /// When there is a token: `now`, or later.
-    pub fn next(&self, now: Instant) -> Instant {
+    pub(crate) fn next(&self, now: Instant) -> Instant {
         let full_less_one = self.rate.interval * self.rate.burst.saturating_sub(1);
         self.full_at.checked_sub(full_less_one).map_or(now, |at| at.max(now))
     }
 
     /// Takes a token, also one that is still to come.
-    pub fn take(&mut self, now: Instant) {
+    pub(crate) fn take(&mut self, now: Instant) {
         self.full_at = self.full_at.max(now) + self.rate.interval;
     }
 
     /// Takes a token if there is one now.
-    pub fn try_take(&mut self, now: Instant) -> bool {
+    pub(crate) fn try_take(&mut self, now: Instant) -> bool {
         let is_there = self.next(now) <= now;
         if is_there {
             self.take(now);
@@ -47,7 +47,7 @@ impl TokenBucket {
     }
 
     /// Whether nothing was taken that has not come back: a bucket that need not be remembered.
-    pub fn is_full(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }
 }

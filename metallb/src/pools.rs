@@ -163,7 +163,7 @@ impl Pools {
         // Pools for somebody in particular come before those for everybody; `pools` is sorted by name already.
         automatic.sort_by_key(|i| {
             let allowed = pools[*i].allowed_services.as_ref();
-            (allowed.is_none(), allowed.map(|allowed| allowed.rank()))
+            (allowed.is_none(), allowed.map(super::pool::AllowedServices::rank))
         });
         let by_name = pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), i)).collect();
         let mut reserved: BTreeMap<ServiceKey, BTreeSet<IpAddr>> = BTreeMap::new();

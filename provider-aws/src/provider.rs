@@ -91,7 +91,10 @@ impl AwsProvider {
         let names = Names::new(&self.config.cluster, service);
         let shared = naming::backend_group_name(&self.config.cluster);
         let applier = self.applier(service, ResolvedIds::default());
-        let groups = applier.all_groups(&names.frontend_group(), &shared).await.map_err(|f| f.general())?;
+        let groups = applier
+            .all_groups(&names.frontend_group(), &shared)
+            .await
+            .map_err(super::failure::Failure::general)?;
         let own: Vec<SecurityGroup> = groups.iter().filter(|g| names.owns(&g.tags)).cloned().collect();
         let mut unseen_groups = self.memory.groups.made_for(&service.uid);
         unseen_groups.retain(|id| !own.iter().any(|group| group.id == *id));
@@ -125,7 +128,7 @@ impl AwsProvider {
 
 #[async_trait]
 impl CloudLoadBalancer for AwsProvider {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "aws"
     }
 

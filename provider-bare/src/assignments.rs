@@ -228,8 +228,8 @@ impl Assignments {
     /// As [`blocker`](Assignments::blocker), for an address that the Service's own status shows: there only owners
     /// are in the way.
     pub(crate) fn owner_in_the_way(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
-        let others = self.taken(ip)?.owners.iter().filter(|owner| owner.id.uid != uid);
-        others.filter_map(|other| between(other, sharing)).next()
+        let mut others = self.taken(ip)?.owners.iter().filter(|owner| owner.id.uid != uid);
+        others.find_map(|other| between(other, sharing))
     }
 
     /// The address of this pool and family that comes next for a Service: a preferred one, one it may join, or the

@@ -231,7 +231,9 @@ impl Network {
         let all = self.security_groups().await;
         let these =
             all.iter().filter(|group| group.group_id().is_some_and(|id| groups.iter().any(|g| g == id)));
-        let rules = these.flat_map(|group| group.ip_permissions()).flat_map(|rule| rule.ip_ranges());
+        let rules = these
+            .flat_map(aws_sdk_ec2::types::SecurityGroup::ip_permissions)
+            .flat_map(aws_sdk_ec2::types::IpPermission::ip_ranges);
         let mut ranges = sorted(rules.filter_map(|range| range.cidr_ip().map(str::to_owned)));
         ranges.dedup();
         ranges
@@ -320,7 +322,10 @@ impl LoadBalancer {
         }
         target_groups.sort_by_key(|(group, _)| group.port());
         let described = still_there(elbv2.describe_tags().resource_arns(&arn).send().await)?;
-        let tags = described.tag_descriptions().iter().flat_map(|described| described.tags());
+        let tags = described
+            .tag_descriptions()
+            .iter()
+            .flat_map(aws_sdk_elasticloadbalancingv2::types::TagDescription::tags);
         let tags =
             tags.map(|tag| (tag.key().unwrap_or_default().into(), tag.value().unwrap_or_default().into()));
         let subnets = shown.availability_zones().iter().filter_map(|zone| zone.subnet_id());

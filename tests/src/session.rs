@@ -81,6 +81,9 @@ impl Session {
     }
 
     /// As [`Session::send`], where the connection may break.
+    ///
+    /// # Errors
+    /// When it did.
     pub async fn try_send(&self, request: Request<Body>) -> kube::Result<Reply> {
         let answer = async {
             let (head, body) = self.client.send(request).await?.into_parts();

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-const BALANCER: &str = r#"
+const BALANCER: &str = r"
 apiVersion: v1
 kind: Service
 metadata: {name: web, labels: {app: web}}
@@ -21,9 +21,9 @@ spec:
   type: LoadBalancer
   selector: {app: web}
   ports: [{name: http, port: 80}]
-"#;
+";
 
-const DEFINITION: &str = r#"
+const DEFINITION: &str = r"
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: pools.example.com}
@@ -43,14 +43,14 @@ spec:
           spec:
             type: object
             properties: {size: {type: integer, minimum: 1, description: How much fits in.}}
-"#;
+";
 
-const POOL: &str = r#"
+const POOL: &str = r"
 apiVersion: example.com/v1
 kind: Pool
 metadata: {name: small}
 spec: {size: 3}
-"#;
+";
 
 struct Kubectl {
     _plane: ControlPlane,

@@ -208,9 +208,8 @@ impl Replica {
     async fn until_it_says(&self, word: &str, times: usize) {
         let mut said = self.said.clone();
         let heard = said.wait_for(|said| said.iter().filter(|said| *said == word).count() >= times);
-        if !matches!(timeout(PATIENCE, heard).await, Ok(Ok(_))) {
-            panic!("in vain for {} to say {word:?}: {:?}", self.identity, self.said.borrow());
-        }
+        let said = matches!(timeout(PATIENCE, heard).await, Ok(Ok(_)));
+        assert!(said, "in vain for {} to say {word:?}: {:?}", self.identity, self.said.borrow());
     }
 
     fn command(&mut self, command: &str) {
@@ -349,7 +348,7 @@ impl Handshake {
 async fn hung_up(client: &TcpStream) {
     if let Ok(1..) = client.peek(&mut [0]).await {
         // The rest of the request, so the client is still there.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan`, `doctor` or `orphans` found something; 64 the
 //! command line or a file is wrong; 130 told to stop a second time.
 
-pub mod doctor;
+pub(crate) mod doctor;
 mod orphans;
 mod plan;
 mod remove_conditions;

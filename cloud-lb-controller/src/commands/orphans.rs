@@ -15,7 +15,7 @@ use crate::{connection, providers};
 
 /// What to do with them.
 #[derive(Args, Clone, Debug)]
-pub struct OrphanFlags {
+pub(super) struct OrphanFlags {
     /// Delete them
     #[arg(long)]
     delete: bool,
@@ -32,7 +32,7 @@ pub struct OrphanFlags {
 ///
 /// # Errors
 /// When the cluster or a provider cannot be asked; nothing is deleted then.
-pub async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
+pub(super) async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "orphans").await?;
     let mut left = false;
     for provider in

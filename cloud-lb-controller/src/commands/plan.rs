@@ -21,7 +21,7 @@ use crate::{connection, providers};
 
 /// What to plan for.
 #[derive(Args, Clone, Debug)]
-pub struct PlanFlags {
+pub(super) struct PlanFlags {
     /// A Service of the cluster
     #[arg(value_name = "NAMESPACE/NAME", required_unless_present_any = ["file", "all"], conflicts_with_all = ["file", "all"])]
     service: Option<String>,
@@ -62,7 +62,7 @@ struct Planned {
 ///
 /// # Errors
 /// When the cluster or a provider cannot be asked.
-pub async fn run(flags: PlanFlags) -> Result<u8, CliError> {
+pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "plan").await?;
     let providers =
         providers::build(&flags.run.chosen_providers()?, &client, &Watches::new(client.clone())).await?;
@@ -189,7 +189,7 @@ fn print_text(planned: &[Planned], colour: bool) {
         match (provider, result) {
             (None, _) => println!("{service}: nobody claims it"),
             (Some(provider), Ok(plan)) if plan.is_empty() => {
-                println!("{service} ({provider}): nothing to do")
+                println!("{service} ({provider}): nothing to do");
             }
             (Some(provider), Ok(plan)) => {
                 println!("{service} ({provider}):");

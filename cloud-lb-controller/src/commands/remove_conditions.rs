@@ -14,7 +14,7 @@ use crate::{connection, providers};
 
 /// Nothing of its own: it looks for the conditions of the chosen providers.
 #[derive(Args, Clone, Debug)]
-pub struct RemoveConditionsFlags {
+pub(super) struct RemoveConditionsFlags {
     #[command(flatten)]
     pub run: RunFlags,
 }
@@ -27,7 +27,7 @@ pub struct RemoveConditionsFlags {
 ///
 /// # Errors
 /// When a provider holds resources, before anything is written; when the cluster cannot be asked, or refuses a write.
-pub async fn run(flags: RemoveConditionsFlags) -> Result<u8, CliError> {
+pub(super) async fn run(flags: RemoveConditionsFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "remove-conditions").await?;
     let mut names: Vec<String> = Vec::new();
     for provider in

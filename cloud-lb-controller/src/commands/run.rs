@@ -29,7 +29,7 @@ const LONGEST_PACED: Duration = Duration::from_secs(3_600);
 ///
 /// # Errors
 /// See [`CliError`].
-pub async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
+pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliError> {
     let chosen = flags.chosen_providers()?;
     let stop = CancellationToken::new();
     signals::follow(stop.clone()).map_err(CliError::Signals)?;

@@ -84,13 +84,13 @@ const LOCK: &str = "leader-elect-resource-lock";
 
 /// Which flags were given that mean nothing here.
 #[derive(Clone, Debug, Default)]
-pub struct CompatibilityFlags {
+pub(crate) struct CompatibilityFlags {
     ignored: Vec<String>,
 }
 
 impl CompatibilityFlags {
     /// Names them in the log, in one line, if there are any.
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         if !self.ignored.is_empty() {
             tracing::info!(flags = self.ignored.join(" "), "flags without a meaning here are ignored");
         }

@@ -26,7 +26,7 @@ enum Value {
 ///
 /// # Errors
 /// One line that names the file and what is wrong with it.
-pub fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, String> {
+pub(crate) fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, String> {
     let Some(path) = path_in(&arguments) else { return Ok(arguments) };
     let wrong = |reason: String| format!("--config {}: {reason}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
@@ -59,7 +59,7 @@ pub fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsSt
     let subcommand =
         given.iter().position(|a| command.get_subcommands().any(|s| s.get_name() == a)).unwrap_or_default();
     let mut all = arguments;
-    all.splice(subcommand + 1..subcommand + 1, from_file.into_iter().map(OsString::from));
+    all.splice((subcommand + 1)..=subcommand, from_file.into_iter().map(OsString::from));
     Ok(all)
 }
 

@@ -1,7 +1,7 @@
 //! The flags, in groups. Where cloud-controller-manager has a flag for the same thing, it has the same name.
 
-pub mod compatibility;
-pub mod file;
+pub(crate) mod compatibility;
+pub(crate) mod file;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use compatibility::CompatibilityFlags;
 /// Everything `run` can be told.
 #[derive(Args, Clone, Debug)]
 #[command(next_display_order = None)]
-pub struct RunFlags {
+pub(crate) struct RunFlags {
     #[command(flatten)]
     pub service: ServiceFlags,
     #[command(flatten)]
@@ -42,7 +42,7 @@ impl RunFlags {
     ///
     /// # Errors
     /// When it names none.
-    pub fn chosen_providers(&self) -> Result<Vec<Arc<dyn Provider>>, CliError> {
+    pub(crate) fn chosen_providers(&self) -> Result<Vec<Arc<dyn Provider>>, CliError> {
         self.providers.chosen(&self.service.cloud_provider)
     }
 }
@@ -50,7 +50,7 @@ impl RunFlags {
 /// Who makes load balancers, and how the controller behaves.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Services")]
-pub struct ServiceFlags {
+pub(crate) struct ServiceFlags {
     /// Who makes load balancers; several are separated by commas, and the first that claims a Service serves it
     #[arg(long, env = "CLOUD_PROVIDER", value_delimiter = ',', value_parser = provider_names())]
     pub cloud_provider: Vec<String>,
@@ -79,7 +79,7 @@ pub struct ServiceFlags {
 /// How to reach the API server.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Cluster")]
-pub struct ClusterFlags {
+pub(crate) struct ClusterFlags {
     /// A kubeconfig; without one, $KUBECONFIG, ~/.kube/config or the pod's service account is used
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -101,7 +101,7 @@ pub struct ClusterFlags {
 /// Which of several replicas acts.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Leader election")]
-pub struct ElectionFlags {
+pub(crate) struct ElectionFlags {
     /// Act only while holding a Lease
     #[arg(long, env = "LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub leader_elect: bool,
@@ -130,7 +130,7 @@ pub struct ElectionFlags {
 /// What is served over HTTP.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Serving")]
-pub struct ServingFlags {
+pub(crate) struct ServingFlags {
     /// Where /healthz, /readyz, /metrics and /loglevel are served, without TLS; empty: nowhere
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:10258", value_name = "ADDRESS:PORT", value_parser = http_address)]
     pub http_address: HttpAddress,
@@ -142,7 +142,7 @@ pub struct ServingFlags {
 
 /// From where the log level may be changed: whoever can change it can fill disks, and silence what is said of their acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevelFrom {
+pub(crate) enum LogLevelFrom {
     /// From the same machine or Pod, as by kubectl port-forward
     Loopback,
     /// From wherever the port can be reached
@@ -151,7 +151,7 @@ pub enum LogLevelFrom {
 
 impl LogLevelFrom {
     /// Whether it may be changed from there.
-    pub fn admits(self, peer: IpAddr) -> bool {
+    pub(crate) fn admits(self, peer: IpAddr) -> bool {
         // A listener for both families hears of an IPv4 peer as an IPv6 one.
         self == LogLevelFrom::Any || peer.to_canonical().is_loopback()
     }
@@ -171,7 +171,7 @@ impl fmt::Display for LogLevelFrom {
 /// What is logged, and how.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
-pub struct LogFlags {
+pub(crate) struct LogFlags {
     /// A level (error, warn, info, debug, trace), or levels by part: info,service_controller=debug
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
@@ -183,7 +183,7 @@ pub struct LogFlags {
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people
     Text,
     /// One JSON object a line

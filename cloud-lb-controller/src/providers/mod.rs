@@ -30,7 +30,7 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What is known of a provider before its flags are read.
-pub struct Kind {
+pub(crate) struct Kind {
     /// As `--cloud-provider` names it.
     pub name: &'static str,
     /// What it makes, for the help.
@@ -45,7 +45,7 @@ pub struct Kind {
 
 /// A provider as its flags describe it.
 #[async_trait]
-pub trait Provider: Debug + Send + Sync {
+pub(crate) trait Provider: Debug + Send + Sync {
     /// The class of Services it serves.
     fn class(&self) -> &ClassRule;
 
@@ -74,7 +74,7 @@ pub trait Provider: Debug + Send + Sync {
 }
 
 /// The kinds by their names.
-pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
     KINDS.iter()
 }
 
@@ -82,7 +82,7 @@ pub fn kinds() -> impl Iterator<Item = &'static Kind> {
 ///
 /// # Errors
 /// When one cannot be made from its flags and from what they leave to be found out.
-pub async fn build(
+pub(crate) async fn build(
     chosen: &[Arc<dyn Provider>],
     client: &kube::Client,
     watches: &Watches,
@@ -96,14 +96,14 @@ pub async fn build(
 
 /// The flags of every provider.
 #[derive(Clone, Debug)]
-pub struct ProviderFlags(Vec<(&'static str, Arc<dyn Provider>)>);
+pub(crate) struct ProviderFlags(Vec<(&'static str, Arc<dyn Provider>)>);
 
 impl ProviderFlags {
     /// The providers of these names, in their order.
     ///
     /// # Errors
     /// When there is no name.
-    pub fn chosen(&self, names: &[String]) -> Result<Vec<Arc<dyn Provider>>, CliError> {
+    pub(crate) fn chosen(&self, names: &[String]) -> Result<Vec<Arc<dyn Provider>>, CliError> {
         if names.is_empty() {
             let message = "--cloud-provider is missing: who is to make load balancers? --help lists them";
             return Err(CliError::Usage(message.into()));

@@ -13,7 +13,7 @@ struct Build {
 }
 
 /// Shows which version runs, and what its process uses.
-pub fn of_the_program(metrics: &Metrics) {
+pub(crate) fn of_the_program(metrics: &Metrics) {
     let build: Family<Build, Gauge> = Family::default();
     build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
     metrics.extend(|registry| {

@@ -1,7 +1,7 @@
 //! What operators and kubelets ask over HTTP: health, readiness, metrics, the log level.
 
 mod connections;
-pub mod metrics;
+pub(crate) mod metrics;
 mod process;
 
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ const BODY: Duration = Duration::from_secs(5);
 const HEAD: Duration = Duration::from_secs(10);
 
 /// The state that is shown.
-pub struct Shown {
+pub(crate) struct Shown {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Leadership, where there is an election.
@@ -73,7 +73,7 @@ impl Shown {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(address: SocketAddr, shown: Arc<Shown>) -> std::io::Result<()> {
+pub(crate) async fn serve(address: SocketAddr, shown: Arc<Shown>) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving health, readiness and metrics");
     tokio::spawn(async move {

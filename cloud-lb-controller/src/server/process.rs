@@ -14,7 +14,7 @@ const TICKS: f64 = 100.0;
 
 /// Looks itself up when somebody asks.
 #[derive(Debug)]
-pub struct ThisProcess;
+pub(super) struct ThisProcess;
 
 /// What `/proc/self/stat` tells.
 #[derive(Debug, PartialEq)]

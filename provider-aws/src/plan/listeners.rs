@@ -33,7 +33,11 @@ impl Planner<'_> {
             return;
         }
         let wanted = self.desired.listeners.iter().map(|listener| (listener.port, listener));
-        let found = self.retained.into_iter().flat_map(|lb| lb.listeners()).map(|l| (l.resource.port, l));
+        let found = self
+            .retained
+            .into_iter()
+            .flat_map(super::super::observe::ObservedLoadBalancer::listeners)
+            .map(|l| (l.resource.port, l));
         let split = diff::split(wanted, found);
         let mut surplus = surplus_certificates(split.keep.iter().map(|(_, wanted, found)| (*wanted, *found)));
         for (_, wanted, found) in &split.keep {

@@ -123,7 +123,7 @@ fn verbs(planned: &Planned) -> Vec<String> {
     planned
         .actions
         .iter()
-        .map(|action| action.step())
+        .map(super::action::Action::step)
         .map(|s| format!("{} {}", s.verb.sign(), s.kind))
         .collect()
 }

@@ -244,7 +244,7 @@ async fn public_subnets_are_those_whose_routes_lead_to_an_internet_gateway() {
     let public: Vec<String> = tables
         .items
         .into_iter()
-        .filter(|table| table.is_public())
+        .filter(provider_aws::client::RouteTable::is_public)
         .flat_map(|table| table.subnet_ids)
         .collect();
 

@@ -30,7 +30,7 @@ async fn is_refused(cluster: &Cluster, service: &ServiceView, texts: &[&str]) {
     let mut edited = service.clone();
     edited.published.clone_from(&serving.published);
     let (mistakes, requests) = cluster.requests(cluster.mistakes(&edited)).await;
-    let text = mistakes.to_string();
+    let text = mistakes.clone();
     for expected in texts {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
@@ -58,7 +58,7 @@ async fn conflicting_annotations() {
 async fn a_certificate_that_does_not_exist() {
     let cluster = a_cluster(2).await;
     let arn = "arn:aws:acm:us-east-1:123456789012:certificate/none";
-    let mistakes = cluster.mistakes(&annotated(&[("ssl-cert", arn)])).await.to_string();
+    let mistakes = cluster.mistakes(&annotated(&[("ssl-cert", arn)])).await.clone();
     assert!(mistakes.contains("ssl-cert") && mistakes.contains(arn), "{mistakes}");
 }
 
@@ -88,7 +88,7 @@ async fn is_refused_by_aws(cluster: &Cluster, before: &ServiceView, after: &Serv
     let mut edited = after.clone();
     edited.published.clone_from(&serving.published);
     for _ in 0..2 {
-        let text = cluster.mistakes(&edited).await.to_string();
+        let text = cluster.mistakes(&edited).await.clone();
         for expected in texts {
             assert!(text.contains(expected), "{expected:?} is not in {text}");
         }
@@ -228,7 +228,7 @@ async fn a_name_that_is_somebody_elses_load_balancer() {
         };
         let before = cluster.aws.seed_load_balancer(&theirs).await.unwrap();
         let service = annotated(&[("name", "taken"), ("disable-nlb-sg", "true")]);
-        let mistakes = cluster.mistakes(&service).await.to_string();
+        let mistakes = cluster.mistakes(&service).await.clone();
         assert!(mistakes.contains("taken") && mistakes.contains("not this Service's"), "{mistakes}");
         assert_eq!(cluster.load_balancer().await.arn, before.arn);
         cluster.deleted(&service).await;

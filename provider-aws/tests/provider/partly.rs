@@ -30,7 +30,7 @@ async fn ports(cluster: &Cluster) -> Vec<u16> {
 async fn pending(cluster: &Cluster, service: &ServiceView) -> Pending {
     match cluster.ensure(service).await.unwrap() {
         Outcome::Pending(pending) => pending,
-        other => panic!("not pending: {other:?}"),
+        other @ Outcome::Ready(_) => panic!("not pending: {other:?}"),
     }
 }
 

@@ -80,7 +80,7 @@ async fn more_rules_than_the_quota_are_refused_before_anything_is_written() {
     let mut wider = letting_in(&ranges(0..61));
     wider.published.clone_from(&service.published);
     let (mistakes, requests) = cluster.requests(cluster.mistakes(&wider)).await;
-    let text = mistakes.to_string();
+    let text = mistakes.clone();
     for expected in ["loadBalancerSourceRanges", "61 rules", "takes 60", "prefix list", "nothing is opened"] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }

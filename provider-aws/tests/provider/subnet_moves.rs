@@ -133,7 +133,7 @@ async fn the_only_zone_keeps_its_address_and_the_user_is_told() {
     let before = cluster.load_balancer().await;
     let moved = edited(&service, with_elastic_ips(&cluster, &[&b]));
     let (mistakes, requests) = cluster.requests(cluster.mistakes(&moved)).await;
-    let text = mistakes.to_string();
+    let text = mistakes.clone();
     for expected in ["eip-allocations", b.as_str(), "only zone", "another zone beside it", "keeps serving"] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
@@ -152,7 +152,7 @@ async fn the_only_subnet_is_not_swapped_for_another_one_of_its_zone() {
     cluster.ready(&mut service).await;
     let moved = edited(&service, annotated(&[("subnets", &[&cluster.vpc.public[0]])]));
     let (mistakes, requests) = cluster.requests(cluster.mistakes(&moved)).await;
-    assert!(mistakes.to_string().contains(&cluster.vpc.public[0]), "{mistakes}");
+    assert!(mistakes.clone().contains(&cluster.vpc.public[0]), "{mistakes}");
     assert!(requests.iter().all(|call| !call.is_write()), "{requests:?}");
 }
 

@@ -233,7 +233,7 @@ fn several_pools_are_filled_one_after_the_other() {
         || [pool("test1", &["1.2.3.4/31", "1000::4/127"]), pool("test2", &["1.2.3.10/31", "1000::10/127"])];
     fill(pools(), |service| service);
     fill(pools(), |service| service.families(V6));
-    fill(pools(), |service| service.dual_stack());
+    fill(pools(), cloud_provider::testing::ServiceBuilder::dual_stack);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_pool_that_is_gone_and_back_within_the_grace_period_moves_nobody() {
         let (mut cluster, before) = five_on_a_with_grace(policy);
         cluster.set_pools([b()]);
         cluster.settle();
-        cluster.pass(GRACE - Duration::from_millis(1));
+        cluster.pass(GRACE.checked_sub(Duration::from_millis(1)).unwrap());
         cluster.set_pools([a(), b()]);
         cluster.settle();
         cluster.pass(2 * GRACE);

@@ -244,10 +244,12 @@ impl Cluster {
             return Ok(Outcome::ready(Published::default()));
         }
         let outcome = self.ensure(key);
-        match &outcome {
-            Ok(Outcome::Ready(Ready { published, .. }))
-            | Ok(Outcome::Pending(Pending { publish: Some(published), .. })) => self.write(key, published),
-            _ => {}
+        if let Ok(
+            Outcome::Ready(Ready { published, .. })
+            | Outcome::Pending(Pending { publish: Some(published), .. }),
+        ) = &outcome
+        {
+            self.write(key, published);
         }
         outcome
     }

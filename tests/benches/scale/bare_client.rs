@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 const AT_ONCE: usize = 32;
 
 /// The client; it stops with this.
-pub struct BareClient(JoinHandle<()>);
+pub(crate) struct BareClient(JoinHandle<()>);
 
 impl BareClient {
     /// Begins to serve these.
-    pub fn serve(services: Api<Service>) -> Self {
+    pub(crate) fn serve(services: Api<Service>) -> Self {
         BareClient(tokio::spawn(async move {
             let events = pin!(watcher(services.clone(), watcher::Config::default()));
             let names = events.filter_map(|event| async {

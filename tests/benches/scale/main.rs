@@ -94,7 +94,7 @@ async fn made_one_by_one() {
     let witness = Witness::of(cluster.services());
     cluster.create("first").await;
     witness.of_service("first").await;
-    let (cpu, _) = (program.cpu_seconds(), cluster.requests().clear());
+    let (cpu, ()) = (program.cpu_seconds(), cluster.requests().clear());
     let ours = p50(&cluster, &witness).await;
     let writes = cluster.requests().count(|r| r.is_write() && r.resource == "services" && r.verb != "create");
     let beside = format!("{:.1} ms, a bare client {:.1} ms", millis(ours), millis(bare));

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use tests::control_plane::ControlPlane;
 
 /// The program as it is delivered: built by itself, with its default features.
-pub fn path() -> PathBuf {
+pub(crate) fn path() -> PathBuf {
     let bench = std::env::current_exe().expect("a path of this bench");
     let target = bench.ancestors().nth(3).expect("it is in deps/ of a profile's folder");
     let mut build = Command::new(env!("CARGO"));
@@ -18,14 +18,14 @@ pub fn path() -> PathBuf {
 }
 
 /// The program at work.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     _folder: tempfile::TempDir,
 }
 
 impl Program {
     /// Starts it with the pools of the cluster.
-    pub fn start(plane: &ControlPlane) -> Self {
+    pub(crate) fn start(plane: &ControlPlane) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
         plane.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
@@ -36,7 +36,7 @@ impl Program {
     }
 
     /// Seconds of CPU so far.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = self.read("stat");
         // User and system time are the 14th and 15th field; the name, the 2nd, may hold spaces.
         let behind_name = stat.rsplit_once(") ").expect("a name").1;
@@ -48,7 +48,7 @@ impl Program {
     }
 
     /// The most memory it ever held, in MB.
-    pub fn peak_megabytes(&self) -> f64 {
+    pub(crate) fn peak_megabytes(&self) -> f64 {
         let status = self.read("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
         let kilobytes = line.trim().trim_end_matches(" kB");

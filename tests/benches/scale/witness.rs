@@ -15,14 +15,14 @@ use tokio::task::JoinHandle;
 type Seen = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// The witness; it stops with this.
-pub struct Witness {
+pub(crate) struct Witness {
     seen: Seen,
     task: JoinHandle<()>,
 }
 
 impl Witness {
     /// Begins to watch.
-    pub fn of(services: Api<Service>) -> Self {
+    pub(crate) fn of(services: Api<Service>) -> Self {
         let seen = Seen::default();
         let noted = seen.clone();
         let task = tokio::spawn(async move {
@@ -39,14 +39,14 @@ impl Witness {
     }
 
     /// Waits until so many were seen with an address.
-    pub async fn until(&self, count: usize) {
+    pub(crate) async fn until(&self, count: usize) {
         while self.seen.lock().expect("no panic").len() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     /// Waits until this one was seen with an address; when that was.
-    pub async fn of_service(&self, name: &str) -> Instant {
+    pub(crate) async fn of_service(&self, name: &str) -> Instant {
         loop {
             if let Some(at) = self.seen.lock().expect("no panic").get(name) {
                 return *at;
@@ -56,7 +56,7 @@ impl Witness {
     }
 
     /// From the first to the last that was seen with an address.
-    pub fn span(&self) -> Duration {
+    pub(crate) fn span(&self) -> Duration {
         let seen = self.seen.lock().expect("no panic");
         let (first, last) = (seen.values().min(), seen.values().max());
         first.zip(last).map(|(first, last)| *last - *first).unwrap_or_default()

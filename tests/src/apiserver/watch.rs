@@ -277,5 +277,9 @@ impl Watch {
 }
 
 fn first_bookmark(timeout: Duration) -> Duration {
-    if timeout <= TOO_SHORT { BOOKMARK_EVERY } else { BOOKMARK_EVERY.min(timeout - LAST_BOOKMARK) }
+    if timeout <= TOO_SHORT {
+        BOOKMARK_EVERY
+    } else {
+        BOOKMARK_EVERY.min(timeout.checked_sub(LAST_BOOKMARK).unwrap())
+    }
 }

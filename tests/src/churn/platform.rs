@@ -242,9 +242,8 @@ impl Platform for Metal {
     }
 
     fn provider(&self) -> Arc<dyn CloudLoadBalancer> {
-        let mut config = BareConfig::default();
         // Longer than a pool is away, shorter than the test.
-        config.pool_grace = Duration::from_secs(2);
+        let config = BareConfig { pool_grace: Duration::from_secs(2), ..BareConfig::default() };
         let provider = Arc::new(BareProvider::new(config, Some(self.client.clone())).expect("a provider"));
         *self.provider.lock().expect("no panic") = Some(provider.clone());
         provider

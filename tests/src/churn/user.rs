@@ -39,7 +39,7 @@ impl<'a> User<'a> {
             }
             6 => {
                 self.changes(&name, json!({ "spec": { "type": "ClusterIP", "loadBalancerClass": null } }))
-                    .await
+                    .await;
             }
             7 => {
                 let spec = json!({ "type": "LoadBalancer", "loadBalancerClass": self.class });

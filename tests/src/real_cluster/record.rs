@@ -46,7 +46,7 @@ fn from_stat(line: &str) -> Option<u64> {
 
 /// A cluster's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(super) struct Record {
     /// Who keeps the cluster up. When that process has ended, the cluster is to go.
     pub owner: Process,
 }

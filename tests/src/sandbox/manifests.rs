@@ -85,7 +85,8 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<DynamicObject>, ManifestErro
 /// # Errors
 /// When the API server does not know the kind or refuses the object.
 pub async fn apply(client: &kube::Client, object: &DynamicObject) -> Result<String, ManifestError> {
-    let types = object.types.clone().unwrap_or_else(|| TypeMeta { api_version: "".into(), kind: "".into() });
+    let types =
+        object.types.clone().unwrap_or_else(|| TypeMeta { api_version: String::new(), kind: String::new() });
     let name = object.metadata.name.clone().unwrap_or_default();
     let what = format!("{}/{name}", types.kind.to_lowercase());
     let refused = |source| ManifestError::Refused { what: what.clone(), source: Box::new(source) };

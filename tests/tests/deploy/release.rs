@@ -23,7 +23,7 @@ struct Release {
 }
 
 impl Release {
-    async fn on(cluster: Cluster) -> Self {
+    fn on(cluster: Cluster) -> Self {
         let access = Access::to(&cluster.plane);
         Release { cluster, access }
     }
@@ -85,7 +85,7 @@ impl Release {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay() {
-    let release = Release::on(Cluster::start().await).await;
+    let release = Release::on(Cluster::start().await);
     let client = release.cluster.client.clone();
     let before = release.roles_of_the_cluster().await;
 
@@ -119,7 +119,7 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_that_somebody_else_installed_is_left_as_it_is() {
-    let release = Release::on(Cluster::start().await).await;
+    let release = Release::on(Cluster::start().await);
     define(&release.cluster).await;
     let before = release.definition().await;
 
@@ -132,7 +132,7 @@ async fn a_definition_that_somebody_else_installed_is_left_as_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_installed_runs_as_its_service_account_and_is_refused_nothing() {
-    let release = Release::on(Cluster::start().await).await;
+    let release = Release::on(Cluster::start().await);
     let cluster = &release.cluster;
     let values = [BARE, &["rbac.doctor=true"]].concat();
     release.install(&values).await;

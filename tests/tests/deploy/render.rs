@@ -12,12 +12,12 @@ use tests::sandbox::manifests;
 use super::process::{Said, WORKSPACE};
 
 /// What must be set for each provider, and nothing else.
-pub const BARE: &[&str] = &["provider=bare", "image.repository=cloud-lb-controller"];
-pub const AWS: &[&str] =
+pub(crate) const BARE: &[&str] = &["provider=bare", "image.repository=cloud-lb-controller"];
+pub(crate) const AWS: &[&str] =
     &["provider=aws", "aws.clusterName=my-cluster", "image.repository=cloud-lb-controller"];
 
 /// All that can be switched on.
-pub const EVERYTHING: &[&str] = &[
+pub(crate) const EVERYTHING: &[&str] = &[
     "provider=bare\\,aws",
     "aws.clusterName=my-cluster",
     "aws.roleArn=arn:aws:iam::111122223333:role/nlb",
@@ -55,7 +55,7 @@ pub const EVERYTHING: &[&str] = &[
 ];
 
 /// Runs Helm in a folder of its own, so that nobody's settings count.
-pub fn helm(arguments: &[&str]) -> Said {
+pub(crate) fn helm(arguments: &[&str]) -> Said {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(programs::helm());
     command.args(arguments).env_clear().env("HOME", home.path()).current_dir(WORKSPACE);
@@ -63,7 +63,7 @@ pub fn helm(arguments: &[&str]) -> Said {
 }
 
 /// Runs kubectl.
-pub fn kubectl(arguments: &[&str]) -> Said {
+pub(crate) fn kubectl(arguments: &[&str]) -> Said {
     let home = tempfile::tempdir().expect("a folder");
     let mut command = tests::kubectl::kubectl(home.path());
     command.args(arguments).current_dir(WORKSPACE);
@@ -80,7 +80,7 @@ fn said(mut command: Command) -> Said {
 }
 
 /// What `helm template` says with these values.
-pub fn template(values: &[&str], more: &[&str]) -> Said {
+pub(crate) fn template(values: &[&str], more: &[&str]) -> Said {
     let mut arguments =
         vec!["template", INSTALLED_AS, "deploy/helm/cloud-lb-controller", "--namespace", INSTALLED_AS];
     arguments.extend(values.iter().flat_map(|value| ["--set", *value]));
@@ -90,7 +90,7 @@ pub fn template(values: &[&str], more: &[&str]) -> Said {
 
 /// The chart's objects as text.
 #[track_caller]
-pub fn chart_text(values: &[&str]) -> String {
+pub(crate) fn chart_text(values: &[&str]) -> String {
     let said = template(values, &[]);
     assert_eq!(said.code, Some(0), "{values:?}: {}", said.errors);
     said.output
@@ -98,13 +98,13 @@ pub fn chart_text(values: &[&str]) -> String {
 
 /// The chart's objects.
 #[track_caller]
-pub fn chart(values: &[&str]) -> Vec<DynamicObject> {
+pub(crate) fn chart(values: &[&str]) -> Vec<DynamicObject> {
     objects(&chart_text(values))
 }
 
 /// An overlay's objects as text.
 #[track_caller]
-pub fn overlay_text(name: &str) -> String {
+pub(crate) fn overlay_text(name: &str) -> String {
     let said = kubectl(&["kustomize", &format!("deploy/kustomize/overlays/{name}")]);
     assert_eq!(said.code, Some(0), "{name}: {}", said.errors);
     said.output
@@ -112,7 +112,7 @@ pub fn overlay_text(name: &str) -> String {
 
 /// An overlay's objects.
 #[track_caller]
-pub fn overlay(name: &str) -> Vec<DynamicObject> {
+pub(crate) fn overlay(name: &str) -> Vec<DynamicObject> {
     objects(&overlay_text(name))
 }
 
@@ -121,14 +121,14 @@ fn objects(text: &str) -> Vec<DynamicObject> {
 }
 
 /// Kind and name: `Role cloud-lb-controller-leader`.
-pub fn title(object: &DynamicObject) -> String {
+pub(crate) fn title(object: &DynamicObject) -> String {
     let kind = object.types.as_ref().map_or("", |types| &types.kind);
     format!("{kind} {}", object.metadata.name.as_deref().unwrap_or_default())
 }
 
 /// The only object of a kind, as JSON.
 #[track_caller]
-pub fn only(objects: &[DynamicObject], kind: &str) -> Value {
+pub(crate) fn only(objects: &[DynamicObject], kind: &str) -> Value {
     let mut found = objects.iter().filter(|object| object.types.as_ref().is_some_and(|t| t.kind == kind));
     let (Some(object), None) = (found.next(), found.next()) else {
         panic!("not one {kind} among {:?}", objects.iter().map(title).collect::<Vec<_>>());
@@ -138,6 +138,6 @@ pub fn only(objects: &[DynamicObject], kind: &str) -> Value {
 
 /// The program's configuration among rendered objects.
 #[track_caller]
-pub fn configuration(objects: &[DynamicObject]) -> String {
+pub(crate) fn configuration(objects: &[DynamicObject]) -> String {
     only(objects, "ConfigMap")["data"]["config.yaml"].as_str().expect("a file").to_owned()
 }

@@ -28,34 +28,34 @@ spec:
 ";
 
 /// Where the Lease is.
-pub const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
+pub(crate) const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
 
 /// A kubeconfig for the cluster of a world, for as long as this lives.
-pub struct Access<'a> {
+pub(crate) struct Access<'a> {
     world: &'a World,
     folder: TempDir,
 }
 
 /// What a program that ended has said.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct Said {
     pub code: Option<i32>,
     pub output: String,
     pub errors: String,
 }
 
 impl<'a> Access<'a> {
-    pub fn to(world: &'a World) -> Self {
+    pub(crate) fn to(world: &'a World) -> Self {
         Access::with(world, &world.cluster.plane.kubeconfig_yaml())
     }
 
-    pub fn with(world: &'a World, kubeconfig: &str) -> Self {
+    pub(crate) fn with(world: &'a World, kubeconfig: &str) -> Self {
         let access = Access { world, folder: tempfile::tempdir().expect("a folder") };
         std::fs::write(access.kubeconfig(), kubeconfig).expect("the kubeconfig is written");
         access
     }
 
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
 
@@ -69,7 +69,7 @@ impl<'a> Access<'a> {
     }
 
     /// What it says when it runs to its end, with these variables besides.
-    pub async fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
+    pub(crate) async fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
         let mut command = self.command(arguments).await;
         let output = command.envs(environment.iter().copied()).output().await.expect("it runs");
         let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -78,13 +78,13 @@ impl<'a> Access<'a> {
 }
 
 /// The program at work on a world.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     log: PathBuf,
 }
 
 impl Program {
-    pub async fn start(access: &Access<'_>) -> Self {
+    pub(crate) async fn start(access: &Access<'_>) -> Self {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml");
         let name = format!("--cluster-name={}", access.world.name);
         let mut command = access.command(&["--http-address=127.0.0.1:0", "--config", config, &name]).await;
@@ -93,7 +93,7 @@ impl Program {
         Program { child: command.spawn().expect("the program starts"), log }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log")
     }
 
@@ -108,7 +108,7 @@ impl Program {
     }
 
     /// Asks it to stop; how it ended.
-    pub async fn stop(&mut self) -> ExitStatus {
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
         let id = self.child.id().expect("it still runs").to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await;
         assert!(asked.expect("kill runs").success());
@@ -117,7 +117,7 @@ impl Program {
 }
 
 /// Runs kubectl with something to read, and returns what it says.
-pub async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: &str) -> String {
+pub(crate) async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: &str) -> String {
     let mut child = Command::from(kubectl(access.folder.path()))
         .arg("--kubeconfig")
         .arg(access.kubeconfig())

@@ -67,7 +67,7 @@ async fn the_way_to_the_api_server_leads_through_the_proxy_of_the_kubeconfig() {
     // What NO_PROXY says is for proxies of the environment.
     let said = access.run(&["doctor", "--cloud-provider=bare"], &[("NO_PROXY", "127.0.0.1")]).await;
     assert!(said.output.contains("ok    api-server"), "{said:?}");
-    assert!(gate.targets().iter().any(|target| *target == server), "{:?}", gate.targets());
+    assert!(gate.targets().contains(&server), "{:?}", gate.targets());
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn node_ports(world: &World, name: &str) -> Vec<i32> {
 }
 
 fn target_ports(balancer: &LoadBalancer) -> Vec<i32> {
-    let registered = balancer.target_groups.iter().flat_map(|(_, targets)| targets.first());
+    let registered = balancer.target_groups.iter().filter_map(|(_, targets)| targets.first());
     registered.map(|(_, port)| *port).collect()
 }
 
@@ -40,8 +40,8 @@ async fn a_service_becomes_a_load_balancer_and_nothing_of_it_stays() {
     assert_eq!(balancer.instances(), Some(instances));
     let mut wanted = node_ports(&world, "web").await;
     let mut registered = target_ports(&balancer);
-    wanted.sort();
-    registered.sort();
+    wanted.sort_unstable();
+    registered.sort_unstable();
     assert_eq!(registered, wanted);
     assert_eq!(balancer.security_groups.len(), 2, "its own, and the one that the nodes let in");
     for (key, value) in [

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// How long a condition at AWS may take to come true: an emulator answers one request after another.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-pub struct World {
+pub(crate) struct World {
     pub cluster: Cluster,
     pub network: Network,
     /// The cluster's name at AWS.
@@ -24,12 +24,12 @@ pub struct World {
 
 impl World {
     /// A cluster without nodes.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         World::at(Endpoint::start().await).await
     }
 
     /// A cluster without nodes, at this endpoint.
-    pub async fn at(endpoint: Endpoint) -> Self {
+    pub(crate) async fn at(endpoint: Endpoint) -> Self {
         let cluster = Cluster::start().await;
         let name = format!("cluster-{:08x}", fastrand::u32(..));
         let network = Network::seed(&endpoint, &name).await;
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// A cluster with nodes of these names.
-    pub async fn with_nodes<const N: usize>(names: [&str; N]) -> Self {
+    pub(crate) async fn with_nodes<const N: usize>(names: [&str; N]) -> Self {
         let world = World::start().await;
         for name in names {
             world.add_node(name).await;
@@ -46,7 +46,7 @@ impl World {
     }
 
     /// Starts an instance that joins the cluster; returns the instance's id.
-    pub async fn add_node(&self, name: &str) -> String {
+    pub(crate) async fn add_node(&self, name: &str) -> String {
         let provider_id = self.network.launch(name.len()).await;
         let id = instance_id(&provider_id).to_owned();
         self.cluster.add_node_with(name, json!({ "spec": { "providerID": provider_id } })).await;
@@ -54,17 +54,17 @@ impl World {
     }
 
     /// A configuration that is quick to look again.
-    pub fn config(&self) -> AwsConfig {
+    pub(crate) fn config(&self) -> AwsConfig {
         AwsConfig { provisioning_look: Duration::from_millis(200), ..AwsConfig::new(&self.name) }
     }
 
     /// Starts a controller with a provider as it is in a process that has just started.
-    pub fn run(&self) -> Running {
+    pub(crate) fn run(&self) -> Running {
         self.run_with(self.config())
     }
 
     /// Starts a controller with a provider of this configuration.
-    pub fn run_with(&self, config: AwsConfig) -> Running {
+    pub(crate) fn run_with(&self, config: AwsConfig) -> Running {
         let aws = Aws::new(self.network.endpoint.sdk(), SharingOptions::default());
         let provider = Arc::new(AwsProvider::new(aws, config));
         let config =
@@ -73,19 +73,19 @@ impl World {
     }
 
     /// Creates a Service for the provider, with `changes` merged over a plain one.
-    pub async fn create(&self, name: &str, mut changes: Value) -> Service {
+    pub(crate) async fn create(&self, name: &str, mut changes: Value) -> Service {
         changes["spec"]["loadBalancerClass"] = AwsConfig::CLASS.into();
         self.cluster.create_with(name, changes).await
     }
 
     /// Creates a plain Service and waits until it is served; returns its load balancer.
-    pub async fn serve(&self, name: &str) -> LoadBalancer {
+    pub(crate) async fn serve(&self, name: &str) -> LoadBalancer {
         self.create(name, json!({})).await;
         self.served(name).await
     }
 
     /// Waits until a Service is served; returns its load balancer.
-    pub async fn served(&self, name: &str) -> LoadBalancer {
+    pub(crate) async fn served(&self, name: &str) -> LoadBalancer {
         let is_ensured = |s: &Service| condition(s, "aws").is_some_and(|(_, reason, _)| reason == "Ensured");
         let service = self.cluster.until(name, "to be served", is_ensured).await;
         let shown = addresses(&service);
@@ -95,7 +95,7 @@ impl World {
     }
 
     /// Waits until the only load balancer is as described.
-    pub async fn until(&self, what: &str, is_so: impl Fn(&LoadBalancer) -> bool) -> LoadBalancer {
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&LoadBalancer) -> bool) -> LoadBalancer {
         let mut seen = Vec::new();
         let looking = async {
             let mut looks = tokio::time::interval(Duration::from_millis(50));
@@ -117,7 +117,7 @@ impl World {
     }
 
     /// Waits until an event on a Service has happened again.
-    pub async fn until_event_is_counted_up(&self, name: &str) {
+    pub(crate) async fn until_event_is_counted_up(&self, name: &str) {
         let looking = async {
             let mut looks = tokio::time::interval(Duration::from_millis(50));
             while self.cluster.events(name).await.iter().all(|(_, _, _, count)| *count < 2) {
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// Waits until only these IPv4 ranges may connect to a load balancer.
-    pub async fn until_open_to(&self, balancer: &LoadBalancer, wanted: &[&str]) {
+    pub(crate) async fn until_open_to(&self, balancer: &LoadBalancer, wanted: &[&str]) {
         let mut seen = Vec::new();
         let looking = async {
             let mut looks = tokio::time::interval(Duration::from_millis(50));
@@ -142,12 +142,12 @@ impl World {
     }
 
     /// Takes a node out of the cluster.
-    pub async fn remove_node(&self, name: &str) {
+    pub(crate) async fn remove_node(&self, name: &str) {
         self.cluster.nodes().delete(name, &DeleteParams::default()).await.expect("the Node is deleted");
     }
 
     /// Deletes Services, waits until they are gone, and sees that AWS is as it was before.
-    pub async fn delete_all<const N: usize>(&self, names: [&str; N]) {
+    pub(crate) async fn delete_all<const N: usize>(&self, names: [&str; N]) {
         for name in names {
             self.cluster.delete(name).await;
         }

@@ -46,7 +46,7 @@ fn documented() -> Vec<String> {
 }
 
 /// The names in the code: a family without a sample is not encoded, so the output alone does not show them all.
-pub fn registered() -> BTreeSet<String> {
+pub(crate) fn registered() -> BTreeSet<String> {
     let name = regex_lite::Regex::new(r#"(?:register|register_with_unit|encode_descriptor)\(\s*"([a-z_]+)""#)
         .expect("a pattern");
     let sources = metric_sources();
@@ -55,7 +55,7 @@ pub fn registered() -> BTreeSet<String> {
 }
 
 /// The files in which metrics are defined: the controller's, the program's, and one of each provider's folder.
-pub fn metric_sources() -> Vec<String> {
+pub(crate) fn metric_sources() -> Vec<String> {
     let mut found = Vec::new();
     for folder in
         ["controller/src/metrics", "cloud-lb-controller/src/server", "cloud-lb-controller/src/providers"]

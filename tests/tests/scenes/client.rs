@@ -11,7 +11,7 @@ use super::stage::{SOON, Stage, finish, until};
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// A Pod answered.
     From {
         /// The Pod's node.
@@ -36,7 +36,7 @@ fn parse(line: &str) -> Answer {
 }
 
 /// The nodes of all answers.
-pub fn nodes(answers: &[Answer]) -> BTreeSet<&str> {
+pub(crate) fn nodes(answers: &[Answer]) -> BTreeSet<&str> {
     answers
         .iter()
         .filter_map(|a| if let Answer::From { node, .. } = a { Some(&**node) } else { None })
@@ -44,7 +44,7 @@ pub fn nodes(answers: &[Answer]) -> BTreeSet<&str> {
 }
 
 /// Who asked, as the Pods saw it.
-pub fn clients(answers: &[Answer]) -> BTreeSet<IpAddr> {
+pub(crate) fn clients(answers: &[Answer]) -> BTreeSet<IpAddr> {
     answers
         .iter()
         .filter_map(|a| if let Answer::From { client, .. } = a { Some(*client) } else { None })
@@ -52,12 +52,12 @@ pub fn clients(answers: &[Answer]) -> BTreeSet<IpAddr> {
 }
 
 /// The requests that were not answered.
-pub fn lost(answers: &[Answer]) -> Vec<&str> {
+pub(crate) fn lost(answers: &[Answer]) -> Vec<&str> {
     answers.iter().filter_map(|a| if let Answer::Lost(why) = a { Some(&**why) } else { None }).collect()
 }
 
 /// The URL of an address of either family.
-pub fn url(address: &str) -> String {
+pub(crate) fn url(address: &str) -> String {
     if address.contains(':') { format!("http://[{address}]") } else { format!("http://{address}") }
 }
 
@@ -69,8 +69,13 @@ fn probe(stage: &Stage, machine: &Machine, arguments: &[&str], address: &str) ->
 
 /// Waits until many requests in a row are all answered, and by Pods of these nodes; the answers. kube-proxy may take a
 /// moment to know all Pods.
-pub async fn answers_of(stage: &Stage, machine: &Machine, address: &str, wanted: &[&str]) -> Vec<Answer> {
-    let wanted = BTreeSet::from_iter(wanted.iter().copied());
+pub(crate) async fn answers_of(
+    stage: &Stage,
+    machine: &Machine,
+    address: &str,
+    wanted: &[&str],
+) -> Vec<Answer> {
+    let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
     until(&format!("{address} answers {} from {wanted:?}", machine.name()), SOON, async || {
         let answers = ask(stage, machine, address);
         match lost(&answers).first() {
@@ -84,13 +89,13 @@ pub async fn answers_of(stage: &Stage, machine: &Machine, address: &str, wanted:
 
 /// Asks an address many times in a row, from a machine.
 #[track_caller]
-pub fn ask(stage: &Stage, machine: &Machine, address: &str) -> Vec<Answer> {
+pub(crate) fn ask(stage: &Stage, machine: &Machine, address: &str) -> Vec<Answer> {
     let said = finish(probe(stage, machine, &["--every=5ms", "--times=40"], address));
     said.unwrap_or_else(|said| panic!("{said}")).lines().map(parse).collect()
 }
 
 /// Waits until an address answers a machine, which may take kube-proxy and the network a moment.
-pub async fn until_it_answers(stage: &Stage, machine: &Machine, address: &str) {
+pub(crate) async fn until_it_answers(stage: &Stage, machine: &Machine, address: &str) {
     until(&format!("{address} answers {}", machine.name()), SOON, async || {
         let said = finish(probe(stage, machine, &["--times=1", "--patience=500ms"], address))?;
         match parse(said.trim()) {
@@ -102,14 +107,14 @@ pub async fn until_it_answers(stage: &Stage, machine: &Machine, address: &str) {
 }
 
 /// A client that asks an address every 20 ms until it is told to end.
-pub struct Asking {
+pub(crate) struct Asking {
     probe: Child,
     said: tempfile::NamedTempFile,
 }
 
 impl Asking {
     /// Starts it, once the address answers.
-    pub async fn start(stage: &Stage, address: &str) -> Self {
+    pub(crate) async fn start(stage: &Stage, address: &str) -> Self {
         let client = stage.cluster.client_machine();
         until_it_answers(stage, client, address).await;
         let said = tempfile::NamedTempFile::new().expect("a file");
@@ -120,7 +125,7 @@ impl Asking {
     }
 
     /// What it was answered so far.
-    pub fn answers(&self) -> Vec<Answer> {
+    pub(crate) fn answers(&self) -> Vec<Answer> {
         let said = std::fs::read_to_string(self.said.path()).expect("text");
         // The last line may not be whole yet.
         let whole = said.rfind('\n').map_or("", |end| &said[..end]);
@@ -128,7 +133,7 @@ impl Asking {
     }
 
     /// Waits until it was answered some more times, so that what follows cannot have gone unnoticed.
-    pub async fn until_it_asked_more(&self) {
+    pub(crate) async fn until_it_asked_more(&self) {
         let so_far = self.answers().len();
         until("a client goes on asking", SOON, async || {
             let now = self.answers().len();
@@ -138,13 +143,13 @@ impl Asking {
     }
 
     /// Ends it, and fails if it was not answered every time.
-    pub async fn lost_nothing(self) {
+    pub(crate) async fn lost_nothing(self) {
         let answers = self.end().await;
         assert_eq!(lost(&answers), Vec::<&str>::new(), "of {}", answers.len());
     }
 
     /// Ends it; all that it was answered.
-    pub async fn end(mut self) -> Vec<Answer> {
+    pub(crate) async fn end(mut self) -> Vec<Answer> {
         self.until_it_asked_more().await;
         let mut kill = Command::new("kill");
         kill.arg(self.probe.id().to_string());
@@ -163,7 +168,7 @@ impl Drop for Asking {
 }
 
 /// Makes the client send what is for these addresses to a node: as if that node answered for them.
-pub fn send_through(stage: &Stage, node: &Machine, addresses: &[String]) {
+pub(crate) fn send_through(stage: &Stage, node: &Machine, addresses: &[String]) {
     let link = node.run("ip", &["-oneline", "link", "show", "dev", "eth0"]).expect("it has a cable");
     let hardware = link.split(" link/ether ").nth(1).and_then(|rest| rest.split(' ').next());
     for address in addresses {
@@ -176,7 +181,7 @@ pub fn send_through(stage: &Stage, node: &Machine, addresses: &[String]) {
 }
 
 /// Lets the client ask the LAN again who has these addresses.
-pub fn send_by_arp(stage: &Stage, addresses: &[String]) {
+pub(crate) fn send_by_arp(stage: &Stage, addresses: &[String]) {
     for address in addresses {
         // Fails if the client knows nothing of it, which is just as well.
         let _ = stage.cluster.client_machine().run("ip", &["neighbour", "delete", address, "dev", "eth0"]);

@@ -14,13 +14,13 @@ use tests::rights::INSTALLED_AS;
 use super::stage::{FIRST, IMAGE, SOON, Stage, WORKSPACE, finish, until};
 
 /// What the chart is installed with.
-pub fn values(tag: &str) -> Vec<String> {
+pub(crate) fn values(tag: &str) -> Vec<String> {
     vec!["provider=bare".to_owned(), format!("image.repository={IMAGE}"), format!("image.tag={tag}")]
 }
 
 /// Runs Helm in a folder of its own, so that nobody's settings count.
 #[track_caller]
-pub fn helm(stage: &Stage, arguments: &[&str]) -> String {
+pub(crate) fn helm(stage: &Stage, arguments: &[&str]) -> String {
     let home = tempfile::tempdir().expect("a folder");
     let mut helm = Command::new(programs::helm());
     helm.env_clear().env("HOME", home.path()).current_dir(WORKSPACE).args(arguments);
@@ -29,7 +29,7 @@ pub fn helm(stage: &Stage, arguments: &[&str]) -> String {
 }
 
 /// Installs the chart with these values, or upgrades it to them, and waits until all replicas are the new ones.
-pub fn chart(stage: &Stage, values: &[String]) {
+pub(crate) fn chart(stage: &Stage, values: &[String]) {
     // The namespace that the kustomization brings, and the chart's notes leave to the user.
     stage.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {INSTALLED_AS}\n  labels: {{pod-security.kubernetes.io/enforce: restricted}}\n"
@@ -41,13 +41,13 @@ pub fn chart(stage: &Stage, values: &[String]) {
 }
 
 /// The program with a pool of addresses of the LAN, by the chart.
-pub fn with_a_pool(stage: &Stage) {
+pub(crate) fn with_a_pool(stage: &Stage) {
     chart(stage, &values(FIRST));
     pool(stage, &POOL);
 }
 
 /// A pool of these addresses.
-pub fn pool(stage: &Stage, addresses: &[&str]) {
+pub(crate) fn pool(stage: &Stage, addresses: &[&str]) {
     stage.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: metallb-system}}\n---\n\
          apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\n\
@@ -58,13 +58,13 @@ pub fn pool(stage: &Stage, addresses: &[&str]) {
 
 /// Waits until all replicas are of the newest version, and ready.
 #[track_caller]
-pub fn rolled_out(stage: &Stage) {
+pub(crate) fn rolled_out(stage: &Stage) {
     let deployment = format!("deployment/{INSTALLED_AS}");
     stage.kubectl(&["--namespace", INSTALLED_AS, "rollout", "status", &deployment, "--timeout=60s"]);
 }
 
 /// The program's Pods that are not about to end.
-pub async fn pods(stage: &Stage) -> Vec<Pod> {
+pub(crate) async fn pods(stage: &Stage) -> Vec<Pod> {
     let pods: Api<Pod> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
     let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={INSTALLED_AS}"));
     let mut found = pods.list(&ours).await.expect("the Pods are listed").items;
@@ -73,7 +73,7 @@ pub async fn pods(stage: &Stage) -> Vec<Pod> {
 }
 
 /// The Pod that holds the Lease: that one leads.
-pub async fn leader(stage: &Stage) -> String {
+pub(crate) async fn leader(stage: &Stage) -> String {
     let leases: Api<Lease> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
     until("somebody leads", SOON, async || {
         let lease = leases.get(INSTALLED_AS).await.map_err(|error| error.to_string())?;
@@ -86,7 +86,7 @@ pub async fn leader(stage: &Stage) -> String {
 }
 
 /// Waits until each node has one of the replicas.
-pub async fn each_node_has_a_replica(stage: &Stage) {
+pub(crate) async fn each_node_has_a_replica(stage: &Stage) {
     until("each node has a replica", SOON, async || {
         let pods = pods(stage).await;
         let mut nodes: Vec<_> =
@@ -120,14 +120,14 @@ async fn a_service_is_served(stage: &Stage, namespace: &str) {
 }
 
 /// A Service of type LoadBalancer that sends what comes to Pods of that name.
-pub fn service(namespace: &str, name: &str, more: &str) -> String {
+pub(crate) fn service(namespace: &str, name: &str, more: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
          type: LoadBalancer\n  selector: {{app: {name}}}\n  ports: [{{port: 80, targetPort: 8080}}]\n  {more}\n"
     )
 }
 
-pub async fn the_kustomization_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
+pub(crate) async fn the_kustomization_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
     // An overlay of the user's own, as deploy/README.md has it, in a folder from which the path to ours is known.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let ours = Path::new(WORKSPACE).join("deploy/kustomize/overlays/bare");
@@ -150,7 +150,7 @@ pub async fn the_kustomization_runs_two_replicas_under_pod_security_restricted(s
     stage.kubectl(&["delete", "-k", &folder, "--timeout=60s"]);
 }
 
-pub async fn the_chart_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
+pub(crate) async fn the_chart_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
     with_a_pool(stage);
     two_replicas_run_on_two_nodes_under_restricted(stage).await;
     a_service_is_served(stage, "charted").await;

@@ -7,7 +7,7 @@ use super::install::{chart, helm, pods, service, values, with_a_pool};
 use super::stage::{IMAGE, SECOND, SOON, Stage, until};
 use super::traffic::served;
 
-pub async fn a_namespace_goes_with_its_services_and_their_addresses_are_free_again(stage: &Stage) {
+pub(crate) async fn a_namespace_goes_with_its_services_and_their_addresses_are_free_again(stage: &Stage) {
     with_a_pool(stage);
     stage.namespace("leaving");
     let mut held = Vec::new();
@@ -28,7 +28,7 @@ pub async fn a_namespace_goes_with_its_services_and_their_addresses_are_free_aga
     }
 }
 
-pub async fn an_upgrade_moves_no_address_and_costs_no_request(stage: &Stage) {
+pub(crate) async fn an_upgrade_moves_no_address_and_costs_no_request(stage: &Stage) {
     with_a_pool(stage);
     let published = served(stage, "upgrade", "").await;
     send_through(stage, &stage.cluster.nodes()[0], &published);
@@ -45,7 +45,7 @@ pub async fn an_upgrade_moves_no_address_and_costs_no_request(stage: &Stage) {
     asking.lost_nothing().await;
 }
 
-pub async fn what_is_published_outlives_the_release_and_the_next_one_takes_it_over(stage: &Stage) {
+pub(crate) async fn what_is_published_outlives_the_release_and_the_next_one_takes_it_over(stage: &Stage) {
     with_a_pool(stage);
     let published = served(stage, "outlives", "").await;
     send_through(stage, &stage.cluster.nodes()[1], &published);

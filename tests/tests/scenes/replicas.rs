@@ -38,7 +38,7 @@ async fn another_leads(stage: &Stage, before: &str) -> String {
     .await
 }
 
-pub async fn a_rollout_costs_no_request_and_new_services_are_served_meanwhile(stage: &Stage) {
+pub(crate) async fn a_rollout_costs_no_request_and_new_services_are_served_meanwhile(stage: &Stage) {
     with_a_pool(stage);
     let (asking, published) = asking(stage, "rollout", 0).await;
     let before = pods(stage).await;
@@ -55,7 +55,7 @@ pub async fn a_rollout_costs_no_request_and_new_services_are_served_meanwhile(st
     asking.lost_nothing().await;
 }
 
-pub async fn where_the_leading_pod_is_deleted_the_other_takes_over_at_once(stage: &Stage) {
+pub(crate) async fn where_the_leading_pod_is_deleted_the_other_takes_over_at_once(stage: &Stage) {
     with_a_pool(stage);
     let (asking, _) = asking(stage, "deleted", 0).await;
     let first = leader(stage).await;
@@ -69,7 +69,7 @@ pub async fn where_the_leading_pod_is_deleted_the_other_takes_over_at_once(stage
     each_node_has_a_replica(stage).await;
 }
 
-pub async fn where_the_leader_is_killed_the_other_takes_over_when_its_lease_ends(stage: &Stage) {
+pub(crate) async fn where_the_leader_is_killed_the_other_takes_over_when_its_lease_ends(stage: &Stage) {
     with_a_pool(stage);
     let (asking, _) = asking(stage, "killed", 0).await;
     let first = leader(stage).await;
@@ -94,7 +94,9 @@ pub async fn where_the_leader_is_killed_the_other_takes_over_when_its_lease_ends
     asking.lost_nothing().await;
 }
 
-pub async fn where_the_leaders_node_is_cut_off_the_other_takes_over_and_the_rest_serves(stage: &Stage) {
+pub(crate) async fn where_the_leaders_node_is_cut_off_the_other_takes_over_and_the_rest_serves(
+    stage: &Stage,
+) {
     with_a_pool(stage);
     let first = leader(stage).await;
     let api: Api<Pod> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::stage::Stage;
 
 /// Something that happens in a cluster.
-pub struct Scene {
+pub(crate) struct Scene {
     /// Its name, a sentence.
     pub name: &'static str,
     /// What happens. It panics if that goes wrong.
@@ -25,7 +25,7 @@ pub struct Scene {
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// Plays scenes in a cluster of their own, all that `SCENE` does not leave out. The test fails if one does, at the end.
-pub async fn play(mode: ProxyMode, scenes: &[Scene]) {
+pub(crate) async fn play(mode: ProxyMode, scenes: &[Scene]) {
     let only = env::var("SCENE").unwrap_or_default();
     let scenes: Vec<&Scene> = scenes.iter().filter(|scene| scene.name.contains(&only)).collect();
     let with = format!("kube-proxy by {}", mode.name());
@@ -69,7 +69,7 @@ pub async fn play(mode: ProxyMode, scenes: &[Scene]) {
 ///
 /// # Panics
 /// Where there can be none and `CLUSTER_SCENES` requires one.
-pub async fn turn(what: &str) -> Option<MutexGuard<'static, ()>> {
+pub(crate) async fn turn(what: &str) -> Option<MutexGuard<'static, ()>> {
     let wanted = Wanted::from_environment();
     if let Wanted::No = wanted {
         say(&format!("not run: {what}: CLUSTER_SCENES=skip"));

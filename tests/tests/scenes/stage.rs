@@ -14,23 +14,23 @@ use tests::real_cluster::{ProxyMode, RealCluster, image};
 use tokio::time::{Instant, sleep};
 
 /// The workspace's folder.
-pub const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The image of the program, under two tags.
-pub const IMAGE: &str = "localhost/cloud-lb-controller";
+pub(crate) const IMAGE: &str = "localhost/cloud-lb-controller";
 /// The chart's own version.
-pub const FIRST: &str = "0.1.0";
+pub(crate) const FIRST: &str = "0.1.0";
 /// The same program, to be upgraded to.
-pub const SECOND: &str = "0.1.1";
+pub(crate) const SECOND: &str = "0.1.1";
 
 /// How long a condition may take that is a matter of seconds. Machines are shared; nobody waits this long unless it fails.
-pub const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The label of the namespaces that scenes make for their Services.
 const OF_A_SCENE: &str = "scene";
 
 /// A cluster to play in.
-pub struct Stage {
+pub(crate) struct Stage {
     /// The cluster.
     pub cluster: RealCluster,
     /// The last part of the addresses that the next scene asks for.
@@ -39,7 +39,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts a cluster, and puts the images into it.
-    pub async fn open(mode: ProxyMode) -> Self {
+    pub(crate) async fn open(mode: ProxyMode) -> Self {
         // Before the cluster starts: it may have to be built.
         let released = programs::released();
         let program = Path::new(env!("CARGO_BIN_EXE_cluster"));
@@ -56,25 +56,25 @@ impl Stage {
     }
 
     /// Puts an image with one program into both nodes.
-    pub fn load(&self, names: &[&str], entry: &str, program: &Path, user: &str) {
+    pub(crate) fn load(&self, names: &[&str], entry: &str, program: &Path, user: &str) {
         let archive = image::archive(names, &[(entry, program)], entry, user);
         archive.and_then(|archive| self.cluster.load(&archive)).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Ends the cluster, and fails if something of it is left.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         self.cluster.stop().unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Runs kubectl; what it said. It has to succeed.
     #[track_caller]
-    pub fn kubectl(&self, arguments: &[&str]) -> String {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         let said = self.try_kubectl(arguments);
         said.unwrap_or_else(|said| panic!("kubectl {}: {said}", arguments.join(" ")))
     }
 
     /// Runs kubectl; what it said, or what it complained of.
-    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let mut kubectl = self.cluster.kubectl();
         kubectl.args(arguments);
         finish(kubectl)
@@ -82,37 +82,37 @@ impl Stage {
 
     /// Applies a manifest.
     #[track_caller]
-    pub fn apply(&self, manifest: &str) {
+    pub(crate) fn apply(&self, manifest: &str) {
         self.try_apply(manifest).unwrap_or_else(|said| panic!("{said}: {manifest}"));
     }
 
     /// Applies a manifest that may be refused.
-    pub fn try_apply(&self, manifest: &str) -> Result<String, String> {
+    pub(crate) fn try_apply(&self, manifest: &str) -> Result<String, String> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, manifest).expect("it is written");
         self.try_kubectl(&["apply", "--server-side", "-f", &file.path().display().to_string()])
     }
 
     /// A namespace for a scene, which goes with it.
-    pub fn namespace(&self, name: &str) {
+    pub(crate) fn namespace(&self, name: &str) {
         self.apply(&format!(
             "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{OF_A_SCENE}: \"yes\"}}}}\n"
         ));
     }
 
     /// Addresses of the pool that no scene of this cluster asked for before, one of each family.
-    pub fn unused_addresses(&self) -> Vec<String> {
+    pub(crate) fn unused_addresses(&self) -> Vec<String> {
         let number = self.next.fetch_sub(1, Ordering::Relaxed);
         vec![format!("10.99.0.{number}"), format!("fd00:10:99::{number}")]
     }
 
     /// Services of a namespace.
-    pub fn services(&self, namespace: &str) -> Api<Service> {
+    pub(crate) fn services(&self, namespace: &str) -> Api<Service> {
         Api::namespaced(self.cluster.client(), namespace)
     }
 
     /// The addresses of a Service, once it has as many as it is to have.
-    pub async fn published(&self, namespace: &str, service: &str, count: usize) -> Vec<String> {
+    pub(crate) async fn published(&self, namespace: &str, service: &str, count: usize) -> Vec<String> {
         let services = self.services(namespace);
         until(&format!("{namespace}/{service} shows {count} addresses"), SOON, async || {
             let found = services.get(service).await.map_err(|error| error.to_string())?;
@@ -127,7 +127,7 @@ impl Stage {
 
     /// Removes a scene's Services and waits until they are gone, and their addresses are free. Its namespaces go with the
     /// rest, and nobody waits for that.
-    pub async fn clear(&self) {
+    pub(crate) async fn clear(&self) {
         let namespaces: Api<Namespace> = Api::all(self.cluster.client());
         until("the scene's Services are gone", SOON, async || {
             let ours = namespaces.list(&ListParams::default().labels(OF_A_SCENE)).await;
@@ -150,7 +150,7 @@ impl Stage {
     }
 
     /// What is to be known about the cluster when a scene failed.
-    pub fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         let look = |arguments: &[&str]| self.try_kubectl(arguments).unwrap_or_else(|said| said);
         let mut state = vec![
             look(&["get", "nodes,pods,services", "--all-namespaces", "--output", "wide"]),
@@ -174,14 +174,18 @@ impl Stage {
 }
 
 /// Runs a command to its end; what it said, or what it complained of.
-pub fn finish(mut command: Command) -> Result<String, String> {
+pub(crate) fn finish(mut command: Command) -> Result<String, String> {
     let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     if status.success() { Ok(text(stdout)) } else { Err(text(stderr)) }
 }
 
 /// Looks until what is looked for is there. An error says what was seen instead.
-pub async fn until<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let deadline = Instant::now() + patience;
     loop {
         match look().await {

@@ -10,7 +10,7 @@ use super::install::{service, with_a_pool};
 use super::stage::{SOON, Stage, until};
 
 /// A Deployment whose Pods tell who they are, spread over the nodes.
-pub fn web(namespace: &str, replicas: u8, more: &str) -> String {
+pub(crate) fn web(namespace: &str, replicas: u8, more: &str) -> String {
     format!(
         "apiVersion: apps/v1
 kind: Deployment
@@ -44,7 +44,7 @@ spec:
 ///
 /// They are addresses that no scene had before: a node goes on sending what looks like a connection of before to the Pod
 /// that had it then, and clients take the same ports again.
-pub async fn served(stage: &Stage, namespace: &str, more: &str) -> Vec<String> {
+pub(crate) async fn served(stage: &Stage, namespace: &str, more: &str) -> Vec<String> {
     stage.namespace(namespace);
     stage.apply(&web(namespace, 4, ""));
     let asked = stage.unused_addresses();
@@ -61,7 +61,9 @@ fn ips(texts: &[String]) -> BTreeSet<IpAddr> {
     texts.iter().map(|text| text.parse().expect("an address")).collect()
 }
 
-pub async fn a_client_is_served_by_pods_of_both_nodes_through_either_node_in_either_family(stage: &Stage) {
+pub(crate) async fn a_client_is_served_by_pods_of_both_nodes_through_either_node_in_either_family(
+    stage: &Stage,
+) {
     with_a_pool(stage);
     let published = served(stage, "shop", "").await;
     let client = stage.cluster.client_machine();
@@ -76,7 +78,7 @@ pub async fn a_client_is_served_by_pods_of_both_nodes_through_either_node_in_eit
     }
 }
 
-pub async fn with_policy_local_a_node_serves_by_its_own_pods_and_they_see_the_client(stage: &Stage) {
+pub(crate) async fn with_policy_local_a_node_serves_by_its_own_pods_and_they_see_the_client(stage: &Stage) {
     with_a_pool(stage);
     let published = served(stage, "local", "externalTrafficPolicy: Local").await;
     let client = stage.cluster.client_machine();
@@ -115,7 +117,7 @@ pub async fn with_policy_local_a_node_serves_by_its_own_pods_and_they_see_the_cl
     .await;
 }
 
-pub async fn pods_and_nodes_reach_an_address_that_nobody_answers_for(stage: &Stage) {
+pub(crate) async fn pods_and_nodes_reach_an_address_that_nobody_answers_for(stage: &Stage) {
     with_a_pool(stage);
     let published = served(stage, "inside", "").await;
     let found = stage.services("inside").get("web").await.expect("it is there");

@@ -27,7 +27,7 @@ struct Rival {
 }
 
 /// Who else is there, and whether they claim what we do.
-pub async fn look(client: &kube::Client, ours: &[ClassRule]) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, ours: &[ClassRule]) -> Vec<Finding> {
     match rivals(client).await {
         Ok(rivals) => judge(&rivals, ours),
         Err(error) => vec![Finding::warn(

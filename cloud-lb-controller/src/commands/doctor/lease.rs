@@ -10,7 +10,7 @@ use crate::flags::ElectionFlags;
 const SUBJECT: &str = "leadership";
 
 /// Who holds our Lease. Nothing, where there is no election.
-pub async fn look(client: &kube::Client, flags: &ElectionFlags) -> Option<Finding> {
+pub(super) async fn look(client: &kube::Client, flags: &ElectionFlags) -> Option<Finding> {
     if !flags.leader_elect {
         return None;
     }
@@ -30,7 +30,7 @@ fn judge(name: &str, lease: Option<&LeaseSpec>, now: Timestamp) -> Finding {
 }
 
 /// Who holds a Lease that has not run out, as far as this machine's clock can tell.
-pub fn holder(lease: &LeaseSpec, now: Timestamp) -> Option<&str> {
+pub(super) fn holder(lease: &LeaseSpec, now: Timestamp) -> Option<&str> {
     let holder = lease.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
     let renewed = lease.renew_time.as_ref()?.0;
     let valid = SignedDuration::from_secs(lease.lease_duration_seconds.unwrap_or_default().into());

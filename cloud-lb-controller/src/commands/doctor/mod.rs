@@ -20,7 +20,7 @@ use crate::providers::Provider;
 
 /// Nothing of its own: it checks what `run` would do with the same flags.
 #[derive(Args, Clone, Debug)]
-pub struct DoctorFlags {
+pub(crate) struct DoctorFlags {
     #[command(flatten)]
     pub run: RunFlags,
 }
@@ -29,7 +29,7 @@ pub struct DoctorFlags {
 ///
 /// # Errors
 /// When the flags are wrong or name no cluster. What is wrong with the cluster is a finding.
-pub async fn run(flags: DoctorFlags) -> Result<u8, CliError> {
+pub(crate) async fn run(flags: DoctorFlags) -> Result<u8, CliError> {
     let flags = flags.run;
     let providers = flags.chosen_providers()?;
     let client = connection::client(&flags.cluster, "doctor").await?;

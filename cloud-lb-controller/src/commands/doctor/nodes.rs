@@ -18,7 +18,7 @@ const SHOWN: usize = 3;
 
 /// Whether the chosen providers find machines by provider ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProviderIds {
+pub(super) enum ProviderIds {
     /// They send traffic to machines of a cloud.
     Needed,
     /// They hand out addresses, and the cluster does the rest.
@@ -26,7 +26,7 @@ pub enum ProviderIds {
 }
 
 /// What the chosen providers need.
-pub fn needed_by(providers: &[Arc<dyn Provider>]) -> ProviderIds {
+pub(super) fn needed_by(providers: &[Arc<dyn Provider>]) -> ProviderIds {
     match providers.iter().any(|provider| provider.needs_provider_ids()) {
         true => ProviderIds::Needed,
         false => ProviderIds::Ignored,
@@ -34,7 +34,7 @@ pub fn needed_by(providers: &[Arc<dyn Provider>]) -> ProviderIds {
 }
 
 /// What is wrong with the nodes.
-pub async fn look(client: &kube::Client, ids: ProviderIds) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, ids: ProviderIds) -> Vec<Finding> {
     match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
         Ok(nodes) => judge(&nodes.items.iter().map(node_view).collect::<Vec<_>>(), ids),
         Err(error) => vec![Finding::unseen(SUBJECT, &error)],

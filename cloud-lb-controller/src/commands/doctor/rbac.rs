@@ -17,7 +17,7 @@ use crate::rights::Right;
 const SUBJECT: &str = "rbac";
 
 /// All that these flags make the program ask of the API server.
-pub fn rights(flags: &RunFlags, providers: &[Arc<dyn Provider>]) -> Vec<Right> {
+pub(super) fn rights(flags: &RunFlags, providers: &[Arc<dyn Provider>]) -> Vec<Right> {
     let mut rights = vec![
         Right::on(("", "services", ""), &["get", "list", "watch"]),
         Right::on(("", "services", "status"), &["patch"]),
@@ -58,7 +58,7 @@ fn questions(rights: &[Right]) -> Vec<ResourceAttributes> {
 }
 
 /// Asks, verb by verb, as the identity of the kubeconfig or the pod.
-pub async fn look(client: &kube::Client, rights: &[Right]) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, rights: &[Right]) -> Vec<Finding> {
     let questions = questions(rights);
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let answers = join_all(questions.into_iter().map(async |question| {

@@ -11,7 +11,7 @@ const SUBJECT: &str = "api-server";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The API server's version, or why it does not answer.
-pub async fn look(client: &kube::Client) -> Finding {
+pub(super) async fn look(client: &kube::Client) -> Finding {
     let mend = "check the kubeconfig's server, the network and the credentials";
     match tokio::time::timeout(PATIENCE, client.apiserver_version()).await {
         Ok(Ok(version)) => Finding::ok(SUBJECT, format!("Kubernetes {} answers", version.git_version)),

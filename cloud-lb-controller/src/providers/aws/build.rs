@@ -26,13 +26,13 @@ const NODES: u32 = 100;
 ///
 /// # Errors
 /// When there is no region.
-pub async fn sdk(flags: &AwsFlags) -> Result<Sdk, CliError> {
+pub(super) async fn sdk(flags: &AwsFlags) -> Result<Sdk, CliError> {
     let options = SdkOptions { region: flags.aws_region.clone(), ..SdkOptions::default() };
     Sdk::from_environment(&options).await.map_err(|e| CliError::Usage(e.to_string()))
 }
 
 /// AWS with the rates of the flags.
-pub fn paced(api: impl Elbv2 + Ec2 + 'static, flags: &AwsFlags) -> Aws {
+pub(super) fn paced(api: impl Elbv2 + Ec2 + 'static, flags: &AwsFlags) -> Aws {
     Aws::new(RateLimited::rate_limited(api, &flags.rates.rates()), SharingOptions::default())
 }
 
@@ -40,7 +40,7 @@ pub fn paced(api: impl Elbv2 + Ec2 + 'static, flags: &AwsFlags) -> Aws {
 ///
 /// # Errors
 /// When there is no region, or the cluster's name is neither given nor to be found out.
-pub async fn provider(
+pub(super) async fn provider(
     flags: &AwsFlags,
     client: &kube::Client,
     requests: Arc<Requests>,
@@ -84,7 +84,7 @@ fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfi
 
 /// What tells where this cluster is at AWS. Read only as far as flags leave something open.
 #[derive(Clone, Debug, Default)]
-pub struct ClusterHints {
+pub(super) struct ClusterHints {
     /// The instance this process runs on.
     pub here: Option<InstanceMetadata>,
     /// Instances: those of nodes, and the one this process runs on.
@@ -96,7 +96,7 @@ impl ClusterHints {
     ///
     /// # Errors
     /// When the API server or EC2 does not answer.
-    pub async fn read(flags: &AwsFlags, aws: &Aws, client: &kube::Client) -> Result<Self, CliError> {
+    pub(super) async fn read(flags: &AwsFlags, aws: &Aws, client: &kube::Client) -> Result<Self, CliError> {
         let (name_is_open, vpc_is_open) = (flags.cluster_name.is_none(), flags.aws_vpc_id.is_none());
         if !name_is_open && !vpc_is_open {
             return Ok(ClusterHints::default());
@@ -122,7 +122,7 @@ impl ClusterHints {
     ///
     /// # Errors
     /// When nothing tells, or the hints disagree.
-    pub fn cluster_name(&self, flags: &AwsFlags) -> Result<Discovered, DiscoveryError> {
+    pub(super) fn cluster_name(&self, flags: &AwsFlags) -> Result<Discovered, DiscoveryError> {
         discovery::cluster_name(flags.cluster_name.as_deref(), self.instances.iter().map(AsRef::as_ref))
     }
 
@@ -130,7 +130,7 @@ impl ClusterHints {
     ///
     /// # Errors
     /// When the hints disagree.
-    pub fn vpc(&self, flags: &AwsFlags) -> Result<Option<Discovered>, DiscoveryError> {
+    pub(super) fn vpc(&self, flags: &AwsFlags) -> Result<Option<Discovered>, DiscoveryError> {
         let instances = self.instances.iter().map(AsRef::as_ref);
         discovery::vpc(flags.aws_vpc_id.as_deref(), self.here.as_ref(), instances)
     }

@@ -9,7 +9,7 @@ use provider_aws::client::{Rate, Rates, Scheme};
 /// web identity token or the instance metadata service, as in every AWS SDK.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider aws")]
-pub struct AwsFlags {
+pub(super) struct AwsFlags {
     /// The cluster's name, by which its load balancers are recognised; it must never change while there are any.
     /// Without it, the one that the tags of the nodes' instances agree on
     #[arg(long, env = "CLUSTER_NAME", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -73,7 +73,7 @@ pub struct AwsFlags {
 /// asked by itself.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider aws")]
-pub struct AwsRateFlags {
+pub(super) struct AwsRateFlags {
     /// Reads of load balancers: at most so many requests a second, and at once. AWS's own limit for an account in a region is
     /// 10:40
     #[arg(long, env = "AWS_RATE_ELB_READ", default_value_t = Rates::default().elb_read, value_name = RATE)]
@@ -101,7 +101,7 @@ const RATE: &str = "PER_SECOND:AT_ONCE";
 
 impl AwsRateFlags {
     /// As the provider takes them.
-    pub fn rates(&self) -> Rates {
+    pub(super) fn rates(&self) -> Rates {
         Rates {
             elb_read: self.aws_rate_elb_read,
             elb_write: self.aws_rate_elb_write,
@@ -113,7 +113,7 @@ impl AwsRateFlags {
 }
 
 /// A range of ports, both ends in it.
-pub type PortRange = std::ops::RangeInclusive<u16>;
+pub(super) type PortRange = std::ops::RangeInclusive<u16>;
 
 /// Reads `KEY=VALUE`; the value may be empty and may hold further `=`.
 fn tag(text: &str) -> Result<(String, String), String> {

@@ -24,7 +24,7 @@ struct FamilyLabel {
 
 /// Counts requests by operation and outcome, and times them by the bucket of AWS's that they take a token from.
 #[derive(Debug)]
-pub struct Requests {
+pub(super) struct Requests {
     ended: Family<RequestLabels, Counter>,
     seconds: Family<FamilyLabel, Histogram, fn() -> Histogram>,
 }
@@ -42,7 +42,7 @@ impl Default for Requests {
 
 impl Requests {
     /// Shows what is counted.
-    pub fn show_in(&self, metrics: &Metrics) {
+    pub(super) fn show_in(&self, metrics: &Metrics) {
         metrics.extend(|registry| {
             registry.register(
                 "cloud_lb_aws_requests",

@@ -14,7 +14,7 @@ const SUBJECT: &str = "permissions";
 const POLICY: &str = "deploy/aws/iam-policy.json";
 
 /// A read that a check needed and did not get.
-pub fn unread(subject: &'static str, error: &ApiError) -> Finding {
+pub(super) fn unread(subject: &'static str, error: &ApiError) -> Finding {
     match error.kind {
         ErrorKind::Denied => {
             let mend = format!("allow {}, as {POLICY} does", error.call.action());
@@ -29,7 +29,7 @@ fn one_line(error: &ApiError) -> String {
 }
 
 /// Asks whether changes would be permitted. Groups are those of the nodes.
-pub async fn look(
+pub(super) async fn look(
     sdk: &Sdk,
     aws: &Aws,
     vpc: &str,

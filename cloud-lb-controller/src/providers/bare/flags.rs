@@ -11,7 +11,7 @@ use crate::values::duration;
 /// The bare-metal provider.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Provider bare")]
-pub struct BareFlags {
+pub(super) struct BareFlags {
     /// Serve Services of this class; empty: those without a class; with a trailing comma: both
     #[arg(long, env = "BARE_CLASS", default_value = "", value_name = "CLASS")]
     pub bare_class: ClassRule,
@@ -55,7 +55,7 @@ pub struct BareFlags {
 
 /// See [`BareFlags::bare_removed_addresses`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RemovedAddresses {
+pub(super) enum RemovedAddresses {
     /// The Service moves if there is another address for it, else it keeps its own
     Move,
     /// The Service keeps it
@@ -66,7 +66,7 @@ pub enum RemovedAddresses {
 
 /// See [`BareFlags::bare_announcer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AddressAnnouncer {
+pub(super) enum AddressAnnouncer {
     /// MetalLB's speaker: all addresses of a Service come from one pool
     Metallb,
     /// Another, which does not mind: two families may come from two pools
@@ -75,7 +75,7 @@ pub enum AddressAnnouncer {
 
 /// See [`BareFlags::bare_reuse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AddressReuse {
+pub(super) enum AddressReuse {
     /// The lowest free address first
     Lowest,
     /// First what was never used, then what has been free longest

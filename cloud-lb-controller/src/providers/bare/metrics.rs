@@ -11,16 +11,16 @@ use service_controller::Metrics;
 
 /// The pools of a provider, once there is one; looked up when somebody asks.
 #[derive(Default)]
-pub struct Pools(OnceLock<Arc<BareProvider>>);
+pub(super) struct Pools(OnceLock<Arc<BareProvider>>);
 
 impl Pools {
     /// Shows them.
-    pub fn show_in(self: Arc<Self>, metrics: &Metrics) {
+    pub(super) fn show_in(self: Arc<Self>, metrics: &Metrics) {
         metrics.extend(|registry| registry.register_collector(Box::new(self)));
     }
 
     /// From now on these are the pools, if none were before.
-    pub fn are_those_of(&self, provider: &Arc<BareProvider>) {
+    pub(super) fn are_those_of(&self, provider: &Arc<BareProvider>) {
         self.0.get_or_init(|| provider.clone());
     }
 }

@@ -19,7 +19,7 @@ struct Unsettled<'a> {
     tags_of: Option<&'a String>,
 }
 
-impl<'a> Unsettled<'a> {
+impl Unsettled<'_> {
     /// Settles the outcome: a success is noted, an uncertain failure leaves the doubt.
     fn settle<T>(mut self, result: &Result<T>, patch: impl FnOnce(&T) -> Option<Patch>) {
         match result {

@@ -116,7 +116,13 @@ pub(super) fn instance(instance: sdk::Instance) -> Option<Instance> {
     security_groups.sort();
     Some(Instance {
         id: instance.instance_id?,
-        state: word(instance.state.as_ref().and_then(|state| state.name.as_ref()).map(|name| name.as_str()))?,
+        state: word(
+            instance
+                .state
+                .as_ref()
+                .and_then(|state| state.name.as_ref())
+                .map(aws_sdk_ec2::types::InstanceStateName::as_str),
+        )?,
         instance_type: instance.instance_type.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         zone: instance.placement.and_then(|placement| placement.availability_zone).unwrap_or_default(),
         vpc_id: instance.vpc_id.filter(|id| !id.is_empty()),

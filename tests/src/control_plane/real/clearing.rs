@@ -63,7 +63,7 @@ impl Server {
             list(&all(&client, NAMESPACES), |namespace| !is_the_servers(namespace)),
         )
         .await;
-        let custom = definitions.iter().flat_map(resources);
+        let custom = definitions.iter().filter_map(resources);
         let kinds = KINDS.iter().map(|&kind| resource(kind)).chain(custom);
         // Nothing new comes into them once they are to go.
         delete_all(doomed(&client, &resource(NAMESPACES), &namespaces)).await;
@@ -171,7 +171,7 @@ fn accepted(name: &str, answer: kube::Result<()>) {
     match answer {
         Err(kube::Error::Api(refusal)) if [404, 409].contains(&refusal.code) => {}
         answer => {
-            answer.unwrap_or_else(|error| panic!("{name} of the tests before cannot be removed: {error}"))
+            answer.unwrap_or_else(|error| panic!("{name} of the tests before cannot be removed: {error}"));
         }
     }
 }

@@ -12,7 +12,7 @@ const SOURCES: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PR
 
 /// What was found of credentials.
 #[derive(Debug)]
-pub struct Credentials {
+pub(super) struct Credentials {
     /// The lines.
     pub findings: Vec<Finding>,
     /// Whether other questions to AWS make sense.
@@ -20,7 +20,7 @@ pub struct Credentials {
 }
 
 /// Looks for credentials and shows them to AWS with the request that the controller begins with.
-pub async fn look(sdk: &Sdk) -> Credentials {
+pub(super) async fn look(sdk: &Sdk) -> Credentials {
     let identity = sdk.identity().await;
     let answer = match identity {
         Ok(_) => sdk.describe_load_balancers(&Select::All, None).await.map(|Page { .. }| ()),

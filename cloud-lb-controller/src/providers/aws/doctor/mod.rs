@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::finding::Finding;
 
 /// What is wrong with AWS, or with our way to it.
-pub async fn look(client: &kube::Client, flags: &AwsFlags) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, flags: &AwsFlags) -> Vec<Finding> {
     let sdk = match build::sdk(flags).await {
         Ok(sdk) => sdk,
         Err(error) => return vec![Finding::fail("region", error, "nothing else of AWS was checked")],

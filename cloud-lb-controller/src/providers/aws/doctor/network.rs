@@ -14,7 +14,7 @@ use crate::finding::{Finding, Verdict};
 const SUBJECT: &str = "subnets";
 
 /// The VPC, if there is one to look into.
-pub async fn vpc(flags: &AwsFlags, aws: &Aws, hints: &ClusterHints) -> (Option<String>, Finding) {
+pub(super) async fn vpc(flags: &AwsFlags, aws: &Aws, hints: &ClusterHints) -> (Option<String>, Finding) {
     let mend = "give --aws-vpc-id ID";
     let learned = match hints.vpc(flags) {
         Ok(Some(learned)) => learned,
@@ -35,7 +35,7 @@ pub async fn vpc(flags: &AwsFlags, aws: &Aws, hints: &ClusterHints) -> (Option<S
 }
 
 /// A line for each scheme, and one for each subnet that is meant for load balancers and is not fit for them.
-pub async fn subnets(aws: &Aws, vpc: &str, cluster: Option<&str>, default: Scheme) -> Vec<Finding> {
+pub(super) async fn subnets(aws: &Aws, vpc: &str, cluster: Option<&str>, default: Scheme) -> Vec<Finding> {
     let query = SubnetQuery { vpc_id: Some(vpc.to_owned()), ..SubnetQuery::default() };
     let read = async || -> Result<_, ApiError> {
         Ok((aws.subnets(&query).await?, aws.zones().await?, aws.route_tables(vpc).await?))

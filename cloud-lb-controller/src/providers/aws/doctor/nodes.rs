@@ -17,7 +17,7 @@ use crate::finding::Finding;
 const SUBJECT: &str = "targets";
 
 /// What is wrong with the nodes as targets, and the security groups that would be opened.
-pub async fn look(
+pub(super) async fn look(
     client: &kube::Client,
     aws: &Aws,
     vpc: &str,

@@ -28,7 +28,7 @@ impl Configuration {
 }
 
 /// What kube-proxy's ConfigMap says.
-pub async fn look(client: &kube::Client) -> Finding {
+pub(super) async fn look(client: &kube::Client) -> Finding {
     match Api::<ConfigMap>::namespaced(client.clone(), "kube-system").get_opt("kube-proxy").await {
         Ok(map) => {
             judge(map.and_then(|map| map.data).and_then(|mut data| data.remove("config.conf")).as_deref())

@@ -27,7 +27,7 @@ struct MetalLb {
 }
 
 /// What is to be said where MetalLB's speaker runs; nothing where it does not.
-pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     let metallb = match find(client).await {
         Ok(Some(metallb)) => metallb,
         Ok(None) => return Vec::new(),

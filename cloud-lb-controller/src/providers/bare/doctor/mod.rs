@@ -18,7 +18,7 @@ use crate::finding::Finding;
 const SUBJECT: &str = "pools";
 
 /// What is wrong with the pools, and with the network that their addresses are announced on.
-pub async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     let mut findings = pools(client, flags).await;
     findings.extend(metallb::look(client, flags).await);
     // Only addresses on the local network are asked for by ARP.

@@ -26,7 +26,7 @@ enum Addresses {
 }
 
 /// Pools that overlap the addresses of nodes, Pods or Services.
-pub async fn look(client: &kube::Client, pools: &Pools) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, pools: &Pools) -> Vec<Finding> {
     let all = ListParams::default();
     let nodes = Api::<Node>::all(client.clone()).list(&all).await;
     let services = Api::<Service>::all(client.clone()).list(&all).await;

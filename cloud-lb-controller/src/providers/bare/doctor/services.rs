@@ -28,7 +28,7 @@ const USUAL_POOL_NAMESPACE: &str = "metallb-system";
 const MOST_NAMED: usize = 5;
 
 /// What does not fit.
-pub async fn look(client: &kube::Client, flags: &BareFlags, pools: &Pools) -> Vec<Finding> {
+pub(super) async fn look(client: &kube::Client, flags: &BareFlags, pools: &Pools) -> Vec<Finding> {
     match Api::<Service>::all(client.clone()).list(&ListParams::default()).await {
         Ok(services) => judge(&services.items, flags, pools),
         Err(error) => vec![Finding::unseen(SUBJECT, &error)],
