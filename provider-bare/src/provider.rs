@@ -244,7 +244,7 @@ impl BareProvider {
 
 #[async_trait]
 impl CloudLoadBalancer for BareProvider {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "bare"
     }
 
