@@ -165,7 +165,7 @@ mod tests {
     use cloud_provider::ServiceKey;
     use futures::StreamExt;
 
-    use crate::metrics::{Metrics, ReconcileResult};
+    use crate::metrics::{Metrics, ReconcileOutcome};
     use http::{Request, Response};
     use kube::client::Body;
     use tower::service_fn;
@@ -243,7 +243,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let said = health.healthy().unwrap_err();
         assert!(said.contains("has taken 101 s") && said.contains("may take 100 s"), "{said}");
-        metrics.reconcile_ends(&key, "bare", ReconcileResult::Ready, Duration::ZERO);
+        metrics.reconcile_ends(&key, "bare", ReconcileOutcome::Ready, Duration::ZERO);
         assert_eq!(health.healthy(), Ok(()));
     }
 }

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, error_span, field};
 use crate::context::Context;
 use crate::decide::{Observed, Presence, ProviderIndex, Step, decide};
 use crate::memory::Memory;
-use crate::metrics::ReconcileResult;
+use crate::metrics::ReconcileOutcome;
 use crate::nodes::Nodes;
 use crate::queue::Item;
 use crate::service::{Tracked, service_fingerprint};
@@ -33,7 +33,7 @@ pub(crate) async fn reconcile(item: Item, context: Arc<Context>) {
         // The API server counts no generations of Services; the version tells the same.
         version = tracked.as_ref().and_then(|it| it.resource_version.as_deref()).map(field::display),
         provider = field::Empty,
-        result = field::Empty,
+        outcome = field::Empty,
     );
     let again = reconcile_in_span(item, gone, tracked, &context).instrument(span).await;
     context.queue.done(&key, again);
@@ -58,21 +58,21 @@ async fn reconcile_in_span(
     let provider = owner.unwrap_or_default().to_owned();
     Span::current().record("provider", field::display(&provider));
     context.metrics.reconcile_begins(&key);
-    let (mut next, mut result) = (Vec::new(), ReconcileResult::Unchanged);
+    let (mut next, mut outcome) = (Vec::new(), ReconcileOutcome::Unchanged);
     // Whoever had the name before lets go first; what fails there holds up nobody.
     for id in gone {
         let (again, released) = release::reconcile_gone(context, &id).await;
         next.extend(again);
-        result = released;
+        outcome = released;
     }
     if let Some(tracked) = tracked {
         let (again, reconciled) = Reconciliation::begin(tracked, context.clone(), woken).run(&provider).await;
         next.extend(again);
-        result = reconciled;
+        outcome = reconciled;
     }
-    Span::current().record("result", field::display(result.as_str()));
+    Span::current().record("outcome", field::display(outcome.as_str()));
     tracing::debug!(took = ?began.elapsed(), "reconciled");
-    context.metrics.reconcile_ends(&key, &provider, result, began.elapsed());
+    context.metrics.reconcile_ends(&key, &provider, outcome, began.elapsed());
     next.into_iter().min()
 }
 
@@ -97,7 +97,7 @@ struct Reconciliation {
     /// The debounced nodes as of the last look: what is decided by them is also asked for with them.
     nodes: Nodes,
     /// What came of it so far.
-    result: ReconcileResult,
+    result: ReconcileOutcome,
     /// When a write that was left out may be sent.
     withheld_until: Option<Instant>,
 }
@@ -121,18 +121,18 @@ impl Reconciliation {
             tracked,
             memory,
             nodes: Nodes::default(),
-            result: ReconcileResult::Unchanged,
+            result: ReconcileOutcome::Unchanged,
             withheld_until: None,
         }
     }
 
     /// Takes steps until there is nothing to do now: when to look again, and what came of it.
-    async fn run(mut self, provider: &str) -> (Option<Instant>, ReconcileResult) {
+    async fn run(mut self, provider: &str) -> (Option<Instant>, ReconcileOutcome) {
         let rest = match self.steps().await {
             Ok(rest) => rest,
             Err(Stop::Vanished | Stop::Withheld) => None,
             Err(Stop::WriteFailed) => {
-                self.result = ReconcileResult::WriteFailed;
+                self.result = ReconcileOutcome::WriteFailed;
                 self.context.metrics.retried(provider, "WriteFailed");
                 Some(Instant::now() + self.memory.backoff.failed())
             }

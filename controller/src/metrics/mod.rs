@@ -46,7 +46,7 @@ pub enum Operation {
 
 /// What came of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReconcileResult {
+pub(crate) enum ReconcileOutcome {
     /// There was nothing to do.
     Unchanged,
     /// The load balancer is as it should be.
@@ -65,17 +65,17 @@ pub(crate) enum ReconcileResult {
     WriteFailed,
 }
 
-impl ReconcileResult {
+impl ReconcileOutcome {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            ReconcileResult::Unchanged => "unchanged",
-            ReconcileResult::Ready => "ready",
-            ReconcileResult::Pending => "pending",
-            ReconcileResult::NodesUpdated => "nodes_updated",
-            ReconcileResult::CleanedUp => "cleaned_up",
-            ReconcileResult::ImplementedElsewhere => "implemented_elsewhere",
-            ReconcileResult::Failed => "failed",
-            ReconcileResult::WriteFailed => "write_failed",
+            ReconcileOutcome::Unchanged => "Unchanged",
+            ReconcileOutcome::Ready => "Ready",
+            ReconcileOutcome::Pending => "Pending",
+            ReconcileOutcome::NodesUpdated => "NodesUpdated",
+            ReconcileOutcome::CleanedUp => "CleanedUp",
+            ReconcileOutcome::ImplementedElsewhere => "ImplementedElsewhere",
+            ReconcileOutcome::Failed => "Failed",
+            ReconcileOutcome::WriteFailed => "WriteFailed",
         }
     }
 }
@@ -83,7 +83,7 @@ impl ReconcileResult {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
     provider: String,
-    result: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -363,12 +363,12 @@ impl Metrics {
         &self,
         key: &ServiceKey,
         provider: &str,
-        result: ReconcileResult,
+        outcome: ReconcileOutcome,
         took: Duration,
     ) {
         self.queue.ends(key);
         self.work_seconds.observe(took.as_secs_f64());
-        let labels = ReconcileLabels { provider: provider.to_owned(), result: result.as_str() };
+        let labels = ReconcileLabels { provider: provider.to_owned(), outcome: outcome.as_str() };
         self.reconciles.get_or_create(&labels).inc();
         self.nodes_arrived(self.node_sync.reconciled(key, took));
     }
@@ -466,13 +466,13 @@ mod tests {
         let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
         metrics.queued(&key);
         metrics.reconcile_begins(&key);
-        metrics.reconcile_ends(&key, "bare", ReconcileResult::Ready, Duration::from_secs(1));
+        metrics.reconcile_ends(&key, "bare", ReconcileOutcome::Ready, Duration::from_secs(1));
         let text = metrics.encode();
         for line in [
             "workqueue_depth{name=\"service\"} 0",
             "workqueue_queue_duration_seconds_count{name=\"service\"} 1",
             "workqueue_work_duration_seconds_sum{name=\"service\"} 1.0",
-            "cloud_lb_reconciles_total{provider=\"bare\",result=\"ready\"} 1",
+            "cloud_lb_reconciles_total{provider=\"bare\",outcome=\"Ready\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
@@ -498,7 +498,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(told(), [5.0, 5.0]);
         metrics.left(&b);
-        metrics.reconcile_ends(&a, "bare", ReconcileResult::Ready, Duration::from_secs(5));
+        metrics.reconcile_ends(&a, "bare", ReconcileOutcome::Ready, Duration::from_secs(5));
         assert_eq!(told(), [0.0, 0.0]);
     }
 
@@ -506,7 +506,7 @@ mod tests {
     fn a_settled_node_set_is_timed_until_it_is_with_every_service() {
         let (metrics, key) = (Metrics::default(), ServiceKey::new("d", "s"));
         metrics.node_set_settled([key.clone()]);
-        metrics.reconcile_ends(&key, "aws", ReconcileResult::NodesUpdated, Duration::ZERO);
+        metrics.reconcile_ends(&key, "aws", ReconcileOutcome::NodesUpdated, Duration::ZERO);
         assert!(metrics.encode().contains("service_controller_nodesync_latency_seconds_count 1"));
     }
 

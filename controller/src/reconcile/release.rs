@@ -10,7 +10,7 @@ use crate::decide::{Last, Observed, ProviderIndex, Step, decide};
 use crate::events::EventRequest;
 use crate::follow;
 use crate::memory::Memory;
-use crate::metrics::ReconcileResult;
+use crate::metrics::ReconcileOutcome;
 use crate::service::Tracked;
 use crate::status::{DELETE_FAILED, Readiness, Record, StatusPatch};
 
@@ -42,30 +42,30 @@ async fn delete_all(context: &Context, id: &ServiceId, holders: &[ProviderIndex]
 
 /// Does what is to be done for a Service that is not in the cluster any more. When to look again, if something is left,
 /// and what came of it.
-pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option<Instant>, ReconcileResult) {
+pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option<Instant>, ReconcileOutcome) {
     loop {
-        let Some(release) = context.releases.of(id) else { return (None, ReconcileResult::Unchanged) };
+        let Some(release) = context.releases.of(id) else { return (None, ReconcileOutcome::Unchanged) };
         let mut holders = release.holders;
         // What this process served is known best by its own memory.
         holders.extend(context.memories.holder(id).filter(|holder| !holders.contains(holder)));
         let observed =
             Observed { presence: release.presence, holders, release_at: release.at, ..Observed::default() };
         match decide(&observed, &Last::default(), Instant::now()) {
-            Step::Rest(Some(at)) => return (Some(at), ReconcileResult::Unchanged),
+            Step::Rest(Some(at)) => return (Some(at), ReconcileOutcome::Unchanged),
             Step::Confirm => confirm(context, id).await,
             Step::Release(holders) => {
                 if let Err(NotDeleted { again, .. }) = delete_all(context, id, &holders).await {
-                    return (again, ReconcileResult::Failed);
+                    return (again, ReconcileOutcome::Failed);
                 }
                 context.memories.forget(id);
                 context.releases.forget(id);
-                return (None, ReconcileResult::CleanedUp);
+                return (None, ReconcileOutcome::CleanedUp);
             }
             // Nobody holds anything, and nobody serves what is not there.
             Step::Rest(None) | Step::Ensure(_) | Step::UpdateBackends | Step::Refuse => {
                 context.memories.forget(id);
                 context.releases.forget(id);
-                return (None, ReconcileResult::Unchanged);
+                return (None, ReconcileOutcome::Unchanged);
             }
         }
     }
@@ -123,13 +123,13 @@ impl Reconciliation {
             self.emit(NoteKind::Normal, "DeletedLoadBalancer", "Deleted load balancer".into());
         }
         self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
-        self.result = ReconcileResult::CleanedUp;
+        self.result = ReconcileOutcome::CleanedUp;
         Ok(None)
     }
 
     async fn not_deleted(&mut self, not_deleted: NotDeleted) -> Result<Option<Instant>, Stop> {
         let NotDeleted { holder, error, again } = not_deleted;
-        self.result = ReconcileResult::Failed;
+        self.result = ReconcileOutcome::Failed;
         let record = Record::new(self.name(holder), Readiness::False, DELETE_FAILED, error.to_string());
         if self.record_of(holder) != Some(&record) {
             let message = format!("Error deleting load balancer: {}", record.message);
@@ -218,7 +218,7 @@ mod tests {
         // Nobody is known to hold anything, but by what this process remembers.
         context.releases.deleted(&id, &[]);
 
-        assert_eq!(reconcile_gone(&context, &id).await, (None, ReconcileResult::CleanedUp));
+        assert_eq!(reconcile_gone(&context, &id).await, (None, ReconcileOutcome::CleanedUp));
 
         assert_eq!(cloud.count_about(Method::Delete, &id.key), 1);
         assert!(context.memories.take(&id).is_none());
@@ -234,7 +234,7 @@ mod tests {
         context.memories.put(served(&living));
         context.releases.deleted(&deleted, &[0]);
 
-        assert_eq!(reconcile_gone(&context, &deleted).await, (None, ReconcileResult::CleanedUp));
+        assert_eq!(reconcile_gone(&context, &deleted).await, (None, ReconcileOutcome::CleanedUp));
 
         assert_eq!(context.memories.take(&living).map(|memory| memory.id), Some(living));
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::call::call;
 use super::{Reconciliation, Stop};
 use crate::decide::{Attempt, Done, NodeAttempt, Observed, Operation, ProviderIndex, Why};
-use crate::metrics::{self, ReconcileResult};
+use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
 use crate::status::{Readiness, Record, StatusPatch};
 
@@ -43,7 +43,7 @@ impl Reconciliation {
             }
             Ok(Outcome::Pending(pending)) => self.report_pending(provider, observed, pending).await,
             Err(Error::ImplementedElsewhere) => {
-                self.result = ReconcileResult::ImplementedElsewhere;
+                self.result = ReconcileOutcome::ImplementedElsewhere;
                 self.succeeded(observed, None);
                 match self.record_of(provider) {
                     // Nothing of ours is on the Service, and nothing is to be.
@@ -100,7 +100,7 @@ impl Reconciliation {
         ready: Ready,
         why: Why,
     ) -> Result<(), Stop> {
-        self.result = ReconcileResult::Ready;
+        self.result = ReconcileOutcome::Ready;
         let record =
             Record::new(self.name(provider), Readiness::True, "Ensured", ready.published.to_string());
         let before = self.record_of(provider);
@@ -123,7 +123,7 @@ impl Reconciliation {
         observed: &Observed,
         pending: Pending,
     ) -> Result<(), Stop> {
-        self.result = ReconcileResult::Pending;
+        self.result = ReconcileOutcome::Pending;
         let again = pending.after.map(|wait| after(Instant::now(), wait));
         self.attempted(observed, Operation::Ensure, again);
         if let Some(published) = pending.publish {
@@ -164,7 +164,7 @@ impl Reconciliation {
         let update = handle.provider.update_backends(&request);
         match call(&context, handle, metrics::Operation::update_backends, update).await {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
-                self.result = ReconcileResult::NodesUpdated;
+                self.result = ReconcileOutcome::NodesUpdated;
                 let last = &mut self.memory.last;
                 // A process that has just begun cannot tell whether they are new.
                 let new_hosts = last.done.is_some() || last.followed.is_some();
@@ -219,7 +219,7 @@ impl Reconciliation {
             }
         };
         self.attempted(observed, operation, again);
-        self.result = ReconcileResult::Failed;
+        self.result = ReconcileOutcome::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
         }

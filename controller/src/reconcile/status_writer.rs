@@ -10,7 +10,7 @@ use super::{Reconciliation, Stop};
 use crate::decide::ProviderIndex;
 use crate::events::EventRequest;
 use crate::memory::Memory;
-use crate::metrics::ReconcileResult;
+use crate::metrics::ReconcileOutcome;
 use crate::service::Tracked;
 use crate::status::{Record, StatusPatch, publish};
 
@@ -177,7 +177,7 @@ impl Reconciliation {
     fn refused(&mut self, error: String) {
         let provider = self.context.providers.owner_name(&self.tracked).unwrap_or_default();
         self.context.metrics.retried(provider, "WriteFailed");
-        self.result = ReconcileResult::WriteFailed;
+        self.result = ReconcileOutcome::WriteFailed;
         if self.memory.refusal.as_ref() != Some(&error) {
             tracing::warn!(error, "the API server does not let us write the Service's status");
             let message = format!("Error syncing load balancer: the status could not be written: {error}");

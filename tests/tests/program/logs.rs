@@ -35,7 +35,7 @@ async fn a_line_of_json_says_of_which_service_it_is_whose_and_what_came_of_it() 
     assert_eq!(span["provider"], "bare");
     assert!(span["version"].is_string(), "{warning}");
     let over = saying("reconciled");
-    assert_eq!(over["span"]["result"], "failed");
+    assert_eq!(over["span"]["outcome"], "Failed");
     assert_eq!(over["spans"].as_array().map(Vec::len), Some(1), "one span for each reconcile: {over}");
 }
 
@@ -48,6 +48,6 @@ async fn a_line_of_text_says_the_same_in_plain_words() {
     let warning = line("not as the Service wants it");
     assert!(warning.contains(" WARN ") && warning.contains(&span), "{warning}");
     assert!(warning.contains("provider=bare"), "{warning}");
-    assert!(line("reconciled").contains("result=failed"), "{log}");
+    assert!(line("reconciled").contains("outcome=Failed"), "{log}");
     assert!(!log.contains('\x1b'), "colours are for terminals: {log}");
 }

@@ -32,7 +32,7 @@ fn has(posted: &Posted, words: &[&str]) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_turn_is_a_span_with_its_service_and_result() {
+async fn each_reconcile_is_a_span_with_its_service_and_outcome() {
     let (address, posted) = collector().await;
     let cluster = Cluster::start().await;
     with_pool(&cluster).await;
@@ -46,7 +46,7 @@ async fn each_turn_is_a_span_with_its_service_and_result() {
 
     let service = format!("{}/web", cluster.namespace);
     eventually("the span arrives", || {
-        has(&posted, &["cloud-lb-controller", "reconcile", &service, "provider", "bare", "result", "ready"])
+        has(&posted, &["cloud-lb-controller", "reconcile", &service, "provider", "bare", "outcome", "Ready"])
     })
     .await;
 }
