@@ -5,6 +5,7 @@ mod doctor;
 mod embed;
 mod logs;
 mod mistakes;
+mod nonsense;
 mod observability;
 mod operating;
 mod readiness;
