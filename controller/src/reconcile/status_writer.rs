@@ -78,8 +78,13 @@ impl Reconciliation {
         }
     }
 
-    /// The class under which the Service is served, where the Service does not say it yet.
+    /// The class under which the Service is served, where the Service does not say it yet. What is released keeps the one
+    /// under which it was served, whatever its class is now: by that the next process knows it as ours.
     pub(super) fn add_class(&self, patch: &mut StatusPatch, provider: ProviderIndex) {
+        let claimer = self.context.providers.claimer(&self.tracked.view);
+        if !self.tracked.is_load_balancer || claimer != Some(provider) {
+            return;
+        }
         let class = self.tracked.view.class.as_deref();
         if self.tracked.recorded_class(self.name(provider)) != Some(class.unwrap_or_default()) {
             patch.class(self.name(provider), class);

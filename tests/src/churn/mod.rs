@@ -206,7 +206,8 @@ async fn wrong(user: &User<'_>, platform: &impl Platform) -> Vec<String> {
             _ => {}
         }
         if !is_balancer && has_finalizer(service) {
-            wrong.push(format!("{name} is no LoadBalancer and has our finalizer"));
+            let recorded = service.annotations();
+            wrong.push(format!("{name} is no LoadBalancer and has our finalizer: {state:?}, {recorded:?}"));
         }
     }
     let balancers: Vec<Service> = services.into_iter().filter(user::is_balancer).collect();

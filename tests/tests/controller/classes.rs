@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cloud_provider::testing::{MemoryCloud, Method, Settings};
-use cloud_provider::{ClassRule, CloudLoadBalancer};
+use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
+use cloud_provider::{ClassRule, CloudLoadBalancer, ErrorClass};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::json;
 use tests::cluster::{Cluster, addresses, annotations, condition, eventually, has_finalizer, quick};
@@ -154,5 +154,26 @@ async fn a_record_of_before_without_a_class_is_ours_only_with_a_class_that_we_cl
     let running = cluster.run_with(vec![default], quick());
     cluster.until("web", "to lose its finalizer", |s| !has_finalizer(s)).await;
     assert!(cloud.load_balancer_of(&cluster.key("web")).is_none());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_deleted_is_known_by_the_class_it_was_served_under_to_the_next_process() {
+    let (cluster, cloud) = (Cluster::start().await, cloud_for("example.com/red"));
+    let running = cluster.run(cloud.provider());
+    cluster.create_with("web", of_class("example.com/red")).await;
+    cluster.until("web", "to be ready", is_ready).await;
+    cloud.fail(Calls::of(Method::Delete), Point::Before, ErrorClass::Transient);
+
+    // With its type a Service loses its class.
+    cluster.change("web", json!({ "spec": { "type": "ClusterIP", "loadBalancerClass": null } })).await;
+    let failed = |s: &Service| condition(s, "memory").is_some_and(|c| c.1 == "DeleteFailed");
+    cluster.until("web", "to say that the deletion failed", failed).await;
+    running.crash().await;
+    cloud.heal();
+    let running = cluster.run(cloud.provider());
+
+    cluster.until("web", "to lose its finalizer", |s| !has_finalizer(s)).await;
+    assert!(cloud.is_empty());
     running.stop().await;
 }
