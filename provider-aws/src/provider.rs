@@ -1,5 +1,6 @@
 //! The provider: each call a list of named steps.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
@@ -86,8 +87,10 @@ impl AwsProvider {
 
     /// What a Service that is being deleted has.
     async fn what_is_left(&self, service: &ServiceId) -> Result<Deletion, Error> {
+        let found = self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
+        self.learn_vpc(found.load_balancers.values().map(|lb| lb.resource.vpc_id.as_str()));
+        self.learn_vpc(found.target_groups.values().map(|tg| tg.resource.vpc_id.as_str()));
         let observer = self.observer();
-        let found = observer.find(service, self.config.snapshot_age).await.map_err(general)?;
         let names = Names::new(&self.config.cluster, service);
         let shared = naming::backend_group_name(&self.config.cluster);
         let applier = self.applier(service, ResolvedIds::default());
@@ -111,6 +114,16 @@ impl AwsProvider {
             false => backend_security_group(&self.config.cluster, &groups),
         };
         Ok(Deletion { found, groups: own, unseen_groups, claim: names.claim(), unclaimed_groups, backend })
+    }
+
+    /// What carries the UID of a Service of ours stands in this cluster's VPC. So a process that has not seen a node yet
+    /// knows it all the same, and takes down what the last load balancer shared.
+    fn learn_vpc<'v>(&self, of_our_services: impl Iterator<Item = &'v str>) {
+        let vpcs: BTreeSet<&str> = of_our_services.collect();
+        if let (None, Some(vpc), 1) = (self.vpc.get(), vpcs.first(), vpcs.len()) {
+            self.aws.limit_to_vpc(vpc);
+            self.vpc.get_or_init(|| (*vpc).to_owned());
+        }
     }
 
     /// Whether the shared view shows a load balancer of the cluster besides these. As long as the VPC is not known,
@@ -165,7 +178,13 @@ impl CloudLoadBalancer for AwsProvider {
         self.memory
             .groups
             .inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.clone()));
-        self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
+        let snapshot = self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
+        let uids: BTreeSet<&str> = services.iter().map(|service| service.id.uid.as_str()).collect();
+        let ours = snapshot.load_balancers.values().filter(|lb| {
+            let owned = lb.tags.get(UID_TAG).is_some_and(|uid| uids.contains(uid.as_str()));
+            owned && lb.tags.get(CLUSTER_TAG).is_some_and(|cluster| *cluster == self.config.cluster)
+        });
+        self.learn_vpc(ours.map(|lb| lb.resource.vpc_id.as_str()));
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! Another cluster of the same name in another VPC of the account.
 
+use std::sync::Arc;
+
 use cloud_provider::CloudLoadBalancer;
 use cloud_provider::testing::{a_service_named, request};
 use provider_aws::client::fake::SeededVpc;
 use provider_aws::client::{Aws, RuleSource, SharingOptions};
 use provider_aws::{AwsConfig, AwsProvider};
 
-use crate::fixture::{Cluster, a_cluster, group, nodes_of, web};
+use crate::fixture::{Cluster, a_cluster, a_cluster_with, group, nodes_of, web};
 
 /// The other cluster's controller, with the instances of its nodes.
 async fn the_other(cluster: &Cluster, knows_its_vpc: bool) -> (AwsProvider, SeededVpc, Vec<String>) {
@@ -57,4 +59,28 @@ async fn what_it_lists_is_its_own() {
     let (undecided, ..) = the_other(&cluster, false).await;
     let error = undecided.list().await.expect_err("without the VPC nobody can tell").to_string();
     assert!(error.contains("VPC is not known"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_has_seen_no_node_takes_down_what_the_last_load_balancer_shared() {
+    let mut cluster = a_cluster_with(2, |config| config.vpc_id = None).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+
+    // Its Service is deleted already, so that nothing tells the new process of it but the load balancer.
+    cluster.restart(&[]).await;
+    cluster.deleted(&service).await;
+
+    assert_eq!(cluster.aws.remaining(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_has_seen_no_node_knows_the_vpc_by_what_it_serves() {
+    let mut cluster = a_cluster_with(2, |config| config.vpc_id = None).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+
+    cluster.restart(&[Arc::new(service)]).await;
+
+    assert!(!cluster.provider.list().await.expect("it can be told what is ours").is_empty());
 }

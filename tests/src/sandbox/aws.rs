@@ -28,7 +28,7 @@ pub(super) struct Account {
 }
 
 enum Place {
-    Memory(FakeAws),
+    Memory(FakeAws, String),
     Endpoint(Box<Network>),
 }
 
@@ -49,7 +49,7 @@ impl Account {
         let vpc = aws.seed_vpc(3);
         let instances = aws.seed_nodes(&vpc, NODES);
         let nodes = instances.iter().map(|id| format!("aws:///us-east-1a/{id}")).collect();
-        Account { place: Place::Memory(aws), nodes, certificate }
+        Account { place: Place::Memory(aws, vpc.id), nodes, certificate }
     }
 
     async fn at(url: String) -> Self {
@@ -67,7 +67,7 @@ impl Account {
     /// Where it is, for people.
     pub(super) fn place(&self) -> String {
         match &self.place {
-            Place::Memory(_) => "the strict AWS in memory".to_owned(),
+            Place::Memory(..) => "the strict AWS in memory".to_owned(),
             Place::Endpoint(network) => {
                 format!("{} in region {}", network.endpoint.url, network.endpoint.region)
             }
@@ -76,18 +76,21 @@ impl Account {
 
     /// The provider on this account.
     pub(super) fn provider(&self) -> Arc<AwsProvider> {
-        let aws = match &self.place {
-            Place::Memory(aws) => Aws::new(aws.clone(), SharingOptions::default()),
-            Place::Endpoint(network) => Aws::new(network.endpoint.sdk(), SharingOptions::default()),
+        let (aws, vpc) = match &self.place {
+            Place::Memory(aws, vpc) => (Aws::new(aws.clone(), SharingOptions::default()), vpc),
+            Place::Endpoint(network) => {
+                (Aws::new(network.endpoint.sdk(), SharingOptions::default()), &network.vpc)
+            }
         };
-        let config = AwsConfig { provisioning_look: PROVISIONING, ..AwsConfig::new(CLUSTER) };
+        let vpc_id = Some(vpc.clone());
+        let config = AwsConfig { provisioning_look: PROVISIONING, vpc_id, ..AwsConfig::new(CLUSTER) };
         Arc::new(AwsProvider::new(aws, config))
     }
 
     /// What is there that was not before, a line each.
     pub(super) async fn leftovers(&self) -> Vec<String> {
         match &self.place {
-            Place::Memory(aws) => aws.remaining(),
+            Place::Memory(aws, _) => aws.remaining(),
             Place::Endpoint(network) => network.leftovers().await,
         }
     }
