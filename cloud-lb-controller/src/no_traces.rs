@@ -6,22 +6,22 @@ use tracing_subscriber::layer::Identity;
 
 /// There are none.
 #[derive(Clone, Copy, Debug)]
-pub enum Traces {}
+pub(crate) enum Traces {}
 
 impl Traces {
     /// None.
     ///
     /// # Errors
     /// None; the export itself has some.
-    pub fn from_environment() -> Result<Option<Self>, String> {
+    pub(crate) fn from_environment() -> Result<Option<Self>, String> {
         Ok(None)
     }
 
     /// Never asked for.
-    pub fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
+    pub(crate) fn layer<S: Subscriber>(&self) -> impl Layer<S> + use<S> {
         Identity::new()
     }
 
     /// Never asked for.
-    pub async fn end(self) {}
+    pub(crate) async fn end(self) {}
 }

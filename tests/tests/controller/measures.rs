@@ -63,7 +63,8 @@ async fn a_service_counts_as_it_stood_after_its_last_reconcile() {
     cluster.delete("web").await;
     cluster.until_gone("web").await;
     eventually("it does not count any more", || standing("failing") == Some(0.0)).await;
-    let reconciles = |outcome| format!("cloud_lb_reconciles_total{{provider=\"memory\",outcome=\"{outcome}\"}}");
+    let reconciles =
+        |outcome| format!("cloud_lb_reconciles_total{{provider=\"memory\",outcome=\"{outcome}\"}}");
     eventually("its last reconcile counts", || running.metric(&reconciles("CleanedUp")) == Some(1.0)).await;
     running.stop().await;
 }

