@@ -25,7 +25,7 @@ use crate::naming::{
 
 /// What exists for one Service.
 ///
-/// What is not read is [vouched for](Observed::by_the_mark): a plan compares what it is shown, and takes the rest to be
+/// What is not read is vouched for by the mark: a plan compares what it is shown, and takes the rest to be
 /// as it should.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
