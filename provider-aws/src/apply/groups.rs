@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{Applied, Applier};
 use crate::client::{
     CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
@@ -66,10 +64,10 @@ impl Applier<'_> {
         request: CreateSecurityGroup,
         is_ours: impl Fn(&Tags) -> bool,
     ) -> Result<String, Failure> {
-        self.memory.groups.doubt(&request.name);
+        let doubt = self.memory.groups.doubt(&request.name);
         match self.aws.create_security_group(&request).await {
             Ok(id) => {
-                self.memory.groups.trust(&request.name);
+                doubt.settle();
                 Ok(id)
             }
             Err(error) if error.kind == ErrorKind::Duplicate => {
@@ -88,11 +86,17 @@ impl Applier<'_> {
                     }
                     backoff.wait_if(true, error.clone()).await?;
                 };
+                doubt.settle();
                 let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
                 let taken = || Failure::NameTaken { kind: "security group", name: request.name.clone() };
                 Ok(ours.ok_or_else(taken)?.id.clone())
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                if !error.may_have_taken_effect() {
+                    doubt.settle();
+                }
+                Err(error.into())
+            }
         }
     }
 
@@ -185,6 +189,7 @@ impl Applier<'_> {
                 return Err(self.held_by(id, error).await);
             }
         }
+        self.memory.groups.gone(&self.service.uid, id);
         Ok(Applied::Done)
     }
 
@@ -214,7 +219,6 @@ impl Applier<'_> {
         frontend: &str,
         shared: &str,
     ) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
-        let until = Instant::now() + self.patience();
         let mut pause = Duration::from_millis(500);
         loop {
             self.aws.forget_security_groups();
@@ -222,8 +226,7 @@ impl Applier<'_> {
             let is_unseen = |name: &str, uid: Option<&str>| {
                 self.memory.groups.is_doubted(name, uid) && !groups.iter().any(|group| group.name == name)
             };
-            let doubted = is_unseen(frontend, Some(&self.service.uid)) || is_unseen(shared, None);
-            if !doubted || Instant::now() + pause > until {
+            if !is_unseen(frontend, Some(&self.service.uid)) && !is_unseen(shared, None) {
                 [frontend, shared].into_iter().for_each(|name| self.memory.groups.trust(name));
                 return Ok(groups);
             }
@@ -236,13 +239,13 @@ impl Applier<'_> {
     pub(super) async fn delete_unseen_group(&self, id: &str) -> Result<Applied, Failure> {
         let mut backoff = self.backoff();
         while let Err(error) = self.aws.delete_security_group(id).await {
-            let may_help = matches!(error.kind, ErrorKind::InUse | ErrorKind::NotFound);
-            let is_gone = error.kind == ErrorKind::NotFound;
-            match backoff.wait_if(may_help, error).await {
-                Err(_) if is_gone => break,
-                result => result?,
+            let is_not_shown = error.kind == ErrorKind::NotFound;
+            if is_not_shown && !self.memory.groups.may_be_unseen(&self.service.uid, id) {
+                break;
             }
+            backoff.wait_if(is_not_shown || error.kind == ErrorKind::InUse, error).await?;
         }
+        self.memory.groups.gone(&self.service.uid, id);
         Ok(Applied::Done)
     }
 

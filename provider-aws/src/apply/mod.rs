@@ -11,8 +11,6 @@ mod load_balancer;
 mod target_groups;
 mod targets;
 
-use std::time::Duration;
-
 use cloud_provider::{Note, ServiceId};
 
 use self::backoff::BoundedBackoff;
@@ -217,11 +215,6 @@ impl Applier<'_> {
 
     fn backoff(&self) -> BoundedBackoff {
         BoundedBackoff::of(self.config.deletion_wait)
-    }
-
-    /// How long EC2 is waited for, in all.
-    fn patience(&self) -> Duration {
-        self.config.deletion_wait
     }
 
     fn names(&self) -> Names<'_> {

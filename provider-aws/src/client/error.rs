@@ -82,6 +82,12 @@ impl ApiError {
     pub fn is(&self, code: &str) -> bool {
         self.code == code
     }
+
+    /// Whether a write that failed like this may have had its effect all the same; else it clearly had none.
+    pub fn may_have_taken_effect(&self) -> bool {
+        let is_unclear = matches!(self.kind, ErrorKind::Transient | ErrorKind::Unknown);
+        (is_unclear && !self.is(local_code::NO_CREDENTIALS_YET)) || self.is(local_code::NOT_SENT)
+    }
 }
 
 impl fmt::Display for ApiError {

@@ -11,13 +11,18 @@ use super::lock;
 use crate::client::Traffic;
 
 /// What is remembered of security groups.
+///
+/// EC2 takes a moment to show a new group. That moment is counted from when the group was, or may have been, made, not
+/// from when somebody begins to wait for it: a call that is dropped while it waits, and called again, would otherwise
+/// wait for ever.
 #[derive(Debug)]
 pub(crate) struct GroupMemory {
     started: Instant,
-    /// Made by this process, by Service.
-    made: Mutex<HashMap<String, BTreeSet<String>>>,
-    /// Names of groups that a request of this process may have made without telling.
-    doubted: Mutex<BTreeSet<String>>,
+    /// Made by this process, by Service and id, with the moment.
+    made: Mutex<HashMap<String, BTreeMap<String, Instant>>>,
+    /// Names of groups that a request of this process may have made without telling, with the last moment at which it
+    /// was under way.
+    doubted: Mutex<BTreeMap<String, Instant>>,
     /// Services that were being served for the first time when this process began, if it has been told: another
     /// process may have made something for them just before.
     inherited: Mutex<Option<BTreeSet<String>>>,
@@ -46,17 +51,32 @@ impl GroupMemory {
 
     /// This process made a security group for a Service.
     pub(crate) fn made(&self, uid: &str, id: &str) {
-        lock(&self.made).entry(uid.to_owned()).or_default().insert(id.to_owned());
+        lock(&self.made).entry(uid.to_owned()).or_default().insert(id.to_owned(), Instant::now());
+    }
+
+    /// There is no such security group of a Service any more.
+    pub(crate) fn gone(&self, uid: &str, id: &str) {
+        if let Some(groups) = lock(&self.made).get_mut(uid) {
+            groups.remove(id);
+        }
+    }
+
+    /// Whether this process made the security group so recently that EC2 may not show it yet.
+    pub(crate) fn may_be_unseen(&self, uid: &str, id: &str) -> bool {
+        let since = lock(&self.made).get(uid).and_then(|groups| groups.get(id).copied());
+        since.is_some_and(|since| since.elapsed() < Self::EC2_SETTLES)
     }
 
     /// The security groups that this process made for a Service.
     pub(crate) fn made_for(&self, uid: &str) -> BTreeSet<String> {
-        lock(&self.made).get(uid).cloned().unwrap_or_default()
+        lock(&self.made).get(uid).into_iter().flat_map(BTreeMap::keys).cloned().collect()
     }
 
-    /// A security group of this name is about to be made; until the outcome is known, there may be one.
-    pub(crate) fn doubt(&self, name: &str) {
-        lock(&self.doubted).insert(name.to_owned());
+    /// A security group of this name is about to be made; unless the outcome becomes known, there may be one.
+    pub(crate) fn doubt(&self, name: &str) -> Doubt<'_> {
+        let doubt = Doubt { groups: self, name: name.to_owned(), is_settled: false };
+        doubt.renew();
+        doubt
     }
 
     /// It is known whether there is a security group of this name.
@@ -77,7 +97,9 @@ impl GroupMemory {
             (Some(uids), Some(uid)) => uids.contains(uid),
             (Some(uids), None) => !uids.is_empty(),
         };
-        inherited && self.started.elapsed() < Self::EC2_SETTLES || lock(&self.doubted).contains(name)
+        let doubted = lock(&self.doubted).get(name).copied();
+        let is_recent = |since: Instant| since.elapsed() < Self::EC2_SETTLES;
+        inherited && is_recent(self.started) || doubted.is_some_and(is_recent)
     }
 
     /// The backend security group that this process made a moment ago, for those who waited for it: EC2 may not show
@@ -109,5 +131,35 @@ impl GroupMemory {
 
     pub(super) fn forget(&self, uid: &str) {
         lock(&self.made).remove(uid);
+    }
+}
+
+/// A request for a new security group is under way, or ended without telling.
+pub(crate) struct Doubt<'a> {
+    groups: &'a GroupMemory,
+    name: String,
+    is_settled: bool,
+}
+
+impl Doubt<'_> {
+    /// The outcome is known.
+    pub(crate) fn settle(mut self) {
+        self.is_settled = true;
+        self.groups.trust(&self.name);
+    }
+
+    fn renew(&self) {
+        let mut doubted = lock(&self.groups.doubted);
+        doubted.retain(|_, since| since.elapsed() < GroupMemory::EC2_SETTLES);
+        doubted.insert(self.name.clone(), Instant::now());
+    }
+}
+
+/// Whoever asked gave up, or was given up on: up to now the request may have been sent.
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.renew();
+        }
     }
 }

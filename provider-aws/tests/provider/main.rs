@@ -5,6 +5,7 @@ mod bad_input;
 mod change;
 mod conformance;
 mod cost;
+mod deadlines;
 mod docs;
 mod fairness;
 mod faults;

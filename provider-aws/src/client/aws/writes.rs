@@ -10,7 +10,7 @@ use super::{
     },
     Aws, Inner,
 };
-use crate::client::error::{ApiError, ErrorKind, local_code};
+use crate::client::error::ApiError;
 
 /// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
 struct Unsettled<'a> {
@@ -28,16 +28,10 @@ impl Unsettled<'_> {
                     inner.snapshots.patch(patch);
                 }
             }
-            Err(error) if is_uncertain(error) => {}
+            Err(error) if error.may_have_taken_effect() => {}
             Err(_) => self.inner = None,
         }
     }
-}
-
-/// Whether the write may have had its effect.
-fn is_uncertain(error: &ApiError) -> bool {
-    let is_unclear = matches!(error.kind, ErrorKind::Transient | ErrorKind::Unknown);
-    (is_unclear && !error.is(local_code::NO_CREDENTIALS_YET)) || error.is(local_code::NOT_SENT)
 }
 
 impl Drop for Unsettled<'_> {
