@@ -10,7 +10,6 @@ use super::{
     },
     Aws, Inner,
 };
-use crate::client::error::ApiError;
 
 /// Doubts the snapshot unless the write's outcome becomes known: it may be given up on at any moment.
 struct Unsettled<'a> {
