@@ -9,6 +9,7 @@ use regex_lite::Regex;
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 const CRATES: &[&str] = &[
+    "announcer",
     "apiserver-client",
     "cloud-lb-controller",
     "cloud-provider",
@@ -163,6 +164,7 @@ fn the_tests_that_hold_its_rules_are_there() {
     let plan = fs::read_to_string(Path::new(WORKSPACE).join("ARCHITECTURE.md")).expect("the plan");
     let mut texts = BTreeMap::new();
     let crates = [
+        "announcer",
         "apiserver-client",
         "cloud-lb-controller",
         "cloud-provider",
