@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The first wait, before its jitter.
-const FIRST: Duration = Duration::from_millis(500);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of a watch, as far as it matters for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Counts a failure; `random` is of [0, 1).
     pub(crate) fn failed(&mut self, now: Instant, failure: Failure, random: f64) -> Wait {
-        if self.attempt.is_none_or(|(began, waited)| now.duration_since(began) > waited.max(FIRST)) {
+        if self.attempt.is_none_or(|(began, waited)| now.duration_since(began) > waited.max(FIRST_WAIT)) {
             *self = Backoff::default();
         }
         let wait = if failure == Failure::Expired && !self.expired {
@@ -52,7 +52,7 @@ impl Backoff {
             self.attempt = Some((now, Duration::ZERO));
             Duration::ZERO
         } else {
-            let longest = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+            let longest = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
             self.failures = self.failures.saturating_add(1);
             self.attempt = Some((now + longest, longest));
             longest.mul_f64(1.0 - 0.5 * random)
@@ -110,7 +110,7 @@ mod tests {
             backoff.begins(now);
         }
         now += Duration::from_secs(9);
-        assert_eq!(backoff.failed(now, Failure::Refused, 0.0).until - now, FIRST);
+        assert_eq!(backoff.failed(now, Failure::Refused, 0.0).until - now, FIRST_WAIT);
     }
 
     proptest! {
@@ -125,7 +125,7 @@ mod tests {
             for (failure, random, early) in history {
                 let wait = backoff.failed(now, failure, random);
                 let long = wait.until - now;
-                prop_assert!(long <= LONGEST);
+                prop_assert!(long <= LONGEST_WAIT);
                 prop_assert_eq!(wait.ends_with_a_comeback, failure == Failure::Absent);
                 if long.is_zero() {
                     zeros += 1;

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 pub(crate) const READINESS: &str = "/readyz";
 
 /// How long an answer may take: one that takes longer is none of a server that is ready.
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The shortest pause between two looks, before its jitter.
-const SHORTEST: Duration = Duration::from_millis(500);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks for the server while somebody waits for it, and wakes all who do when it has come back.
 ///
@@ -83,7 +83,7 @@ impl Comeback {
     /// Whether the server is ready. One that has just started refuses everybody until it has read who may do what.
     async fn ready(&self) -> bool {
         let Ok(request) = Request::get(READINESS).body(Body::empty()) else { return true };
-        match timeout(ANSWER, self.client.send(request)).await {
+        match timeout(ANSWER_TIMEOUT, self.client.send(request)).await {
             Ok(Ok(response)) => response.status().is_success(),
             Ok(Err(_)) | Err(_) => false,
         }
@@ -98,7 +98,7 @@ impl Comeback {
 /// within a sixtieth of its absence, and many replicas do not hammer at one that is long in coming. Of 500 replicas a
 /// minute after it went a server hears 700 looks a second, which it refuses in the kernel.
 fn pause(away: Duration, random: f64) -> Duration {
-    (away / 60).clamp(SHORTEST, LONGEST).mul_f64(1.0 - 0.5 * random)
+    (away / 60).clamp(SHORTEST_PAUSE, LONGEST_PAUSE).mul_f64(1.0 - 0.5 * random)
 }
 
 #[cfg(test)]
@@ -193,8 +193,8 @@ mod tests {
         ) {
             let away = Duration::from_millis(away);
             let pause = pause(away, random);
-            prop_assert!(pause <= LONGEST && pause >= SHORTEST / 2);
-            prop_assert!(pause <= (away / 60).max(SHORTEST));
+            prop_assert!(pause <= LONGEST_PAUSE && pause >= SHORTEST_PAUSE / 2);
+            prop_assert!(pause <= (away / 60).max(SHORTEST_PAUSE));
         }
     }
 }

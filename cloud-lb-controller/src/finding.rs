@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Verdict {
+pub(crate) enum Severity {
     /// As it should be.
     Ok,
     /// It works, or would; somebody should look.
@@ -14,12 +14,12 @@ pub(crate) enum Verdict {
     Fail,
 }
 
-impl Verdict {
+impl Severity {
     fn word(self) -> &'static str {
         match self {
-            Verdict::Ok => "ok",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "fail",
+            Severity::Ok => "ok",
+            Severity::Warn => "warn",
+            Severity::Fail => "fail",
         }
     }
 }
@@ -28,7 +28,7 @@ impl Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// How bad it is.
-    pub verdict: Verdict,
+    pub severity: Severity,
     /// What was looked at.
     pub subject: &'static str,
     /// What was found, and, where it is not well, how to mend it.
@@ -38,20 +38,20 @@ pub(crate) struct Finding {
 impl Finding {
     /// As it should be.
     pub(crate) fn ok(subject: &'static str, says: impl Into<String>) -> Self {
-        Finding { verdict: Verdict::Ok, subject, says: says.into() }
+        Finding { severity: Severity::Ok, subject, says: says.into() }
     }
 
     /// Somebody should look.
     pub(crate) fn warn(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
-        Finding { verdict: Verdict::Warn, subject, says: format!("{says}; {mend}") }
+        Finding { severity: Severity::Warn, subject, says: format!("{says}; {mend}") }
     }
 
     /// It cannot work like this.
     pub(crate) fn fail(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
-        Finding { verdict: Verdict::Fail, subject, says: format!("{says}; {mend}") }
+        Finding { severity: Severity::Fail, subject, says: format!("{says}; {mend}") }
     }
 
-    /// The check could not look. That is no verdict on the cluster, so it does not fail.
+    /// The check could not look. That says nothing of the cluster, so it does not fail.
     pub(crate) fn unseen(subject: &'static str, error: &kube::Error) -> Self {
         Finding::warn(subject, in_words(error), "not checked, run doctor with rights to read it")
     }
@@ -59,14 +59,14 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<5} {:<14} {}", self.verdict.word(), self.subject, self.says.replace('\n', " "))
+        write!(f, "{:<5} {:<14} {}", self.severity.word(), self.subject, self.says.replace('\n', " "))
     }
 }
 
 /// The last line of the report.
 pub(crate) fn count(findings: &[Finding]) -> String {
-    let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-    format!("{} ok, {} warn, {} fail", of(Verdict::Ok), of(Verdict::Warn), of(Verdict::Fail))
+    let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    format!("{} ok, {} warn, {} fail", of(Severity::Ok), of(Severity::Warn), of(Severity::Fail))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum ClassRule {
     /// Services with this class and Services without one.
     ExactlyOrUnset(String),
     /// No Service: the provider is switched off, except for cleaning up what it once served.
-    Nobody,
+    Disabled,
 }
 
 impl ClassRule {
@@ -29,7 +29,7 @@ impl ClassRule {
         match (self, class) {
             (ClassRule::Unset | ClassRule::ExactlyOrUnset(_), None) => true,
             (ClassRule::Exactly(ours) | ClassRule::ExactlyOrUnset(ours), Some(class)) => ours == class,
-            (ClassRule::Unset, Some(_)) | (ClassRule::Exactly(_), None) | (ClassRule::Nobody, _) => false,
+            (ClassRule::Unset, Some(_)) | (ClassRule::Exactly(_), None) | (ClassRule::Disabled, _) => false,
         }
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for ClassRule {
             ClassRule::Unset => Ok(()),
             ClassRule::Exactly(name) => f.write_str(name),
             ClassRule::ExactlyOrUnset(name) => write!(f, "{name},"),
-            ClassRule::Nobody => f.write_str("(nobody)"),
+            ClassRule::Disabled => f.write_str("(nobody)"),
         }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
             let rule: ClassRule = rule.parse().unwrap();
             assert_eq!(rule.matches(class), claimed, "rule {rule:?}, class {class:?}");
         }
-        assert!(!ClassRule::Nobody.matches(None));
+        assert!(!ClassRule::Disabled.matches(None));
     }
 
     #[test]

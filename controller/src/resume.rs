@@ -14,7 +14,7 @@ use crate::reconcile::call::call;
 use crate::retry::Backoff;
 
 /// How long Services wait for the first answer of a provider before they are told that it is not at work.
-const PATIENCE: Duration = Duration::from_secs(30);
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Has a provider rebuild what it knows, and tries until it can: nothing may be asked of it before. Never ends.
 pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, health: Health) {
@@ -26,10 +26,11 @@ pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, healt
         let views: Vec<_> = shown.iter().filter(|t| t.is_load_balancer).map(|t| t.view.clone()).collect();
         let mut attempt =
             std::pin::pin!(call(&context, handle, Operation::resume, handle.provider.resume(&views)));
-        let result = match timeout(PATIENCE, &mut attempt).await {
+        let result = match timeout(FIRST_ANSWER_TIMEOUT, &mut attempt).await {
             Ok(result) => result,
             Err(_) => {
-                let why = format!("provider {name} has not resumed within {} s", PATIENCE.as_secs());
+                let why =
+                    format!("provider {name} has not resumed within {} s", FIRST_ANSWER_TIMEOUT.as_secs());
                 blocked(&context, provider, &health, ErrorClass::Transient, &why);
                 attempt.await
             }

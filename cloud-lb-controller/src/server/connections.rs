@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// The most connections at once: kubelets, Prometheus and people need a handful.
-const MOST: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 
 /// The connections that are open, by their age.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Connections {
         let given_up = CancellationToken::new();
         let number = {
             let mut open = self.lock();
-            if open.places.len() >= MOST
+            if open.places.len() >= MAX_CONNECTIONS
                 && let Some((_, oldest)) = open.places.pop_first()
             {
                 oldest.cancel();
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_oldest_makes_room_and_who_leaves_frees_a_place() {
         let connections = Arc::new(Connections::default());
-        let mut places: Vec<Place> = (0..MOST).map(|_| connections.clone().admit()).collect();
+        let mut places: Vec<Place> = (0..MAX_CONNECTIONS).map(|_| connections.clone().admit()).collect();
         assert!(places.iter().all(|place| !place.given_up().is_cancelled()));
         drop(places.pop());
         places.push(connections.clone().admit());
@@ -81,6 +81,6 @@ mod tests {
         let given_up: Vec<bool> = places.iter().map(|place| place.given_up().is_cancelled()).collect();
         assert_eq!(given_up.iter().position(|given_up| *given_up), Some(0));
         assert_eq!(given_up.iter().filter(|given_up| **given_up).count(), 1);
-        assert_eq!(connections.lock().places.len(), MOST);
+        assert_eq!(connections.lock().places.len(), MAX_CONNECTIONS);
     }
 }

@@ -39,7 +39,7 @@ pub struct LoadBalancer {
     pub published: Published,
     /// Whether it serves yet.
     pub active: bool,
-    /// The how-manieth load balancer of this cloud it is, from 1. Its address follows from this.
+    /// Its number among the load balancers that this cloud ever made, from 1. Its address follows from this.
     pub number: usize,
     /// When it was made.
     pub created: Option<i64>,

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::clock::Moment;
 use super::config::LeaderConfig;
-use super::lease_api::{LeaseApi, LeaseError, Turn};
+use super::lease_api::{LeaseApi, LeaseError, TermChange};
 use super::record::{Action, Elector};
 
 /// How an attempt to hold the Lease ended.
@@ -63,18 +63,18 @@ impl Calls {
     }
 
     /// Records an event without anybody waiting for it.
-    pub(super) fn announce_aside(&self, lease: &Lease, turn: Turn) {
+    pub(super) fn announce_aside(&self, lease: &Lease, change: TermChange) {
         let (calls, lease) = (self.clone(), lease.clone());
         tokio::spawn(async move {
-            if timeout(calls.config.request_timeout(), calls.announce(&lease, turn)).await.is_err() {
+            if timeout(calls.config.request_timeout(), calls.announce(&lease, change)).await.is_err() {
                 debug!(lease = %calls.config.lease(), "no time to record the event");
             }
         });
     }
 
     /// Records an event, and does not mind if that fails.
-    pub(super) async fn announce(&self, lease: &Lease, turn: Turn) {
-        if let Err(error) = self.api.announce(lease, turn).await {
+    pub(super) async fn announce(&self, lease: &Lease, change: TermChange) {
+        if let Err(error) = self.api.announce(lease, change).await {
             debug!(lease = %self.config.lease(), "cannot record an event: {error}");
         }
     }

@@ -51,25 +51,25 @@ impl From<kube::Error> for LeaseError {
 
 /// What the others should be able to read about a term.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Turn {
+pub(super) enum TermChange {
     Began,
     Ended,
 }
 
-impl Turn {
+impl TermChange {
     /// In client-go's words, for who searches for them.
     fn note(self, identity: &str) -> String {
         match self {
-            Turn::Began => format!("{identity} became leader"),
-            Turn::Ended => format!("{identity} stopped leading"),
+            TermChange::Began => format!("{identity} became leader"),
+            TermChange::Ended => format!("{identity} stopped leading"),
         }
     }
 
     /// Has to differ: events with the same action and reason are folded into one, which keeps its first note.
     fn action(self) -> &'static str {
         match self {
-            Turn::Began => "Lead",
-            Turn::Ended => "StopLeading",
+            TermChange::Began => "Lead",
+            TermChange::Ended => "StopLeading",
         }
     }
 }
@@ -83,7 +83,7 @@ pub(super) trait LeaseApi: Send + Sync + 'static {
     /// Conflicts if the Lease has another resourceVersion than `lease`.
     fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
     /// Records an event on the Lease.
-    fn announce<'a>(&'a self, lease: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>>;
+    fn announce<'a>(&'a self, lease: &'a Lease, change: TermChange) -> BoxFuture<'a, Result<(), LeaseError>>;
 }
 
 /// The Lease of a real cluster.
@@ -122,12 +122,12 @@ impl LeaseApi for KubeLease {
         async { Ok(self.leases.replace(&self.name, &PostParams::default(), lease).await?) }.boxed()
     }
 
-    fn announce<'a>(&'a self, lease: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>> {
+    fn announce<'a>(&'a self, lease: &'a Lease, change: TermChange) -> BoxFuture<'a, Result<(), LeaseError>> {
         let event = Event {
             type_: EventType::Normal,
             reason: "LeaderElection".into(),
-            note: Some(turn.note(&self.identity)),
-            action: turn.action().into(),
+            note: Some(change.note(&self.identity)),
+            action: change.action().into(),
             secondary: None,
         };
         async move { Ok(self.events.publish(&event, &lease.object_ref(&())).await?) }.boxed()

@@ -86,7 +86,7 @@ pub use lease_api::LeaseError;
 use calls::{Calls, Contest, Won};
 use clock::Moment;
 pub(crate) use gate::Gate;
-use lease_api::{KubeLease, LeaseApi, Turn};
+use lease_api::{KubeLease, LeaseApi, TermChange};
 use record::Elector;
 use renewer::Renewer;
 pub(crate) use sight::Sight;
@@ -220,7 +220,7 @@ impl Leadership {
             started: won.started,
             renewed: self.renewed.clone(),
         };
-        renewer.calls.announce_aside(&renewer.lease, Turn::Began);
+        renewer.calls.announce_aside(&renewer.lease, TermChange::Began);
         let task = tokio::spawn(renewer.run(stop.clone(), term.lost.clone()));
         let fence = Fence::new(self.renewed.subscribe(), term.lost.clone(), self.calls.config.renew_deadline);
         self.gate.begin_term(fence.clone());

@@ -10,11 +10,11 @@ use tracing::{debug, error, info, warn};
 
 use super::calls::{Calls, Contest, Won};
 use super::clock::Moment;
-use super::lease_api::{LeaseError, Turn};
+use super::lease_api::{LeaseError, TermChange};
 use super::record::Elector;
 
 /// How long a release waits for its event to be recorded, after the Lease itself was given back.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Keeps one term alive.
 pub(super) struct Renewer {
@@ -36,7 +36,7 @@ impl Renewer {
             reason = self.renew_while_possible() => {
                 lost.cancel();
                 error!(lease = %self.calls.config.lease(), "lost leadership: {reason}");
-                self.calls.announce_aside(&self.lease, Turn::Ended);
+                self.calls.announce_aside(&self.lease, TermChange::Ended);
             }
         }
         self
@@ -102,8 +102,8 @@ impl Renewer {
             self.give_back().await?;
             info!(lease = %self.calls.config.lease(), "released leadership");
         }
-        let farewell = self.calls.announce(&self.lease, Turn::Ended);
-        if timeout(FAREWELL, farewell).await.is_err() {
+        let farewell = self.calls.announce(&self.lease, TermChange::Ended);
+        if timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
             debug!(lease = %self.calls.config.lease(), "no time to record the event");
         }
         Ok(())

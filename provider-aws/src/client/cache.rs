@@ -43,7 +43,7 @@ struct Answer<A> {
 }
 
 /// Above this many questions, those whose answers are too old are dropped.
-const MANY: usize = 1024;
+const QUESTIONS_BEFORE_PRUNING: usize = 1024;
 
 impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
     pub(super) fn new(keep: Duration) -> Self {
@@ -99,7 +99,7 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
 
     fn slot(&self, question: Q) -> Arc<Slot<A>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= MANY {
+        if slots.len() >= QUESTIONS_BEFORE_PRUNING {
             slots.retain(|_, slot| match slot.answer.try_lock() {
                 Ok(answer) => answer.as_ref().is_some_and(|a| self.is_fresh(slot, a)),
                 Err(_) => true,

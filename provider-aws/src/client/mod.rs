@@ -41,7 +41,7 @@ pub use layered::{Around, Layered};
 pub use pacing::{Pacing, RateLimited, Ticket, in_turn};
 pub use rate::{NotARate, Rate, Rates};
 pub use sdk::{
-    Identity, InstanceMetadata, NoIdentity, ReadByAws, Sdk, SdkOptions, SetupError, Trial, Verdict,
+    Identity, InstanceMetadata, NoIdentity, ReadByAws, Sdk, SdkOptions, SetupError, Trial, TrialOutcome,
 };
 pub use snapshot::{Snapshot, Tagged};
 pub use types::*;

@@ -82,13 +82,13 @@ pub(super) trait Source: Send + Sync {
 pub(super) struct Snapshots {
     /// The only VPC of interest, once it is known.
     vpc: OnceLock<String>,
-    known: Mutex<Known>,
+    known: Mutex<KnownResources>,
     /// Held while lists or tags are read, so that they are read once.
     reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownResources {
     load_balancers: BTreeMap<String, Entry<LoadBalancer>>,
     target_groups: BTreeMap<String, Entry<TargetGroup>>,
     /// When the lists were asked for; none if they have to be read anew.
@@ -211,12 +211,12 @@ impl Snapshots {
             .map(drop)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownResources> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl KnownResources {
     fn is_fresh(&self, now: Instant, max_age: Duration, keep_tags: Duration) -> bool {
         self.lists_are_fresh(now, max_age) && self.without_tags(now, keep_tags).iter().all(Vec::is_empty)
     }

@@ -49,7 +49,7 @@ type EntryId = usize;
 #[derive(Clone, Debug)]
 struct Entry {
     holder: Arc<Holder>,
-    /// As whom it is entered with what it owns: an earlier holder, if its ports or key changed since.
+    /// The holder under which the books have what it owns: an earlier one, if its ports or key changed since.
     entered: Arc<Holder>,
     created: i64,
     handling: Handling,

@@ -14,7 +14,7 @@ use clap::Args;
 
 use crate::connection;
 use crate::error::{CliError, DONE, FOUND};
-use crate::finding::{self, Finding, Verdict};
+use crate::finding::{self, Finding, Severity};
 use crate::flags::RunFlags;
 use crate::providers::Provider;
 
@@ -38,13 +38,13 @@ pub(crate) async fn run(flags: DoctorFlags) -> Result<u8, CliError> {
         println!("{finding}");
     }
     println!("{}", finding::count(&findings));
-    let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    let failed = findings.iter().any(|finding| finding.severity == Severity::Fail);
     Ok(if failed { FOUND } else { DONE })
 }
 
 async fn examine(client: &kube::Client, flags: &RunFlags, providers: &[Arc<dyn Provider>]) -> Vec<Finding> {
     let server = server::look(client).await;
-    if server.verdict == Verdict::Fail {
+    if server.severity == Severity::Fail {
         // Without it every other check would only say the same again.
         return vec![server];
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use provider_aws::client::{Aws, ReadByAws, Sdk, SecurityGroupQuery, Select, TagFilter, Trial, Verdict};
+use provider_aws::client::{Aws, ReadByAws, Sdk, SecurityGroupQuery, Select, TagFilter, Trial, TrialOutcome};
 use provider_aws::error::{ApiError, ErrorKind};
 use provider_aws::naming::CLUSTER_TAG;
 
@@ -60,9 +60,9 @@ pub(super) async fn look(
     );
     let mut tried = Vec::new();
     for trial in trials {
-        let verdict = sdk.dry_run(trial).await;
-        let done = verdict == Verdict::Done;
-        tried.push((trial, verdict));
+        let outcome = sdk.dry_run(trial).await;
+        let done = outcome == TrialOutcome::Done;
+        tried.push((trial, outcome));
         if done {
             // Whatever comes next would be done as well.
             break;
@@ -73,24 +73,24 @@ pub(super) async fn look(
     findings
 }
 
-fn judge(tried: &[(Trial<'_>, Verdict)], has_ours: bool) -> Vec<Finding> {
+fn judge(tried: &[(Trial<'_>, TrialOutcome)], has_ours: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut allowed = Vec::new();
-    for (trial, verdict) in tried {
+    for (trial, outcome) in tried {
         let action = trial.action();
-        match verdict {
-            Verdict::Allowed => allowed.push(action),
-            Verdict::Denied(message) => findings.push(Finding::fail(
+        match outcome {
+            TrialOutcome::Allowed => allowed.push(action),
+            TrialOutcome::Denied(message) => findings.push(Finding::fail(
                 SUBJECT,
                 format!("{action} is not permitted{}: {message}", for_aws(trial)),
                 format!("allow it, as {POLICY} does"),
             )),
-            Verdict::Unknown(error) => findings.push(Finding::warn(
+            TrialOutcome::Unknown(error) => findings.push(Finding::warn(
                 SUBJECT,
                 format!("{action} could not be tried: {}: {}", error.code, error.message),
                 format!("compare the role's policy with {POLICY}"),
             )),
-            Verdict::Done => findings.push(Finding::warn(
+            TrialOutcome::Done => findings.push(Finding::warn(
                 SUBJECT,
                 format!("the endpoint takes no notice of DryRun, and {} was done", trial.call()),
                 "undo it; nothing else was tried",
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    fn said(tried: &[(Trial<'_>, Verdict)], has_ours: bool) -> Vec<String> {
+    fn said(tried: &[(Trial<'_>, TrialOutcome)], has_ours: bool) -> Vec<String> {
         judge(tried, has_ours).iter().map(ToString::to_string).collect()
     }
 
@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn every_permission_that_is_missing_is_a_line_that_names_it() {
-        let denied = Verdict::Denied("you are not authorized".into());
+        let denied = TrialOutcome::Denied("you are not authorized".into());
         assert_eq!(
-            said(&[(CREATE, Verdict::Allowed), (AUTHORIZE, denied)], true),
+            said(&[(CREATE, TrialOutcome::Allowed), (AUTHORIZE, denied)], true),
             [
                 "ok    permissions    permitted, by dry run: ec2:CreateSecurityGroup",
                 "fail  permissions    ec2:AuthorizeSecurityGroupIngress is not permitted: you are not authorized; allow \
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_aws_reads_in_our_name_is_told_to_be_that() {
-        let denied = Verdict::Denied("you are not authorized".into());
+        let denied = TrialOutcome::Denied("you are not authorized".into());
         let trial = Trial::ReadByAws(ReadByAws::InternetGateways, "vpc-1");
         assert_eq!(
             said(&[(trial, denied)], true),
@@ -175,18 +175,18 @@ mod tests {
     fn what_could_not_be_tried_is_no_failure() {
         let error = ApiError::new(Call::CreateSecurityGroup, "InvalidVpcID.NotFound", "no such VPC");
         assert_eq!(
-            said(&[(CREATE, Verdict::Unknown(error))], true),
+            said(&[(CREATE, TrialOutcome::Unknown(error))], true),
             [
                 "warn  permissions    ec2:CreateSecurityGroup could not be tried: InvalidVpcID.NotFound: no such VPC; \
               compare the role's policy with deploy/aws/iam-policy.json"
             ]
         );
-        assert!(said(&[(CREATE, Verdict::Done)], true)[0].contains("takes no notice of DryRun"));
+        assert!(said(&[(CREATE, TrialOutcome::Done)], true)[0].contains("takes no notice of DryRun"));
     }
 
     #[test]
     fn what_needs_a_group_of_ours_is_said_to_be_unchecked_without_one() {
-        let lines = said(&[(CREATE, Verdict::Allowed)], false);
+        let lines = said(&[(CREATE, TrialOutcome::Allowed)], false);
         assert!(
             lines[1].contains("can be tried once there is a security group of this cluster's"),
             "{lines:?}"

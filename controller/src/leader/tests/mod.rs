@@ -169,9 +169,9 @@ impl LeaseApi for Line {
         .boxed()
     }
 
-    fn announce<'a>(&'a self, _: &'a Lease, turn: Turn) -> BoxFuture<'a, Result<(), LeaseError>> {
+    fn announce<'a>(&'a self, _: &'a Lease, change: TermChange) -> BoxFuture<'a, Result<(), LeaseError>> {
         async move {
-            self.store.0.lock().unwrap().events.push(format!("{} {turn:?}", self.identity));
+            self.store.0.lock().unwrap().events.push(format!("{} {change:?}", self.identity));
             Ok(())
         }
         .boxed()

@@ -2,9 +2,9 @@
 
 use super::{
     super::{ATTRIBUTES_PER_CALL, Attributes, Protocol, TargetType},
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{IMPOSSIBLE, MALFORMED},
-    world::World,
+    world::AccountState,
 };
 
 /// What an attribute may be.
@@ -35,9 +35,9 @@ const ENDS_UNHEALTHY: &str = "target_health_state.unhealthy.connection_terminati
 /// How long an unhealthy target keeps its connections.
 const UNHEALTHY_DRAINS: &str = "target_health_state.unhealthy.draining_interval_seconds";
 
-type Known = &'static [(&'static str, Allowed, &'static str)];
+type AttributeRules = &'static [(&'static str, Allowed, &'static str)];
 
-const LOAD_BALANCER: Known = &[
+const LOAD_BALANCER: AttributeRules = &[
     ("access_logs.s3.bucket", Allowed::Text, ""),
     ("access_logs.s3.enabled", Allowed::Bool, "false"),
     ("access_logs.s3.prefix", Allowed::Text, ""),
@@ -57,7 +57,7 @@ const LOAD_BALANCER: Known = &[
     ("zonal_shift.config.enabled", Allowed::Bool, "false"),
 ];
 
-const TARGET_GROUP: Known = &[
+const TARGET_GROUP: AttributeRules = &[
     ("deregistration_delay.connection_termination.enabled", Allowed::Bool, "false"),
     ("deregistration_delay.timeout_seconds", Allowed::Number(0, 3600), "300"),
     (
@@ -89,7 +89,7 @@ const TARGET_GROUP: Known = &[
     (UNHEALTHY_DRAINS, Allowed::Number(0, 360_000), "0"),
 ];
 
-const LISTENER: Known = &[("tcp.idle_timeout.seconds", Allowed::Number(60, 6000), "350")];
+const LISTENER: AttributeRules = &[("tcp.idle_timeout.seconds", Allowed::Number(60, 6000), "350")];
 
 pub(super) fn load_balancer_defaults() -> Attributes {
     defaults(LOAD_BALANCER)
@@ -114,11 +114,11 @@ pub(super) fn listener_defaults(protocol: Protocol) -> Attributes {
     }
 }
 
-fn defaults(known: Known) -> Attributes {
+fn defaults(known: AttributeRules) -> Attributes {
     known.iter().map(|(key, _, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn check(known: Known, attributes: &Attributes) -> Verdict<()> {
+fn check(known: AttributeRules, attributes: &Attributes) -> Answered<()> {
     if attributes.is_empty() || attributes.len() > ATTRIBUTES_PER_CALL {
         let message = format!("{} attributes; 1 to {ATTRIBUTES_PER_CALL} allowed", attributes.len());
         return refuse(MALFORMED, message);
@@ -139,8 +139,12 @@ fn number(attributes: &Attributes, key: &str) -> u32 {
     attributes.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-impl World {
-    pub(super) fn modify_load_balancer_attributes(&mut self, arn: &str, changes: &Attributes) -> Verdict<()> {
+impl AccountState {
+    pub(super) fn modify_load_balancer_attributes(
+        &mut self,
+        arn: &str,
+        changes: &Attributes,
+    ) -> Answered<()> {
         let record = self.load_balancer(arn)?;
         check(LOAD_BALANCER, changes)?;
         let mut wanted = record.attributes.clone();
@@ -160,7 +164,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn modify_target_group_attributes(&mut self, arn: &str, changes: &Attributes) -> Verdict<()> {
+    pub(super) fn modify_target_group_attributes(&mut self, arn: &str, changes: &Attributes) -> Answered<()> {
         let protocol = self.target_group(arn)?.tg.protocol;
         check(TARGET_GROUP, changes)?;
         let hides_clients = changes.get("preserve_client_ip.enabled").is_some_and(|on| on == "false");
@@ -180,7 +184,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn modify_listener_attributes(&mut self, arn: &str, changes: &Attributes) -> Verdict<()> {
+    pub(super) fn modify_listener_attributes(&mut self, arn: &str, changes: &Attributes) -> Answered<()> {
         let record = self.listener(arn)?;
         check(LISTENER, changes)?;
         if let Some(key) = changes.keys().find(|key| !record.attributes.contains_key(*key)) {

@@ -3,16 +3,16 @@
 use super::{
     super::{CapacityChange, CapacityReservation, ZoneCapacity},
     lags::Countdown,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::MALFORMED,
-    world::World,
+    world::AccountState,
 };
 
 /// How often a reservation may be lowered in a day.
 const DECREASES_A_DAY: u32 = 2;
 
-impl World {
-    pub(super) fn modify_capacity_reservation(&mut self, arn: &str, change: CapacityChange) -> Verdict<()> {
+impl AccountState {
+    pub(super) fn modify_capacity_reservation(&mut self, arn: &str, change: CapacityChange) -> Answered<()> {
         let record = self.load_balancer(arn)?;
         if record.provisioning.is_running(self.now) {
             return refuse("PriorRequestNotComplete", "The load balancer is not active yet");
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// While capacity is being reserved, neither it nor the zones it is reserved in change.
-    pub(super) fn no_capacity_pending(&mut self, arn: &str) -> Verdict<()> {
+    pub(super) fn no_capacity_pending(&mut self, arn: &str) -> Answered<()> {
         let now = self.now;
         let record = self.load_balancers.get_mut(arn);
         match record.is_some_and(|record| record.capacity_pending.look(now)) {

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use super::{
     super::{Certificate, Page, Protocol},
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::IMPOSSIBLE,
-    world::{ListenerRecord, World},
+    world::{AccountState, ListenerRecord},
 };
 
-impl World {
+impl AccountState {
     pub(super) fn describe_listener_certificates(
         &mut self,
         arn: &str,
         page: Option<&str>,
-    ) -> Verdict<Page<Certificate>> {
+    ) -> Answered<Page<Certificate>> {
         let listener = self.settled_listener(arn)?;
         let default = listener.listener.default_certificate.iter();
         let default = default.map(|arn| Certificate { arn: arn.clone(), is_default: true });
@@ -24,7 +24,7 @@ impl World {
         self.page(all, page)
     }
 
-    pub(super) fn add_listener_certificate(&mut self, arn: &str, certificate: &str) -> Verdict<()> {
+    pub(super) fn add_listener_certificate(&mut self, arn: &str, certificate: &str) -> Answered<()> {
         let listener = &self.settled_listener(arn)?.listener;
         if listener.protocol != Protocol::Tls {
             return refuse(IMPOSSIBLE, "Only TLS listeners have certificates");
@@ -42,7 +42,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn remove_listener_certificate(&mut self, arn: &str, certificate: &str) -> Verdict<()> {
+    pub(super) fn remove_listener_certificate(&mut self, arn: &str, certificate: &str) -> Answered<()> {
         let listener = &self.settled_listener(arn)?.listener;
         if listener.default_certificate.as_deref() == Some(certificate) {
             return refuse("OperationNotPermitted", "The default certificate cannot be removed");
@@ -52,7 +52,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn certificate_exists(&self, arn: &str) -> Verdict<()> {
+    pub(super) fn certificate_exists(&self, arn: &str) -> Answered<()> {
         match self.certificates.contains(arn) {
             true => Ok(()),
             false => refuse("CertificateNotFound", format!("Certificate '{arn}' not found")),
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// The listener, unless it is too new to be known here.
-    fn settled_listener(&mut self, arn: &str) -> Verdict<&ListenerRecord> {
+    fn settled_listener(&mut self, arn: &str) -> Answered<&ListenerRecord> {
         self.listener(arn)?;
         let now = self.now;
         let record = self.listeners.get_mut(arn).expect("checked");

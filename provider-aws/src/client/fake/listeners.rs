@@ -9,9 +9,9 @@ use super::{
     },
     attributes,
     lags::Countdown,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{self, IMPOSSIBLE, MALFORMED},
-    world::{ListenerRecord, World},
+    world::{AccountState, ListenerRecord},
 };
 
 /// The security policies known here; AWS has more.
@@ -34,13 +34,13 @@ const SSL_POLICIES: &[&str] = &[
 /// The policy of a TLS listener that names none, through the API.
 const DEFAULT_SSL_POLICY: &str = "ELBSecurityPolicy-2016-08";
 
-impl World {
-    pub(super) fn describe_listeners(&self, arn: &str, page: Option<&str>) -> Verdict<Page<Listener>> {
+impl AccountState {
+    pub(super) fn describe_listeners(&self, arn: &str, page: Option<&str>) -> Answered<Page<Listener>> {
         self.load_balancer(arn)?;
         self.page(self.listeners_of(arn).map(|record| record.listener.clone()).collect(), page)
     }
 
-    pub(super) fn create_listener(&mut self, request: &CreateListener) -> Verdict<Listener> {
+    pub(super) fn create_listener(&mut self, request: &CreateListener) -> Answered<Listener> {
         let lb_arn = &request.load_balancer_arn;
         self.load_balancer(lb_arn)?;
         rules::elb_tags(&request.tags, self.quotas.tags)?;
@@ -84,7 +84,7 @@ impl World {
         Ok(wanted)
     }
 
-    pub(super) fn modify_listener(&mut self, request: &ModifyListener) -> Verdict<Listener> {
+    pub(super) fn modify_listener(&mut self, request: &ModifyListener) -> Answered<Listener> {
         let before = self.listener(&request.listener_arn)?.listener.clone();
         let mut wanted = before.clone();
         wanted.port = request.port.unwrap_or(wanted.port);
@@ -119,7 +119,7 @@ impl World {
         Ok(wanted)
     }
 
-    pub(super) fn delete_listener(&mut self, arn: &str) -> Verdict<()> {
+    pub(super) fn delete_listener(&mut self, arn: &str) -> Answered<()> {
         self.listener(arn)?;
         self.remove_listener(arn);
         Ok(())
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    pub(super) fn listener(&self, arn: &str) -> Verdict<&ListenerRecord> {
+    pub(super) fn listener(&self, arn: &str) -> Answered<&ListenerRecord> {
         match self.listeners.get(arn) {
             Some(record) => Ok(record),
             None => not_found(arn),
@@ -164,7 +164,7 @@ impl World {
     }
 
     /// All that does not depend on the other listeners' ports.
-    fn check_listener(&self, wanted: &Listener) -> Verdict<()> {
+    fn check_listener(&self, wanted: &Listener) -> Answered<()> {
         let lb = &self.load_balancer(&wanted.load_balancer_arn)?.lb;
         if wanted.port == 0 {
             return refuse(MALFORMED, "The port must be from 1 to 65535");
@@ -178,7 +178,7 @@ impl World {
         self.check_udp_and_quic(wanted, lb)
     }
 
-    fn check_tls(&self, wanted: &Listener) -> Verdict<()> {
+    fn check_tls(&self, wanted: &Listener) -> Answered<()> {
         let is_tls = wanted.protocol == Protocol::Tls;
         if is_tls != wanted.default_certificate.is_some() {
             return refuse(MALFORMED, "A TLS listener needs a certificate, and no other may have one");
@@ -197,7 +197,7 @@ impl World {
         }
     }
 
-    fn check_forward(&self, wanted: &Listener, lb: &LoadBalancer) -> Verdict<()> {
+    fn check_forward(&self, wanted: &Listener, lb: &LoadBalancer) -> Answered<()> {
         let targets = &wanted.forward.target_groups;
         if targets.is_empty() {
             return refuse("InvalidLoadBalancerAction", "A forward needs a target group");
@@ -236,7 +236,7 @@ impl World {
         Ok(())
     }
 
-    fn check_udp_and_quic(&self, wanted: &Listener, lb: &LoadBalancer) -> Verdict<()> {
+    fn check_udp_and_quic(&self, wanted: &Listener, lb: &LoadBalancer) -> Answered<()> {
         let is_quic = |protocol| matches!(protocol, Protocol::Quic | Protocol::TcpQuic);
         let dualstack = lb.ip_address_type == IpAddressType::DualStack;
         let others = || {
@@ -263,10 +263,10 @@ impl World {
     }
 }
 
-pub(super) fn not_found<T>(arn: &str) -> Verdict<T> {
+pub(super) fn not_found<T>(arn: &str) -> Answered<T> {
     refuse("ListenerNotFound", format!("Listener '{arn}' not found"))
 }
 
-fn duplicate<T>(port: u16) -> Verdict<T> {
+fn duplicate<T>(port: u16) -> Answered<T> {
     refuse("DuplicateListener", format!("A listener already exists on port {port} for this load balancer"))
 }

@@ -10,17 +10,17 @@ use super::{
     attributes,
     lags::Countdown,
     placement::Placing,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{self, IMPOSSIBLE},
-    world::{Lingering, LoadBalancerRecord, REGION, World},
+    world::{AccountState, Lingering, LoadBalancerRecord, REGION},
 };
 
-impl World {
+impl AccountState {
     pub(super) fn describe_load_balancers(
         &mut self,
         select: &Select,
         page: Option<&str>,
-    ) -> Verdict<Page<LoadBalancer>> {
+    ) -> Answered<Page<LoadBalancer>> {
         let now = self.now;
         let mut found: Vec<String> = Vec::new();
         match select {
@@ -59,7 +59,7 @@ impl World {
         Ok(Page { items, next: listed.next.take() })
     }
 
-    pub(super) fn create_load_balancer(&mut self, request: &CreateLoadBalancer) -> Verdict<LoadBalancer> {
+    pub(super) fn create_load_balancer(&mut self, request: &CreateLoadBalancer) -> Answered<LoadBalancer> {
         rules::load_balancer_name(&request.name)?;
         rules::elb_tags(&request.tags, self.quotas.tags)?;
         if let Some(record) = self.load_balancers.values().find(|record| record.lb.name == request.name) {
@@ -121,7 +121,7 @@ impl World {
         Ok(lb)
     }
 
-    pub(super) fn delete_load_balancer(&mut self, arn: &str) -> Verdict<()> {
+    pub(super) fn delete_load_balancer(&mut self, arn: &str) -> Answered<()> {
         let Some(record) = self.load_balancers.get(arn) else { return Ok(()) };
         if record.attributes.get("deletion_protection.enabled").is_some_and(|on| on == "true") {
             let message = format!("Load balancer '{arn}' cannot be deleted: deletion protection is enabled");
@@ -150,7 +150,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn set_subnets(&mut self, request: &SetSubnets) -> Verdict<Vec<ZoneMapping>> {
+    pub(super) fn set_subnets(&mut self, request: &SetSubnets) -> Answered<Vec<ZoneMapping>> {
         let arn = &request.load_balancer_arn;
         self.no_capacity_pending(arn)?;
         let now = self.now;
@@ -207,7 +207,7 @@ impl World {
         Ok(zones)
     }
 
-    pub(super) fn set_security_groups(&mut self, request: &SetSecurityGroups) -> Verdict<()> {
+    pub(super) fn set_security_groups(&mut self, request: &SetSecurityGroups) -> Answered<()> {
         let record = self.load_balancer(&request.load_balancer_arn)?;
         if record.made_without_groups {
             return refuse(IMPOSSIBLE, "The load balancer was created without security groups");
@@ -223,7 +223,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn set_ip_address_type(&mut self, arn: &str, to: IpAddressType) -> Verdict<()> {
+    pub(super) fn set_ip_address_type(&mut self, arn: &str, to: IpAddressType) -> Answered<()> {
         let lb = &self.load_balancer(arn)?.lb;
         match to {
             IpAddressType::DualStack => {
@@ -259,7 +259,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn load_balancer(&self, arn: &str) -> Verdict<&LoadBalancerRecord> {
+    pub(super) fn load_balancer(&self, arn: &str) -> Answered<&LoadBalancerRecord> {
         match self.load_balancers.get(arn) {
             Some(record) => Ok(record),
             None => not_found(arn),
@@ -267,7 +267,7 @@ impl World {
     }
 
     /// Whether a load balancer in this VPC may have these security groups.
-    fn groups_fit(&self, groups: &BTreeSet<String>, vpc_id: &str) -> Verdict<()> {
+    fn groups_fit(&self, groups: &BTreeSet<String>, vpc_id: &str) -> Answered<()> {
         if groups.len() > self.quotas.groups_per_interface {
             let message = format!("At most {} security groups", self.quotas.groups_per_interface);
             return refuse(IMPOSSIBLE, message);
@@ -288,7 +288,7 @@ impl World {
     }
 
     /// Whether the VPC has room for the network interfaces of a load balancer, one a zone.
-    fn interfaces_fit(&self, vpc_id: &str, instead_of: Option<&str>, zones: usize) -> Verdict<()> {
+    fn interfaces_fit(&self, vpc_id: &str, instead_of: Option<&str>, zones: usize) -> Answered<()> {
         let others = self
             .load_balancers
             .values()
@@ -306,7 +306,7 @@ impl World {
     }
 }
 
-pub(super) fn not_found<T>(which: &str) -> Verdict<T> {
+pub(super) fn not_found<T>(which: &str) -> Answered<T> {
     refuse("LoadBalancerNotFound", format!("Load balancer '{which}' not found"))
 }
 

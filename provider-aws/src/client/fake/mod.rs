@@ -46,9 +46,9 @@ use tokio::time::Instant;
 pub use faults::Fault;
 pub use lags::{Lag, Lags};
 pub use quotas::Quotas;
-use refusal::Verdict;
+use refusal::Answered;
 pub use seed::{InstanceSeed, SeededVpc, SubnetSeed};
-use world::World;
+use world::AccountState;
 
 use super::{Call, Rate, RateBucket, Result, TargetState};
 use crate::client::error::{ApiError, local_code};
@@ -56,7 +56,7 @@ use crate::client::error::{ApiError, local_code};
 /// An AWS account and region in memory. Clones are the same account.
 #[derive(Clone, Debug, Default)]
 pub struct FakeAws {
-    world: Arc<Mutex<World>>,
+    world: Arc<Mutex<AccountState>>,
 }
 
 impl FakeAws {
@@ -160,12 +160,16 @@ impl FakeAws {
         self.lock().remaining()
     }
 
-    fn lock(&self) -> MutexGuard<'_, World> {
+    fn lock(&self) -> MutexGuard<'_, AccountState> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs one request: counted, slowed, perhaps failed, throttled, then done.
-    async fn request<T>(&self, call: Call, run: impl FnOnce(&mut World) -> Verdict<T> + Send) -> Result<T> {
+    async fn request<T>(
+        &self,
+        call: Call,
+        run: impl FnOnce(&mut AccountState) -> Answered<T> + Send,
+    ) -> Result<T> {
         let (fault, latency) = {
             let mut world = self.lock();
             world.requests.push(call);
@@ -190,13 +194,13 @@ impl FakeAws {
         }
     }
 
-    fn run<T>(&self, call: Call, run: impl FnOnce(&mut World) -> Verdict<T>) -> Result<T> {
+    fn run<T>(&self, call: Call, run: impl FnOnce(&mut AccountState) -> Answered<T>) -> Result<T> {
         let mut world = self.lock();
         world.now = Instant::now();
         let now = world.now;
-        let verdict =
+        let answered =
             world.permits(call).and_then(|()| world.throttle.take(call, now)).and_then(|()| run(&mut world));
-        verdict.map_err(|refusal| {
+        answered.map_err(|refusal| {
             let mut error = ApiError::new(call, refusal.code, refusal.message);
             error.request_id = Some(format!("request-{}", world.requests.len()));
             error

@@ -2,13 +2,13 @@
 
 use super::{
     super::{Instance, Page, RouteTable, Subnet, SubnetQuery, Vpc},
-    refusal::Verdict,
+    refusal::Answered,
     rules,
-    world::World,
+    world::AccountState,
 };
 
-impl World {
-    pub(super) fn describe_subnets(&self, query: &SubnetQuery, page: Option<&str>) -> Verdict<Page<Subnet>> {
+impl AccountState {
+    pub(super) fn describe_subnets(&self, query: &SubnetQuery, page: Option<&str>) -> Answered<Page<Subnet>> {
         rules::filter_values(&query.ids)?;
         for tag in &query.tags {
             rules::filter_values(&tag.values)?;
@@ -21,7 +21,7 @@ impl World {
         self.page(self.subnets.values().filter(asked).cloned().collect(), page)
     }
 
-    pub(super) fn describe_vpcs(&self, ids: &[String], page: Option<&str>) -> Verdict<Page<Vpc>> {
+    pub(super) fn describe_vpcs(&self, ids: &[String], page: Option<&str>) -> Answered<Page<Vpc>> {
         rules::filter_values(ids)?;
         self.page(ids.iter().filter_map(|id| self.vpcs.get(id)).cloned().collect(), page)
     }
@@ -30,12 +30,12 @@ impl World {
         &self,
         vpc_id: &str,
         page: Option<&str>,
-    ) -> Verdict<Page<RouteTable>> {
+    ) -> Answered<Page<RouteTable>> {
         let tables = self.route_tables.values().filter(|table| table.vpc_id == vpc_id);
         self.page(tables.cloned().collect(), page)
     }
 
-    pub(super) fn describe_instances(&self, ids: &[String], page: Option<&str>) -> Verdict<Page<Instance>> {
+    pub(super) fn describe_instances(&self, ids: &[String], page: Option<&str>) -> Answered<Page<Instance>> {
         rules::filter_values(ids)?;
         self.page(ids.iter().filter_map(|id| self.instances.get(id)).cloned().collect(), page)
     }

@@ -6,9 +6,9 @@ use super::{
     super::{
         IpAddressType, Scheme, SourceNatPrefix, Subnet, SubnetMapping, ZoneAddress, ZoneKind, ZoneMapping,
     },
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{IMPOSSIBLE, MALFORMED},
-    world::World,
+    world::AccountState,
 };
 
 /// Free addresses a Network Load Balancer wants in a subnet.
@@ -23,13 +23,13 @@ pub(super) struct Placing<'a> {
     pub(super) owner: Option<&'a str>,
 }
 
-impl World {
+impl AccountState {
     /// Checks subnets and addresses; returns the VPC and the zones with their addresses.
     pub(super) fn place(
         &self,
         mappings: &[SubnetMapping],
         placing: &Placing<'_>,
-    ) -> Verdict<(String, Vec<ZoneMapping>)> {
+    ) -> Answered<(String, Vec<ZoneMapping>)> {
         if mappings.is_empty() {
             return refuse(MALFORMED, "At least one subnet must be specified");
         }
@@ -63,7 +63,7 @@ impl World {
     }
 
     /// Whether a load balancer of this sort may use the subnet.
-    pub(super) fn subnet_fits(&self, subnet: &Subnet, placing: &Placing<'_>) -> Verdict<()> {
+    pub(super) fn subnet_fits(&self, subnet: &Subnet, placing: &Placing<'_>) -> Answered<()> {
         let id = &subnet.id;
         let in_ordinary_zone =
             self.zones.get(&subnet.zone).is_some_and(|zone| zone.kind == ZoneKind::AvailabilityZone);
@@ -92,7 +92,7 @@ impl World {
         mapping: &SubnetMapping,
         subnet: &Subnet,
         placing: &Placing<'_>,
-    ) -> Verdict<ZoneMapping> {
+    ) -> Answered<ZoneMapping> {
         let dualstack = placing.ip_address_type == IpAddressType::DualStack;
         let mut address = ZoneAddress::default();
         if let Some(id) = &mapping.allocation_id {
@@ -126,7 +126,7 @@ impl World {
         })
     }
 
-    fn elastic_ip(&self, id: &str, owner: Option<&str>) -> Verdict<Ipv4Addr> {
+    fn elastic_ip(&self, id: &str, owner: Option<&str>) -> Answered<Ipv4Addr> {
         let Some(elastic_ip) = self.addresses.get(id) else {
             return refuse("AllocationIdNotFound", format!("The allocation ID '{id}' does not exist"));
         };
@@ -156,7 +156,7 @@ fn source_nat_prefix(
     mapping: &SubnetMapping,
     subnet: &Subnet,
     placing: &Placing<'_>,
-) -> Verdict<Option<ipnet::Ipv6Net>> {
+) -> Answered<Option<ipnet::Ipv6Net>> {
     let range = subnet.ipv6_cidrs.first();
     match (placing.source_nat, mapping.source_nat_ipv6_prefix) {
         (false, None) => Ok(None),

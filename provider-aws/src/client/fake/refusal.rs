@@ -8,8 +8,8 @@ pub(super) struct Refusal {
 }
 
 /// What becomes of a request.
-pub(super) type Verdict<T> = Result<T, Refusal>;
+pub(super) type Answered<T> = Result<T, Refusal>;
 
-pub(super) fn refuse<T>(code: &'static str, message: impl Into<String>) -> Verdict<T> {
+pub(super) fn refuse<T>(code: &'static str, message: impl Into<String>) -> Answered<T> {
     Err(Refusal { code, message: message.into() })
 }

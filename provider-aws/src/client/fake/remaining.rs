@@ -1,8 +1,8 @@
 //! What is left besides what was seeded.
 
-use super::world::World;
+use super::world::AccountState;
 
-impl World {
+impl AccountState {
     pub(super) fn remaining(&self) -> Vec<String> {
         let seeded = |arn: &str| self.seeded.contains_key(arn);
         let mut left = Vec::new();

@@ -2,7 +2,7 @@
 
 use super::{
     super::{ARNS_PER_CALL, FILTER_VALUES, Tags},
-    refusal::{Refusal, Verdict, refuse},
+    refusal::{Answered, Refusal, refuse},
 };
 
 /// ELBv2's code for a request that is malformed.
@@ -12,18 +12,18 @@ pub(super) const IMPOSSIBLE: &str = "InvalidConfigurationRequest";
 /// EC2's code for a parameter that is malformed.
 pub(super) const BAD_PARAMETER: &str = "InvalidParameterValue";
 
-pub(super) fn load_balancer_name(name: &str) -> Verdict<()> {
+pub(super) fn load_balancer_name(name: &str) -> Answered<()> {
     if name.starts_with("internal-") {
         return refuse(MALFORMED, format!("The load balancer name '{name}' cannot begin with 'internal-'"));
     }
     elb_name("load balancer", name)
 }
 
-pub(super) fn target_group_name(name: &str) -> Verdict<()> {
+pub(super) fn target_group_name(name: &str) -> Answered<()> {
     elb_name("target group", name)
 }
 
-fn elb_name(kind: &str, name: &str) -> Verdict<()> {
+fn elb_name(kind: &str, name: &str) -> Answered<()> {
     if name.is_empty() || name.len() > 32 {
         return refuse(MALFORMED, format!("The {kind} name '{name}' must have 1 to 32 characters"));
     }
@@ -39,7 +39,7 @@ fn elb_name(kind: &str, name: &str) -> Verdict<()> {
     Ok(())
 }
 
-pub(super) fn security_group_name(name: &str) -> Verdict<()> {
+pub(super) fn security_group_name(name: &str) -> Answered<()> {
     remark("group name", name)?;
     if name.is_empty() || name.starts_with("sg-") {
         return refuse(BAD_PARAMETER, format!("The group name '{name}' is empty or begins with 'sg-'"));
@@ -48,7 +48,7 @@ pub(super) fn security_group_name(name: &str) -> Verdict<()> {
 }
 
 /// Text as EC2 allows it in the name and description of a security group and of a rule.
-pub(super) fn remark(what: &str, text: &str) -> Verdict<()> {
+pub(super) fn remark(what: &str, text: &str) -> Answered<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " ._-:/()#,@[]+=&;{}!$*".contains(c);
     if text.len() > 255 || !text.chars().all(allowed) {
         return refuse(
@@ -60,7 +60,7 @@ pub(super) fn remark(what: &str, text: &str) -> Verdict<()> {
 }
 
 /// Tags of an ELBv2 resource, all it is to have.
-pub(super) fn elb_tags(tags: &Tags, most: usize) -> Verdict<()> {
+pub(super) fn elb_tags(tags: &Tags, most: usize) -> Answered<()> {
     if tags.len() > most {
         return refuse("TooManyTags", format!("{} tags; at most {most}", tags.len()));
     }
@@ -68,7 +68,7 @@ pub(super) fn elb_tags(tags: &Tags, most: usize) -> Verdict<()> {
 }
 
 /// Tags of an EC2 resource, all it is to have.
-pub(super) fn ec2_tags(tags: &Tags, most: usize) -> Verdict<()> {
+pub(super) fn ec2_tags(tags: &Tags, most: usize) -> Answered<()> {
     if tags.len() > most {
         return refuse("TagLimitExceeded", format!("{} tags; at most {most}", tags.len()));
     }
@@ -100,7 +100,7 @@ fn is_of_a_tag(c: char) -> bool {
 }
 
 /// A list that AWS requires has something in it.
-pub(super) fn at_least_one(what: &str, count: usize) -> Verdict<()> {
+pub(super) fn at_least_one(what: &str, count: usize) -> Answered<()> {
     match count {
         0 => refuse(MALFORMED, format!("At least one {what} must be specified")),
         _ => Ok(()),
@@ -108,7 +108,7 @@ pub(super) fn at_least_one(what: &str, count: usize) -> Verdict<()> {
 }
 
 /// No word of AWS's says that tags of several kinds of resources may be asked for in one request: assumed not.
-pub(super) fn of_one_kind(arns: &[String]) -> Verdict<()> {
+pub(super) fn of_one_kind(arns: &[String]) -> Answered<()> {
     let kind =
         |arn: &String| arn.split(':').nth(5).and_then(|rest| rest.split('/').next()).map(str::to_owned);
     match arns.iter().all(|arn| kind(arn) == kind(&arns[0])) {
@@ -117,14 +117,14 @@ pub(super) fn of_one_kind(arns: &[String]) -> Verdict<()> {
     }
 }
 
-pub(super) fn at_most_twenty(items: &[String]) -> Verdict<()> {
+pub(super) fn at_most_twenty(items: &[String]) -> Answered<()> {
     if items.len() > ARNS_PER_CALL {
         return refuse(MALFORMED, format!("{} resources named; at most {ARNS_PER_CALL}", items.len()));
     }
     Ok(())
 }
 
-pub(super) fn filter_values(values: &[String]) -> Verdict<()> {
+pub(super) fn filter_values(values: &[String]) -> Answered<()> {
     if values.len() > FILTER_VALUES {
         let message = format!("{} values in a filter; at most {FILTER_VALUES}", values.len());
         return refuse("FilterLimitExceeded", message);

@@ -5,17 +5,17 @@ use super::{
         CreateSecurityGroup, IngressRule, Page, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
     },
     lags::Countdown,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{self, BAD_PARAMETER},
-    world::{GroupRecord, World},
+    world::{AccountState, GroupRecord},
 };
 
-impl World {
+impl AccountState {
     pub(super) fn describe_security_groups(
         &mut self,
         query: &SecurityGroupQuery,
         page: Option<&str>,
-    ) -> Verdict<Page<SecurityGroup>> {
+    ) -> Answered<Page<SecurityGroup>> {
         rules::filter_values(&query.ids)?;
         rules::filter_values(&query.names)?;
         for tag in &query.tags {
@@ -37,7 +37,7 @@ impl World {
         self.page(found, page)
     }
 
-    pub(super) fn create_security_group(&mut self, request: &CreateSecurityGroup) -> Verdict<String> {
+    pub(super) fn create_security_group(&mut self, request: &CreateSecurityGroup) -> Answered<String> {
         rules::security_group_name(&request.name)?;
         rules::remark("description", &request.description)?;
         rules::ec2_tags(&request.tags, self.quotas.tags)?;
@@ -72,7 +72,7 @@ impl World {
         Ok(id)
     }
 
-    pub(super) fn delete_security_group(&mut self, id: &str) -> Verdict<()> {
+    pub(super) fn delete_security_group(&mut self, id: &str) -> Answered<()> {
         self.security_group(id)?;
         let now = self.now;
         let on_instance = self.instances.values().any(|i| i.security_groups.iter().any(|group| group == id));
@@ -98,7 +98,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn authorize_ingress(&mut self, id: &str, rules: &[IngressRule]) -> Verdict<()> {
+    pub(super) fn authorize_ingress(&mut self, id: &str, rules: &[IngressRule]) -> Answered<()> {
         self.security_group(id)?;
         let added = checked(rules)?;
         for rule in &added {
@@ -123,7 +123,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn revoke_ingress(&mut self, id: &str, rules: &[IngressRule]) -> Verdict<()> {
+    pub(super) fn revoke_ingress(&mut self, id: &str, rules: &[IngressRule]) -> Answered<()> {
         self.security_group(id)?;
         let removed = checked(rules)?;
         let ingress = &mut self.security_groups.get_mut(id).expect("checked").group.ingress;
@@ -137,7 +137,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn create_tags(&mut self, ids: &[String], added: &Tags) -> Verdict<()> {
+    pub(super) fn create_tags(&mut self, ids: &[String], added: &Tags) -> Answered<()> {
         required("resourceIdSet", ids.len())?;
         required("tagSet", added.len())?;
         let most = self.quotas.tags;
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// Without a key, all tags go (*DeleteTags*).
-    pub(super) fn delete_tags(&mut self, ids: &[String], keys: &[String]) -> Verdict<()> {
+    pub(super) fn delete_tags(&mut self, ids: &[String], keys: &[String]) -> Answered<()> {
         required("resourceIdSet", ids.len())?;
         for id in ids {
             self.security_group(id)?;
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// The group, unless it is too new to be known.
-    fn security_group(&mut self, id: &str) -> Verdict<&GroupRecord> {
+    fn security_group(&mut self, id: &str) -> Answered<&GroupRecord> {
         let now = self.now;
         match self.security_groups.get_mut(id) {
             Some(record) => match record.hidden.look(now) {
@@ -178,7 +178,7 @@ impl World {
     }
 
     /// A group that is a source is of the same VPC: peered ones are not known here.
-    fn source_fits(&self, group: &str, source: &RuleSource) -> Verdict<()> {
+    fn source_fits(&self, group: &str, source: &RuleSource) -> Answered<()> {
         let vpc_of = |id: &str| self.security_groups.get(id).map(|record| &record.group.vpc_id);
         match source {
             RuleSource::Group(id) if vpc_of(id).is_none() => not_found(id),
@@ -205,7 +205,7 @@ impl World {
 }
 
 /// The rules as AWS keeps them: ranges cut to their prefix, each rule once.
-fn checked(rules: &[IngressRule]) -> Verdict<Vec<IngressRule>> {
+fn checked(rules: &[IngressRule]) -> Answered<Vec<IngressRule>> {
     if rules.is_empty() {
         return refuse("MissingParameter", "The request must contain at least one rule");
     }
@@ -233,13 +233,13 @@ fn checked(rules: &[IngressRule]) -> Verdict<Vec<IngressRule>> {
 }
 
 /// A list that EC2 requires has something in it.
-fn required(parameter: &str, count: usize) -> Verdict<()> {
+fn required(parameter: &str, count: usize) -> Answered<()> {
     match count {
         0 => refuse("MissingParameter", format!("The request must contain the parameter {parameter}")),
         _ => Ok(()),
     }
 }
 
-fn not_found<T>(id: &str) -> Verdict<T> {
+fn not_found<T>(id: &str) -> Answered<T> {
     refuse("InvalidGroup.NotFound", format!("The security group '{id}' does not exist"))
 }

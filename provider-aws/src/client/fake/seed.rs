@@ -11,7 +11,7 @@ use super::{
     },
     FakeAws,
     lags::Countdown,
-    world::{ACCOUNT, ElasticIp, GroupRecord, REGION, World},
+    world::{ACCOUNT, AccountState, ElasticIp, GroupRecord, REGION},
 };
 
 /// A VPC that was seeded.
@@ -292,7 +292,7 @@ impl FakeAws {
 
     fn seeded(&self, arn: &str) {
         let mut world = self.lock();
-        let World { seeded, requests, .. } = &mut *world;
+        let AccountState { seeded, requests, .. } = &mut *world;
         seeded.insert(arn.to_owned(), Vec::new());
         // Seeding is not a request of the one under test.
         requests.pop();

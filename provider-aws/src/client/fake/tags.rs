@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::Tags, listeners, load_balancers, refusal::Verdict, rules, target_groups, world::World};
+use super::{
+    super::Tags, listeners, load_balancers, refusal::Answered, rules, target_groups, world::AccountState,
+};
 
-impl World {
-    pub(super) fn describe_tags(&mut self, arns: &[String]) -> Verdict<BTreeMap<String, Tags>> {
+impl AccountState {
+    pub(super) fn describe_tags(&mut self, arns: &[String]) -> Answered<BTreeMap<String, Tags>> {
         rules::at_most_twenty(arns)?;
         rules::at_least_one("resource ARN", arns.len())?;
         rules::of_one_kind(arns)?;
         arns.iter().map(|arn| Ok((arn.clone(), self.tags_of(arn)?.clone()))).collect()
     }
 
-    pub(super) fn add_tags(&mut self, arn: &str, added: &Tags) -> Verdict<()> {
+    pub(super) fn add_tags(&mut self, arn: &str, added: &Tags) -> Answered<()> {
         let most = self.quotas.tags;
         rules::at_least_one("tag", added.len())?;
         let mut wanted = self.tags_of(arn)?.clone();
@@ -22,14 +24,14 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn remove_tags(&mut self, arn: &str, keys: &[String]) -> Verdict<()> {
+    pub(super) fn remove_tags(&mut self, arn: &str, keys: &[String]) -> Answered<()> {
         rules::at_least_one("tag key", keys.len())?;
         self.tags_of(arn)?.retain(|key, _| !keys.contains(key));
         Ok(())
     }
 
     /// The tags of a resource, or the refusal of its kind.
-    fn tags_of(&mut self, arn: &str) -> Verdict<&mut Tags> {
+    fn tags_of(&mut self, arn: &str) -> Answered<&mut Tags> {
         if arn.contains(":targetgroup/") {
             match self.target_groups.get_mut(arn) {
                 Some(record) => Ok(&mut record.tags),

@@ -9,17 +9,17 @@ use super::{
     },
     attributes,
     lags::Countdown,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{self, IMPOSSIBLE, MALFORMED},
-    world::{TargetGroupRecord, World},
+    world::{AccountState, TargetGroupRecord},
 };
 
-impl World {
+impl AccountState {
     pub(super) fn describe_target_groups(
         &self,
         select: &Select,
         page: Option<&str>,
-    ) -> Verdict<Page<TargetGroup>> {
+    ) -> Answered<Page<TargetGroup>> {
         let mut found = Vec::new();
         match select {
             Select::All => found.extend(self.target_groups.values().map(|record| record.tg.clone())),
@@ -49,7 +49,7 @@ impl World {
         Ok(page)
     }
 
-    pub(super) fn create_target_group(&mut self, request: &CreateTargetGroup) -> Verdict<TargetGroup> {
+    pub(super) fn create_target_group(&mut self, request: &CreateTargetGroup) -> Answered<TargetGroup> {
         rules::target_group_name(&request.name)?;
         rules::elb_tags(&request.tags, self.quotas.tags)?;
         check_health_check(&request.health_check)?;
@@ -105,7 +105,7 @@ impl World {
         Ok(wanted)
     }
 
-    pub(super) fn modify_target_group(&mut self, request: &ModifyTargetGroup) -> Verdict<()> {
+    pub(super) fn modify_target_group(&mut self, request: &ModifyTargetGroup) -> Answered<()> {
         self.target_group(&request.target_group_arn)?;
         check_health_check(&request.health_check)?;
         let record = self.target_groups.get_mut(&request.target_group_arn).expect("checked");
@@ -117,7 +117,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn delete_target_group(&mut self, arn: &str) -> Verdict<()> {
+    pub(super) fn delete_target_group(&mut self, arn: &str) -> Answered<()> {
         let in_use = !self.users_of(arn).is_empty();
         let now = self.now;
         let Some(record) = self.target_groups.get_mut(arn) else { return Ok(()) };
@@ -131,7 +131,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn target_group(&self, arn: &str) -> Verdict<&TargetGroupRecord> {
+    pub(super) fn target_group(&self, arn: &str) -> Answered<&TargetGroupRecord> {
         match self.target_groups.get(arn) {
             Some(record) => Ok(record),
             None => not_found(arn),
@@ -154,11 +154,11 @@ impl World {
     }
 }
 
-pub(super) fn not_found<T>(which: &str) -> Verdict<T> {
+pub(super) fn not_found<T>(which: &str) -> Answered<T> {
     refuse("TargetGroupNotFound", format!("Target group '{which}' not found"))
 }
 
-fn check_health_check(check: &HealthCheck) -> Verdict<()> {
+fn check_health_check(check: &HealthCheck) -> Answered<()> {
     let mut wrong = Vec::new();
     let mut within = |what: &str, value: u32, min: u32, max: u32| {
         if !(min..=max).contains(&value) {

@@ -10,17 +10,17 @@ use super::{
         Forward, InstanceState, Target, TargetFamily, TargetGroup, TargetHealth, TargetState, TargetType,
     },
     lags::Countdown,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     rules::{self, MALFORMED},
-    world::{TargetRecord, World},
+    world::{AccountState, TargetRecord},
 };
 
 /// Instance types AWS does not take by instance id.
 const OLD_TYPES: &[&str] =
     &["c1", "cc1", "cc2", "cg1", "cg2", "cr1", "cs1", "g1", "g2", "hi1", "hs1", "m1", "m2", "m3", "t1"];
 
-impl World {
-    pub(super) fn register_targets(&mut self, arn: &str, targets: &[Target]) -> Verdict<()> {
+impl AccountState {
+    pub(super) fn register_targets(&mut self, arn: &str, targets: &[Target]) -> Answered<()> {
         let tg = self.target_group(arn)?.tg.clone();
         rules::at_least_one("target", targets.len())?;
         for target in targets {
@@ -52,7 +52,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn deregister_targets(&mut self, arn: &str, targets: &[Target]) -> Verdict<()> {
+    pub(super) fn deregister_targets(&mut self, arn: &str, targets: &[Target]) -> Answered<()> {
         let tg = &self.target_group(arn)?.tg;
         rules::at_least_one("target", targets.len())?;
         for target in targets {
@@ -75,7 +75,7 @@ impl World {
         &mut self,
         arn: &str,
         targets: &[Target],
-    ) -> Verdict<Vec<TargetHealth>> {
+    ) -> Answered<Vec<TargetHealth>> {
         let tg = self.target_group(arn)?.tg.clone();
         for target in targets {
             check_form(&tg, target)?;
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    fn check_target(&self, tg: &TargetGroup, target: &Target) -> Verdict<()> {
+    fn check_target(&self, tg: &TargetGroup, target: &Target) -> Answered<()> {
         check_form(tg, target)?;
         let id = &target.id;
         match id.parse::<IpAddr>() {
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    fn check_instance(&self, tg: &TargetGroup, id: &str) -> Verdict<()> {
+    fn check_instance(&self, tg: &TargetGroup, id: &str) -> Answered<()> {
         let bad = |why: &str| refuse("InvalidTarget", format!("Target '{id}' is not valid: {why}"));
         let Some(instance) = self.instances.get(id) else { return bad("it does not exist") };
         if instance.state != InstanceState::Running {
@@ -195,7 +195,7 @@ impl World {
         lb_arn: &str,
         forward: &Forward,
         instead_of: Option<&str>,
-    ) -> Verdict<()> {
+    ) -> Answered<()> {
         let groups: Vec<&str> = forward.target_groups.iter().map(|tg| tg.arn.as_str()).collect();
         self.count_targets(lb_arn, &groups, instead_of, &[])?;
         self.count_registrations(lb_arn, &groups, instead_of, None)?;
@@ -230,7 +230,7 @@ impl World {
         more_groups: &[&str],
         instead_of: Option<&str>,
         more: Option<(&str, &[Target])>,
-    ) -> Verdict<()> {
+    ) -> Answered<()> {
         let mut registrations: BTreeMap<&str, BTreeSet<(&str, u16)>> = BTreeMap::new();
         for arn in self.groups_behind(lb_arn, more_groups, instead_of) {
             for (id, port) in self.target_groups[arn].targets.keys() {
@@ -257,7 +257,7 @@ impl World {
         more_groups: &[&str],
         instead_of: Option<&str>,
         more: &[Target],
-    ) -> Verdict<()> {
+    ) -> Answered<()> {
         let groups = self.groups_behind(lb_arn, more_groups, instead_of);
         let there = groups.iter().flat_map(|arn| self.target_groups[*arn].targets.keys());
         let more = more.iter().filter(|target| {
@@ -282,7 +282,7 @@ impl World {
 }
 
 /// Whether the id has the form that the target group's type wants.
-fn check_form(tg: &TargetGroup, target: &Target) -> Verdict<()> {
+fn check_form(tg: &TargetGroup, target: &Target) -> Answered<()> {
     let well_formed = match (tg.target_type, target.id.parse::<IpAddr>()) {
         (TargetType::Instance, _) => target.id.starts_with("i-"),
         (TargetType::Ip, Ok(IpAddr::V4(_))) => tg.family == TargetFamily::Ipv4,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{Call, Rate, RateBucket},
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
 };
 
 /// The buckets in force.
@@ -29,7 +29,7 @@ impl Throttle {
         self.buckets.insert(family, bucket);
     }
 
-    pub(super) fn take(&mut self, call: Call, now: Instant) -> Verdict<()> {
+    pub(super) fn take(&mut self, call: Call, now: Instant) -> Answered<()> {
         let Some(bucket) = self.buckets.get_mut(&call.rate_bucket()) else { return Ok(()) };
         let passed = bucket.counted_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         bucket.tokens = (bucket.tokens + passed * bucket.rate.per_second).min(f64::from(bucket.rate.burst));

@@ -16,7 +16,7 @@ use super::{
     faults::Faults,
     lags::{Countdown, Lags},
     quotas::Quotas,
-    refusal::{Verdict, refuse},
+    refusal::{Answered, refuse},
     throttle::Throttle,
 };
 
@@ -24,7 +24,7 @@ pub(super) const REGION: &str = "us-east-1";
 pub(super) const ACCOUNT: &str = "123456789012";
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct AccountState {
     pub(super) now: Instant,
     pub(super) lags: Lags,
     pub(super) quotas: Quotas,
@@ -124,7 +124,7 @@ pub(super) struct Lingering {
     pub(super) until: Countdown,
 }
 
-impl Default for World {
+impl Default for AccountState {
     fn default() -> Self {
         Self {
             now: Instant::now(),
@@ -157,7 +157,7 @@ impl Default for World {
     }
 }
 
-impl World {
+impl AccountState {
     /// A number nothing else has.
     pub(super) fn next_number(&mut self) -> u64 {
         self.last_id += 1;
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// Whether the caller may make this request.
-    pub(super) fn permits(&self, call: Call) -> Verdict<()> {
+    pub(super) fn permits(&self, call: Call) -> Answered<()> {
         let Some(permitted) = &self.permitted else { return Ok(()) };
         match call.needed_actions().find(|action| !permitted.contains(*action)) {
             Some(action) if call.action().starts_with("ec2:") => {
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// Cuts a page out of a list.
-    pub(super) fn page<T>(&self, items: Vec<T>, page: Option<&str>) -> Verdict<Page<T>> {
+    pub(super) fn page<T>(&self, items: Vec<T>, page: Option<&str>) -> Answered<Page<T>> {
         let begin = match page.map(str::parse::<usize>) {
             None => 0,
             Some(Ok(begin)) if begin <= items.len() => begin,

@@ -65,7 +65,7 @@ impl ReadByAws {
 
 /// What EC2 says of a [`Trial`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum TrialOutcome {
     /// It would be done.
     Allowed,
     /// It would be refused, with AWS's words.
@@ -104,7 +104,7 @@ const NAME: &str = "cloud-lb-controller-trial";
 
 impl Sdk {
     /// Asks EC2 whether it would do this.
-    pub async fn dry_run(&self, trial: Trial<'_>) -> Verdict {
+    pub async fn dry_run(&self, trial: Trial<'_>) -> TrialOutcome {
         let call = trial.call();
         let rule = || {
             let source = RuleSource::Ipv4(ipnet::Ipv4Net::new_assert([192, 0, 2, 0].into(), 24));
@@ -164,11 +164,11 @@ impl Sdk {
         };
         match result {
             // An endpoint that takes no notice of the trial has read something: so it is permitted.
-            Ok(()) if matches!(trial, Trial::ReadByAws(..)) => Verdict::Allowed,
-            Ok(()) => Verdict::Done,
-            Err(error) if error.is("DryRunOperation") => Verdict::Allowed,
-            Err(error) if error.kind == ErrorKind::Denied => Verdict::Denied(error.message),
-            Err(error) => Verdict::Unknown(error),
+            Ok(()) if matches!(trial, Trial::ReadByAws(..)) => TrialOutcome::Allowed,
+            Ok(()) => TrialOutcome::Done,
+            Err(error) if error.is("DryRunOperation") => TrialOutcome::Allowed,
+            Err(error) if error.kind == ErrorKind::Denied => TrialOutcome::Denied(error.message),
+            Err(error) => TrialOutcome::Unknown(error),
         }
     }
 }

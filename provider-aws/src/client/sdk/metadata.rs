@@ -16,7 +16,7 @@ pub struct InstanceMetadata {
 }
 
 /// How long all questions together may take: elsewhere than on EC2 nobody answers, and nobody says so either.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const METADATA_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Set to `true`, the metadata service is not asked, here as in every AWS SDK.
 const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
@@ -45,7 +45,7 @@ impl InstanceMetadata {
             };
             Some(Self { instance_id, vpc_id: vpc_id.await })
         };
-        timeout(PATIENCE, read).await.ok().flatten()
+        timeout(METADATA_TIMEOUT, read).await.ok().flatten()
     }
 }
 

@@ -25,7 +25,7 @@ use std::{
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 
-pub use dry_run::{ReadByAws, Trial, Verdict};
+pub use dry_run::{ReadByAws, Trial, TrialOutcome};
 pub use identity::{Identity, NoIdentity};
 pub use metadata::InstanceMetadata;
 
@@ -42,6 +42,7 @@ pub struct Sdk {
 
 /// How to reach AWS; the defaults suit a controller in the cluster it serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SdkOptions {
     /// The region; none takes it from the environment, the profile or the instance metadata service.
     pub region: Option<String>,
@@ -63,6 +64,7 @@ impl Default for SdkOptions {
 
 /// Why the clients could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SetupError {
     /// The region is neither given nor to be found.
     #[error("no AWS region: set one by flag, AWS_REGION or a profile, or run on EC2")]

@@ -9,7 +9,7 @@ use provider_aws::subnets::{self, Criteria, DiscoveredSubnets, LeftOut};
 use super::super::build::ClusterHints;
 use super::super::flags::AwsFlags;
 use super::super::rights::unread;
-use crate::finding::{Finding, Verdict};
+use crate::finding::{Finding, Severity};
 
 const SUBJECT: &str = "subnets";
 
@@ -76,7 +76,7 @@ fn of_scheme(scheme: Scheme, tagged: bool, discovered: &DiscoveredSubnets, defau
         let says = format!("none for {scheme} load balancers");
         let mend = format!("tag one a zone {tag}, or name them in each Service");
         return Finding {
-            verdict: if scheme == default { Verdict::Fail } else { Verdict::Warn },
+            severity: if scheme == default { Severity::Fail } else { Severity::Warn },
             ..Finding::fail(SUBJECT, says, mend)
         };
     }

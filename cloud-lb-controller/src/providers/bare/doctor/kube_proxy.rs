@@ -77,26 +77,26 @@ fn read(text: &str) -> Result<Configuration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Verdict;
+    use crate::finding::Severity;
 
     #[test]
     fn only_ipvs_without_strict_arp_is_a_trap() {
-        for (configuration, verdict) in [
-            (None, Verdict::Ok),
-            (Some(""), Verdict::Ok),
-            (Some("mode: \"\"\nipvs: {strictARP: false}"), Verdict::Ok),
-            (Some("mode: iptables"), Verdict::Ok),
-            (Some("mode: nftables\nunknown: 1"), Verdict::Ok),
-            (Some("mode: ipvs\nipvs: {strictARP: true, scheduler: rr}"), Verdict::Ok),
-            (Some("mode: null\nipvs: null"), Verdict::Ok),
-            (Some("mode: ipvs"), Verdict::Warn),
-            (Some("mode: ipvs\nipvs: null"), Verdict::Warn),
-            (Some("mode: ipvs\nipvs: {strictARP: null}"), Verdict::Warn),
-            (Some("mode: ipvs\nipvs: {strictARP: false}"), Verdict::Warn),
-            (Some("mode: [ipvs"), Verdict::Warn),
-            (Some("mode: ipvs\nipvs: {strictARP: 'yes'}"), Verdict::Warn),
+        for (configuration, severity) in [
+            (None, Severity::Ok),
+            (Some(""), Severity::Ok),
+            (Some("mode: \"\"\nipvs: {strictARP: false}"), Severity::Ok),
+            (Some("mode: iptables"), Severity::Ok),
+            (Some("mode: nftables\nunknown: 1"), Severity::Ok),
+            (Some("mode: ipvs\nipvs: {strictARP: true, scheduler: rr}"), Severity::Ok),
+            (Some("mode: null\nipvs: null"), Severity::Ok),
+            (Some("mode: ipvs"), Severity::Warn),
+            (Some("mode: ipvs\nipvs: null"), Severity::Warn),
+            (Some("mode: ipvs\nipvs: {strictARP: null}"), Severity::Warn),
+            (Some("mode: ipvs\nipvs: {strictARP: false}"), Severity::Warn),
+            (Some("mode: [ipvs"), Severity::Warn),
+            (Some("mode: ipvs\nipvs: {strictARP: 'yes'}"), Severity::Warn),
         ] {
-            assert_eq!(judge(configuration).verdict, verdict, "{configuration:?}");
+            assert_eq!(judge(configuration).severity, severity, "{configuration:?}");
         }
     }
 }

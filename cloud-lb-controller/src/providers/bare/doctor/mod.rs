@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use ::metallb::manifest;
 
-    use crate::finding::Verdict::{self, Fail, Ok, Warn};
+    use crate::finding::Severity::{self, Fail, Ok, Warn};
 
     fn pool(name: &str, more: &str) -> String {
         format!(
@@ -121,7 +121,7 @@ mod tests {
             (pool("a", "addresses: 7"), vec![Fail], "cannot be read"),
         ] {
             let found = judge(&manifest::parse(&manifests).pools);
-            let shown: Vec<Verdict> = found.iter().map(|finding| finding.verdict).collect();
+            let shown: Vec<Severity> = found.iter().map(|finding| finding.severity).collect();
             assert_eq!(shown, verdicts, "{found:?}");
             assert!(found.iter().any(|finding| finding.says.contains(said)), "{said:?}: {found:?}");
         }
