@@ -13,6 +13,7 @@ use tower::{BoxError, service_fn};
 
 /// What bounds the requests of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Bounds {
     /// How long a request may take, its body, the client's repetitions and their waits included; of a watch, until it has
     /// begun. Default 30 s: as long as a webhook of the API server may take (`timeoutSeconds` in the API's reference); what

@@ -26,13 +26,11 @@ pub(crate) fn candidate(
     identity: &str,
 ) -> Result<Leadership, CliError> {
     let (namespace, name) = (&flags.leader_elect_resource_namespace, &flags.leader_elect_resource_name);
-    let config = LeaderConfig {
-        lease_duration: flags.leader_elect_lease_duration,
-        renew_deadline: flags.leader_elect_renew_deadline,
-        retry_period: flags.leader_elect_retry_period,
-        user_agent: connection::user_agent()?,
-        ..LeaderConfig::new(namespace, name).identified_by(identity)
-    };
+    let mut config = LeaderConfig::new(namespace, name).identified_by(identity);
+    config.lease_duration = flags.leader_elect_lease_duration;
+    config.renew_deadline = flags.leader_elect_renew_deadline;
+    config.retry_period = flags.leader_elect_retry_period;
+    config.user_agent = connection::user_agent()?;
     Leadership::new(client, config).map_err(|InvalidConfig(mistakes)| {
         let said: Vec<String> = mistakes.iter().map(|mistake| by_flag(mistake).to_string()).collect();
         CliError::Usage(said.join(" | "))

@@ -9,6 +9,7 @@ pub use crate::retry::RetryConfig;
 
 /// What happens to resources whose Service is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SweepConfig {
     /// Between two sweeps. Default 10 min.
     pub interval: Duration,
@@ -26,6 +27,7 @@ impl Default for SweepConfig {
 
 /// How the controller behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// How many Services are worked on at once. Default 32: one slow cloud call delays nobody else.
     pub workers: u16,

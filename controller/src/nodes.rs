@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 /// How long node changes are gathered before Services are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DebounceConfig {
     /// A set counts as settled after this long without a change. Default 1 s.
     pub quiet_period: Duration,

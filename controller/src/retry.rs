@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 /// How long to wait between attempts; Kubernetes' own values by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryConfig {
     /// Before the second attempt. Default 5 s.
     pub first: Duration,

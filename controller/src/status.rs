@@ -50,6 +50,7 @@ impl Readiness {
 
 /// Our condition on a Service: who serves it and how things stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// The provider's name.
     pub provider: String,

@@ -10,6 +10,7 @@ use crate::client::Scheme;
 
 /// The configuration of the provider; start from [`AwsConfig::new`] and change what differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AwsConfig {
     /// The cluster's name: part of every name and tag, so that it must never change while load balancers exist.
     pub cluster: String,

@@ -50,6 +50,7 @@ impl fmt::Display for Origin {
 
 /// Why something was not found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DiscoveryError {
     /// There is nothing to tell.
     #[error(

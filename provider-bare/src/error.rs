@@ -9,6 +9,7 @@ use thiserror::Error as ThisError;
 
 /// Why pools could not be read.
 #[derive(Debug, ThisError)]
+#[non_exhaustive]
 pub enum SourceError {
     /// Pools are to come from the cluster, and there is no client for it.
     #[error("address pools are to be read from the cluster, and there is no Kubernetes client")]

@@ -52,7 +52,8 @@
 //! let manifests = manifest::parse(
 //!     "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, spec: {addresses: [192.168.10.0/24]}}",
 //! );
-//! let config = BareConfig { pools: PoolSource::Static(manifests.pools), ..BareConfig::default() };
+//! let mut config = BareConfig::default();
+//! config.pools = PoolSource::Static(manifests.pools);
 //! let provider = BareProvider::new(config, None)?;
 //! assert_eq!(provider.name(), "bare");
 //! assert_eq!(provider.pool_statuses()["lan"].available_ipv4, 256);

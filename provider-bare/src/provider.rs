@@ -35,6 +35,7 @@ use crate::watch::{self, Progress};
 
 /// Where the address pools come from.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum PoolSource {
     /// `IPAddressPool` resources, watched.
     Cluster {
@@ -50,6 +51,7 @@ pub enum PoolSource {
 
 /// How a [`BareProvider`] works. Every field has a default.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct BareConfig {
     /// Which Services are ours.
     pub class: ClassRule,

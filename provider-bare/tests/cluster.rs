@@ -231,7 +231,10 @@ fn pool(name: &str, spec: Value) -> Value {
 
 fn provider(client: Client, write_pool_status: bool) -> BareProvider {
     let pools = PoolSource::Cluster { namespace: Some("metallb-system".into()) };
-    BareProvider::new(BareConfig { pools, write_pool_status, ..BareConfig::default() }, Some(client)).unwrap()
+    let mut config = BareConfig::default();
+    config.pools = pools;
+    config.write_pool_status = write_pool_status;
+    BareProvider::new(config, Some(client)).unwrap()
 }
 
 async fn assign(provider: &BareProvider) -> String {

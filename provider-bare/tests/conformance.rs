@@ -33,7 +33,8 @@ impl Bare {
 #[async_trait]
 impl Harness for Bare {
     async fn start(&self) -> Arc<dyn CloudLoadBalancer> {
-        let config = BareConfig { pools: PoolSource::Static(self.pools.clone()), ..BareConfig::default() };
+        let mut config = BareConfig::default();
+        config.pools = PoolSource::Static(self.pools.clone());
         let provider = Arc::new(BareProvider::new(config, None).expect("no client is needed"));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(provider.clone());
         provider

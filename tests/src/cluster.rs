@@ -14,7 +14,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use service_controller::config::{DebounceConfig, RetryConfig};
 use service_controller::{Config, Metrics, ServiceController};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -260,17 +259,15 @@ fn telling(event: &Event) -> (String, String, String, i32) {
 
 /// A controller that is quick to retry and to settle; verification is left to tests that ask for it.
 pub fn quick() -> Config {
-    Config {
-        retry: RetryConfig { first: Duration::from_millis(20), longest: Duration::from_millis(200) },
-        quota_backoff: Duration::from_millis(50),
-        debounce: DebounceConfig {
-            quiet_period: Duration::from_millis(30),
-            max_delay: Duration::from_millis(300),
-        },
-        provider_timeout: Duration::from_secs(5),
-        shutdown_grace: Duration::from_secs(5),
-        ..Config::default()
-    }
+    let mut config = Config::default();
+    config.retry.first = Duration::from_millis(20);
+    config.retry.longest = Duration::from_millis(200);
+    config.quota_backoff = Duration::from_millis(50);
+    config.debounce.quiet_period = Duration::from_millis(30);
+    config.debounce.max_delay = Duration::from_millis(300);
+    config.provider_timeout = Duration::from_secs(5);
+    config.shutdown_grace = Duration::from_secs(5);
+    config
 }
 
 /// A controller at work.

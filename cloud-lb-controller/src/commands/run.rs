@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use apiserver_client::Watches;
 use cloud_provider::CloudLoadBalancer;
-use service_controller::config::SweepConfig;
 use service_controller::leader::unique_identity;
 use service_controller::user_agent::SERVICE_CONTROLLER;
 use service_controller::{Bounds, Config, Health, Metrics, ServiceController};
@@ -20,7 +19,7 @@ use crate::server::{self, Shown};
 use crate::{election, providers, signals};
 
 /// Between two tries to reach the API server before there is a controller that does so by itself.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a request may wait for its turn where the flags set a pace.
 const LONGEST_PACED: Duration = Duration::from_secs(3_600);
@@ -64,16 +63,15 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
         server::serve(address, shown).await.map_err(bind)?;
     }
     let watches = Watches::new(client.clone());
-    let mut controller = ServiceController::new(client.clone()).config(Config {
-        workers: flags.service.concurrent_service_syncs,
-        resync_interval: flags.service.verify_interval,
-        provider_timeout: flags.service.provider_deadline,
-        shutdown_grace: flags.service.drain_timeout,
-        sweep: SweepConfig { delete: flags.service.delete_orphans, ..SweepConfig::default() },
-        bounds: bounds(flags.cluster.kube_api_qps),
-        identity,
-        ..Config::default()
-    });
+    let mut config = Config::default();
+    config.workers = flags.service.concurrent_service_syncs;
+    config.resync_interval = flags.service.verify_interval;
+    config.provider_timeout = flags.service.provider_deadline;
+    config.shutdown_grace = flags.service.drain_timeout;
+    config.sweep.delete = flags.service.delete_orphans;
+    config.bounds = bounds(flags.cluster.kube_api_qps);
+    config.identity = identity;
+    let mut controller = ServiceController::new(client.clone()).config(config);
     controller = controller.user_agent(connection::user_agent()?).health(health).watches(watches.clone());
     tokio::select! {
         made = made_once_there_is_an_answer(&chosen, &client, &watches) => {
@@ -97,8 +95,11 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
 /// What bounds the controller's requests. Those that leave are bounded by the client; the wait for the pace of the flags
 /// before that is the operator's wish, however long.
 fn bounds(kube_api_qps: f64) -> Bounds {
-    let default = Bounds::default();
-    if kube_api_qps > 0.0 { Bounds { request: LONGEST_PACED, ..default } } else { default }
+    let mut bounds = Bounds::default();
+    if kube_api_qps > 0.0 {
+        bounds.request = LONGEST_PACED;
+    }
+    bounds
 }
 
 /// The providers. One that has to ask the API server first waits for its answer: a control plane that restarts is no
@@ -120,6 +121,6 @@ async fn made_once_there_is_an_answer(
             }
             result => return result,
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }

@@ -18,6 +18,7 @@ pub struct InvalidConfig(pub Mistakes);
 
 /// Which Lease to contend for, as whom, and how patiently.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaderConfig {
     /// The name of the Lease; all replicas of one program use the same.
     pub lease_name: String,

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{CloudLoadBalancer, ErrorClass, Ingress, ServiceView};
-use provider_aws::AwsConfig;
 use provider_aws::client::fake::Fault;
 use provider_aws::client::{Elbv2, LoadBalancer, Scheme, Select, Tags};
 use provider_aws::naming::UID_TAG;
@@ -210,7 +209,7 @@ async fn a_load_balancer_of_another_cluster_is_not_taken_over() {
     let mut cluster = an_adopting_cluster(2).await;
     let plain = web("web").build();
     let theirs = by_aws_lbc(&cluster, &plain, &[80]).await;
-    cluster.config = AwsConfig { cluster: "test".to_owned(), ..cluster.config };
+    cluster.config.cluster = "test".to_owned();
     cluster.restart(&[]).await;
     let before: BTreeMap<String, Tags> = cluster.aws.all_tags();
     let mut service = showing(&plain, &theirs.load_balancer);

@@ -334,8 +334,12 @@ async fn a_service_that_asks_for_what_aws_refuses_follows_its_nodes_after_a_rest
 
 #[test]
 fn services_of_other_controllers_are_not_claimed() {
-    let cluster =
-        |adopt, class: &str| AwsConfig { adopt, class: class.parse().unwrap(), ..AwsConfig::new("prod") };
+    let cluster = |adopt, class: &str| {
+        let mut config = AwsConfig::new("prod");
+        config.adopt = adopt;
+        config.class = class.parse().unwrap();
+        config
+    };
     let kind = format!("{PREFIX}type");
     let plain = a_service_named("default", "web");
     let table = [

@@ -28,7 +28,8 @@ impl StrictAws {
         let vpc = aws.seed_vpc(2);
         let instances = aws.seed_nodes(&vpc, 5);
         aws.set_lags(lags);
-        let config = AwsConfig { vpc_id: Some(vpc.id), ..AwsConfig::new("conformance") };
+        let mut config = AwsConfig::new("conformance");
+        config.vpc_id = Some(vpc.id);
         StrictAws { aws, instances, config, requests_at_order: std::sync::Mutex::default() }
     }
 }

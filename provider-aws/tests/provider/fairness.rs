@@ -45,7 +45,8 @@ impl Tenant {
     fn of(aws: &FakeAws, vpc: &SeededVpc, name: &str) -> Self {
         let made = Clock::default();
         let paced = RateLimited::rate_limited(Layered::new(made.clone(), aws.clone()), &Rates::default());
-        let config = AwsConfig { vpc_id: Some(vpc.id.clone()), ..AwsConfig::new(name) };
+        let mut config = AwsConfig::new(name);
+        config.vpc_id = Some(vpc.id.clone());
         let provider = Arc::new(AwsProvider::new(Aws::new(paced, SharingOptions::default()), config));
         Tenant { provider, nodes: nodes_of(&aws.seed_nodes(vpc, 2)), made }
     }

@@ -33,7 +33,8 @@ pub(crate) async fn a_cluster_with(nodes: usize, configure: impl FnOnce(&mut Aws
     let aws = FakeAws::new();
     let vpc = aws.seed_vpc(3);
     let instances = aws.seed_nodes(&vpc, nodes);
-    let mut config = AwsConfig { vpc_id: Some(vpc.id.clone()), ..AwsConfig::new("prod") };
+    let mut config = AwsConfig::new("prod");
+    config.vpc_id = Some(vpc.id.clone());
     configure(&mut config);
     let provider = start(&aws, &config);
     provider.resume(&[]).await.expect("an empty account can be resumed");

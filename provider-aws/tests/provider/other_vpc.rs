@@ -15,7 +15,8 @@ async fn the_other(cluster: &Cluster, knows_its_vpc: bool) -> (AwsProvider, Seed
     let vpc = cluster.aws.seed_vpc(2);
     let instances = cluster.aws.seed_nodes(&vpc, 2);
     let vpc_id = knows_its_vpc.then(|| vpc.id.clone());
-    let config = AwsConfig { vpc_id, ..AwsConfig::new(cluster.config.cluster.clone()) };
+    let mut config = AwsConfig::new(cluster.config.cluster.clone());
+    config.vpc_id = vpc_id;
     let provider = AwsProvider::new(Aws::new(cluster.aws.clone(), SharingOptions::default()), config);
     provider.resume(&[]).await.unwrap();
     (provider, vpc, instances)

@@ -124,7 +124,9 @@ fn while_an_address_is_in_no_pool_event_and_condition_say_what_the_speaker_refus
     let pools = || [pool("a", &["1.2.3.4/30", "1000::4/126"]), pool("b", &["5.6.7.0/30"]).by_request_only()];
     for removed_address in [RemovedAddress::Move, RemovedAddress::Keep] {
         for left in [vec![], vec![pools()[1].clone()]] {
-            let mut cluster = Cluster::with(BareConfig { removed_address, ..decisive() }, pools());
+            let mut config = decisive();
+            config.removed_address = removed_address;
+            let mut cluster = Cluster::with(config, pools());
             cluster.serve(service("s").dual_stack());
             cluster.set_pools(left.clone());
             let pending = cluster.wait(service("s").dual_stack());

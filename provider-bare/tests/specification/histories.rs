@@ -35,7 +35,11 @@ impl History {
         // Whatever the order in which addresses are used again, nothing else may differ.
         let reuse = if pools.len().is_multiple_of(2) { Reuse::Lowest } else { Reuse::LongestFree };
         let Policy { removed_address, pool_grace, announcer } = policy;
-        let config = BareConfig { removed_address, pool_grace, announcer, reuse, ..BareConfig::default() };
+        let mut config = BareConfig::default();
+        config.removed_address = removed_address;
+        config.pool_grace = pool_grace;
+        config.announcer = announcer;
+        config.reuse = reuse;
         History {
             cluster: Cluster::with(config, pools),
             policy,

@@ -96,7 +96,8 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// As [`five_on_a`], with the grace period that is the default.
 fn five_on_a_with_grace(removed_address: RemovedAddress) -> (Cluster, Vec<Vec<String>>) {
-    let config = BareConfig { removed_address, ..BareConfig::default() };
+    let mut config = BareConfig::default();
+    config.removed_address = removed_address;
     let mut cluster = Cluster::with(config, [a(), b()]);
     let addresses = NAMES.map(|name| cluster.serve(service(name))).to_vec();
     (cluster, addresses)

@@ -145,7 +145,8 @@ fn labels_of_a_namespace_open_and_close_pools() {
 #[test]
 fn a_sharing_key_cannot_be_joined_from_another_namespace_unless_the_operator_allows_it() {
     for share_across_namespaces in [false, true] {
-        let config = BareConfig { share_across_namespaces, ..BareConfig::default() };
+        let mut config = BareConfig::default();
+        config.share_across_namespaces = share_across_namespaces;
         let mut cluster = Cluster::with(config, [pool("p", &["1.2.3.4/31"])]);
         cluster.serve(service("s").annotation(SHARE, "k").ports([80]));
         let guest = |name: &str| a_service_named("elsewhere", name).annotation(SHARE, "k").ports([443]);
@@ -224,6 +225,7 @@ fn list_and_get_tell_what_is_held() {
 
 #[test]
 fn pools_from_the_cluster_need_a_client() {
-    let config = BareConfig { pools: PoolSource::Cluster { namespace: None }, ..BareConfig::default() };
+    let mut config = BareConfig::default();
+    config.pools = PoolSource::Cluster { namespace: None };
     assert!(BareProvider::new(config, None).is_err());
 }

@@ -1,7 +1,6 @@
 //! Addresses of a pool that are not for everybody: excluded ones, and reserved ones.
 
 use cloud_provider::ServiceKey;
-use provider_bare::BareConfig;
 use provider_bare::assignments::Reuse;
 use provider_bare::plan::RemovedAddress;
 
@@ -47,7 +46,8 @@ fn a_published_address_that_is_excluded_later_follows_the_policy() {
     for (policy, after) in
         [(RemovedAddress::Move, vec!["10.0.0.1"]), (RemovedAddress::Keep, vec!["10.0.0.0"])]
     {
-        let config = BareConfig { removed_address: policy, ..decisive() };
+        let mut config = decisive();
+        config.removed_address = policy;
         let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/31"])]);
         cluster.serve(service("a"));
         cluster.set_pools([pool("lan", &["10.0.0.0/31"]).excluding("10.0.0.0")]);
@@ -67,7 +67,8 @@ fn what_one_pool_excludes_another_cannot_have() {
 
 #[test]
 fn an_address_that_was_given_back_rests_while_there_are_others() {
-    let config = BareConfig { reuse: Reuse::LongestFree, ..decisive() };
+    let mut config = decisive();
+    config.reuse = Reuse::LongestFree;
     let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/30"])]);
     for (name, address) in [("a", "10.0.0.0"), ("b", "10.0.0.1"), ("c", "10.0.0.2")] {
         assert_eq!(cluster.serve(service(name)), [address]);
@@ -81,7 +82,8 @@ fn an_address_that_was_given_back_rests_while_there_are_others() {
 
 #[test]
 fn an_address_that_rests_can_be_asked_for() {
-    let config = BareConfig { reuse: Reuse::LongestFree, ..decisive() };
+    let mut config = decisive();
+    config.reuse = Reuse::LongestFree;
     let mut cluster = Cluster::with(config, [pool("lan", &["10.0.0.0/31"])]);
     cluster.serve(service("a"));
     cluster.delete("a");
@@ -153,7 +155,8 @@ fn who_has_an_address_keeps_it_when_another_is_reserved_for_it() {
 #[test]
 fn a_service_that_waits_gets_its_reserved_address_as_soon_as_that_is_free() {
     let plain = || pool("lan", &["10.0.0.0/31"]);
-    let config = BareConfig { removed_address: RemovedAddress::Keep, ..decisive() };
+    let mut config = decisive();
+    config.removed_address = RemovedAddress::Keep;
     let mut cluster = Cluster::with(config, [plain()]);
     cluster.serve(service("a"));
     cluster.serve(service("b"));

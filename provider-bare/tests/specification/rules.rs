@@ -3,7 +3,6 @@
 
 use cloud_provider::testing::{ServiceBuilder, a_service_named};
 use cloud_provider::{ClassRule, CloudLoadBalancer, FamilyPolicy, NoteKind, Outcome, ServiceKey};
-use provider_bare::BareConfig;
 use provider_bare::plan::RemovedAddress;
 
 use crate::support::{BOTH, Cluster, PoolWords, V6, decisive, notes, now, pool, service, with_own_announcer};
@@ -131,7 +130,11 @@ fn of_two_that_both_ask_for_one_address_the_loser_is_cleared_and_told_why() {
 #[test]
 fn an_address_in_any_status_is_given_to_nobody_else() {
     let ours = ClassRule::Unset;
-    let config = || BareConfig { class: ours.clone(), ..decisive() };
+    let config = || {
+        let mut config = decisive();
+        config.class = ours.clone();
+        config
+    };
     let mut cluster = Cluster::with(config(), [pool("p", &["1.2.3.4/30"])]);
     cluster.put(service("theirs").class("somebody.else/lb").published_ips(["1.2.3.4"]));
     cluster.put(service("mistaken").annotation(IPS, "garbage").published_ips(["1.2.3.5"]));
@@ -174,7 +177,8 @@ fn an_address_that_was_set_aside_and_told_to_nobody_is_given_up_to_who_publishes
 #[test]
 fn a_family_whose_withdrawal_was_never_written_is_still_there_when_its_pool_is_back() {
     let both = pool("p", &["1.2.3.4/31", "1000::4/127"]);
-    let config = BareConfig { removed_address: RemovedAddress::Release, ..decisive() };
+    let mut config = decisive();
+    config.removed_address = RemovedAddress::Release;
     let mut cluster = Cluster::with(config, [both.clone()]);
     cluster.serve(prefer("s"));
     cluster.set_pools([pool("p", &["1.2.3.4/31"])]);
@@ -276,7 +280,8 @@ fn a_class_that_is_not_ours_does_not_hide_what_we_hold() {
 #[test]
 fn zero_pools_never_wipe_a_status() {
     for removed_address in [RemovedAddress::Move, RemovedAddress::Keep, RemovedAddress::Release] {
-        let config = BareConfig { removed_address, ..decisive() };
+        let mut config = decisive();
+        config.removed_address = removed_address;
         let mut cluster = Cluster::with(config, [pool("p", &["1.2.3.4/31", "1000::4/127"])]);
         cluster.serve(service("s"));
         cluster.serve(service("t").dual_stack());
@@ -299,7 +304,8 @@ fn zero_pools_never_wipe_a_status() {
 fn a_vanished_pool_moves_keeps_or_releases_as_the_operator_chose() {
     let (old, new) = (pool("old", &["1.2.3.4/31"]), pool("new", &["5.6.7.8/32"]));
     let cluster = |removed_address| {
-        let config = BareConfig { removed_address, ..decisive() };
+        let mut config = decisive();
+        config.removed_address = removed_address;
         let mut cluster = Cluster::with(config, [old.clone()]);
         cluster.serve(service("s").created(1));
         cluster.serve(service("t").created(2));

@@ -114,10 +114,8 @@ async fn a_file_is_read_at_the_start_on_demand_and_when_it_has_changed() {
         std::fs::write(&path, text).unwrap();
     };
     write("1.2.3.4/32");
-    let config = provider_bare::BareConfig {
-        pools: provider_bare::PoolSource::File(path.clone()),
-        ..provider_bare::BareConfig::default()
-    };
+    let mut config = provider_bare::BareConfig::default();
+    config.pools = provider_bare::PoolSource::File(path.clone());
     let provider = provider_bare::BareProvider::new(config, None).unwrap();
     cloud_provider::CloudLoadBalancer::resume(&provider, &[]).await.unwrap();
     assert_eq!(provider.pool_statuses()["p"].available_ipv4, 1);

@@ -99,12 +99,16 @@ pub(crate) fn ips(service: &ServiceView) -> Vec<String> {
 
 /// A configuration in which decisions about pools are settled at once.
 pub(crate) fn decisive() -> BareConfig {
-    BareConfig { pool_grace: Duration::ZERO, ..BareConfig::default() }
+    let mut config = BareConfig::default();
+    config.pool_grace = Duration::ZERO;
+    config
 }
 
 /// As [`decisive`], with an announcer that does not mind which pools the addresses of a Service are of.
 pub(crate) fn with_own_announcer() -> BareConfig {
-    BareConfig { announcer: Announcer::Own, ..decisive() }
+    let mut config = decisive();
+    config.announcer = Announcer::Own;
+    config
 }
 
 thread_local! {
@@ -136,7 +140,8 @@ impl Cluster {
 
     pub(crate) fn with(config: BareConfig, pools: impl IntoIterator<Item = Definition>) -> Self {
         let definitions: Vec<Definition> = pools.into_iter().collect();
-        let config = BareConfig { pools: PoolSource::Static(definitions.clone()), ..config };
+        let mut config = config;
+        config.pools = PoolSource::Static(definitions.clone());
         let (provider, wakeups) = start(&config, &Namespaces::new(), &[]);
         Cluster {
             config,

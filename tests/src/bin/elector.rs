@@ -50,14 +50,13 @@ impl Args {
     }
 
     fn election(&self) -> Result<LeaderConfig, InvalidUserAgent> {
-        Ok(LeaderConfig {
-            lease_duration: Duration::from_secs(3),
-            renew_deadline: Duration::from_secs(2),
-            retry_period: Duration::from_millis(500),
-            // So that the server's log of requests tells the replicas apart.
-            user_agent: UserAgent::new("elector", &self.identity)?,
-            ..LeaderConfig::new(&self.namespace, &self.lease).identified_by(&self.identity)
-        })
+        let mut config = LeaderConfig::new(&self.namespace, &self.lease).identified_by(&self.identity);
+        config.lease_duration = Duration::from_secs(3);
+        config.renew_deadline = Duration::from_secs(2);
+        config.retry_period = Duration::from_millis(500);
+        // So that the server's log of requests tells the replicas apart.
+        config.user_agent = UserAgent::new("elector", &self.identity)?;
+        Ok(config)
     }
 }
 

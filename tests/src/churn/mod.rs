@@ -15,9 +15,6 @@ use std::time::Duration;
 use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use service_controller::Config;
-use service_controller::config::DebounceConfig;
-use service_controller::config::SweepConfig;
 use tokio::time::{Instant, timeout};
 
 pub use platform::{Aws, Memory, Metal, Platform};
@@ -126,15 +123,13 @@ pub async fn run(cluster: &Cluster, mut platform: impl Platform, controllers: Co
 
 /// A controller as a new process has it: it knows nothing.
 fn start(cluster: &Cluster, provider: Arc<dyn CloudLoadBalancer>, sweeps: bool) -> Running {
-    let config = Config {
-        sweep: SweepConfig { interval: Duration::from_millis(300), grace: Duration::ZERO, delete: sweeps },
-        debounce: DebounceConfig {
-            quiet_period: Duration::from_millis(10),
-            max_delay: Duration::from_millis(100),
-        },
-        resync_interval: Duration::from_secs(2),
-        ..quick()
-    };
+    let mut config = quick();
+    config.sweep.interval = Duration::from_millis(300);
+    config.sweep.grace = Duration::ZERO;
+    config.sweep.delete = sweeps;
+    config.debounce.quiet_period = Duration::from_millis(10);
+    config.debounce.max_delay = Duration::from_millis(100);
+    config.resync_interval = Duration::from_secs(2);
     let client = cluster.client_with(Rights::of_the_bare_overlay().and("get", "", "services"));
     Running::start(client, vec![provider], config)
 }

@@ -243,7 +243,8 @@ impl Platform for Metal {
 
     fn provider(&self) -> Arc<dyn CloudLoadBalancer> {
         // Longer than a pool is away, shorter than the test.
-        let config = BareConfig { pool_grace: Duration::from_secs(2), ..BareConfig::default() };
+        let mut config = BareConfig::default();
+        config.pool_grace = Duration::from_secs(2);
         let provider = Arc::new(BareProvider::new(config, Some(self.client.clone())).expect("a provider"));
         *self.provider.lock().expect("no panic") = Some(provider.clone());
         provider

@@ -83,7 +83,9 @@ impl Account {
             }
         };
         let vpc_id = Some(vpc.clone());
-        let config = AwsConfig { provisioning_look: PROVISIONING, vpc_id, ..AwsConfig::new(CLUSTER) };
+        let mut config = AwsConfig::new(CLUSTER);
+        config.provisioning_look = PROVISIONING;
+        config.vpc_id = vpc_id;
         Arc::new(AwsProvider::new(aws, config))
     }
 

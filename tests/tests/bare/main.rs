@@ -65,11 +65,14 @@ impl Metal {
 
     /// With decisions about pools that are carried out at once.
     fn run_without_grace(&self) -> Running {
-        self.run_with(BareConfig { pool_grace: Duration::ZERO, ..BareConfig::default() })
+        let mut config = BareConfig::default();
+        config.pool_grace = Duration::ZERO;
+        self.run_with(config)
     }
 
     fn run_with(&self, config: BareConfig) -> Running {
-        let config = BareConfig { pools_deadline: DEADLINE, ..config };
+        let mut config = config;
+        config.pools_deadline = DEADLINE;
         let provider = BareProvider::new(config, Some(self.cluster.controller_client())).expect("a provider");
         self.cluster.run(Arc::new(provider))
     }

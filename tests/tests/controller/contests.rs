@@ -6,8 +6,6 @@ use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher;
 use serde_json::json;
-use service_controller::Config;
-use service_controller::config::RetryConfig;
 use std::time::Duration;
 use tests::apiserver::{Failure, Matching, Request};
 use tests::cluster::{Cluster, addresses, condition, eventually, quick};
@@ -60,8 +58,10 @@ async fn a_status_that_may_not_be_written_is_told_and_not_tried_at_every_event()
     let cluster = Cluster::with_faults().await;
     let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
     let an_hour = Duration::from_secs(3_600);
-    let retry = RetryConfig { first: an_hour, longest: an_hour };
-    let running = cluster.run_with(vec![cloud.provider()], Config { retry, ..quick() });
+    let mut config = quick();
+    config.retry.first = an_hour;
+    config.retry.longest = an_hour;
+    let running = cluster.run_with(vec![cloud.provider()], config);
     let writes = || Matching::any().verb("patch").resource("services").subresource("status");
     cluster.faults().fail(writes(), Failure::Forbidden, usize::MAX);
 

@@ -232,13 +232,10 @@ async fn weakness_09_an_orphan_is_deleted_when_the_operator_asked_for_it() {
     cluster.until_gone("web").await;
     assert!(!cloud.is_empty());
 
-    let sweep = service_controller::config::SweepConfig {
-        interval: std::time::Duration::from_millis(50),
-        delete: true,
-        ..Default::default()
-    };
-    let running = cluster
-        .run_with(vec![cloud.provider()], service_controller::Config { sweep, ..tests::cluster::quick() });
+    let mut config = tests::cluster::quick();
+    config.sweep.interval = std::time::Duration::from_millis(50);
+    config.sweep.delete = true;
+    let running = cluster.run_with(vec![cloud.provider()], config);
 
     eventually("the orphan is gone", || cloud.is_empty()).await;
     running.stop().await;
@@ -247,11 +244,8 @@ async fn weakness_09_an_orphan_is_deleted_when_the_operator_asked_for_it() {
 #[tokio::test]
 async fn an_orphan_is_only_reported_by_default_and_live_services_are_never_swept() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let sweep = service_controller::config::SweepConfig {
-        interval: std::time::Duration::from_millis(20),
-        ..Default::default()
-    };
-    let config = service_controller::Config { sweep, ..tests::cluster::quick() };
+    let mut config = tests::cluster::quick();
+    config.sweep.interval = std::time::Duration::from_millis(20);
     let running = cluster.run_with(vec![cloud.provider()], config.clone());
     cluster.create("orphan").await;
     cluster.until_published("orphan").await;

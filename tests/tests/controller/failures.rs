@@ -218,10 +218,8 @@ async fn implemented_elsewhere_is_success_without_an_address() {
 async fn a_provider_that_does_not_answer_is_given_up_at_the_deadline_and_asked_again() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
-    let config = service_controller::Config {
-        provider_timeout: Duration::from_millis(100),
-        ..tests::cluster::quick()
-    };
+    let mut config = tests::cluster::quick();
+    config.provider_timeout = Duration::from_millis(100);
     let running = cluster.run_with(vec![cloud.provider()], config);
 
     cluster.create("web").await;
@@ -306,9 +304,10 @@ async fn watches_that_end_at_any_time_lose_nothing() {
 async fn weakness_16_other_changes_do_not_hurry_a_clean_up_that_waits() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let an_hour = Duration::from_secs(3_600);
-    let retry = service_controller::config::RetryConfig { first: an_hour, longest: an_hour };
-    let running = cluster
-        .run_with(vec![cloud.provider()], service_controller::Config { retry, ..tests::cluster::quick() });
+    let mut config = tests::cluster::quick();
+    config.retry.first = an_hour;
+    config.retry.longest = an_hour;
+    let running = cluster.run_with(vec![cloud.provider()], config);
     cluster.create("web").await;
     cluster.until_published("web").await;
     cloud.fail(Calls::next(Method::Delete), Point::Before, ErrorClass::Transient);
@@ -330,8 +329,8 @@ async fn weakness_16_other_changes_do_not_hurry_a_clean_up_that_waits() {
 async fn weakness_20_a_stop_does_not_wait_for_a_call_that_never_ends() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let gate = cloud.hold(Calls::next(Method::Ensure), Point::Before);
-    let config =
-        service_controller::Config { shutdown_grace: Duration::from_millis(50), ..tests::cluster::quick() };
+    let mut config = tests::cluster::quick();
+    config.shutdown_grace = Duration::from_millis(50);
     let running = cluster.run_with(vec![cloud.provider()], config);
     cluster.create("web").await;
     cloud.started(Method::Ensure, 1).await;

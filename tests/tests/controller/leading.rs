@@ -8,19 +8,17 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use service_controller::leader::{LeaderConfig, Leadership};
-use service_controller::{Config, Error, ServiceController};
+use service_controller::{Error, ServiceController};
 use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, DEADLINE, eventually, quick};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 fn candidate(cluster: &Cluster) -> Leadership {
-    let config = LeaderConfig {
-        lease_duration: Duration::from_secs(3),
-        renew_deadline: Duration::from_secs(2),
-        retry_period: Duration::from_millis(200),
-        ..LeaderConfig::new(&cluster.namespace, "leading")
-    };
+    let mut config = LeaderConfig::new(&cluster.namespace, "leading");
+    config.lease_duration = Duration::from_secs(3);
+    config.renew_deadline = Duration::from_secs(2);
+    config.retry_period = Duration::from_millis(200);
     Leadership::new(cluster.client.clone(), config).expect("a sound configuration")
 }
 
@@ -38,7 +36,8 @@ async fn a_call_in_flight_is_dropped_when_what_is_left_of_a_lost_lease_is_over_a
     let leadership = candidate(&cluster);
     let client = leadership.fenced_client(cluster.plane.kube_config()).expect("a client");
     // Far longer than the second that the Lease outlives its renewals by.
-    let config = Config { shutdown_grace: 10 * DEADLINE, ..quick() };
+    let mut config = quick();
+    config.shutdown_grace = 10 * DEADLINE;
     let controller = ServiceController::new(client).config(config).provider(cloud.provider());
     let running =
         tokio::spawn(

@@ -165,7 +165,8 @@ async fn weakness_07_a_condition_somebody_wiped_comes_back() {
 async fn weakness_08_drift_in_the_cloud_is_repaired_without_an_event() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let resync_interval = std::time::Duration::from_millis(200);
-    let config = service_controller::Config { resync_interval, ..tests::cluster::quick() };
+    let mut config = tests::cluster::quick();
+    config.resync_interval = resync_interval;
     let running = cluster.run_with(vec![cloud.provider()], config);
     cluster.create("web").await;
     cluster.until_published("web").await;

@@ -3,13 +3,14 @@
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, Point};
 use serde_json::json;
-use service_controller::Config;
 use tests::cluster::{Cluster, eventually, quick};
 
 #[tokio::test]
 async fn a_service_that_left_does_not_wait_to_be_reconciled_any_more() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
-    let running = cluster.run_with(vec![cloud.provider()], Config { workers: 1, ..quick() });
+    let mut config = quick();
+    config.workers = 1;
+    let running = cluster.run_with(vec![cloud.provider()], config);
     cluster.create("web").await;
     cluster.until_published("web").await;
     let waiting = "workqueue_depth{name=\"service\"}";

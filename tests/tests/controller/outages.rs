@@ -6,7 +6,7 @@ use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
 use cloud_provider::{ClassRule, ErrorClass};
 use serde_json::json;
 use service_controller::leader::{LeaderConfig, Leadership};
-use service_controller::{Bounds, Config, Health, ServiceController};
+use service_controller::{Config, Health, ServiceController};
 use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, DEADLINE, condition, eventually, quick};
 use tokio::time::{Instant, sleep, timeout};
@@ -14,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 /// One that gives up soon.
 fn impatient() -> Config {
-    let bounds = Bounds { request: Duration::from_millis(500), silence: Duration::from_secs(1) };
-    Config { bounds, ..quick() }
+    let mut config = quick();
+    config.bounds.request = Duration::from_millis(500);
+    config.bounds.silence = Duration::from_secs(1);
+    config
 }
 
 #[tokio::test]

@@ -3,8 +3,6 @@
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, Point, Settings};
 use serde_json::json;
-use service_controller::Config;
-use service_controller::config::{RetryConfig, SweepConfig};
 use std::time::Duration;
 use tests::apiserver::{Failure, Matching, Request};
 use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer, quick};
@@ -29,8 +27,10 @@ async fn empty_list(cluster: &Cluster) {
 async fn nothing_counts_as_done_once_the_first_delete_was_called() {
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     let an_hour = Duration::from_secs(3_600);
-    let retry = RetryConfig { first: an_hour, longest: an_hour };
-    let running = cluster.run_with(vec![cloud.provider()], Config { retry, ..quick() });
+    let mut config = quick();
+    config.retry.first = an_hour;
+    config.retry.longest = an_hour;
+    let running = cluster.run_with(vec![cloud.provider()], config);
     let ports = json!([{ "port": 80, "nodePort": 30_480 }]);
     cluster.create_with("web", json!({ "spec": { "ports": ports } })).await;
     cluster.until_published("web").await;
@@ -147,8 +147,10 @@ async fn an_orphan_that_is_there_after_all_is_not_deleted() {
 
     // A process that sees an empty cluster, for as long as it lives.
     cluster.faults().empty_lists(Matching::any().resource("services"), usize::MAX);
-    let sweep = SweepConfig { interval: Duration::from_millis(20), delete: true, ..SweepConfig::default() };
-    let running = cluster.run_with(vec![cloud.provider()], Config { sweep, ..quick() });
+    let mut config = quick();
+    config.sweep.interval = Duration::from_millis(20);
+    config.sweep.delete = true;
+    let running = cluster.run_with(vec![cloud.provider()], config);
 
     let found = "cloud_lb_services_found_by_name_total";
     eventually("it is asked for by name", || running.metric(found) == Some(1.0)).await;

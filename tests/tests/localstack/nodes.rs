@@ -1,6 +1,5 @@
 //! Nodes that come and go are targets that come and go.
 
-use provider_aws::AwsConfig;
 use serde_json::json;
 
 use crate::world::World;
@@ -43,7 +42,9 @@ async fn a_node_that_is_no_instance_is_named_and_costs_the_others_nothing() {
 async fn a_load_balancer_that_is_there_before_the_nodes_takes_the_first() {
     let world = World::start().await;
     let vpc_id = Some(world.network.vpc.clone());
-    let running = world.run_with(AwsConfig { vpc_id, ..world.config() });
+    let mut config = world.config();
+    config.vpc_id = vpc_id;
+    let running = world.run_with(config);
     assert_eq!(world.serve("web").await.instances(), Some(Vec::new()));
 
     let instance = world.add_node("n1").await;

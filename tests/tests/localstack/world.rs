@@ -55,7 +55,9 @@ impl World {
 
     /// A configuration that is quick to look again.
     pub(crate) fn config(&self) -> AwsConfig {
-        AwsConfig { provisioning_look: Duration::from_millis(200), ..AwsConfig::new(&self.name) }
+        let mut config = AwsConfig::new(&self.name);
+        config.provisioning_look = Duration::from_millis(200);
+        config
     }
 
     /// Starts a controller with a provider as it is in a process that has just started.
@@ -67,8 +69,9 @@ impl World {
     pub(crate) fn run_with(&self, config: AwsConfig) -> Running {
         let aws = Aws::new(self.network.endpoint.sdk(), SharingOptions::default());
         let provider = Arc::new(AwsProvider::new(aws, config));
-        let config =
-            service_controller::Config { provider_timeout: DEADLINE, shutdown_grace: DEADLINE, ..quick() };
+        let mut config = quick();
+        config.provider_timeout = DEADLINE;
+        config.shutdown_grace = DEADLINE;
         self.cluster.run_with(vec![provider], config)
     }
 

@@ -20,14 +20,15 @@ use super::metrics::Requests;
 use crate::error::CliError;
 
 /// How many nodes are looked at: one request to AWS tells of so many, and the cluster's mark is on all of them.
-const NODES: u32 = 100;
+const NODES_LOOKED_AT: u32 = 100;
 
 /// Clients of AWS.
 ///
 /// # Errors
 /// When there is no region.
 pub(super) async fn sdk(flags: &AwsFlags) -> Result<Sdk, CliError> {
-    let options = SdkOptions { region: flags.aws_region.clone(), ..SdkOptions::default() };
+    let mut options = SdkOptions::default();
+    options.region = flags.aws_region.clone();
     Sdk::from_environment(&options).await.map_err(|e| CliError::Usage(e.to_string()))
 }
 
@@ -63,19 +64,17 @@ fn ask_for(flag: &str, error: &DiscoveryError) -> CliError {
 }
 
 fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfig {
-    let mut config = AwsConfig {
-        vpc_id,
-        class: flags.aws_class.clone(),
-        default_scheme: flags.aws_default_scheme,
-        default_tags: flags.aws_default_tags.iter().cloned().collect(),
-        externally_managed_tags: flags.aws_externally_managed_tags.iter().cloned().collect(),
-        manage_backend_rules: flags.aws_manage_backend_rules,
-        node_ports: flags.aws_node_ports.clone(),
-        rules_per_group: flags.aws_rules_per_group.into(),
-        targets_per_service: usize::try_from(flags.aws_max_targets_per_service).unwrap_or(usize::MAX),
-        adopt: flags.aws_adopt,
-        ..AwsConfig::new(cluster)
-    };
+    let mut config = AwsConfig::new(cluster);
+    config.vpc_id = vpc_id;
+    config.class = flags.aws_class.clone();
+    config.default_scheme = flags.aws_default_scheme;
+    config.default_tags = flags.aws_default_tags.iter().cloned().collect();
+    config.externally_managed_tags = flags.aws_externally_managed_tags.iter().cloned().collect();
+    config.manage_backend_rules = flags.aws_manage_backend_rules;
+    config.node_ports = flags.aws_node_ports.clone();
+    config.rules_per_group = flags.aws_rules_per_group.into();
+    config.targets_per_service = usize::try_from(flags.aws_max_targets_per_service).unwrap_or(usize::MAX);
+    config.adopt = flags.aws_adopt;
     if let Some(policy) = &flags.aws_default_ssl_policy {
         config.default_ssl_policy.clone_from(policy);
     }
@@ -146,7 +145,7 @@ fn unanswered(error: &ApiError, name_is_open: bool) -> CliError {
 }
 
 async fn instances_of_nodes(client: &kube::Client) -> Result<BTreeSet<String>, CliError> {
-    let some = ListParams::default().limit(NODES);
+    let some = ListParams::default().limit(NODES_LOOKED_AT);
     let nodes = Api::<Node>::all(client.clone()).list(&some).await;
     let nodes = nodes.map_err(|e| CliError::Api { doing: "listing Nodes".into(), source: Box::new(e) })?;
     let ids = nodes.items.iter().filter_map(|node| node.spec.as_ref()?.provider_id.as_deref());

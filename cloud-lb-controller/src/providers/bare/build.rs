@@ -19,30 +19,29 @@ pub(super) fn provider(
     client: &kube::Client,
     watches: &Watches,
 ) -> Result<Arc<BareProvider>, CliError> {
-    let config = BareConfig {
-        class: flags.bare_class.clone(),
-        pools: match &flags.bare_pools_file {
-            Some(file) => PoolSource::File(file.clone()),
-            None => PoolSource::Cluster { namespace: flags.bare_pools_namespace.clone() },
-        },
-        share_across_namespaces: flags.bare_share_across_namespaces,
-        removed_address: match flags.bare_removed_addresses {
-            RemovedAddresses::Move => RemovedAddress::Move,
-            RemovedAddresses::Keep => RemovedAddress::Keep,
-            RemovedAddresses::Release => RemovedAddress::Release,
-        },
-        pool_grace: flags.bare_pool_grace,
-        announcer: match flags.bare_announcer {
-            AddressAnnouncer::Metallb => Announcer::MetalLb,
-            AddressAnnouncer::Own => Announcer::Own,
-        },
-        reuse: match flags.bare_reuse {
-            AddressReuse::Lowest => Reuse::Lowest,
-            AddressReuse::LongestFree => Reuse::LongestFree,
-        },
-        write_pool_status: flags.bare_write_pool_status,
-        pools_deadline: flags.bare_pools_timeout,
+    let mut config = BareConfig::default();
+    config.class = flags.bare_class.clone();
+    config.pools = match &flags.bare_pools_file {
+        Some(file) => PoolSource::File(file.clone()),
+        None => PoolSource::Cluster { namespace: flags.bare_pools_namespace.clone() },
     };
+    config.share_across_namespaces = flags.bare_share_across_namespaces;
+    config.removed_address = match flags.bare_removed_addresses {
+        RemovedAddresses::Move => RemovedAddress::Move,
+        RemovedAddresses::Keep => RemovedAddress::Keep,
+        RemovedAddresses::Release => RemovedAddress::Release,
+    };
+    config.pool_grace = flags.bare_pool_grace;
+    config.announcer = match flags.bare_announcer {
+        AddressAnnouncer::Metallb => Announcer::MetalLb,
+        AddressAnnouncer::Own => Announcer::Own,
+    };
+    config.reuse = match flags.bare_reuse {
+        AddressReuse::Lowest => Reuse::Lowest,
+        AddressReuse::LongestFree => Reuse::LongestFree,
+    };
+    config.write_pool_status = flags.bare_write_pool_status;
+    config.pools_deadline = flags.bare_pools_timeout;
     let provider = BareProvider::new(config, Some(client.clone()));
     provider
         .map(|provider| Arc::new(provider.watches(watches.clone())))

@@ -75,7 +75,9 @@ mod tests {
         let pools = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, \
                      spec: {addresses: [192.0.2.0/28]}}";
         let pools = PoolSource::Static(manifest::parse(pools).pools);
-        let provider = BareProvider::new(BareConfig { pools, ..BareConfig::default() }, None).unwrap();
+        let mut config = BareConfig::default();
+        config.pools = pools;
+        let provider = BareProvider::new(config, None).unwrap();
         let metrics = Metrics::default();
         let shown = Arc::new(Pools::default());
         shown.clone().show_in(&metrics);

@@ -57,6 +57,7 @@ struct Inner {
 
 /// How long answers of AWS are shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SharingOptions {
     /// Subnets, VPCs, route tables, zones; 5 minutes. They are other people's and change seldom, but a new
     /// subnet should be found without a restart.
