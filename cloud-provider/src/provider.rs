@@ -277,7 +277,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
 
     /// A Service of type `LoadBalancer` that this provider does not [claim](Self::claims) is there, or has changed: for one
     /// that must keep off the addresses which others publish. Called from the event on, again after
-    /// [`resume`](Self::resume), and as often as anything changes; when such a Service goes,
+    /// [`resume`](Self::resume), and as often as anything changes, the last time when it is no load balancer any more and
+    /// shows nothing; when such a Service goes,
     /// [`delete`](CloudLoadBalancer::delete) is called of a provider that holds no resources. Must not block.
     fn observe_foreign(&self, _service: &ServiceView) {}
 

@@ -180,8 +180,6 @@ impl ServiceController {
             tasks.spawn(resume(context.clone(), provider, health.clone()));
         }
         for tracked in context.services.all() {
-            // What changed while a provider was resuming, it may have missed.
-            context.providers.observe_foreign(&tracked);
             context.wake(&tracked.view.id.key);
         }
         tasks.spawn(wake_on_node_changes(context.clone()));

@@ -53,8 +53,9 @@ pub(crate) fn shown(context: &Context, now: Tracked) {
     let before = context.services.get(&id.key);
     context.releases.found(&id);
     if now.is_interesting() || before.is_some() {
-        observe(context, &now);
-        context.services.put(now);
+        let now = Arc::new(now);
+        context.services.put(now.clone());
+        observe(context, &now, before.as_deref());
         context.wake(&id.key);
     }
     if let Some(before) = before.filter(|before| before.view.id != id) {
@@ -81,12 +82,12 @@ fn listed(context: &Context, listing: HashMap<ServiceKey, Arc<Tracked>>) {
     for id in &ids {
         context.releases.found(id);
     }
-    for tracked in before.into_values() {
+    for tracked in before.values() {
         match context.services.get(&tracked.view.id.key) {
             Some(now) if now.view.id == tracked.view.id => {}
-            Some(_) => gone(context, &tracked, Gone::Deleted),
+            Some(_) => gone(context, tracked, Gone::Deleted),
             None => {
-                gone(context, &tracked, Gone::Missing);
+                gone(context, tracked, Gone::Missing);
                 missing += 1;
             }
         }
@@ -103,7 +104,7 @@ fn listed(context: &Context, listing: HashMap<ServiceKey, Arc<Tracked>>) {
     }
     for id in ids {
         if let Some(tracked) = context.services.get(&id.key) {
-            observe(context, &tracked);
+            observe(context, &tracked, before.get(&id.key).map(Arc::as_ref));
         }
         context.wake(&id.key);
     }
@@ -111,9 +112,26 @@ fn listed(context: &Context, listing: HashMap<ServiceKey, Arc<Tracked>>) {
 
 /// Before anybody is served: what another controller publishes is given to nobody from here on. Who does not lead yet is
 /// told when it does.
-fn observe(context: &Context, service: &Tracked) {
+fn observe(context: &Context, now: &Tracked, before: Option<&Tracked>) {
     if context.is_active() {
-        context.providers.observe_foreign(service);
+        let before = before.filter(|before| before.view.id == now.view.id);
+        context.providers.observe_foreign(now, before);
+    }
+}
+
+/// As [`observe`], for what changed while a provider was resuming with what was shown `before`: it knew better for a
+/// moment, and then rebuilt everything from that.
+pub(crate) fn observe_again(context: &Context, before: &[Arc<Tracked>]) {
+    let before: HashMap<&ServiceId, &Tracked> = before.iter().map(|it| (&it.view.id, &**it)).collect();
+    for mut shown in context.services.all() {
+        loop {
+            context.providers.observe_foreign(&shown, before.get(&shown.view.id).copied());
+            // What is newer is shown before it is observed: whoever saw nothing newer was not the last to tell.
+            match context.services.get(&shown.view.id.key) {
+                Some(newer) if !Arc::ptr_eq(&newer, &shown) => shown = newer,
+                _ => break,
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Index;
 use std::sync::Arc;
 
-use cloud_provider::{BackendInterest, CloudLoadBalancer, ServiceView};
+use cloud_provider::{BackendInterest, CloudLoadBalancer, ServiceId, ServiceView};
 
 use crate::decide::ProviderIndex;
 use crate::resumption::Resumption;
@@ -68,6 +68,14 @@ impl Providers {
         named.filter(|provider| self.is_ours(*provider, tracked))
     }
 
+    /// Who was told of the Service when it resumed, and not asked about it since.
+    pub(crate) fn resumed_with<'a>(
+        &'a self,
+        service: &'a ServiceId,
+    ) -> impl Iterator<Item = ProviderIndex> + 'a {
+        self.indices().filter(|provider| self[*provider].resumption.may_hold(service))
+    }
+
     /// Whether a Service has to do with a provider that has only just begun to resume. Who is gone may have been
     /// anybody's.
     pub(crate) fn are_awaited_by(&self, tracked: Option<&Tracked>, is_gone: bool) -> bool {
@@ -91,14 +99,18 @@ impl Providers {
         views.into_iter().flatten().map(|view| provider.backends(view)).collect()
     }
 
-    /// Tells every provider whose this Service is not that it is there, so that none hands out what it shows.
-    pub(crate) fn observe_foreign(&self, service: &Tracked) {
-        if !service.is_load_balancer {
-            return;
-        }
-        let claimer = self.claimer(&service.view);
-        let others = self.indices().filter(|provider| Some(*provider) != claimer);
-        others.for_each(|provider| self[provider].provider.observe_foreign(&service.view));
+    /// Tells every provider whose this Service is not that it is there, so that none hands out what it shows; and every
+    /// provider whose it was not `before`, when it shows nothing any more because it is no load balancer, so that what it
+    /// showed is free again.
+    pub(crate) fn observe_foreign(&self, service: &Tracked, before: Option<&Tracked>) {
+        let is_foreign = |service: &Tracked, provider: ProviderIndex| {
+            service.is_load_balancer && self.claimer(&service.view) != Some(provider)
+        };
+        let told = self.indices().filter(|provider| {
+            let was_foreign = before.is_some_and(|before| is_foreign(before, *provider));
+            is_foreign(service, *provider) || (!service.is_load_balancer && was_foreign)
+        });
+        told.for_each(|provider| self[provider].provider.observe_foreign(&service.view));
     }
 
     /// The name of the provider whose a Service is: whoever claims it, or else has recorded itself on it.
@@ -107,13 +119,14 @@ impl Providers {
         claimer.or_else(|| self.recorded_on(tracked).next()).map(|provider| self.name(provider))
     }
 
-    /// Who may hold something for a Service that has gone: whoever recorded itself, whoever would claim it, and
-    /// everybody whose release costs no cloud call (a foreign Service's published address was theirs to avoid).
+    /// Who may hold something for a Service that has gone: whoever recorded itself or resumed with it, whoever would claim
+    /// it, and everybody whose release costs no cloud call (a foreign Service's published address was theirs to avoid).
     pub(crate) fn possible_holders(&self, last: &Tracked) -> Vec<ProviderIndex> {
         let recorded: Vec<_> = self.recorded_on(last).collect();
         let claimer = self.claimer(&last.view);
         let may_hold = |provider: &ProviderIndex| {
             recorded.contains(provider)
+                || self[*provider].resumption.may_hold(&last.view.id)
                 || claimer == Some(*provider)
                 || !self[*provider].provider.holds_resources()
         };

@@ -195,6 +195,7 @@ impl Reconciliation {
         let release_at = release.as_ref().and_then(|release| release.at);
         let mut holders: Vec<ProviderIndex> = self.memory.last.provider.into_iter().collect();
         holders.extend(providers.recorded_on(&self.tracked));
+        holders.extend(providers.resumed_with(&self.memory.id));
         holders.extend(release.into_iter().flat_map(|release| release.holders));
         if holders.is_empty() && self.tracked.has_finalizer && *is_load_balancer && claimed_by.is_none() {
             // Left by a controller before us that recorded nothing: ours to clean up only if it would be ours.

@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::context::Context;
 use crate::decide::ProviderIndex;
+use crate::follow;
 use crate::health::Health;
 use crate::metrics::Operation;
 use crate::reconcile::call::call;
@@ -24,6 +25,8 @@ pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, healt
     loop {
         let shown = context.services.all();
         let views: Vec<_> = shown.iter().filter(|t| t.is_load_balancer).map(|t| t.view.clone()).collect();
+        let own = views.iter().filter(|view| context.providers.claimer(view) == Some(provider));
+        handle.resumption.is_told_of(own.map(|view| view.id.clone()));
         let mut attempt =
             std::pin::pin!(call(&context, handle, Operation::resume, handle.provider.resume(&views)));
         let result = match timeout(FIRST_ANSWER_TIMEOUT, &mut attempt).await {
@@ -36,7 +39,10 @@ pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, healt
             }
         };
         match result {
-            Ok(()) => break,
+            Ok(()) => {
+                follow::observe_again(&context, &shown);
+                break;
+            }
             Err(error) => {
                 let why = format!("provider {name} cannot resume: {error}");
                 blocked(&context, provider, &health, error.class(), &why);

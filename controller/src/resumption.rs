@@ -1,12 +1,19 @@
 //! How far a provider got with rebuilding what it knows.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cloud_provider::{Error, ErrorClass};
+use cloud_provider::{Error, ErrorClass, ServiceId};
 
-/// How far a provider got.
+/// How far a provider got, and for whom it may hold something since.
 #[derive(Debug, Default)]
-pub(crate) struct Resumption(Mutex<Stage>);
+pub(crate) struct Resumption {
+    stage: Mutex<Stage>,
+    /// Of which Services it was told, and not asked about since. It may have set something aside for each, of which
+    /// neither the Service nor this process' memory says anything: one that wants no load balancer any more when it is
+    /// first reconciled would keep that for ever.
+    told: Mutex<HashSet<ServiceId>>,
+}
 
 #[derive(Debug, Default)]
 enum Stage {
@@ -22,12 +29,12 @@ enum Stage {
 impl Resumption {
     /// Whether a moment's patience is all that it takes.
     pub(crate) fn has_just_begun(&self) -> bool {
-        matches!(*self.lock(), Stage::Begun)
+        matches!(*self.stage(), Stage::Begun)
     }
 
     /// Why no call may be made to the provider; none: calls may be made.
     pub(crate) fn obstacle(&self) -> Option<Error> {
-        match &*self.lock() {
+        match &*self.stage() {
             Stage::AtWork => None,
             Stage::Begun => Some(Error::transient("the provider has not resumed yet")),
             Stage::Blocked { class: ErrorClass::Denied, why } => Some(Error::denied(why.clone())),
@@ -37,19 +44,39 @@ impl Resumption {
 
     /// It is at work from now on.
     pub(crate) fn is_done(&self) {
-        *self.lock() = Stage::AtWork;
+        *self.stage() = Stage::AtWork;
     }
 
     /// It cannot be, for this reason; says whether that is news.
     pub(crate) fn blocked(&self, class: ErrorClass, why: &str) -> bool {
-        let mut stage = self.lock();
+        let mut stage = self.stage();
         let same = matches!(&*stage, Stage::Blocked { why: before, .. } if before == why);
         *stage = Stage::Blocked { class, why: why.to_owned() };
         !same
     }
 
-    fn lock(&self) -> MutexGuard<'_, Stage> {
+    /// It is about to be told of these, its own.
+    pub(crate) fn is_told_of(&self, services: impl IntoIterator<Item = ServiceId>) {
+        self.told().extend(services);
+    }
+
+    /// Whether it may hold something for a Service though it was never asked about it.
+    pub(crate) fn may_hold(&self, service: &ServiceId) -> bool {
+        self.told().contains(service)
+    }
+
+    /// It serves the Service from here on, which is remembered elsewhere, or has let go of all that was its.
+    pub(crate) fn is_asked_about(&self, service: &ServiceId) {
+        self.told().remove(service);
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
         // A panic elsewhere does not make a plain value wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, HashSet<ServiceId>> {
+        // As above.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

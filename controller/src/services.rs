@@ -36,8 +36,8 @@ impl Services {
     }
 
     /// Shows a Service, in place of whoever had its name.
-    pub(crate) fn put(&self, now: Tracked) {
-        self.lock().insert(now.view.id.key.clone(), Arc::new(now));
+    pub(crate) fn put(&self, now: Arc<Tracked>) {
+        self.lock().insert(now.view.id.key.clone(), now);
     }
 
     /// Shows a Service no more.

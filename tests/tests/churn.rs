@@ -15,12 +15,7 @@ async fn on_aws(controllers: Controllers) {
 }
 
 async fn on_pools(controllers: Controllers) {
-    let cluster = match controllers {
-        // On a real server one address more is held than is shown in the end, in a process that lives through it all; the
-        // cause is not known yet. The next process has it right, and so it is on the double.
-        Controllers::Live => Cluster::with_faults().await,
-        Controllers::Die => Cluster::start().await,
-    };
+    let cluster = Cluster::start().await;
     let metal = Metal::on(&cluster).await;
     churn::run(&cluster, metal, controllers, Length::of_the_environment()).await;
 }

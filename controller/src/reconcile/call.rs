@@ -16,8 +16,11 @@ use crate::providers::ProviderHandle;
 pub(super) async fn delete(context: &Context, provider: ProviderIndex, id: &ServiceId) -> Result<(), Error> {
     let handle = &context.providers[provider];
     match call(context, handle, Operation::delete, handle.provider.delete(id)).await {
-        Err(Error::ImplementedElsewhere) => Ok(()),
-        other => other,
+        Ok(()) | Err(Error::ImplementedElsewhere) => {
+            handle.resumption.is_asked_about(id);
+            Ok(())
+        }
+        failed => failed,
     }
 }
 

@@ -32,6 +32,7 @@ impl Reconciliation {
         };
         self.memory.last.provider = Some(provider);
         self.memory.last.woken = false;
+        handle.resumption.is_asked_about(&self.memory.id);
         context.releases.cancel(&self.memory.id);
         let result =
             call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;

@@ -268,12 +268,22 @@ impl Platform for Metal {
     }
 
     async fn disagrees(&self, services: &[Service]) -> Vec<String> {
-        let shown = services.iter().flat_map(addresses).count();
-        let assigned = self.assigned();
-        match usize::try_from(assigned) {
-            Ok(assigned) if assigned == shown => Vec::new(),
-            _ => vec![format!("{shown} addresses are shown, and {assigned} are held")],
+        let of =
+            |service: &Service| format!("{} ({})", service.name_any(), service.uid().unwrap_or_default());
+        let shown: BTreeSet<(String, String)> = services
+            .iter()
+            .flat_map(|service| addresses(service).into_iter().map(move |ip| (of(service), ip)))
+            .collect();
+        let held = self.held().await;
+        let beyond: Vec<_> = held.symmetric_difference(&shown).collect();
+        let mut wrong = Vec::new();
+        if !beyond.is_empty() {
+            wrong.push(format!("shown or held alone: {beyond:?}"));
         }
+        if usize::try_from(self.assigned()) != Ok(shown.len()) {
+            wrong.push(format!("{} addresses are shown, and {} are counted", shown.len(), self.assigned()));
+        }
+        wrong
     }
 
     async fn left(&self) -> Vec<String> {
@@ -285,6 +295,16 @@ impl Platform for Metal {
 }
 
 impl Metal {
+    async fn held(&self) -> BTreeSet<(String, String)> {
+        let provider = self.provider.lock().expect("no panic").clone();
+        let Some(provider) = provider else { return BTreeSet::new() };
+        let owned = provider.list().await.expect("what is held in memory can be listed");
+        owned
+            .into_iter()
+            .map(|it| (format!("{} ({})", it.service.key.name, it.service.uid), it.resource))
+            .collect()
+    }
+
     fn assigned(&self) -> i64 {
         let provider = self.provider.lock().expect("no panic").clone();
         let statuses = provider.map(|provider| provider.pool_statuses()).unwrap_or_default();

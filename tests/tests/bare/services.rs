@@ -1,7 +1,8 @@
 //! What Services ask for, and what they get.
 
 use serde_json::json;
-use tests::cluster::{addresses, annotations, condition, has_finalizer};
+use tests::apiserver::{Failure, Matching, Request};
+use tests::cluster::{Cluster, Running, addresses, annotations, condition, eventually, has_finalizer};
 
 use crate::Metal;
 
@@ -116,6 +117,33 @@ async fn a_service_that_is_no_load_balancer_any_more_gives_its_address_back() {
     running.stop().await;
 }
 
+/// A controller whose provider has been told of the Services there are, and waits for the pools until the faults are
+/// cleared.
+async fn run_without_pools(metal: &Metal) -> Running {
+    let lists_pools = Matching::any().verb("list").resource("ipaddresspools");
+    metal.cluster.faults().fail(lists_pools, Failure::Unavailable, usize::MAX);
+    let running = metal.run();
+    let asked = |r: &Request| r.verb == "list" && r.resource == "ipaddresspools";
+    eventually("the provider resumes", || metal.cluster.requests().count(asked) > 0).await;
+    running
+}
+
+/// What resumes sets an address aside for everybody who waits for one, before anybody was asked about.
+#[tokio::test]
+async fn a_service_that_is_no_load_balancer_any_more_once_the_pools_are_known_holds_no_address() {
+    let metal = Metal::on(Cluster::with_faults().await).await;
+    metal.pool("tiny", &["192.0.2.7/32"]).await;
+    metal.cluster.create("web").await;
+    let running = run_without_pools(&metal).await;
+
+    metal.cluster.change("web", json!({ "spec": { "type": "ClusterIP" } })).await;
+    metal.cluster.faults().clear();
+    metal.cluster.create("next").await;
+
+    assert_eq!(metal.cluster.until_published("next").await, ["192.0.2.7"]);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn mistakes_are_told_with_field_value_and_what_is_allowed() {
     let metal = Metal::start().await;
@@ -206,6 +234,42 @@ async fn an_address_that_another_class_publishes_while_we_run_is_given_to_nobody
     assert_eq!(addresses(&metal.cluster.service("late").await), [""; 0]);
 
     metal.cluster.delete("theirs").await;
+    assert_eq!(metal.cluster.until_published("late").await, ["192.0.2.11"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_of_another_class_is_free_once_its_service_is_no_load_balancer_any_more() {
+    let metal = Metal::start().await;
+    metal.pool("tiny", &["192.0.2.10/32"]).await;
+    let class = json!({ "spec": { "loadBalancerClass": "somebody.else/lb" } });
+    metal.cluster.create_with("theirs", class).await;
+    let shown = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.10" }] } } });
+    metal.cluster.change_status("theirs", shown).await;
+    let running = metal.run();
+    metal.cluster.create("late").await;
+    metal.cluster.until("late", "to wait", |s| condition(s, "bare").is_some()).await;
+
+    let inside = json!({ "spec": { "type": "ClusterIP", "loadBalancerClass": null } });
+    metal.cluster.change("theirs", inside).await;
+
+    assert_eq!(metal.cluster.until_published("late").await, ["192.0.2.10"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_another_class_publishes_while_a_provider_resumes_is_given_to_nobody() {
+    let metal = Metal::on(Cluster::with_faults().await).await;
+    metal.pool("office", &["192.0.2.10-192.0.2.11"]).await;
+    let class = json!({ "spec": { "loadBalancerClass": "somebody.else/lb" } });
+    metal.cluster.create_with("theirs", class).await;
+    let running = run_without_pools(&metal).await;
+
+    let shown = json!({ "status": { "loadBalancer": { "ingress": [{ "ip": "192.0.2.10" }] } } });
+    metal.cluster.change_status("theirs", shown).await;
+    metal.cluster.faults().clear();
+    metal.cluster.create("late").await;
+
     assert_eq!(metal.cluster.until_published("late").await, ["192.0.2.11"]);
     running.stop().await;
 }
