@@ -129,8 +129,9 @@ impl fmt::Display for Mistakes {
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
-    /// The user must change the Service. Not tried again until it changes, or until the provider
-    /// [wakes](crate::CloudLoadBalancer::wakeups) it.
+    /// The user must change the Service, and nothing of it was carried out: what serves is as it was. Not tried again until
+    /// it changes, until the provider [wakes](crate::CloudLoadBalancer::wakeups) it, or until the next resync, at which
+    /// what serves is [ensured](crate::CloudLoadBalancer::ensure) first as it was when the Service was last valid.
     #[error("{0}")]
     Invalid(Mistakes),
     /// The provider's API asks everybody to slow down. All calls to the provider pause, not this Service's alone.

@@ -57,8 +57,10 @@ pub(crate) struct Attempt {
     pub inputs: u64,
     /// With which nodes.
     pub nodes: u64,
-    /// When to try again with the same inputs; none: not before something changes.
+    /// When to try again with the same inputs; none: not before something changes, or until the next resync.
     pub again: Option<Instant>,
+    /// Whether the Service was refused: what serves is what it was when it was last valid.
+    pub refused: bool,
 }
 
 /// An `update_backends` that failed.
@@ -127,6 +129,8 @@ pub(crate) enum Step {
     Refuse,
     /// Call `ensure`.
     Ensure(Why),
+    /// Call `ensure` as when the Service was last valid, so that what serves is put right though its change is refused.
+    KeepRight,
     /// Call `update_backends`.
     UpdateBackends,
 }
@@ -148,7 +152,7 @@ pub(crate) fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
     }
     let step = serve(observed, last, now);
     match (&step, observed.throttled_until) {
-        (Step::Ensure(_) | Step::UpdateBackends, Some(until)) => Step::Rest(Some(until)),
+        (Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends, Some(until)) => Step::Rest(Some(until)),
         _ => step,
     }
 }
@@ -161,6 +165,8 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
     };
     // What was tried since the last success may be done in part, and the Service says that it failed.
     let undone = last.attempt.is_some_and(|attempt| attempt.inputs != observed.inputs);
+    let resync_at = last.done.and_then(|done| done.resync_at);
+    let resync_is_due = resync_at.is_some_and(|at| at <= now);
     if let Some(attempt) = last.attempt
         && !undone
         && !last.woken
@@ -169,24 +175,33 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
             Some(again) if again <= now => Step::Ensure(Why::Retry),
             // The retry brings the nodes of now with it: they are those that it was tried with.
             Some(again) if attempt.nodes == observed.nodes => Step::Rest(Some(again)),
+            // The platform may drift however long the user takes to mend the Service. This, too, brings the nodes.
+            None if resync_is_due && attempt.refused => Step::KeepRight,
+            None if resync_is_due => Step::Ensure(Why::Resync),
             // While an ensure waits, what already serves still follows the nodes: by the narrow call.
-            again if nodes_changed => follow_nodes(observed, last, now, again),
-            again => Step::Rest(again),
+            again if nodes_changed => follow_nodes(observed, last, now, again.or(resync_at)),
+            again => Step::Rest(again.or(resync_at)),
         };
     }
     if observed.mistaken {
+        let told = last.attempt.is_some() && !undone;
         // To tell the user needs nobody else, so a new process does that first.
-        let follows = nodes_changed && last.done.is_some();
-        return if follows { follow_nodes(observed, last, now, None) } else { Step::Refuse };
+        return match last.done {
+            // The provider cannot be asked about the Service as it is, but about what serves.
+            Some(_) if told && last.woken => Step::KeepRight,
+            Some(_) if nodes_changed => follow_nodes(observed, last, now, None),
+            _ => Step::Refuse,
+        };
     }
     match last.done {
         None if last.attempt.is_none() => Step::Ensure(Why::First),
         _ if last.woken => Step::Ensure(Why::Woken),
         None => Step::Ensure(Why::Changed),
         Some(done) if done.inputs != observed.inputs || undone => Step::Ensure(Why::Changed),
-        Some(done) if nodes_changed => follow_nodes(observed, last, now, done.resync_at),
-        Some(done) if done.resync_at.is_some_and(|at| at <= now) => Step::Ensure(Why::Resync),
-        Some(done) => Step::Rest(done.resync_at),
+        // Before the nodes, which it brings with it: they may wait for something that never comes.
+        Some(_) if resync_is_due => Step::Ensure(Why::Resync),
+        Some(_) if nodes_changed => follow_nodes(observed, last, now, resync_at),
+        Some(_) => Step::Rest(resync_at),
     }
 }
 

@@ -171,13 +171,13 @@ impl Reconciliation {
                     return Ok(until);
                 }
                 (Step::Ensure(why), Some(provider)) => self.ensure(provider, &observed, why).await?,
+                (Step::KeepRight, Some(provider)) => self.keep_right(provider, &observed).await?,
                 (Step::UpdateBackends, Some(provider)) => self.update_backends(provider, &observed).await?,
                 (Step::Refuse, Some(provider)) => self.refuse(provider, &observed).await?,
                 (Step::Rest(until), None) => return Ok(until),
                 // Only a claimed Service is served, and what is shown need not be asked for.
-                (Step::Ensure(_) | Step::UpdateBackends | Step::Refuse, None) | (Step::Confirm, _) => {
-                    return Ok(None);
-                }
+                (Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends | Step::Refuse, None)
+                | (Step::Confirm, _) => return Ok(None),
             }
         }
         tracing::warn!("a reconcile took too many steps; going on later");

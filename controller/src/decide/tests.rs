@@ -20,7 +20,12 @@ fn served() -> Last {
 }
 
 fn attempted(again: Option<Instant>) -> Option<Attempt> {
-    Some(Attempt { inputs: 1, nodes: 1, again })
+    Some(Attempt { inputs: 1, nodes: 1, again, refused: false })
+}
+
+/// A change that the user must mend.
+fn refused() -> Option<Attempt> {
+    Some(Attempt { inputs: 2, nodes: 1, again: None, refused: true })
 }
 
 fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
@@ -87,7 +92,7 @@ async fn one_step_for_every_situation() {
         (
             "a change that failed and is taken back is ensured as it was",
             claimed(),
-            Last { attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }), ..served() },
+            Last { attempt: refused(), ..served() },
             Step::Ensure(Why::Changed),
         ),
         (
@@ -117,7 +122,7 @@ async fn one_step_for_every_situation() {
         (
             "a Service with a mistake that serves follows the nodes",
             Observed { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
-            Last { attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }), ..served() },
+            Last { attempt: refused(), ..served() },
             Step::UpdateBackends,
         ),
         ("a mistake is told", Observed { inputs: 2, mistaken: true, ..claimed() }, served(), Step::Refuse),
@@ -213,22 +218,75 @@ async fn one_step_for_every_situation() {
         (
             "a refused change stays refused while its node update is retried",
             Observed { nodes: 2, inputs: 2, ..claimed() },
-            Last {
-                attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }),
-                node_attempt: node_attempt(Some(past)),
-                ..served()
-            },
+            Last { attempt: refused(), node_attempt: node_attempt(Some(past)), ..served() },
             Step::UpdateBackends,
         ),
         (
             "and is not tried again when that has worked",
             Observed { nodes: 2, inputs: 2, ..claimed() },
+            Last { done: Some(Done { nodes: 2, ..done() }), attempt: refused(), ..served() },
+            Step::Rest(None),
+        ),
+        (
+            "what serves while a change is refused is put right when it is time",
+            Observed { inputs: 2, ..claimed() },
+            Last { done: Some(Done { resync_at: Some(past), ..done() }), attempt: refused(), ..served() },
+            Step::KeepRight,
+        ),
+        (
+            "also where a mistake refuses it, with the nodes of now",
+            Observed { inputs: 2, nodes: 2, mistaken: true, ..claimed() },
+            Last { done: Some(Done { resync_at: Some(past), ..done() }), attempt: refused(), ..served() },
+            Step::KeepRight,
+        ),
+        (
+            "and not before",
+            Observed { inputs: 2, ..claimed() },
+            Last { done: Some(Done { resync_at: Some(soon), ..done() }), attempt: refused(), ..served() },
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "nor while the provider throttles",
+            Observed { inputs: 2, throttled_until: Some(soon), ..claimed() },
+            Last { done: Some(Done { resync_at: Some(past), ..done() }), attempt: refused(), ..served() },
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "a wake-up is about what serves where a mistake keeps the provider from being asked",
+            Observed { inputs: 2, mistaken: true, ..claimed() },
+            Last { attempt: refused(), woken: true, ..served() },
+            Step::KeepRight,
+        ),
+        (
+            "another mistake is told first",
+            Observed { inputs: 3, mistaken: true, ..claimed() },
             Last {
-                done: Some(Done { nodes: 2, ..done() }),
-                attempt: Some(Attempt { inputs: 2, nodes: 1, again: None }),
+                done: Some(Done { resync_at: Some(past), ..done() }),
+                attempt: refused(),
+                woken: true,
                 ..served()
             },
-            Step::Rest(None),
+            Step::Refuse,
+        ),
+        (
+            "what waits without a time of its own is looked at when it is time",
+            claimed(),
+            Last {
+                done: Some(Done { resync_at: Some(past), ..done() }),
+                attempt: attempted(None),
+                ..served()
+            },
+            Step::Ensure(Why::Resync),
+        ),
+        (
+            "nodes that cannot be told do not hold up the look for drift, which brings them",
+            Observed { nodes: 2, ..claimed() },
+            Last {
+                done: Some(Done { resync_at: Some(past), ..done() }),
+                node_attempt: node_attempt(None),
+                ..served()
+            },
+            Step::Ensure(Why::Resync),
         ),
         (
             "and a throttled provider may still be told to delete",

@@ -62,7 +62,7 @@ pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option
                 return (None, ReconcileOutcome::CleanedUp);
             }
             // Nobody holds anything, and nobody serves what is not there.
-            Step::Rest(None) | Step::Ensure(_) | Step::UpdateBackends | Step::Refuse => {
+            Step::Rest(None) | Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends | Step::Refuse => {
                 context.memories.forget(id);
                 context.releases.forget(id);
                 return (None, ReconcileOutcome::Unchanged);

@@ -1,8 +1,11 @@
 //! Serving a Service: ensure, refuse, update nodes, and what comes of each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::{Error, ErrorClass, Mistakes, NoteKind, Outcome, Pending, Published, Ready, Request};
+use cloud_provider::{
+    Error, ErrorClass, Mistakes, NoteKind, Outcome, Pending, Published, Ready, Request, ServiceView,
+};
 use tokio::time::Instant;
 
 use super::call::call;
@@ -21,9 +24,7 @@ impl Reconciliation {
     ) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
-        if handle.provider.holds_resources() && !self.tracked.has_finalizer {
-            self.claim_before_the_first_call(provider).await?;
-        }
+        self.claim_unless_claimed(provider).await?;
         let request = match self.request(self.tracked.view.clone()) {
             Ok(request) => request,
             Err(mistakes) => {
@@ -33,6 +34,7 @@ impl Reconciliation {
         self.memory.last.provider = Some(provider);
         self.memory.last.woken = false;
         handle.resumption.is_asked_about(&self.memory.id);
+        self.put_off_the_resync();
         context.releases.cancel(&self.memory.id);
         let result =
             call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;
@@ -66,7 +68,10 @@ impl Reconciliation {
     }
 
     /// The finalizer and the record of who serves, in one write, before anything exists in the cloud.
-    pub(super) async fn claim_before_the_first_call(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
+    async fn claim_unless_claimed(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
+        if !self.context.providers[provider].provider.holds_resources() || self.tracked.has_finalizer {
+            return Ok(());
+        }
         let mut patch = StatusPatch::default();
         patch.add_finalizer();
         if self.record_of(provider).is_none() {
@@ -82,17 +87,84 @@ impl Reconciliation {
     }
 
     pub(super) fn succeeded(&mut self, observed: &Observed, published: Option<Published>) {
-        let wait = self.context.config.resync_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         self.memory.last.done = Some(Done {
             inputs: observed.inputs,
             nodes: observed.nodes,
-            resync_at: Some(Instant::now() + wait),
+            resync_at: Some(self.next_resync()),
         });
         self.memory.last.attempt = None;
         self.memory.last.node_attempt = None;
         self.memory.last_valid_view = Some(self.tracked.view.clone());
         self.memory.published = published;
         self.memory.backoff = Backoff::new(self.context.config.retry);
+    }
+
+    /// A resync's interval from now, a little more or less so that not all Services come at once.
+    fn next_resync(&self) -> Instant {
+        Instant::now() + self.context.config.resync_interval.mul_f64(0.9 + 0.2 * fastrand::f64())
+    }
+
+    /// The platform is compared with the Service now, whatever comes of it: what fails has a time of its own.
+    fn put_off_the_resync(&mut self) {
+        let next = self.next_resync();
+        if let Some(done) = &mut self.memory.last.done {
+            done.resync_at = Some(next);
+        }
+    }
+
+    /// What serves is put right as it was when the Service was last valid. The condition goes on telling of the mistake,
+    /// and so does the event that told of it: nothing that is done here is news to whoever has to mend the Service.
+    pub(super) async fn keep_right(
+        &mut self,
+        provider: ProviderIndex,
+        observed: &Observed,
+    ) -> Result<(), Stop> {
+        let context = self.context.clone();
+        let handle = &context.providers[provider];
+        self.claim_unless_claimed(provider).await?;
+        self.memory.last.woken = false;
+        self.put_off_the_resync();
+        let Some(request) = self.request_as_last_valid() else { return Ok(()) };
+        let result =
+            call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;
+        let now = Instant::now();
+        let (published, again) = match result {
+            Ok(Outcome::Ready(ready)) => {
+                if let Some(done) = &mut self.memory.last.done {
+                    done.nodes = observed.nodes;
+                }
+                self.memory.last.node_attempt = None;
+                (Some(ready.published), None)
+            }
+            Ok(Outcome::Pending(pending)) => (pending.publish, pending.after.map(|wait| after(now, wait))),
+            // Nothing can be kept right that is not ours, or that the provider takes for a mistake by now.
+            Err(Error::ImplementedElsewhere | Error::Invalid(_)) => (None, None),
+            Err(error) => {
+                tracing::warn!(%error, "what serves could not be put right as it was when the Service was last valid");
+                context.metrics.retried(self.name(provider), error.class().as_str());
+                (None, Some(now + self.memory.backoff.failed()))
+            }
+        };
+        if published.is_some() {
+            self.memory.published = published;
+        }
+        if let (Some(done), Some(_)) = (&mut self.memory.last.done, again) {
+            done.resync_at = again;
+        }
+        // The provider is to remember what the Service asks for now, and may have been the one that refused it: it is
+        // asked again, last. A mistake that is none of a provider's never comes to one.
+        let asked_again = again.is_none() && !observed.mistaken;
+        if let Some(attempt) = self.memory.last.attempt.as_mut().filter(|_| asked_again) {
+            attempt.again = Some(now);
+        }
+        Ok(())
+    }
+
+    /// The Service as it was when it was last valid, with what its status shows now.
+    fn request_as_last_valid(&self) -> Option<Request> {
+        let mut view = ServiceView::clone(self.memory.last_valid_view.as_ref()?);
+        view.published = self.tracked.view.published.clone();
+        self.request(Arc::new(view)).ok()
     }
 
     pub(super) async fn report_ready(
@@ -126,7 +198,7 @@ impl Reconciliation {
     ) -> Result<(), Stop> {
         self.result = ReconcileOutcome::Pending;
         let again = pending.after.map(|wait| after(Instant::now(), wait));
-        self.attempted(observed, Operation::Ensure, again);
+        self.attempted(observed, Operation::Ensure, again, false);
         if let Some(published) = pending.publish {
             self.memory.published = Some(published);
         }
@@ -219,7 +291,7 @@ impl Reconciliation {
                 Some(now + self.memory.backoff.failed())
             }
         };
-        self.attempted(observed, operation, again);
+        self.attempted(observed, operation, again, error.class() == ErrorClass::Invalid);
         self.result = ReconcileOutcome::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
@@ -242,10 +314,16 @@ impl Reconciliation {
         self.write_status(provider, record).await
     }
 
-    fn attempted(&mut self, observed: &Observed, operation: Operation, again: Option<Instant>) {
+    fn attempted(
+        &mut self,
+        observed: &Observed,
+        operation: Operation,
+        again: Option<Instant>,
+        refused: bool,
+    ) {
         let Observed { inputs, nodes, .. } = *observed;
         match operation {
-            Operation::Ensure => self.memory.last.attempt = Some(Attempt { inputs, nodes, again }),
+            Operation::Ensure => self.memory.last.attempt = Some(Attempt { inputs, nodes, again, refused }),
             Operation::UpdateBackends => self.memory.last.node_attempt = Some(NodeAttempt { nodes, again }),
         }
     }

@@ -1,9 +1,11 @@
 //! A user's mistake: told plainly, and nothing that serves is touched.
 
+use std::time::Duration;
+
 use cloud_provider::testing::{Calls, MemoryCloud, Method, NODE_LABELS, Point};
 use cloud_provider::{ErrorClass, SourceRanges};
 use serde_json::json;
-use tests::cluster::{Cluster, addresses, condition, eventually};
+use tests::cluster::{Cluster, addresses, condition, eventually, quick};
 
 const RANGES: &str = cloud_provider::SOURCE_RANGES_ANNOTATION;
 
@@ -179,6 +181,68 @@ async fn a_service_whose_change_is_refused_follows_its_nodes_in_this_process_and
         cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
     })
     .await;
+}
+
+/// A Service serves and gets a mistake; then somebody deletes behind our back what serves.
+async fn drift_is_repaired_in_spite_of(mistake: impl AsyncFnOnce(&Cluster, &MemoryCloud)) {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    cluster.add_node("n1").await;
+    let mut config = quick();
+    config.resync_interval = Duration::from_millis(200);
+    let running = cluster.run_with(vec![cloud.provider()], config);
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    let ports = || cloud.load_balancer_of(&cluster.key("web")).map(|it| it.forwarding.ports);
+    let before = ports().unwrap();
+    mistake(&cluster, &cloud).await;
+    until_refused(&cluster).await;
+    let told = cluster.service("web").await;
+
+    for _ in 0..2 {
+        cloud.vandalise(&cluster.key("web"));
+        eventually("it serves again as it did", || ports().as_ref() == Some(&before)).await;
+    }
+
+    let firewall = cloud.firewalls().into_values().next().expect("it is guarded again");
+    assert_eq!(firewall.lets_through, SourceRanges::Unset);
+    let made = cloud.load_balancer_of(&cluster.key("web")).expect("it is there").published.to_string();
+    let service =
+        cluster.until("web", "to show the address of now", |s| addresses(s) == [made.as_str()]).await;
+    assert_eq!(condition(&service, "memory"), condition(&told, "memory"), "the mistake is told as before");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_serves_is_repaired_while_its_service_has_a_mistake() {
+    drift_is_repaired_in_spite_of(async |cluster, _| store_ranges(cluster, "web", "everybody")).await;
+}
+
+#[tokio::test]
+async fn what_serves_is_repaired_while_a_change_is_refused() {
+    drift_is_repaired_in_spite_of(async |cluster, _| {
+        // No way through a node, which the provider refuses.
+        cluster.double().store_unchecked(&cluster.namespace, "web", |service| {
+            service["spec"]["ports"] = json!([{ "port": 81, "protocol": "TCP", "targetPort": 81 }]);
+        });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wake_up_repairs_what_serves_while_its_service_has_a_mistake() {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    store_ranges(&cluster, "web", "everybody");
+    until_refused(&cluster).await;
+
+    cloud.vandalise(&cluster.key("web"));
+    cloud.wake(&cluster.key("web"));
+
+    eventually("it serves again", || cloud.load_balancer_of(&cluster.key("web")).is_some()).await;
+    until_refused(&cluster).await;
+    running.stop().await;
 }
 
 #[tokio::test]
