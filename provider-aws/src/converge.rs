@@ -1,6 +1,7 @@
 //! Brings what exists to what should, for one Service: look, compare, apply, and say what came of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_provider::{Error, Note, Outcome, Pending, Request, ServiceId, ServiceView};
@@ -14,7 +15,7 @@ use crate::found::{Found, FoundResource};
 use crate::naming::{APPLIED_TAG, TARGETS_TAG};
 use crate::observe::Observed;
 use crate::options::{self, Parsed, Spec};
-use crate::outcome::{Done, PARTLY_REFUSED, fatal, outcome};
+use crate::outcome::{Done, PARTLY_REFUSED, fatal, named, outcome};
 use crate::plan::{self, Part, Planned};
 use crate::provider::AwsProvider;
 use crate::site::{Surveyed, Unsurveyed};
@@ -22,6 +23,16 @@ use crate::subnet_moves;
 
 /// How often one call looks again when the world was not as the plan saw it.
 const LOOKS_PER_CALL: usize = 4;
+
+/// How a plan was carried out.
+enum Carried {
+    /// The world was not as the plan saw it.
+    Stale,
+    /// There is a host name; the rest is left to the next call.
+    Named(Prepared),
+    /// As far as AWS lets it.
+    Through(Prepared, Done),
+}
 
 /// What is known before a plan is made.
 pub(crate) struct Prepared {
@@ -155,6 +166,13 @@ impl AwsProvider {
                 Err(Unsurveyed::Failed(error)) => return Err(error),
             };
             self.provisioning.vpc_is_known(&service.id.key);
+            if let Some(rest) = self.memory.unfinished.take(uid, &prepared.desired) {
+                match self.carry_out(service, prepared, rest).await? {
+                    Carried::Through(prepared, done) => return self.report(service, prepared, done).await,
+                    Carried::Named(_) | Carried::Stale => max_age = Duration::ZERO,
+                }
+                continue;
+            }
             let prepared = self.freshen(&service.id, prepared).await?;
             if self.is_settled(service, &prepared) && !self.memory.verification.is_due(uid) {
                 self.remember_targets(&service.id, &prepared, &[]);
@@ -163,28 +181,35 @@ impl AwsProvider {
             }
             let planned = self.compare(service, &prepared).await?;
             match self.carry_out(service, prepared, planned).await? {
-                Some((prepared, done)) => return self.report(service, prepared, done).await,
-                None => max_age = Duration::ZERO,
+                Carried::Through(prepared, done) => return self.report(service, prepared, done).await,
+                Carried::Named(prepared) => return self.tell_the_name(service, prepared).await,
+                Carried::Stale => max_age = Duration::ZERO,
             }
         }
         Err(Error::transient("what exists at AWS changes faster than it can be looked at"))
     }
 
-    /// Applies a plan; none when the world was not as the plan saw it.
+    /// Applies a plan.
     async fn carry_out(
         &self,
         service: &ServiceView,
         mut prepared: Prepared,
         planned: Planned,
-    ) -> Result<Option<(Prepared, Done)>, Error> {
+    ) -> Result<Carried, Error> {
         let uid = &service.id.uid;
         let mut applier = self.applier(&service.id, planned.ids);
+        applier.tells_the_name_first = service.published.is_empty() && planned.waits.is_empty();
         if !planned.actions.is_empty() {
             self.memory.doubt(uid);
         }
         let run = applier.run(&planned.actions).await;
         if run.is_stale {
-            return Ok(None);
+            return Ok(Carried::Stale);
+        }
+        if !run.rest.is_empty() {
+            let rest = Planned { actions: run.rest, ids: applier.ids, waits: planned.waits };
+            self.memory.unfinished.leave(uid, prepared.desired.clone(), rest);
+            return Ok(Carried::Named(prepared));
         }
         let failures = fatal(service, run.failures)?;
         prepared.notes.extend(applier.notes);
@@ -202,7 +227,7 @@ impl AwsProvider {
             self.memory.verification.done(uid, prepared.desired.digest());
         }
         let refused_targets = self.memory.targets.until_another_try(uid);
-        Ok(Some((prepared, Done { waits: planned.waits, failures, refused_targets })))
+        Ok(Carried::Through(prepared, Done { waits: planned.waits, failures, refused_targets }))
     }
 
     /// What is settled holds the targets it should; `arns` says which target groups were made or found by name.
@@ -236,19 +261,24 @@ impl AwsProvider {
         self.outcome(service, prepared, done)
     }
 
+    /// The host name goes on the Service before its listeners are made: with many Services at once, or an AWS that takes
+    /// its time, they come much later, and the name never changes. The next call goes on at once.
+    async fn tell_the_name(&self, service: &ServiceView, mut prepared: Prepared) -> Result<Outcome, Error> {
+        prepared.found =
+            self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
+        let pending = named(service, prepared.serving()?);
+        Ok(Outcome::Pending(pending.with_notes(prepared.notes)))
+    }
+
     /// What the controller is told, and what is waited for.
     fn outcome(&self, service: &ServiceView, prepared: Prepared, done: Done) -> Result<Outcome, Error> {
-        let scheme = prepared.desired.load_balancer.scheme;
-        let serving = prepared.found.load_balancers.values().find(|lb| lb.resource.scheme == scheme);
-        let Some(FoundResource { resource: lb, .. }) = serving else {
-            return Err(Error::transient("the load balancer is not to be seen yet"));
-        };
+        let lb = prepared.serving()?.clone();
         match lb.state {
             LoadBalancerState::Provisioning => self.provisioning.until_made(&lb.arn, &service.id.key),
             _ => self.provisioning.no_longer_until_made(&lb.arn),
         }
         let again = || self.provisioning.look_again_later(&service.id.key);
-        Ok(outcome(service, lb, prepared.notes, done, self.config.provisioning_look, again))
+        Ok(outcome(service, &lb, prepared.notes, done, self.config.provisioning_look, again))
     }
 
     /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call
@@ -269,6 +299,16 @@ impl AwsProvider {
                 self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
         }
         Ok(prepared)
+    }
+}
+
+impl Prepared {
+    /// The load balancer that clients are to use.
+    fn serving(&self) -> Result<&Arc<LoadBalancer>, Error> {
+        let scheme = self.desired.load_balancer.scheme;
+        let all = self.found.load_balancers.values().map(|found| &found.resource);
+        let mut serving = all.filter(|lb| lb.scheme == scheme);
+        serving.next().ok_or_else(|| Error::transient("the load balancer is not to be seen yet"))
     }
 }
 

@@ -14,6 +14,9 @@ use crate::plan::{Part, Wait};
 /// The reason of an outcome where some of it is refused and the rest is done.
 pub(crate) const PARTLY_REFUSED: &str = "PartlyRefused";
 
+/// The reason while AWS makes the load balancer.
+const PROVISIONING: &str = "Provisioning";
+
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
@@ -55,6 +58,16 @@ pub(crate) fn fatal(
     }
 }
 
+/// There is a load balancer, and with it a host name; listeners come with the next call, which is due at once.
+pub(crate) fn named(service: &ServiceView, lb: &LoadBalancer) -> Pending {
+    let pending = Pending::new(PROVISIONING, is_being_made(lb)).look_again_after(Duration::ZERO);
+    pending.publishing(published(service, lb, &[]))
+}
+
+fn is_being_made(lb: &LoadBalancer) -> String {
+    format!("AWS is making the load balancer {}", lb.name)
+}
+
 /// The outcome, by what keeps the Service from being done, most important first.
 ///
 /// The host name is published at once: it never changes, and clients that resolve it early only wait for DNS, as they
@@ -89,8 +102,13 @@ pub(crate) fn outcome(
     }
     if lb.state == LoadBalancerState::Provisioning {
         // It is woken when the load balancer is made; this is for the case that nobody listens.
-        let why = format!("AWS is making the load balancer {}", lb.name);
-        return pending("Provisioning", why, look * 4, Some(published).filter(|_| !replaces), notes);
+        return pending(
+            PROVISIONING,
+            is_being_made(lb),
+            look * 4,
+            Some(published).filter(|_| !replaces),
+            notes,
+        );
     }
     if replaces {
         let why = format!("{} takes over; the old load balancer goes once clients are told", lb.name);

@@ -82,6 +82,7 @@ impl AwsProvider {
             ids,
             notes: Vec::new(),
             refused_targets: false,
+            tells_the_name_first: false,
         }
     }
 
@@ -217,6 +218,7 @@ impl CloudLoadBalancer for AwsProvider {
 
     /// A deletion is the plan towards nothing.
     async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
+        self.memory.unfinished.forget(&service.uid);
         let deletion = self.what_is_left(service).await?;
         for arn in deletion.found.load_balancers.keys() {
             self.provisioning.no_longer_until_made(arn);

@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) is_stale: bool,
     /// What failed, in the order of the plan.
     pub(crate) failures: Vec<(Part, Failure)>,
+    /// The steps after the one that made the host name, where it is to be [told first](Applier::tells_the_name_first).
+    pub(crate) rest: Vec<Action>,
 }
 
 /// Carries out the steps of one plan, in order.
@@ -56,6 +58,9 @@ pub(crate) struct Applier<'a> {
     pub(crate) notes: Vec<Note>,
     /// Whether AWS refused targets, so that it cannot be noted that all are registered.
     pub(crate) refused_targets: bool,
+    /// Whether a run ends once there is a host name: nobody waits for the rest to be told it. Not where something failed
+    /// before, or has to be told, which would be lost between two runs.
+    pub(crate) tells_the_name_first: bool,
 }
 
 impl Applier<'_> {
@@ -63,13 +68,20 @@ impl Applier<'_> {
     /// clearly refuse ends the run: to go on would be to wait for each step anew.
     pub(crate) async fn run(&mut self, actions: &[Action]) -> Run {
         let mut run = Run::default();
-        for action in actions {
+        for (number, action) in actions.iter().enumerate() {
             if run.failures.iter().any(|(failed, _)| action.part.needs(failed)) {
                 continue;
             }
             tracing::debug!(service = %self.service, step = %action.step(), "applying");
             match self.apply(action).await {
-                Ok(Applied::Done) => {}
+                Ok(Applied::Done) => {
+                    let has_news = !run.failures.is_empty() || !self.notes.is_empty() || self.refused_targets;
+                    let is_named = matches!(action.operation, Operation::CreateLoadBalancer { .. });
+                    if self.tells_the_name_first && is_named && !has_news {
+                        run.rest = actions[number + 1..].to_vec();
+                        break;
+                    }
+                }
                 Ok(Applied::Stale) => {
                     run.is_stale = true;
                     break;

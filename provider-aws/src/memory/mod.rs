@@ -8,10 +8,12 @@
 //! | zones that were taken out of a load balancer | `zones` |
 //! | Services that are being worked on | `work` |
 //! | places in line for requests | `tickets` |
+//! | steps that a call left to the next one | `unfinished` |
 
 mod groups;
 mod targets;
 mod tickets;
+mod unfinished;
 mod verification;
 mod work;
 mod zones;
@@ -22,6 +24,7 @@ use std::time::Duration;
 use self::groups::GroupMemory;
 use self::targets::TargetMemory;
 use self::tickets::Tickets;
+use self::unfinished::Unfinished;
 use self::verification::Verification;
 use self::work::Work;
 use self::zones::ZoneMemory;
@@ -35,6 +38,7 @@ pub(crate) struct Memory {
     pub(crate) zones: ZoneMemory,
     pub(crate) work: Work,
     pub(crate) tickets: Tickets,
+    pub(crate) unfinished: Unfinished,
 }
 
 impl Memory {
@@ -47,6 +51,7 @@ impl Memory {
             zones: ZoneMemory::default(),
             work: Work::default(),
             tickets: Tickets::default(),
+            unfinished: Unfinished::default(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Memory {
         self.targets.forget(uid);
         self.groups.forget(uid);
         self.tickets.give_back(uid);
+        self.unfinished.forget(uid);
     }
 }
 

@@ -81,7 +81,22 @@ impl Cluster {
     }
 
     pub(crate) async fn ensure(&self, service: &ServiceView) -> Result<Outcome, Error> {
-        self.provider.ensure(&self.request(service)).await
+        self.ensure_on(service, &self.nodes()).await
+    }
+
+    /// Plays the controller as long as there is something to do at once: what is published is written, and the Service
+    /// is looked at again.
+    pub(crate) async fn ensure_on(&self, service: &ServiceView, nodes: &NodeSet) -> Result<Outcome, Error> {
+        let mut service = service.clone();
+        for _ in 0..TRIES {
+            match self.provider.ensure(&request(&service, nodes)).await {
+                Ok(Outcome::Pending(pending)) if pending.after == Some(std::time::Duration::ZERO) => {
+                    service.published = pending.publish.map(|it| it.ingress).unwrap_or(service.published);
+                }
+                outcome => return outcome,
+            }
+        }
+        panic!("after {TRIES} calls there is still something to do at once");
     }
 
     /// Plays the controller until the Service is ready: errors and waits are met with another try, what is

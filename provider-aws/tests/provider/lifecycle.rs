@@ -271,3 +271,50 @@ async fn what_another_version_noted_costs_a_look_and_no_write() {
     let noted = &cluster.aws.all_tags()[&arn][APPLIED_TAG];
     assert!(noted.starts_with("2:"), "{noted}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_host_name_is_told_as_soon_as_there_is_a_load_balancer_and_the_rest_costs_no_second_look() {
+    let cluster = a_cluster(2).await;
+    cluster.ready(&mut web("warm").build()).await;
+    let mut service = web("web").build();
+    let (outcome, first) = cluster.requests(cluster.provider.ensure(&cluster.request(&service))).await;
+    let Ok(Outcome::Pending(pending)) = outcome else {
+        panic!("the listener is still to be made: {outcome:?}")
+    };
+    let published = pending.publish.expect("the host name");
+    let made = cluster.load_balancers().await.into_iter().find(|lb| lb.arn.contains("web")).unwrap();
+    assert_eq!(published.ingress[0].hostname.as_deref(), Some(made.dns_name.to_lowercase().as_str()));
+    assert_eq!(pending.after, Some(Duration::ZERO), "the rest is due at once");
+    assert!(!first.contains(&Call::CreateListener), "{first:?}");
+
+    service.published = published.ingress;
+    let (outcome, second) = cluster.requests(cluster.provider.ensure(&cluster.request(&service))).await;
+    let Ok(Outcome::Pending(pending)) = outcome else { panic!("AWS takes its time: {outcome:?}") };
+    assert_ne!(pending.after, Some(Duration::ZERO), "all is done that can be");
+    assert_eq!(second, [Call::CreateListener, Call::AddTags]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_left_to_the_next_one_is_not_done_for_a_service_that_has_changed() {
+    let cluster = a_cluster(2).await;
+    let service = web("web").build();
+    let outcome = cluster.provider.ensure(&cluster.request(&service)).await;
+    assert!(matches!(outcome, Ok(Outcome::Pending(_))), "{outcome:?}");
+    let mut changed = web("web").ports([81]).build();
+    cluster.ready(&mut changed).await;
+    let arn = cluster.load_balancer().await.arn;
+    let listeners = cluster.aws.describe_listeners(&arn, None).await.unwrap().items;
+    assert_eq!(listeners.iter().map(|it| it.port).collect::<Vec<_>>(), [81]);
+    cluster.deleted(&changed).await;
+    assert!(cluster.aws.is_empty(), "{:#?}", cluster.aws.remaining());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_left_is_looked_at_anew_when_the_next_one_comes_late() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.provider.ensure(&cluster.request(&service)).await.unwrap();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let (_, requests) = cluster.requests(cluster.ready(&mut service)).await;
+    assert!(requests.contains(&Call::DescribeListeners), "{requests:?}");
+}

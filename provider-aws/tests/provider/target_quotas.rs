@@ -29,7 +29,7 @@ fn across_zones(ports: &[u16]) -> ServiceView {
 }
 
 async fn ensured(cluster: &Cluster, service: &ServiceView, nodes: &NodeSet) -> Outcome {
-    cluster.provider.ensure(&request(service, nodes)).await.unwrap()
+    cluster.ensure_on(service, nodes).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
