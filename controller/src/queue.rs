@@ -28,6 +28,8 @@ pub(crate) struct Queue {
     keys: Mutex<Keys>,
     /// Told when there may be something to do earlier than was known. There is one consumer.
     changed: Notify,
+    /// Told when somebody is added who is being worked on.
+    overtaken: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -75,14 +77,35 @@ impl Keys {
 impl Queue {
     /// An empty queue.
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
-        Queue { keys: Mutex::default(), changed: Notify::new(), metrics }
+        Queue { keys: Mutex::default(), changed: Notify::new(), overtaken: Notify::new(), metrics }
     }
 
     /// Puts a Service in line, unless it waits already.
     pub(crate) fn add(&self, key: &ServiceKey) {
         self.metrics.queued(key);
-        self.lock().add(key.clone());
+        let is_at_work = {
+            let mut keys = self.lock();
+            keys.add(key.clone());
+            keys.at_work.contains(key)
+        };
         self.changed.notify_one();
+        if is_at_work {
+            self.overtaken.notify_waiters();
+        }
+    }
+
+    /// Waits until `is_so`, which may become so when somebody is added who is being worked on.
+    pub(crate) async fn until(&self, is_so: impl Fn() -> bool) {
+        let mut overtaken = std::pin::pin!(self.overtaken.notified());
+        loop {
+            // From here on nobody is missed.
+            overtaken.as_mut().enable();
+            if is_so() {
+                return;
+            }
+            overtaken.as_mut().await;
+            overtaken.set(self.overtaken.notified());
+        }
     }
 
     /// As [`add`](Self::add); its provider is asked again though nothing changed in the cluster.

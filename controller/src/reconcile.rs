@@ -84,6 +84,8 @@ enum Stop {
     Withheld,
     /// The Service is gone: the watch will say so.
     Vanished,
+    /// It is deleted or no load balancer any more, which the watch has said: the reconcile that releases it is in line.
+    Unwanted,
 }
 
 /// More steps than any Service needs in one reconcile; past it the reconcile ends, so that a server which ignores our
@@ -130,7 +132,7 @@ impl Reconciliation {
     async fn run(mut self, provider: &str) -> (Option<Instant>, ReconcileOutcome) {
         let rest = match self.steps().await {
             Ok(rest) => rest,
-            Err(Stop::Vanished | Stop::Withheld) => None,
+            Err(Stop::Vanished | Stop::Withheld | Stop::Unwanted) => None,
             Err(Stop::WriteFailed) => {
                 self.result = ReconcileOutcome::WriteFailed;
                 self.context.metrics.retried(provider, "WriteFailed");

@@ -22,6 +22,12 @@ impl Services {
         self.lock().get(&id.key).is_some_and(|tracked| tracked.view.id == *id)
     }
 
+    /// Whether this very Service is shown, and wants a load balancer.
+    pub(crate) fn want(&self, id: &ServiceId) -> bool {
+        let wants = |it: &Arc<Tracked>| it.view.id == *id && it.is_load_balancer && !it.deleting;
+        self.lock().get(&id.key).is_some_and(wants)
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Arc<Tracked>> {
         self.lock().values().cloned().collect()

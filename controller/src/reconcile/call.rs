@@ -24,6 +24,21 @@ pub(super) async fn delete(context: &Context, provider: ProviderIndex, id: &Serv
     }
 }
 
+/// What comes of serving a Service; none when it is deleted, or is no load balancer any more, before that: whatever is under
+/// way for it is dropped then, so that its deletion does not wait for what may be hopeless. To be cut short at any point is
+/// what every provider call has to bear.
+pub(super) async fn while_wanted<T>(
+    context: &Context,
+    id: &ServiceId,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = context.queue.until(|| !context.services.want(id)) => None,
+    }
+}
+
 /// One provider call: with a deadline, heeding and tripping the provider's throttle gate. A panic inside it is its
 /// failure, and nobody else's: other Services go on, and this one is retried as after any passing failure.
 pub(crate) async fn call<T>(

@@ -8,7 +8,7 @@ use cloud_provider::{
 };
 use tokio::time::Instant;
 
-use super::call::call;
+use super::call::{call, while_wanted};
 use super::{Reconciliation, Stop};
 use crate::decide::{Attempt, Done, NodeAttempt, Observed, Operation, ProviderIndex, Why};
 use crate::metrics::{self, ReconcileOutcome};
@@ -36,8 +36,11 @@ impl Reconciliation {
         handle.resumption.is_asked_about(&self.memory.id);
         self.put_off_the_resync();
         context.releases.cancel(&self.memory.id);
-        let result =
-            call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;
+        self.tell_what_begins(provider, observed, why);
+        let ensure = call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request));
+        let Some(result) = while_wanted(&context, &self.memory.id, ensure).await else {
+            return self.dropped();
+        };
         match result {
             Ok(Outcome::Ready(ready)) => {
                 self.succeeded(observed, Some(ready.published.clone()));
@@ -65,6 +68,26 @@ impl Reconciliation {
             }
             Err(error) => self.failed(provider, observed, Operation::Ensure, error).await,
         }
+    }
+
+    /// Says that work on a load balancer begins, where that is news: to make one may take minutes. Where nothing is
+    /// recorded on the Service yet, it is not known whether it is the provider's at all.
+    fn tell_what_begins(&self, provider: ProviderIndex, observed: &Observed, why: Why) {
+        let is_news = match why {
+            Why::Changed => true,
+            Why::First => !observed.serves,
+            Why::Retry | Why::Woken | Why::Resync => false,
+        };
+        if is_news && self.record_of(provider).is_some() {
+            self.emit(NoteKind::Normal, "EnsuringLoadBalancer", "Ensuring load balancer".into());
+        }
+    }
+
+    /// What was under way was cut short: nothing counts as done.
+    fn dropped(&mut self) -> Result<(), Stop> {
+        tracing::info!("what was under way is dropped: the Service wants no load balancer any more");
+        self.memory.forget_what_was_done();
+        Err(Stop::Unwanted)
     }
 
     /// The finalizer and the record of who serves, in one write, before anything exists in the cloud.
@@ -235,7 +258,11 @@ impl Reconciliation {
         // After a restart nobody remembers how that was: the provider goes by what it finds.
         let request = Request::for_backends(view, self.nodes.set.clone());
         let update = handle.provider.update_backends(&request);
-        match call(&context, handle, metrics::Operation::update_backends, update).await {
+        let update = call(&context, handle, metrics::Operation::update_backends, update);
+        let Some(result) = while_wanted(&context, &self.memory.id, update).await else {
+            return self.dropped();
+        };
+        match result {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
                 self.result = ReconcileOutcome::NodesUpdated;
                 let last = &mut self.memory.last;

@@ -192,6 +192,9 @@ impl Reconciliation {
     }
 
     pub(super) fn emit(&self, kind: NoteKind, reason: &str, message: String) {
+        if kind == NoteKind::Normal {
+            tracing::info!(reason, "{message}");
+        }
         let service = self.memory.id.clone();
         self.context.events.emit(EventRequest { service, kind, reason: reason.into(), message });
     }

@@ -1,6 +1,7 @@
 //! What triggers what, from a Service's birth to its changes.
 
-use cloud_provider::testing::{AddressKind, MemoryCloud, Method, Settings};
+use cloud_provider::ErrorClass;
+use cloud_provider::testing::{AddressKind, Calls, MemoryCloud, Method, Point, Settings};
 use serde_json::json;
 use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer};
 
@@ -20,6 +21,24 @@ async fn a_service_of_type_load_balancer_gets_an_address() {
         condition(&service, "memory").expect("a condition tells how things stand");
     assert_eq!((status.as_str(), reason.as_str(), message.as_str()), ("True", "Ensured", shown[0].as_str()));
     assert!(has_finalizer(&service), "what exists in the cloud keeps the Service");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn while_a_load_balancer_is_being_made_an_event_says_so_once() {
+    let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
+    let running = cluster.run(cloud.provider());
+    cloud.fail(Calls::next(Method::Ensure), Point::Before, ErrorClass::Transient);
+    let slow = cloud.hold(Calls::of(Method::Ensure), Point::Midway);
+
+    cluster.create("web").await;
+
+    assert_eq!(cluster.until_event("web", "EnsuringLoadBalancer").await, "Ensuring load balancer");
+    assert!(addresses(&cluster.service("web").await).is_empty(), "it is told at once");
+    slow.release();
+    cluster.until_event("web", "EnsuredLoadBalancer").await;
+    let told = cluster.events("web").await.into_iter().filter(|event| event.1 == "EnsuringLoadBalancer");
+    assert_eq!(told.map(|event| event.3).sum::<i32>(), 1, "another try is nothing new");
     running.stop().await;
 }
 
