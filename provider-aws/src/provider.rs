@@ -11,10 +11,9 @@ use cloud_provider::{
 };
 
 use crate::apply::Applier;
-use crate::client::{Aws, LoadBalancer, SecurityGroup, TagFilter, Tagged, Tags, in_turn};
+use crate::client::{Aws, LoadBalancer, SecurityGroup, Tags, in_turn};
 use crate::config::AwsConfig;
 use crate::failure::{general, together};
-use crate::found::Found;
 use crate::memory::Memory;
 use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, UID_TAG};
 use crate::observe::{Observer, backend_security_group};
@@ -86,6 +85,28 @@ impl AwsProvider {
         }
     }
 
+    /// A deletion is the plan towards nothing.
+    async fn take_down(&self, service: &ServiceId) -> Result<(), Error> {
+        self.memory.unfinished.forget(&service.uid);
+        let deletion = self.what_is_left(service).await?;
+        for arn in deletion.found.load_balancers.keys() {
+            self.provisioning.no_longer_until_made(arn);
+        }
+        self.provisioning.no_longer_refused(&service.key);
+        let planned = plan::deletion(&deletion);
+        let mut applier = self.applier(service, planned.ids);
+        let run = applier.run(&planned.actions).await;
+        if run.is_stale {
+            return Err(Error::transient("what exists at AWS is not as it was seen a moment ago"));
+        }
+        let errors = run.failures.into_iter().map(|(_, failure)| failure.general()).collect();
+        if let Some(error) = together(errors) {
+            return Err(error);
+        }
+        self.memory.forget(&service.uid);
+        Ok(())
+    }
+
     /// What a Service that is being deleted has.
     async fn what_is_left(&self, service: &ServiceId) -> Result<Deletion, Error> {
         let found = self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
@@ -110,10 +131,8 @@ impl AwsProvider {
         };
         let frontends = if is_new { observer.frontends(service, &found, &groups) } else { Vec::new() };
         let unclaimed_groups: Vec<SecurityGroup> = frontends.into_iter().filter(came_along).collect();
-        let backend = match self.is_another_left(&found).await? {
-            true => None,
-            false => backend_security_group(&self.config.cluster, &groups),
-        };
+        // As long as the VPC is not known, the group may be another cluster's.
+        let backend = self.vpc.get().and_then(|_| backend_security_group(&self.config.cluster, &groups));
         Ok(Deletion { found, groups: own, unseen_groups, claim: names.claim(), unclaimed_groups, backend })
     }
 
@@ -125,18 +144,6 @@ impl AwsProvider {
             self.aws.limit_to_vpc(vpc);
             self.vpc.get_or_init(|| (*vpc).to_owned());
         }
-    }
-
-    /// Whether the shared view shows a load balancer of the cluster besides these. As long as the VPC is not known,
-    /// there may be one: what it shares is not taken down then.
-    async fn is_another_left(&self, found: &Found) -> Result<bool, Error> {
-        let Some(vpc_id) = self.vpc.get() else { return Ok(true) };
-        let ours = [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::present(UID_TAG)];
-        let all = self.aws.tagged(&ours, self.config.snapshot_age).await.map_err(general)?;
-        let is_other = |(arn, lb): (&String, &Tagged<LoadBalancer>)| {
-            lb.resource.vpc_id == *vpc_id && !found.load_balancers.contains_key(arn)
-        };
-        Ok(all.load_balancers.iter().any(is_other))
     }
 }
 
@@ -216,26 +223,8 @@ impl CloudLoadBalancer for AwsProvider {
         self.update(request).await
     }
 
-    /// A deletion is the plan towards nothing.
     async fn delete(&self, service: &ServiceId) -> Result<(), Error> {
-        self.memory.unfinished.forget(&service.uid);
-        let deletion = self.what_is_left(service).await?;
-        for arn in deletion.found.load_balancers.keys() {
-            self.provisioning.no_longer_until_made(arn);
-        }
-        self.provisioning.no_longer_refused(&service.key);
-        let planned = plan::deletion(&deletion);
-        let mut applier = self.applier(service, planned.ids);
-        let run = applier.run(&planned.actions).await;
-        if run.is_stale {
-            return Err(Error::transient("what exists at AWS is not as it was seen a moment ago"));
-        }
-        let errors = run.failures.into_iter().map(|(_, failure)| failure.general()).collect();
-        if let Some(error) = together(errors) {
-            return Err(error);
-        }
-        self.memory.forget(&service.uid);
-        Ok(())
+        in_turn(self.memory.tickets.of(&service.uid), self.take_down(service)).await
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {

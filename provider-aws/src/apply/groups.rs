@@ -107,8 +107,11 @@ impl Applier<'_> {
             match self.aws.authorize_security_group_ingress(id, rules).await {
                 Ok(()) => return Ok(Applied::Done),
                 Err(error) if error.kind == ErrorKind::Duplicate => break,
-                // A group just made is not known everywhere at once.
-                Err(error) => backoff.wait_if(error.is("InvalidGroup.NotFound"), error).await?,
+                // A group just made is not known everywhere at once; any other that is not there never will be.
+                Err(error) => {
+                    let may_come = error.is("InvalidGroup.NotFound") && self.names_a_new_group(id, rules);
+                    backoff.wait_if(may_come, error).await?;
+                }
             }
         }
         if let [_] = rules {
@@ -121,6 +124,16 @@ impl Applier<'_> {
             }
         }
         Ok(Applied::Done)
+    }
+
+    /// Whether the group, or one whose members its rules let in, was made a moment ago.
+    fn names_a_new_group(&self, id: &str, rules: &[IngressRule]) -> bool {
+        let is_new = |id: &str| self.memory.groups.is_new(&self.service.uid, id);
+        let is_from_a_new_one = |rule: &IngressRule| match &rule.source {
+            RuleSource::Group(source) => is_new(source),
+            _ => false,
+        };
+        is_new(id) || rules.iter().any(is_from_a_new_one)
     }
 
     /// Takes rules out, likewise.

@@ -19,7 +19,6 @@ impl Applier<'_> {
         groups: &BTreeSet<GroupRef>,
     ) -> Result<Applied, Failure> {
         let Some(security_groups) = self.group_ids(groups) else { return Ok(Applied::Stale) };
-        let has_groups = !security_groups.is_empty();
         let request = CreateLoadBalancer {
             name: wanted.name.clone(),
             scheme: wanted.scheme,
@@ -41,7 +40,11 @@ impl Applier<'_> {
                 }
                 // A group just made is not known everywhere at once.
                 Err(error) => {
-                    let is_new = error.is("InvalidSecurityGroup") && has_groups;
+                    let has_new = request
+                        .security_groups
+                        .iter()
+                        .any(|id| self.memory.groups.is_new(&self.service.uid, id));
+                    let is_new = error.is("InvalidSecurityGroup") && has_new;
                     backoff.wait_if(is_new, error).await?;
                     self.look_at_groups(&request.security_groups).await?;
                 }

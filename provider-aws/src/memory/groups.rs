@@ -109,6 +109,12 @@ impl GroupMemory {
         made.filter(|(_, since)| since.elapsed() < Self::EC2_SETTLES).map(|(id, _)| id)
     }
 
+    /// Whether this process made the security group, for this Service or for all, so recently that EC2 may not know it
+    /// everywhere.
+    pub(crate) fn is_new(&self, uid: &str, id: &str) -> bool {
+        self.may_be_unseen(uid, id) || self.new_backend().is_some_and(|backend| backend == id)
+    }
+
     /// This process made the backend security group, or, none, took it down.
     pub(crate) fn set_backend(&self, id: Option<String>) {
         *lock(&self.backend) = id.map(|id| (id, Instant::now()));

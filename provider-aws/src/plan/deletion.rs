@@ -21,7 +21,8 @@ pub struct Deletion {
     pub claim: Tags,
     /// See there.
     pub unclaimed_groups: Vec<SecurityGroup>,
-    /// The backend security group, if no other Service of the cluster has a load balancer.
+    /// The backend security group. Whether another Service still needs it is known only when all the rest has gone: of
+    /// several that are deleted at once each would see the others now, and leave it to them.
     pub backend: Option<SecurityGroup>,
 }
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use cloud_provider::{CloudLoadBalancer, ServiceView};
-use provider_aws::client::Call;
 use provider_aws::client::fake::{Fault, Lag, Lags};
+use provider_aws::client::{Call, Tags};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::fixture::{Cluster, a_cluster, web};
+use crate::fixture::{Cluster, PREFIX, a_cluster, web};
 
 /// Shorter than whatever a call waits for by itself.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -79,4 +79,31 @@ async fn a_group_that_may_have_been_made_is_found_or_given_up_however_short_the_
             assert!(cluster.aws.is_empty(), "{fault:?} of group {nth}: {:#?}", cluster.aws.remaining());
         }
     }
+}
+
+/// How long a call takes whose requests of this kind fail like this.
+async fn refused(cluster: &Cluster, service: &ServiceView, call: Call, code: &str) -> Duration {
+    cluster.aws.fail_always(call, Fault::before(code));
+    let began = Instant::now();
+    cluster.ensure(service).await.expect_err(code);
+    cluster.aws.heal();
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_aws_does_not_know_is_waited_for_only_if_it_was_made_a_moment_ago() {
+    let cluster = a_cluster(2).await;
+    let (call, code) = (Call::AuthorizeSecurityGroupIngress, "InvalidGroup.NotFound");
+    let mut service = web("web").build();
+    assert!(refused(&cluster, &service, call, code).await > Duration::from_secs(5), "it is new");
+    cluster.ready(&mut service).await;
+    sleep(Duration::from_secs(60)).await;
+    let mut changed = web("web").source_ranges(["192.0.2.0/24"]).build();
+    changed.published = service.published;
+    assert!(refused(&cluster, &changed, call, code).await < Duration::from_secs(1), "somebody deleted it");
+
+    let theirs = cluster.aws.seed_security_group(&cluster.vpc.id, "theirs", Tags::new(), Vec::new());
+    let with_theirs = web("theirs").annotation(&format!("{PREFIX}security-groups"), &theirs).build();
+    let (call, code) = (Call::CreateLoadBalancer, "InvalidSecurityGroup");
+    assert!(refused(&cluster, &with_theirs, call, code).await < Duration::from_secs(1), "it is the user's");
 }

@@ -22,6 +22,7 @@ mod provisioning;
 mod replacement;
 mod rules;
 mod says_what;
+mod shared_group;
 mod subnet_moves;
 mod taken_back;
 mod target_quotas;
