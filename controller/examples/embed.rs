@@ -74,9 +74,8 @@ impl CloudLoadBalancer for Wildcard {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
     let config = kube::Config::infer().await?;
-    let user_agent = UserAgent::new(NAME, env!("CARGO_PKG_VERSION"))?;
     let mut lease = LeaderConfig::new("kube-system", NAME);
-    lease.user_agent = user_agent;
+    lease.user_agent = UserAgent::new(NAME, env!("CARGO_PKG_VERSION"))?;
     lease.identity = std::env::var("POD_NAME").unwrap_or(lease.identity);
     let leadership = Leadership::new(kube::Client::try_from(config.clone())?, lease)?;
     let (client, stop) = (leadership.fenced_client(config)?, CancellationToken::new());

@@ -148,8 +148,10 @@ impl Reconciliation {
         self.memory.last.woken = false;
         self.put_off_the_resync();
         let Some(request) = self.request_as_last_valid() else { return Ok(()) };
-        let result =
-            call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request)).await;
+        let ensure = call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request));
+        let Some(result) = while_wanted(&context, &self.memory.id, ensure).await else {
+            return self.dropped();
+        };
         let now = Instant::now();
         let (published, again) = match result {
             Ok(Outcome::Ready(ready)) => {

@@ -51,3 +51,19 @@ async fn a_line_of_text_says_the_same_in_plain_words() {
     assert!(line("reconciled").contains("outcome=Failed"), "{log}");
     assert!(!log.contains('\x1b'), "colours are for terminals: {log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_for_a_service_is_a_line_at_the_level_info() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let program = Program::start(&access, &["--log-format=text", "--log-level=info"]);
+
+    cluster.create("web").await;
+
+    program.until_it_says("Assigned IP").await;
+    let log = program.log();
+    let line = log.lines().find(|line| line.contains("Assigned IP")).expect("it was just there");
+    assert!(line.contains(" INFO ") && line.contains("IPAllocated"), "{line}");
+    assert!(line.contains(&format!("service={}/web", cluster.namespace)), "{line}");
+}

@@ -71,7 +71,7 @@ fn exposed(name: &str) -> Vec<String> {
 
 /// The fields of all label sets in the code.
 fn labels() -> BTreeSet<String> {
-    let set = Regex::new(r"EncodeLabelSet\)\]\s*struct \w+ \{([^}]*)\}").expect("a pattern");
+    let set = Regex::new(r"EncodeLabelSet\)\]\s*(?:pub\(\w+\) )?struct \w+ \{([^}]*)\}").expect("a pattern");
     let field = Regex::new(r"(\w+):").expect("a pattern");
     let sources = metric_sources();
     let sets: Vec<String> = sources
