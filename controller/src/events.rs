@@ -265,6 +265,13 @@ fn shortened(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use tower::service_fn;
+
     use super::*;
 
     fn about(name: &str, message: usize) -> EventRequest {
@@ -314,6 +321,33 @@ mod tests {
         assert_eq!(queue.len, MAX_QUEUED_EVENTS);
         let quiet = std::iter::from_fn(|| queue.pop()).filter(|next| next.service.key.name == "quiet");
         assert_eq!(quiet.count(), 1, "not the newcomer's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_process_has_to_tell_that_does_not_lead_is_told_by_nobody() {
+        let (posted, leads) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+        let requests = posted.clone();
+        let server = service_fn(move |_: Request<Body>| {
+            requests.fetch_add(1, Ordering::SeqCst);
+            let event = json!({ "metadata": { "name": "e" }, "involvedObject": {} });
+            async move { Ok::<_, Infallible>(Response::new(Body::from(event.to_string().into_bytes()))) }
+        });
+        let asked = leads.clone();
+        let client = kube::Client::new(server, "default");
+        let (events, post) = Events::new(client, "test".into(), move || asked.load(Ordering::SeqCst));
+        let mut post = std::pin::pin!(post);
+        let mut tell = async |message, while_it_leads| {
+            leads.store(while_it_leads, Ordering::SeqCst);
+            events.emit(about("web", message));
+            // It posts for ever, and waits only when there is nothing left to post.
+            let over = tokio::time::timeout(Duration::from_secs(60), &mut post).await;
+            assert!(over.is_err(), "it goes on");
+            posted.load(Ordering::SeqCst)
+        };
+
+        assert_eq!(tell(0, true).await, 1);
+        assert_eq!(tell(1, false).await, 1);
+        assert_eq!(tell(2, true).await, 2, "what was not told then is not told later either");
     }
 
     #[test]
