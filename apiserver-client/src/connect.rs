@@ -18,10 +18,10 @@ use crate::comeback::READINESS;
 
 /// A connection on which nothing was heard for so long is dead, or was not needed: longer than a watch of ours lasts, so
 /// that none is cut while it is well.
-const UNUSED: Duration = Duration::from_secs(35);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// How long a connection may take to come about. Of what is lost on the way TCP sends again after 1 and 3 s.
-const CONNECTING: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long is waited at most when a server says `Retry-After`: so that there is time for an answer before the request is
 /// given up.
@@ -46,9 +46,9 @@ where
     <L::Service as Service<Request<Body>>>::Future: Future + Send + 'static,
 {
     let repeats = std::mem::replace(&mut config.default_retry, false);
-    config.connect_timeout = Some(CONNECTING);
-    config.read_timeout = Some(UNUSED);
-    config.write_timeout = Some(UNUSED);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(IDLE_TIMEOUT);
+    config.write_timeout = Some(IDLE_TIMEOUT);
     // Else the time that a connection waited for its next request would count against the answer to it.
     config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config)?.with_layer(layer);

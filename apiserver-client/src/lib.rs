@@ -24,12 +24,12 @@ mod backoff;
 mod bounds;
 mod comeback;
 mod connect;
-mod standing;
+mod watch_state;
 mod watches;
 mod words;
 
 pub use bounds::{Bounds, bounded, is_watch};
 pub use connect::connect;
-pub use standing::{Failing, Standing};
+pub use watch_state::{WatchFailure, WatchState};
 pub use watches::Watches;
 pub use words::{in_words, watch_in_words};

@@ -17,7 +17,7 @@ use tower::{BoxError, service_fn};
 
 use crate::backoff::{Backoff, Failure, Wait};
 use crate::comeback::Comeback;
-use crate::standing::{Failing, Standing};
+use crate::watch_state::{WatchFailure, WatchState};
 use crate::words::watch_in_words;
 
 /// How long a watch lasts before the server is asked for another, in seconds. Its silence is the only sign of a dead
@@ -31,13 +31,13 @@ const LASTS: u32 = 30;
 pub struct Watches {
     client: Client,
     comeback: Arc<Comeback>,
-    standings: Standings,
+    states: WatchStates,
 }
 
 /// What a watch delivers.
 type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 
-type Standings = Arc<Mutex<BTreeMap<String, Standing>>>;
+type WatchStates = Arc<Mutex<BTreeMap<String, WatchState>>>;
 
 impl Watches {
     /// Watches through `client`, which should be [`bounded`](crate::bounded).
@@ -45,16 +45,16 @@ impl Watches {
     /// # Panics
     /// Outside of a tokio runtime, as every client of kube.
     pub fn new(client: Client) -> Self {
-        Watches { comeback: Comeback::new(client.clone()), client, standings: Standings::default() }
+        Watches { comeback: Comeback::new(client.clone()), client, states: WatchStates::default() }
     }
 
     /// How each watch stands, by its name.
-    pub fn standings(&self) -> BTreeMap<String, Standing> {
-        lock(&self.standings).clone()
+    pub fn states(&self) -> BTreeMap<String, WatchState> {
+        lock(&self.states).clone()
     }
 
     /// Follows objects for ever: kube's events, and each failure as an error, after which it goes on by itself. `api`
-    /// makes the interface of a client that it is given; `name` is for [`standings`](Watches::standings) and the log.
+    /// makes the interface of a client that it is given; `name` is for [`states`](Watches::states) and the log.
     ///
     /// # Guarantees
     /// * A connection that dies without a word is noticed within 35 s.
@@ -66,7 +66,7 @@ impl Watches {
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        lock(&self.standings).entry(name.to_owned()).or_default();
+        lock(&self.states).entry(name.to_owned()).or_default();
         let watch = Followed { name: name.to_owned(), watches: self.clone() };
         let heard = watch.hearing();
         let begin = move || watcher(api(heard.clone()), watcher::Config::default().timeout(LASTS)).boxed();
@@ -107,20 +107,20 @@ impl Followed {
     }
 
     fn is_well(&self) {
-        let failing = self.standing(|standing| standing.failing.take());
+        let failing = self.state(|state| state.failing.take());
         // After that: a comeback ends attempts of those that fail.
         self.watches.comeback.answered();
-        if let Some(Failing { since, .. }) = failing {
+        if let Some(WatchFailure { since, .. }) = failing {
             let name = &self.name;
             tracing::info!("the watch on {name} is well again after {} s", since.elapsed().as_secs());
         }
     }
 
     fn fails(&self, cause: String) {
-        let news = self.standing(|standing| {
-            let since = standing.failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
-            let news = standing.failing.as_ref().is_none_or(|failing| failing.cause != cause);
-            standing.failing = Some(Failing { since, cause: cause.clone() });
+        let news = self.state(|state| {
+            let since = state.failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
+            let news = state.failing.as_ref().is_none_or(|failing| failing.cause != cause);
+            state.failing = Some(WatchFailure { since, cause: cause.clone() });
             news
         });
         if news {
@@ -129,11 +129,11 @@ impl Followed {
     }
 
     fn is_failing(&self) -> bool {
-        self.standing(|standing| standing.failing.is_some())
+        self.state(|state| state.failing.is_some())
     }
 
-    fn standing<R>(&self, change: impl FnOnce(&mut Standing) -> R) -> R {
-        change(lock(&self.watches.standings).entry(self.name.clone()).or_default())
+    fn state<R>(&self, change: impl FnOnce(&mut WatchState) -> R) -> R {
+        change(lock(&self.watches.states).entry(self.name.clone()).or_default())
     }
 }
 
@@ -172,7 +172,7 @@ impl<K: Send + 'static> Follower<K> {
             match event {
                 Some(Ok(event)) => {
                     if matches!(event, Event::InitDone) {
-                        self.watch.standing(|standing| standing.listed = true);
+                        self.watch.state(|state| state.listed = true);
                     }
                     return Ok(event);
                 }
@@ -218,7 +218,7 @@ fn failure(error: &watcher::Error) -> Failure {
     }
 }
 
-fn lock(standings: &Standings) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+fn lock(states: &WatchStates) -> MutexGuard<'_, BTreeMap<String, WatchState>> {
     // A panic elsewhere does not make plain maps wrong.
-    standings.lock().unwrap_or_else(PoisonError::into_inner)
+    states.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// What the process exits with when it is told to stop a second time.
-const INSISTED: i32 = 130;
+const EXIT_CODE_INSISTED: i32 = 130;
 
 /// Cancels `stop` at the first signal, and ends the process at the second.
 ///
@@ -24,7 +24,7 @@ pub(crate) fn follow(stop: CancellationToken) -> std::io::Result<()> {
         tracing::info!(signal = name, "stopping; a second signal stops at once");
         stop.cancel();
         next().await;
-        std::process::exit(INSISTED);
+        std::process::exit(EXIT_CODE_INSISTED);
     });
     Ok(())
 }

@@ -37,10 +37,10 @@ const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER
 const PROTOCOL: &str = "http/protobuf";
 
 /// How long the collector may take to answer, if the environment does not say: as specified.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the last spans may take to leave when the program ends.
-const FLUSH: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The export of spans.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Traces {
     pub(crate) async fn end(self) {
         let provider = self.0;
         // The exporter's own thread waits for the runtime, so that this one must not keep it.
-        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH)).await;
+        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT)).await;
         if let Ok(Err(error)) = ended {
             eprintln!("{NAME}: the last spans were not sent: {error}");
         }
@@ -109,7 +109,7 @@ fn asked(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Duration>, 
         ));
     }
     match first(TIMEOUTS) {
-        None => Ok(Some(TIMEOUT)),
+        None => Ok(Some(EXPORT_TIMEOUT)),
         Some((name, text)) => match text.parse() {
             Ok(milliseconds) => Ok(Some(Duration::from_millis(milliseconds))),
             Err(_) => Err(format!("{name}: {text:?} is not a number of milliseconds")),

@@ -1,4 +1,4 @@
-//! The smallest provider: a world that keeps one hostname for each Service. It keeps the whole contract.
+//! The smallest provider: a platform that keeps one hostname for each Service. It keeps the whole contract.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -20,12 +20,12 @@ use crate::services::Services;
 
 /// Whether this process may act: it holds the Lease, or there is no election.
 #[derive(Clone)]
-pub(crate) struct Fence(Arc<dyn Fn() -> bool + Send + Sync>);
+pub(crate) struct FenceCheck(Arc<dyn Fn() -> bool + Send + Sync>);
 
-impl Fence {
+impl FenceCheck {
     /// A fence that asks `holds`, which must be cheap.
     pub(crate) fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Fence(Arc::new(holds))
+        FenceCheck(Arc::new(holds))
     }
 
     /// Whether this process may act now.
@@ -57,7 +57,7 @@ pub(crate) struct Context {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Asked before every provider call and every write.
-    pub fence: Fence,
+    pub fence: FenceCheck,
     active: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl Context {
         nodes: watch::Receiver<Option<Nodes>>,
         events: Events,
         metrics: Arc<Metrics>,
-        fence: Fence,
+        fence: FenceCheck,
     ) -> Self {
         Context {
             api,

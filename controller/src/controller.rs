@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::context::{Context, Fence};
+use crate::context::{Context, FenceCheck};
 use crate::error::Error;
 use crate::events::Events;
 use crate::health::Health;
@@ -35,7 +35,7 @@ pub struct ServiceController {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Health,
     watches: Option<Watches>,
-    fence: Fence,
+    fence: FenceCheck,
 }
 
 impl ServiceController {
@@ -49,7 +49,7 @@ impl ServiceController {
             metrics: Arc::default(),
             health: Health::default(),
             watches: None,
-            fence: Fence::new(|| true),
+            fence: FenceCheck::new(|| true),
         }
     }
 
@@ -74,7 +74,7 @@ impl ServiceController {
     /// Asks this before every provider call and every write, so that a process that was paused past its Lease
     /// does nothing when it wakes, before anything else has noticed.
     pub fn fenced_by(mut self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        self.fence = Fence::new(holds);
+        self.fence = FenceCheck::new(holds);
         self
     }
 

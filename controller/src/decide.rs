@@ -43,7 +43,7 @@ pub(crate) struct Observed {
 
 /// Which of the two provider calls an attempt made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub(crate) enum AttemptedCall {
     /// `ensure`.
     Ensure,
     /// `update_backends`.
@@ -74,7 +74,7 @@ pub(crate) struct NodeAttempt {
 
 /// The last success.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Done {
+pub(crate) struct Success {
     /// With which Service inputs.
     pub inputs: u64,
     /// With which nodes.
@@ -89,7 +89,7 @@ pub(crate) struct Last {
     /// Who served it.
     pub provider: Option<ProviderIndex>,
     /// The last success.
-    pub done: Option<Done>,
+    pub success: Option<Success>,
     /// The last `ensure` since then, which was no success.
     pub attempt: Option<Attempt>,
     /// The last `update_backends` since then, if it failed. Apart from the above: that the nodes could be told after all
@@ -158,14 +158,14 @@ pub(crate) fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
 }
 
 fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
-    let nodes_changed = match last.done {
-        Some(done) => done.nodes != observed.nodes,
+    let nodes_changed = match last.success {
+        Some(success) => success.nodes != observed.nodes,
         // Served by a process before this one: on which nodes, nobody remembers.
         None => observed.serves && observed.nodes != 0 && last.followed != Some(observed.nodes),
     };
     // What was tried since the last success may be done in part, and the Service says that it failed.
     let undone = last.attempt.is_some_and(|attempt| attempt.inputs != observed.inputs);
-    let resync_at = last.done.and_then(|done| done.resync_at);
+    let resync_at = last.success.and_then(|success| success.resync_at);
     let resync_is_due = resync_at.is_some_and(|at| at <= now);
     if let Some(attempt) = last.attempt
         && !undone
@@ -186,18 +186,18 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
     if observed.mistaken {
         let told = last.attempt.is_some() && !undone;
         // To tell the user needs nobody else, so a new process does that first.
-        return match last.done {
+        return match last.success {
             // The provider cannot be asked about the Service as it is, but about what serves.
             Some(_) if told && last.woken => Step::KeepRight,
             Some(_) if nodes_changed => follow_nodes(observed, last, now, None),
             _ => Step::Refuse,
         };
     }
-    match last.done {
+    match last.success {
         None if last.attempt.is_none() => Step::Ensure(Why::First),
         _ if last.woken => Step::Ensure(Why::Woken),
         None => Step::Ensure(Why::Changed),
-        Some(done) if done.inputs != observed.inputs || undone => Step::Ensure(Why::Changed),
+        Some(success) if success.inputs != observed.inputs || undone => Step::Ensure(Why::Changed),
         // Before the nodes, which it brings with it: they may wait for something that never comes.
         Some(_) if resync_is_due => Step::Ensure(Why::Resync),
         Some(_) if nodes_changed => follow_nodes(observed, last, now, resync_at),

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use apiserver_client::{Standing, Watches};
+use apiserver_client::{WatchState, Watches};
 
 use crate::leader::Sight;
 
 /// How long a watch may fail, and a candidate be without sight of the Lease, before it is useless: longer than an API
 /// server takes to start, so that its restart is no reason for anything.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const UNHEALTHY_AFTER: Duration = Duration::from_secs(60);
 
 /// How a controller stands. Cheap to clone, and every handle tells the same; one that no controller was given to is not
 /// ready.
@@ -53,19 +53,19 @@ impl Health {
     /// Why not, in words.
     pub fn ready(&self) -> Result<(), String> {
         let state = self.lock();
-        let watches = state.watches.as_ref().map(Watches::standings).unwrap_or_default();
+        let watches = state.watches.as_ref().map(Watches::states).unwrap_or_default();
         if let Phase::Starting = state.phase {
             return Err(why_the_lists_are_not_in(&watches));
         }
-        for (name, standing) in &watches {
-            if let Some(failing) = standing.failing.as_ref().filter(|f| f.since.elapsed() >= LONG) {
+        for (name, watch) in &watches {
+            if let Some(failing) = watch.failing.as_ref().filter(|f| f.since.elapsed() >= UNHEALTHY_AFTER) {
                 let seconds = failing.since.elapsed().as_secs();
                 return Err(format!("the watch on {name} has failed for {seconds} s: {}", failing.cause));
             }
         }
         match &state.phase {
             Phase::Starting => Ok(()),
-            Phase::Waiting => state.sight.as_ref().map_or(Ok(()), |sight| sight.within(LONG)),
+            Phase::Waiting => state.sight.as_ref().map_or(Ok(()), |sight| sight.within(UNHEALTHY_AFTER)),
             Phase::Leading(providers) => {
                 match providers.iter().find_map(|(name, why)| Some((name, why.as_ref()?))) {
                     Some((name, why)) => Err(format!("provider {name} is not at work: {why}")),
@@ -94,9 +94,9 @@ impl Health {
 
     /// How long each watch has not delivered, by its name; zero while it does.
     pub(crate) fn failing(&self) -> BTreeMap<String, Duration> {
-        let watches = self.lock().watches.as_ref().map(Watches::standings).unwrap_or_default();
-        let since = |standing: Standing| standing.failing.map(|f| f.since.elapsed()).unwrap_or_default();
-        watches.into_iter().map(|(name, standing)| (name, since(standing))).collect()
+        let watches = self.lock().watches.as_ref().map(Watches::states).unwrap_or_default();
+        let since = |watch: WatchState| watch.failing.map(|f| f.since.elapsed()).unwrap_or_default();
+        watches.into_iter().map(|(name, watch)| (name, since(watch))).collect()
     }
 
     /// A candidate's sight of the Lease counts.
@@ -148,9 +148,9 @@ impl fmt::Debug for Health {
     }
 }
 
-fn why_the_lists_are_not_in(watches: &BTreeMap<String, Standing>) -> String {
-    let missing = watches.iter().filter(|(_, standing)| !standing.listed);
-    let failing = missing.clone().find_map(|(name, standing)| Some((name, standing.failing.as_ref()?)));
+fn why_the_lists_are_not_in(watches: &BTreeMap<String, WatchState>) -> String {
+    let missing = watches.iter().filter(|(_, watch)| !watch.listed);
+    let failing = missing.clone().find_map(|(name, watch)| Some((name, watch.failing.as_ref()?)));
     match (failing, missing.clone().next()) {
         (Some((name, failing)), _) => format!("{name} are not listed: {}", failing.cause),
         (None, Some((name, _))) => format!("starting: {name} are not listed yet"),
@@ -210,7 +210,7 @@ mod tests {
         health.waits();
         let mut events = watches.follow("services", kube::Api::<k8s_openapi::api::core::v1::Service>::all);
         tokio::spawn(async move { while events.next().await.is_some() {} });
-        tokio::time::sleep(LONG.checked_sub(Duration::from_secs(1)).unwrap()).await;
+        tokio::time::sleep(UNHEALTHY_AFTER.checked_sub(Duration::from_secs(1)).unwrap()).await;
         assert_eq!(health.ready(), Ok(()), "a server may be replaced");
         assert!(health.failing()["services"] > Duration::from_secs(50));
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(health.ready(), Err("the Lease was not read yet: it is forbidden".to_owned()));
         sight.succeeded();
         assert_eq!(health.ready(), Ok(()));
-        tokio::time::sleep(LONG).await;
+        tokio::time::sleep(UNHEALTHY_AFTER).await;
         assert_eq!(health.ready(), Err("the Lease was not read for 60 s: it is forbidden".to_owned()));
     }
 

@@ -13,7 +13,7 @@ use crate::retry::{Backoff, RetryConfig};
 use crate::token_bucket::{Rate, TokenBucket};
 
 /// Of all writes, whatever they say: a Service that is new or changes needs a few in a row.
-const WRITES: Rate = Rate { burst: 10, interval: Duration::from_secs(1) };
+const WRITE_RATE: Rate = Rate { burst: 10, interval: Duration::from_secs(1) };
 /// The first pause before the same is put back once more.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -39,7 +39,7 @@ pub(crate) struct StatusPace {
 impl StatusPace {
     /// Of a Service that was not written yet.
     pub(crate) fn new(retry: RetryConfig) -> Self {
-        let writes = TokenBucket::new(WRITES, Instant::now());
+        let writes = TokenBucket::new(WRITE_RATE, Instant::now());
         StatusPace { retry, writes, last: None, changed_at: None, pause: Duration::ZERO, refused: None }
     }
 
@@ -134,11 +134,11 @@ mod tests {
         fight(&mut pace, now, Duration::from_secs(100));
         let later = now + Duration::from_secs(100);
         assert_eq!(pace.next(8, later), later, "the fight was about something else");
-        for says in 0..u64::from(WRITES.burst) {
+        for says in 0..u64::from(WRITE_RATE.burst) {
             assert_eq!(pace.next(says, later), later);
             pace.written(says, later);
         }
-        assert_eq!(pace.next(99, later), later + WRITES.interval);
+        assert_eq!(pace.next(99, later), later + WRITE_RATE.interval);
     }
 
     #[tokio::test(start_paused = true)]

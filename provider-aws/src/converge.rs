@@ -15,23 +15,23 @@ use crate::found::{Found, FoundResource};
 use crate::naming::{APPLIED_TAG, TARGETS_TAG};
 use crate::observe::Observed;
 use crate::options::{self, Parsed, Spec};
-use crate::outcome::{Done, PARTLY_REFUSED, fatal, named, outcome};
+use crate::outcome::{LeftOpen, PARTLY_REFUSED, fatal, named, outcome};
 use crate::plan::{self, Part, Planned};
 use crate::provider::AwsProvider;
 use crate::site::{Surveyed, Unsurveyed};
 use crate::subnet_moves;
 
-/// How often one call looks again when the world was not as the plan saw it.
+/// How often one call looks again when AWS was not as the plan saw it.
 const LOOKS_PER_CALL: usize = 4;
 
 /// How a plan was carried out.
 enum Carried {
-    /// The world was not as the plan saw it.
+    /// AWS was not as the plan saw it.
     Stale,
     /// There is a host name; the rest is left to the next call.
     Named(Prepared),
     /// As far as AWS lets it.
-    Through(Prepared, Done),
+    Through(Prepared, LeftOpen),
 }
 
 /// What is known before a plan is made.
@@ -177,7 +177,7 @@ impl AwsProvider {
             if self.is_settled(service, &prepared) && !self.memory.verification.is_due(uid) {
                 self.remember_targets(&service.id, &prepared, &[]);
                 self.note_registered(&prepared).await?;
-                return self.outcome(service, prepared, Done::default());
+                return self.outcome(service, prepared, LeftOpen::default());
             }
             let planned = self.compare(service, &prepared).await?;
             match self.carry_out(service, prepared, planned).await? {
@@ -227,7 +227,7 @@ impl AwsProvider {
             self.memory.verification.done(uid, prepared.desired.digest());
         }
         let refused_targets = self.memory.targets.until_another_try(uid);
-        Ok(Carried::Through(prepared, Done { waits: planned.waits, failures, refused_targets }))
+        Ok(Carried::Through(prepared, LeftOpen { waits: planned.waits, failures, refused_targets }))
     }
 
     /// What is settled holds the targets it should; `arns` says which target groups were made or found by name.
@@ -254,11 +254,11 @@ impl AwsProvider {
         &self,
         service: &ServiceView,
         mut prepared: Prepared,
-        done: Done,
+        left: LeftOpen,
     ) -> Result<Outcome, Error> {
         prepared.found =
             self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
-        self.outcome(service, prepared, done)
+        self.outcome(service, prepared, left)
     }
 
     /// The host name goes on the Service before its listeners are made: with many Services at once, or an AWS that takes
@@ -271,14 +271,14 @@ impl AwsProvider {
     }
 
     /// What the controller is told, and what is waited for.
-    fn outcome(&self, service: &ServiceView, prepared: Prepared, done: Done) -> Result<Outcome, Error> {
+    fn outcome(&self, service: &ServiceView, prepared: Prepared, left: LeftOpen) -> Result<Outcome, Error> {
         let lb = prepared.serving()?.clone();
         match lb.state {
             LoadBalancerState::Provisioning => self.provisioning.until_made(&lb.arn, &service.id.key),
             _ => self.provisioning.no_longer_until_made(&lb.arn),
         }
         let again = || self.provisioning.look_again_later(&service.id.key);
-        Ok(outcome(service, &lb, prepared.notes, done, self.config.provisioning_look, again))
+        Ok(outcome(service, &lb, prepared.notes, left, self.config.provisioning_look, again))
     }
 
     /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call

@@ -81,9 +81,9 @@ pub enum DiscoveryError {
 }
 
 fn some_of(ids: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let shown = ids.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    match ids.len().saturating_sub(SHOWN) {
+    const MAX_SHOWN: usize = 3;
+    let shown = ids.iter().take(MAX_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match ids.len().saturating_sub(MAX_SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -19,7 +19,7 @@ const PROVISIONING: &str = "Provisioning";
 
 /// What came of a plan.
 #[derive(Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct LeftOpen {
     pub(crate) waits: BTreeSet<Wait>,
     pub(crate) failures: Vec<(Part, Failure)>,
     /// How long until targets that AWS refused are worth another try; none when it refused none.
@@ -76,12 +76,12 @@ pub(crate) fn outcome(
     service: &ServiceView,
     lb: &LoadBalancer,
     mut notes: Vec<Note>,
-    done: Done,
+    left: LeftOpen,
     look: Duration,
     refused_look: impl FnOnce() -> Duration,
 ) -> Outcome {
-    let replaces = done.waits.contains(&Wait::Replacement);
-    let published = published(service, lb, &done.failures);
+    let replaces = left.waits.contains(&Wait::Replacement);
+    let published = published(service, lb, &left.failures);
     let pending =
         |reason: &str, why: String, after: Duration, publish: Option<Published>, notes: Vec<Note>| {
             let pending = Pending::new(reason, why).look_again_after(after).with_notes(notes);
@@ -90,9 +90,9 @@ pub(crate) fn outcome(
                 None => pending,
             })
         };
-    if !done.failures.is_empty() {
+    if !left.failures.is_empty() {
         let errors: Vec<Error> =
-            done.failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
+            left.failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
         let note = |error: &Error| Note::new(NoteKind::Warning, error.class().as_str(), error.to_string());
         notes.extend(errors.iter().map(note));
         let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -114,11 +114,11 @@ pub(crate) fn outcome(
         let why = format!("{} takes over; the old load balancer goes once clients are told", lb.name);
         return pending("Replacing", why, look, Some(published), notes);
     }
-    if done.waits.contains(&Wait::Draining) {
+    if left.waits.contains(&Wait::Draining) {
         let why = "connections to a target group that is going away are given time to end".to_owned();
         return pending("Draining", why, look, Some(published), notes);
     }
-    if let Some(after) = done.refused_targets {
+    if let Some(after) = left.refused_targets {
         let why = "AWS refused some of the nodes as targets; the others serve".to_owned();
         return pending("TargetsRefused", why, after.max(look), Some(published), notes);
     }

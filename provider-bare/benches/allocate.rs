@@ -23,13 +23,13 @@ use provider_bare::desired::{ObservedService, Ownership, read};
 use provider_bare::plan::Policy;
 
 /// How many allocations are measured together.
-const SAMPLE: usize = 200;
+const SAMPLE_SIZE: usize = 200;
 
 /// How many times.
-const ROUNDS: usize = 25;
+const ROUND_COUNT: usize = 25;
 
 /// What an allocation may cost.
-const BUDGET: Duration = Duration::from_nanos(200);
+const TIME_BUDGET: Duration = Duration::from_nanos(200);
 
 /// Up to how many addresses in use the loop of MetalLB is waited for.
 const LOOP_AT_MOST: usize = 10_000;
@@ -79,7 +79,7 @@ fn measure(
 ) -> (Duration, Duration) {
     let (mut fastest, mut fastest_back) = (Duration::MAX, Duration::MAX);
     let count = u32::try_from(sample).expect("it is small");
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUND_COUNT {
         let services: Vec<ObservedService> = (in_use..in_use + sample).map(|i| observed(family, i)).collect();
         let uids: Vec<String> = services.iter().map(|service| service.id.uid.clone()).collect();
         let start = Instant::now();
@@ -100,7 +100,7 @@ fn plain_set(range: AddressRange, in_use: usize, sample: usize) -> Duration {
     let nth = |i: usize| address(range.family(), first + i as u128);
     let mut set: BTreeSet<IpAddr> = (0..in_use).map(nth).collect();
     let mut fastest = Duration::MAX;
-    for _ in 0..ROUNDS {
+    for _ in 0..ROUND_COUNT {
         let start = Instant::now();
         for i in in_use..in_use + sample {
             set.insert(black_box(nth(i)));
@@ -141,7 +141,7 @@ fn instructions(pool: usize, in_use: usize, sample: usize) -> Option<u64> {
 }
 
 fn sample_of(range: AddressRange, in_use: usize) -> usize {
-    SAMPLE.min(usize::try_from(range.count()).unwrap_or(usize::MAX) - in_use)
+    SAMPLE_SIZE.min(usize::try_from(range.count()).unwrap_or(usize::MAX) - in_use)
 }
 
 fn main() {
@@ -185,10 +185,10 @@ fn main() {
                 plain_set(range, in_use, sample).as_nanos(),
                 by_loop.unwrap_or_else(|| "not waited for".to_owned()),
             );
-            over_budget += usize::from(allocate > BUDGET);
+            over_budget += usize::from(allocate > TIME_BUDGET);
         }
     }
-    println!("{over_budget} of these are over the budget of {} ns", BUDGET.as_nanos());
+    println!("{over_budget} of these are over the budget of {} ns", TIME_BUDGET.as_nanos());
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("Instructions are not counted, since there is no valgrind: apt-get install valgrind");
     }

@@ -4,7 +4,7 @@
 use tests::fuzz::{TARGETS, mutate};
 
 /// Some seconds for all readers, unoptimised.
-const INPUTS: u64 = 20_000;
+const INPUTS_PER_TARGET: u64 = 20_000;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     match std::env::var(name) {
@@ -15,7 +15,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 #[test]
 fn no_input_makes_a_reader_panic_open_more_than_it_says_or_tell_it_back_whole() {
-    let (inputs, seed) = (number("FUZZ_INPUTS", INPUTS), number("FUZZ_SEED", 1));
+    let (inputs, seed) = (number("FUZZ_INPUTS", INPUTS_PER_TARGET), number("FUZZ_SEED", 1));
     for target in TARGETS {
         let start = std::time::Instant::now();
         let mut rng = fastrand::Rng::with_seed(seed);

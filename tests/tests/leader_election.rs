@@ -31,7 +31,7 @@ const LEASE: &str = "elected";
 /// As `elector` has it.
 const LEASE_DURATION: SignedDuration = SignedDuration::from_secs(3);
 /// For whatever should happen soon; only a failing test takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const CONDITION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A control plane, everything that was ever written to the Lease, and every act.
 struct Election {
@@ -99,7 +99,7 @@ impl Election {
     /// Waits until the history of the Lease is as it should be.
     async fn until(&self, what: &str, reached: impl Fn(&[Record]) -> bool) -> Vec<Record> {
         let mut records = self.records.clone();
-        let found = timeout(PATIENCE, records.wait_for(|records| reached(records))).await;
+        let found = timeout(CONDITION_TIMEOUT, records.wait_for(|records| reached(records))).await;
         match found {
             Ok(records) => records.expect("the watch of the Lease").clone(),
             Err(_) => panic!("in vain for {what}: {:#?}", self.records.borrow()),
@@ -115,7 +115,7 @@ impl Election {
     async fn until_acted(&self, times: usize) {
         let mut acts = self.acts.clone();
         let enough = acts.borrow().len() + times;
-        let acted = timeout(PATIENCE, acts.wait_for(|acts| acts.len() >= enough)).await;
+        let acted = timeout(CONDITION_TIMEOUT, acts.wait_for(|acts| acts.len() >= enough)).await;
         assert!(acted.is_ok(), "in vain for {times} more acts: {:#?}", self.records.borrow().last());
     }
 
@@ -208,7 +208,7 @@ impl Replica {
     async fn until_it_says(&self, word: &str, times: usize) {
         let mut said = self.said.clone();
         let heard = said.wait_for(|said| said.iter().filter(|said| *said == word).count() >= times);
-        let said = matches!(timeout(PATIENCE, heard).await, Ok(Ok(_)));
+        let said = matches!(timeout(CONDITION_TIMEOUT, heard).await, Ok(Ok(_)));
         assert!(said, "in vain for {} to say {word:?}: {:?}", self.identity, self.said.borrow());
     }
 
@@ -226,7 +226,7 @@ impl Replica {
     /// Waits for the end of the process.
     async fn end(mut self) -> ExitStatus {
         let wait = tokio::task::spawn_blocking(move || self.process.wait().expect("an end"));
-        timeout(PATIENCE, wait).await.expect("an end in time").expect("no panic")
+        timeout(CONDITION_TIMEOUT, wait).await.expect("an end in time").expect("no panic")
     }
 }
 
@@ -439,7 +439,7 @@ async fn a_slow_api_server_ends_leadership_only_when_it_is_too_slow() {
     assert!(records.iter().all(|record| record.holder() == "first"), "{records:#?}");
     election.until_acted(5).await;
 
-    first.wire.becomes(Condition::Slow(PATIENCE));
+    first.wire.becomes(Condition::Slow(CONDITION_TIMEOUT));
     election.until_led_by("second").await;
     assert_eq!(first.times("lost"), 1, "before it was succeeded");
     election.until_acted(5).await;
@@ -474,7 +474,8 @@ async fn a_leader_that_is_asked_to_end_releases_the_lease_after_its_last_act() {
     let mut missing = wanted.to_vec();
     let mut seen = watcher(events, watcher::Config::default()).applied_objects().boxed();
     while !missing.is_empty() {
-        let event = timeout(PATIENCE, seen.next()).await.unwrap_or_else(|_| panic!("no event {missing:?}"));
+        let event =
+            timeout(CONDITION_TIMEOUT, seen.next()).await.unwrap_or_else(|_| panic!("no event {missing:?}"));
         let event = event.expect("a watch").expect("an event");
         let regarding = event.regarding.as_ref().and_then(|lease| lease.name.as_deref());
         if event.reason.as_deref() == Some("LeaderElection") && regarding == Some(LEASE) {
@@ -499,7 +500,7 @@ async fn of_three_replicas_under_one_fault_after_the_other_only_the_holder_ever_
         let replica = replicas.remove(fallen);
         match fault {
             "CUT" => replica.wire.becomes(Condition::Cut),
-            "SLOW" => replica.wire.becomes(Condition::Slow(PATIENCE)),
+            "SLOW" => replica.wire.becomes(Condition::Slow(CONDITION_TIMEOUT)),
             signal => replica.signal(signal),
         }
         replicas.push(election.steady(&format!("replica-{generation}")).await);

@@ -52,7 +52,7 @@ enum Output {
 }
 
 /// What came of one Service.
-struct Planned {
+struct ServicePlan {
     service: ServiceKey,
     provider: Option<String>,
     result: Result<Plan, String>,
@@ -97,16 +97,20 @@ pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
     Ok(if something { FOUND } else { DONE })
 }
 
-async fn plan(view: Arc<ServiceView>, nodes: &NodeSet, providers: &[Arc<dyn CloudLoadBalancer>]) -> Planned {
+async fn plan(
+    view: Arc<ServiceView>,
+    nodes: &NodeSet,
+    providers: &[Arc<dyn CloudLoadBalancer>],
+) -> ServicePlan {
     let service = view.id.key.clone();
     let Some(provider) = providers.iter().find(|p| p.claims(&view)) else {
-        return Planned { service, provider: None, result: Ok(Plan::default()) };
+        return ServicePlan { service, provider: None, result: Ok(Plan::default()) };
     };
     let result = match Request::new(view, nodes.clone()) {
         Ok(request) => provider.plan(&request).await.map_err(|error| error.to_string()),
         Err(mistakes) => Err(mistakes.to_string()),
     };
-    Planned { service, provider: Some(provider.name().to_owned()), result }
+    ServicePlan { service, provider: Some(provider.name().to_owned()), result }
 }
 
 fn find(name: &str, existing: &[Arc<ServiceView>]) -> Result<Arc<ServiceView>, CliError> {
@@ -175,7 +179,7 @@ fn yet_to_come(families: &mut Vec<IpFamily>, policy: FamilyPolicy) -> Vec<IpAddr
     families.iter().map(stand_in).collect()
 }
 
-fn as_json(planned: &Planned) -> serde_json::Value {
+fn as_json(planned: &ServicePlan) -> serde_json::Value {
     let mut json = json!({ "service": planned.service, "provider": planned.provider });
     match &planned.result {
         Ok(plan) => json["steps"] = json!(plan.steps),
@@ -184,8 +188,8 @@ fn as_json(planned: &Planned) -> serde_json::Value {
     json
 }
 
-fn print_text(planned: &[Planned], colour: bool) {
-    for Planned { service, provider, result } in planned {
+fn print_text(planned: &[ServicePlan], colour: bool) {
+    for ServicePlan { service, provider, result } in planned {
         match (provider, result) {
             (None, _) => println!("{service}: nobody claims it"),
             (Some(provider), Ok(plan)) if plan.is_empty() => {

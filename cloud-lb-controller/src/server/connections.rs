@@ -16,26 +16,26 @@ pub(super) struct Connections(Mutex<Open>);
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    places: BTreeMap<u64, CancellationToken>,
+    slots: BTreeMap<u64, CancellationToken>,
 }
 
 impl Connections {
-    /// A place for one more.
-    pub(super) fn admit(self: Arc<Self>) -> Place {
+    /// A slot for one more.
+    pub(super) fn admit(self: Arc<Self>) -> ConnectionSlot {
         let given_up = CancellationToken::new();
         let number = {
             let mut open = self.lock();
-            if open.places.len() >= MAX_CONNECTIONS
-                && let Some((_, oldest)) = open.places.pop_first()
+            if open.slots.len() >= MAX_CONNECTIONS
+                && let Some((_, oldest)) = open.slots.pop_first()
             {
                 oldest.cancel();
             }
             let number = open.next;
             open.next += 1;
-            open.places.insert(number, given_up.clone());
+            open.slots.insert(number, given_up.clone());
             number
         };
-        Place { number, given_up, connections: self }
+        ConnectionSlot { number, given_up, connections: self }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -44,24 +44,24 @@ impl Connections {
     }
 }
 
-/// The place of one connection, for as long as this lives.
+/// The slot of one connection, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     number: u64,
     given_up: CancellationToken,
     connections: Arc<Connections>,
 }
 
-impl Place {
-    /// Cancelled when the place is given to a newer connection.
+impl ConnectionSlot {
+    /// Cancelled when the slot is given to a newer connection.
     pub(super) fn given_up(&self) -> &CancellationToken {
         &self.given_up
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.connections.lock().places.remove(&self.number);
+        self.connections.lock().slots.remove(&self.number);
     }
 }
 
@@ -72,15 +72,16 @@ mod tests {
     #[test]
     fn the_oldest_makes_room_and_who_leaves_frees_a_place() {
         let connections = Arc::new(Connections::default());
-        let mut places: Vec<Place> = (0..MAX_CONNECTIONS).map(|_| connections.clone().admit()).collect();
-        assert!(places.iter().all(|place| !place.given_up().is_cancelled()));
-        drop(places.pop());
-        places.push(connections.clone().admit());
-        assert!(!places[0].given_up().is_cancelled(), "there was a free place");
-        places.push(connections.clone().admit());
-        let given_up: Vec<bool> = places.iter().map(|place| place.given_up().is_cancelled()).collect();
+        let mut slots: Vec<ConnectionSlot> =
+            (0..MAX_CONNECTIONS).map(|_| connections.clone().admit()).collect();
+        assert!(slots.iter().all(|slot| !slot.given_up().is_cancelled()));
+        drop(slots.pop());
+        slots.push(connections.clone().admit());
+        assert!(!slots[0].given_up().is_cancelled(), "there was a free slot");
+        slots.push(connections.clone().admit());
+        let given_up: Vec<bool> = slots.iter().map(|slot| slot.given_up().is_cancelled()).collect();
         assert_eq!(given_up.iter().position(|given_up| *given_up), Some(0));
         assert_eq!(given_up.iter().filter(|given_up| **given_up).count(), 1);
-        assert_eq!(connections.lock().places.len(), MAX_CONNECTIONS);
+        assert_eq!(connections.lock().slots.len(), MAX_CONNECTIONS);
     }
 }

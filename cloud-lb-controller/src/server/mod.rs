@@ -29,9 +29,9 @@ use connections::Connections;
 /// Longest body that is read: a log filter is a line.
 const LONGEST_BODY: usize = 4_096;
 /// How long it may take to come.
-const BODY: Duration = Duration::from_secs(5);
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the head of a request may take to come, the wait for a next request on the same connection included.
-const HEAD: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state that is shown.
 pub(crate) struct Shown {
@@ -84,13 +84,13 @@ pub(crate) async fn serve(address: SocketAddr, shown: Arc<Shown>) -> std::io::Re
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (shown, place) = (shown.clone(), connections.clone().admit());
+            let (shown, slot) = (shown.clone(), connections.clone().admit());
             tokio::spawn(async move {
                 let service = service_fn(|request| answer(request, peer.ip(), &shown));
                 let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+                http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
                 let serving = http.serve_connection(TokioIo::new(connection), service);
-                match place.given_up().run_until_cancelled(serving).await {
+                match slot.given_up().run_until_cancelled(serving).await {
                     Some(Ok(())) => {}
                     Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
                     None => tracing::debug!(%peer, "a connection made room for newer ones"),
@@ -120,7 +120,7 @@ async fn answer(
             text(StatusCode::FORBIDDEN, format!("not from {peer}; allowed: {}", shown.log_level_from))
         }
         (&Method::PUT, "/loglevel") => {
-            match timeout(BODY, Limited::new(request.into_body(), LONGEST_BODY).collect()).await {
+            match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), LONGEST_BODY).collect()).await {
                 Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the log filter did not come"),
                 Ok(Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "a log filter is one line"),
                 Ok(Ok(body)) => match shown.log_level.set(&String::from_utf8_lossy(&body.to_bytes())) {

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 /// Clock ticks a second, as the kernel tells programs of them, whatever its own clock does.
-const TICKS: f64 = 100.0;
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Looks itself up when somebody asks.
 #[derive(Debug)]
@@ -29,7 +29,10 @@ impl Stat {
     fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.rsplit_once(") ")?.1.split_whitespace().collect();
         let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-        Some(Stat { cpu_seconds: (ticks(11)? + ticks(12)?) / TICKS, started_seconds: ticks(19)? / TICKS })
+        Some(Stat {
+            cpu_seconds: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
+            started_seconds: ticks(19)? / TICKS_PER_SECOND,
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::calls::{Call, CallState, Method};
 use super::faults::{Calls, Fault, Gate, Interference, Order, Point, meets};
+use super::platform::{Firewall, LoadBalancer, Platform};
 use super::settings::Settings;
-use super::world::{Firewall, LoadBalancer, World};
 use crate::error::Error;
 use crate::service::{ServiceId, ServiceKey};
 
@@ -28,7 +28,7 @@ pub struct MemoryCloud {
 #[derive(Debug, Default)]
 struct State {
     settings: Settings,
-    world: World,
+    platform: Platform,
     processes: usize,
     calls: Vec<Call>,
     /// Which of the calls are under way, so that finding two at once costs the same after many calls.
@@ -73,38 +73,44 @@ impl MemoryCloud {
 
     /// The load balancers by name.
     pub fn load_balancers(&self) -> BTreeMap<String, LoadBalancer> {
-        self.lock().world.balancers.clone()
+        self.lock().platform.balancers.clone()
     }
 
     /// The load balancer of the Service with this key; if there are several, from a Service deleted and made
     /// anew, the newest.
     pub fn load_balancer_of(&self, key: &ServiceKey) -> Option<LoadBalancer> {
         let state = self.lock();
-        state.world.balancers.values().filter(|it| it.owner.key == *key).max_by_key(|it| it.number).cloned()
+        state
+            .platform
+            .balancers
+            .values()
+            .filter(|it| it.owner.key == *key)
+            .max_by_key(|it| it.number)
+            .cloned()
     }
 
     /// The firewalls by name.
     pub fn firewalls(&self) -> BTreeMap<String, Firewall> {
-        self.lock().world.firewalls.clone()
+        self.lock().platform.firewalls.clone()
     }
 
     /// Whether nothing is left, half-made things included.
     pub fn is_empty(&self) -> bool {
         let state = self.lock();
-        state.world.balancers.is_empty() && state.world.firewalls.is_empty()
+        state.platform.balancers.is_empty() && state.platform.firewalls.is_empty()
     }
 
     /// Somebody deletes everything of this Service behind the controller's back.
     pub fn vandalise(&self, key: &ServiceKey) {
         let mut state = self.lock();
-        state.world.balancers.retain(|_, it| it.owner.key != *key);
-        state.world.firewalls.retain(|_, it| it.owner.key != *key);
+        state.platform.balancers.retain(|_, it| it.owner.key != *key);
+        state.platform.firewalls.retain(|_, it| it.owner.key != *key);
     }
 
     /// Every load balancer that is provisioning becomes active, and its Service is worth another look.
     pub fn activate_all(&self) {
         let mut woken = Vec::new();
-        for balancer in self.lock().world.balancers.values_mut().filter(|it| !it.active) {
+        for balancer in self.lock().platform.balancers.values_mut().filter(|it| !it.active) {
             balancer.active = true;
             woken.push(balancer.owner.key.clone());
         }
@@ -192,10 +198,10 @@ impl MemoryCloud {
 
 /// For the provider.
 impl MemoryCloud {
-    /// The world and how it behaves, for one write or one read.
-    pub(super) fn world<T>(&self, act: impl FnOnce(&mut World, &Settings) -> T) -> T {
+    /// The platform and how it behaves, for one write or one read.
+    pub(super) fn platform<T>(&self, act: impl FnOnce(&mut Platform, &Settings) -> T) -> T {
         let state = &mut *self.lock();
-        act(&mut state.world, &state.settings)
+        act(&mut state.platform, &state.settings)
     }
 
     /// Records that a call starts.

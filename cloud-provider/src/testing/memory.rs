@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use super::calls::Method;
 use super::cloud::{MemoryCloud, RunningCall};
 use super::faults::Point;
+use super::platform::{Forwarding, Platform};
 use super::settings::Settings;
-use super::world::{Forwarding, World};
 use crate::address::Published;
 use crate::backends::BackendInterest;
 use crate::endpoint::{Endpoint, EndpointState};
@@ -58,16 +58,16 @@ impl CloudLoadBalancer for MemoryProvider {
     }
 
     fn claims(&self, service: &ServiceView) -> bool {
-        self.cloud.world(|_, settings| settings.class.matches(service.class.as_deref()))
+        self.cloud.platform(|_, settings| settings.class.matches(service.class.as_deref()))
     }
 
     fn holds_resources(&self) -> bool {
-        self.cloud.world(|_, settings| settings.holds_resources)
+        self.cloud.platform(|_, settings| settings.holds_resources)
     }
 
     fn reads_annotation(&self, key: &str) -> bool {
         self.cloud
-            .world(|_, settings| settings.reads_annotations.as_ref().is_none_or(|keys| keys.contains(key)))
+            .platform(|_, settings| settings.reads_annotations.as_ref().is_none_or(|keys| keys.contains(key)))
     }
 
     fn published_annotations(&self) -> Vec<&str> {
@@ -76,7 +76,7 @@ impl CloudLoadBalancer for MemoryProvider {
 
     fn backends(&self, service: &ServiceView) -> BackendInterest {
         let (nodes, endpoints) =
-            self.cloud.world(|_, settings| (settings.uses_nodes, settings.uses_endpoints));
+            self.cloud.platform(|_, settings| (settings.uses_nodes, settings.uses_endpoints));
         let keys = node_labels(service).map(|(key, _)| key);
         let interest =
             if nodes { BackendInterest::none().and_node_labels(keys) } else { BackendInterest::none() };
@@ -89,9 +89,9 @@ impl CloudLoadBalancer for MemoryProvider {
             call.reach(Point::Before).await?;
             // Nothing to rebuild: the cloud is the memory. But if nothing is held outside, there is only what the
             // cluster's Services tell of.
-            self.cloud.world(|world, settings| {
+            self.cloud.platform(|platform, settings| {
                 if !settings.holds_resources {
-                    world.retain(&services.iter().map(|service| &service.id).collect());
+                    platform.retain(&services.iter().map(|service| &service.id).collect());
                 }
             });
             call.reach(Point::After).await?;
@@ -106,7 +106,7 @@ impl CloudLoadBalancer for MemoryProvider {
         call.run(async {
             call.reach(Point::Before).await?;
             let name = load_balancer_name(&service.id);
-            let found = self.cloud.world(|world, _| world.balancers.get(&name).cloned());
+            let found = self.cloud.platform(|platform, _| platform.balancers.get(&name).cloned());
             call.reach(Point::After).await?;
             // One that is provisioning exists, and has nothing to publish yet.
             Ok(found.map(|it| if it.active { it.published } else { Published::default() }))
@@ -123,16 +123,16 @@ impl CloudLoadBalancer for MemoryProvider {
             let name = load_balancer_name(&service.id);
 
             // The firewall first, so that no load balancer ever serves somebody it should not.
-            self.cloud.world(|world, settings| {
-                world.put_firewall(&name, &service.id, &service.source_ranges, settings.now);
+            self.cloud.platform(|platform, settings| {
+                platform.put_firewall(&name, &service.id, &service.source_ranges, settings.now);
             });
             call.reach(Point::Midway).await?;
 
-            let balancer = self.cloud.world(|world, settings| {
-                let wanted = forwarding(request, settings, world);
-                world.put_balancer(&name, &service.id, wanted, settings).inspect_err(|_| {
+            let balancer = self.cloud.platform(|platform, settings| {
+                let wanted = forwarding(request, settings, platform);
+                platform.put_balancer(&name, &service.id, wanted, settings).inspect_err(|_| {
                     // Only a create is refused, so the firewall guards nothing.
-                    world.delete_firewalls(&service.id);
+                    platform.delete_firewalls(&service.id);
                 })
             })?;
             call.reach(Point::After).await?;
@@ -156,8 +156,8 @@ impl CloudLoadBalancer for MemoryProvider {
         call.run(async {
             call.reach(Point::Before).await?;
             let name = load_balancer_name(&service.id);
-            self.cloud.world(|world, settings| {
-                world.set_backends(&name, nodes(request, settings), endpoints(request, settings));
+            self.cloud.platform(|platform, settings| {
+                platform.set_backends(&name, nodes(request, settings), endpoints(request, settings));
             });
             call.reach(Point::After).await
         })
@@ -168,10 +168,10 @@ impl CloudLoadBalancer for MemoryProvider {
         let call = self.begin(Method::Delete, Some(service));
         call.run(async {
             call.reach(Point::Before).await?;
-            self.cloud.world(|world, _| world.delete_balancers(service));
+            self.cloud.platform(|platform, _| platform.delete_balancers(service));
             call.reach(Point::Midway).await?;
             // Even where no load balancer was: an `ensure` may have died between the two.
-            self.cloud.world(|world, _| world.delete_firewalls(service));
+            self.cloud.platform(|platform, _| platform.delete_firewalls(service));
             call.reach(Point::After).await
         })
         .await
@@ -192,9 +192,9 @@ impl CloudLoadBalancer for MemoryProvider {
         call.run(async {
             call.reach(Point::Before).await?;
             self.refuse(service)?;
-            let plan = self
-                .cloud
-                .world(|world, settings| plan(world, service, &forwarding(request, settings, world)));
+            let plan = self.cloud.platform(|platform, settings| {
+                plan(platform, service, &forwarding(request, settings, platform))
+            });
             call.reach(Point::After).await?;
             Ok(plan)
         })
@@ -205,11 +205,11 @@ impl CloudLoadBalancer for MemoryProvider {
         let call = self.begin(Method::List, None);
         call.run(async {
             call.reach(Point::Before).await?;
-            let owned = self.cloud.world(|world, _| {
-                let balancers = world.balancers.iter().map(|(name, it)| {
+            let owned = self.cloud.platform(|platform, _| {
+                let balancers = platform.balancers.iter().map(|(name, it)| {
                     Owned::new(it.owner.clone(), format!("load balancer {name}")).created(it.created)
                 });
-                let firewalls = world.firewalls.iter().map(|(name, it)| {
+                let firewalls = platform.firewalls.iter().map(|(name, it)| {
                     Owned::new(it.owner.clone(), format!("firewall {name}")).created(it.created)
                 });
                 balancers.chain(firewalls).collect()
@@ -244,7 +244,7 @@ impl MemoryProvider {
 
     /// What is somebody else's, and what cannot be served as it is written.
     fn refuse(&self, service: &ServiceView) -> Result<(), Error> {
-        let (elsewhere, uses_nodes) = self.cloud.world(|_, settings| {
+        let (elsewhere, uses_nodes) = self.cloud.platform(|_, settings| {
             (settings.implemented_elsewhere.contains(&service.id.key), settings.uses_nodes)
         });
         if elsewhere {
@@ -265,10 +265,10 @@ impl MemoryProvider {
 }
 
 /// What the load balancer should do. Endpoints that are unknown stay as they are.
-fn forwarding(request: &Request, settings: &Settings, world: &World) -> Forwarding {
+fn forwarding(request: &Request, settings: &Settings, platform: &Platform) -> Forwarding {
     let service = request.service();
     let present =
-        || world.balancers.get(&load_balancer_name(&service.id)).map(|it| it.forwarding.endpoints.clone());
+        || platform.balancers.get(&load_balancer_name(&service.id)).map(|it| it.forwarding.endpoints.clone());
     Forwarding {
         ports: service.ports.iter().map(|port| (port.protocol, port.port, port.node_port)).collect(),
         families: service.cluster_families(),
@@ -305,10 +305,10 @@ fn endpoints(request: &Request, settings: &Settings) -> Option<BTreeSet<(IpAddr,
 }
 
 /// What `ensure` would write, from what is wanted and what exists.
-fn plan(world: &World, service: &ServiceView, wanted: &Forwarding) -> Plan {
+fn plan(platform: &Platform, service: &ServiceView, wanted: &Forwarding) -> Plan {
     let name = load_balancer_name(&service.id);
     let mut steps = Vec::new();
-    match world.firewalls.get(&name) {
+    match platform.firewalls.get(&name) {
         None => steps.push(Step::new(Verb::Create, "firewall", &name, "the Service has none")),
         Some(it) if it.lets_through != service.source_ranges => {
             let changes = vec![difference("source ranges", &it.lets_through, &service.source_ranges)];
@@ -318,7 +318,7 @@ fn plan(world: &World, service: &ServiceView, wanted: &Forwarding) -> Plan {
         }
         Some(_) => {}
     }
-    match world.balancers.get(&name).map(|it| &it.forwarding) {
+    match platform.balancers.get(&name).map(|it| &it.forwarding) {
         None => steps.push(Step::new(Verb::Create, "load balancer", &name, "the Service has none")),
         Some(now) if now != wanted => {
             let changes = [

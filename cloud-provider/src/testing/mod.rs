@@ -13,8 +13,8 @@ pub mod conformance;
 mod faults;
 mod harness;
 mod memory;
+mod platform;
 mod settings;
-mod world;
 
 pub use builders::{
     NodeBuilder, ServiceBuilder, a_node, a_service, a_service_named, endpoints, nodes, request,
@@ -27,5 +27,5 @@ pub use conformance::{Failure, Harness, Serving};
 pub use faults::{Calls, Fault, Gate, Point};
 pub use harness::MemoryHarness;
 pub use memory::{MemoryProvider, NODE_LABELS};
+pub use platform::{Firewall, Forwarding, LoadBalancer};
 pub use settings::{AddressKind, Provisioning, Settings};
-pub use world::{Firewall, Forwarding, LoadBalancer};

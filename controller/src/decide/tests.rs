@@ -11,12 +11,12 @@ fn claimed() -> Observed {
     Observed { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..Observed::default() }
 }
 
-fn done() -> Done {
-    Done { inputs: 1, nodes: 1, resync_at: None }
+fn success() -> Success {
+    Success { inputs: 1, nodes: 1, resync_at: None }
 }
 
 fn served() -> Last {
-    Last { provider: Some(OURS), done: Some(done()), ..Last::default() }
+    Last { provider: Some(OURS), success: Some(success()), ..Last::default() }
 }
 
 fn attempted(again: Option<Instant>) -> Option<Attempt> {
@@ -62,13 +62,13 @@ async fn one_step_for_every_situation() {
         (
             "drift is looked for when it is time",
             claimed(),
-            Last { done: Some(Done { resync_at: Some(past), ..done() }), ..served() },
+            Last { success: Some(Success { resync_at: Some(past), ..success() }), ..served() },
             Step::Ensure(Why::Resync),
         ),
         (
             "and not before",
             claimed(),
-            Last { done: Some(Done { resync_at: Some(soon), ..done() }), ..served() },
+            Last { success: Some(Success { resync_at: Some(soon), ..success() }), ..served() },
             Step::Rest(Some(soon)),
         ),
         (
@@ -224,31 +224,47 @@ async fn one_step_for_every_situation() {
         (
             "and is not tried again when that has worked",
             Observed { nodes: 2, inputs: 2, ..claimed() },
-            Last { done: Some(Done { nodes: 2, ..done() }), attempt: refused(), ..served() },
+            Last { success: Some(Success { nodes: 2, ..success() }), attempt: refused(), ..served() },
             Step::Rest(None),
         ),
         (
             "what serves while a change is refused is put right when it is time",
             Observed { inputs: 2, ..claimed() },
-            Last { done: Some(Done { resync_at: Some(past), ..done() }), attempt: refused(), ..served() },
+            Last {
+                success: Some(Success { resync_at: Some(past), ..success() }),
+                attempt: refused(),
+                ..served()
+            },
             Step::KeepRight,
         ),
         (
             "also where a mistake refuses it, with the nodes of now",
             Observed { inputs: 2, nodes: 2, mistaken: true, ..claimed() },
-            Last { done: Some(Done { resync_at: Some(past), ..done() }), attempt: refused(), ..served() },
+            Last {
+                success: Some(Success { resync_at: Some(past), ..success() }),
+                attempt: refused(),
+                ..served()
+            },
             Step::KeepRight,
         ),
         (
             "and not before",
             Observed { inputs: 2, ..claimed() },
-            Last { done: Some(Done { resync_at: Some(soon), ..done() }), attempt: refused(), ..served() },
+            Last {
+                success: Some(Success { resync_at: Some(soon), ..success() }),
+                attempt: refused(),
+                ..served()
+            },
             Step::Rest(Some(soon)),
         ),
         (
             "nor while the provider throttles",
             Observed { inputs: 2, throttled_until: Some(soon), ..claimed() },
-            Last { done: Some(Done { resync_at: Some(past), ..done() }), attempt: refused(), ..served() },
+            Last {
+                success: Some(Success { resync_at: Some(past), ..success() }),
+                attempt: refused(),
+                ..served()
+            },
             Step::Rest(Some(soon)),
         ),
         (
@@ -261,7 +277,7 @@ async fn one_step_for_every_situation() {
             "another mistake is told first",
             Observed { inputs: 3, mistaken: true, ..claimed() },
             Last {
-                done: Some(Done { resync_at: Some(past), ..done() }),
+                success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
                 woken: true,
                 ..served()
@@ -272,7 +288,7 @@ async fn one_step_for_every_situation() {
             "what waits without a time of its own is looked at when it is time",
             claimed(),
             Last {
-                done: Some(Done { resync_at: Some(past), ..done() }),
+                success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: attempted(None),
                 ..served()
             },
@@ -282,7 +298,7 @@ async fn one_step_for_every_situation() {
             "nodes that cannot be told do not hold up the look for drift, which brings them",
             Observed { nodes: 2, ..claimed() },
             Last {
-                done: Some(Done { resync_at: Some(past), ..done() }),
+                success: Some(Success { resync_at: Some(past), ..success() }),
                 node_attempt: node_attempt(None),
                 ..served()
             },

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::clock::Moment;
 use super::config::LeaderConfig;
 use super::lease_api::{LeaseApi, LeaseError, TermChange};
-use super::record::{Action, Elector};
+use super::record::{Elector, LeaseStep};
 
 /// How an attempt to hold the Lease ended.
 pub(super) enum Contest {
@@ -41,9 +41,9 @@ impl Calls {
         let lease = self.call(deadline, self.api.get()).await?;
         let started = Moment::now();
         let lease = match elector.step(lease.as_ref(), started) {
-            Action::Wait { holder, until } => return Ok(Contest::HeldBy { holder, until }),
-            Action::Create(lease) => self.call(deadline, self.api.create(&lease)).await?,
-            Action::Update(lease) => self.call(deadline, self.api.replace(&lease)).await?,
+            LeaseStep::Wait { holder, until } => return Ok(Contest::HeldBy { holder, until }),
+            LeaseStep::Create(lease) => self.call(deadline, self.api.create(&lease)).await?,
+            LeaseStep::Update(lease) => self.call(deadline, self.api.replace(&lease)).await?,
         };
         Ok(Contest::Won(Won { lease: Box::new(lease), started }))
     }

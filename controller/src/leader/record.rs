@@ -13,7 +13,7 @@ use super::config::LeaderConfig;
 
 /// What a candidate should do about the record it has just read.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Action {
+pub(super) enum LeaseStep {
     /// There is no record: write the first one. Somebody else may be faster, then this conflicts.
     Create(Lease),
     /// The record is ours, released, or expired: replace the whole object. It carries the resourceVersion it
@@ -35,14 +35,14 @@ pub(super) struct Elector {
     name: String,
     identity: String,
     lease_duration: Duration,
-    seen: Option<Seen>,
+    observed: Option<ObservedRecord>,
     /// When this process last wrote that it holds the Lease, or tried to. Only a record of that time is its own.
     claimed: Option<Timestamp>,
 }
 
 /// The last record that differed from the one before, and when it was read.
 #[derive(Debug)]
-struct Seen {
+struct ObservedRecord {
     record: LeaseSpec,
     at: Instant,
 }
@@ -54,32 +54,32 @@ impl Elector {
             name: config.lease_name.clone(),
             identity: config.identity.clone(),
             lease_duration: config.lease_duration,
-            seen: None,
+            observed: None,
             claimed: None,
         }
     }
 
     /// Decides what to do about `lease`, which was read at `now` (or not found).
-    pub(super) fn step(&mut self, lease: Option<&Lease>, now: Moment) -> Action {
+    pub(super) fn step(&mut self, lease: Option<&Lease>, now: Moment) -> LeaseStep {
         let Some(lease) = lease else {
-            self.seen = None;
-            return Action::Create(self.first(now.wall));
+            self.observed = None;
+            return LeaseStep::Create(self.first(now.wall));
         };
         let record = lease.spec.clone().unwrap_or_default();
-        let seen_at = match &self.seen {
-            Some(seen) if seen.record == record => seen.at,
+        let seen_at = match &self.observed {
+            Some(observed) if observed.record == record => observed.at,
             _ => now.instant,
         };
         let holder = record.holder_identity.clone().unwrap_or_default();
         let until = seen_at + self.duration_of(&record);
-        self.seen = Some(Seen { record, at: seen_at });
+        self.observed = Some(ObservedRecord { record, at: seen_at });
 
         if self.is_ours(lease) {
-            Action::Update(self.renewal(lease, now.wall))
+            LeaseStep::Update(self.renewal(lease, now.wall))
         } else if !holder.is_empty() && now.instant < until {
-            Action::Wait { holder, until }
+            LeaseStep::Wait { holder, until }
         } else {
-            Action::Update(self.takeover(lease, now.wall))
+            LeaseStep::Update(self.takeover(lease, now.wall))
         }
     }
 
@@ -215,15 +215,15 @@ mod tests {
         Moment { instant: start + Duration::from_secs_f64(seconds), wall: T1.parse().unwrap() }
     }
 
-    fn updated(action: Action) -> Lease {
-        let Action::Update(lease) = action else { panic!("expected an update, not {action:?}") };
+    fn updated(action: LeaseStep) -> Lease {
+        let LeaseStep::Update(lease) = action else { panic!("expected an update, not {action:?}") };
         lease
     }
 
     #[test]
     fn an_absent_lease_is_created_with_no_transition() {
         let action = elector().step(None, after(Instant::now(), 0.0));
-        let Action::Create(lease) = action else { panic!("expected a create, not {action:?}") };
+        let LeaseStep::Create(lease) = action else { panic!("expected a create, not {action:?}") };
         assert_eq!(
             serde_json::to_value(&lease).unwrap(),
             serde_json::json!({
@@ -282,9 +282,9 @@ mod tests {
             let lease = lease(spec);
             elector.step(Some(&lease), after(start, 0.0));
             let expected_action = match expected {
-                Renews => Action::Update(elector.renewal(&lease, T1.parse().unwrap())),
-                TakesOver => Action::Update(holding().takeover(&lease, T1.parse().unwrap())),
-                Waits => Action::Wait {
+                Renews => LeaseStep::Update(elector.renewal(&lease, T1.parse().unwrap())),
+                TakesOver => LeaseStep::Update(holding().takeover(&lease, T1.parse().unwrap())),
+                Waits => LeaseStep::Wait {
                     holder: "other".into(),
                     until: start + elector.duration_of(lease.spec.as_ref().unwrap()),
                 },
@@ -300,7 +300,7 @@ mod tests {
         let later = LeaseSpec { acquire_time: Some(at(T1)), ..record("me", 15, 3) };
         for (mut elector, lease) in [(elector(), namesakes), (holding(), lease(later))] {
             let until = start + Duration::from_secs(15);
-            let waits = Action::Wait { holder: "me".into(), until };
+            let waits = LeaseStep::Wait { holder: "me".into(), until };
             assert_eq!(elector.step(Some(&lease), after(start, 0.0)), waits);
             assert_eq!(elector.step(Some(&lease), after(start, 14.9)), waits);
             let taken = updated(elector.step(Some(&lease), after(start, 15.0)));
@@ -320,7 +320,7 @@ mod tests {
             let seen = lease(LeaseSpec { renew_time: Some(at(renewed)), ..record("other", 15, 0) });
             let now = after(start, 14.0 * tick as f64);
             let until = now.instant + Duration::from_secs(15);
-            assert_eq!(elector.step(Some(&seen), now), Action::Wait { holder: "other".into(), until });
+            assert_eq!(elector.step(Some(&seen), now), LeaseStep::Wait { holder: "other".into(), until });
         }
     }
 
@@ -345,7 +345,7 @@ mod tests {
         let until = start + Duration::from_secs(20 + 15);
         assert_eq!(
             elector.step(Some(&seen), after(start, 20.0)),
-            Action::Wait { holder: "other".into(), until }
+            LeaseStep::Wait { holder: "other".into(), until }
         );
     }
 

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 /// When a candidate last read the Lease, or wrote it, and what stood in the way since. Every handle tells the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sight(Arc<Mutex<Seen>>);
+pub(crate) struct Sight(Arc<Mutex<LastRead>>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct LastRead {
     at: Option<Instant>,
     obstacle: Option<String>,
 }
@@ -26,16 +26,16 @@ impl Sight {
 
     /// Whether it was seen so recently, or what stands in the way.
     pub(crate) fn within(&self, recent: Duration) -> Result<(), String> {
-        let seen = self.lock();
-        let obstacle = seen.obstacle.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        match seen.at.map(|at| at.elapsed()) {
+        let read = self.lock();
+        let obstacle = read.obstacle.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        match read.at.map(|at| at.elapsed()) {
             Some(age) if age < recent => Ok(()),
             Some(age) => Err(format!("the Lease was not read for {} s{obstacle}", age.as_secs())),
             None => Err(format!("the Lease was not read yet{obstacle}")),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, LastRead> {
         // A panic elsewhere does not make plain values wrong.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,12 +4,12 @@
 //! ([reference](https://kubernetes.io/docs/reference/instrumentation/metrics/)), `cloud_lb_…` beside them. Nothing is
 //! labelled by Service: the number of series does not grow with the cluster.
 
+mod health;
 mod labels;
 mod names;
 mod node_sync;
 mod queue;
 mod service_counts;
-mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -25,14 +25,14 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::health::Health;
+use health::HealthMetrics;
 pub use labels::Operation;
 pub(crate) use labels::ReconcileOutcome;
 use labels::{CallLabels, NameLabel, OperationLabels, ProviderLabel, ReconcileLabels, RetryLabels};
 use node_sync::NodeSync;
-use queue::Queue;
+use queue::QueueMetrics;
 use service_counts::ServiceCounts;
 pub(crate) use service_counts::{ServiceState, ServicesByState};
-use standing::OfHealth;
 
 /// The counters of one controller. Cheap to share; every handle counts into the same.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ pub struct Metrics {
     call_seconds: Family<OperationLabels, Histogram, fn() -> Histogram>,
     throttles: Family<ProviderLabel, Counter>,
     pub(crate) orphans: OrphanGauge,
-    queue: Queue,
-    of_health: OfHealth,
+    queue: QueueMetrics,
+    of_health: HealthMetrics,
     queue_adds: Counter,
     queue_retries: Counter,
     queue_seconds: Histogram,
@@ -98,8 +98,8 @@ impl Default for Metrics {
             call_seconds: Family::new_with_constructor(call_buckets),
             throttles: Family::default(),
             orphans: OrphanGauge::default(),
-            queue: Queue::default(),
-            of_health: OfHealth::default(),
+            queue: QueueMetrics::default(),
+            of_health: HealthMetrics::default(),
             queue_adds: Counter::default(),
             queue_retries: Counter::default(),
             queue_seconds: queue_buckets(),

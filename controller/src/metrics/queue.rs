@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// Who waits or is being reconciled, and since when. Numbers and ages are looked up when somebody asks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Queue(Arc<Mutex<Keys>>);
+pub(super) struct QueueMetrics(Arc<Mutex<Keys>>);
 
 #[derive(Debug, Default)]
 struct Keys {
@@ -23,7 +23,7 @@ struct Keys {
     at_work: HashMap<ServiceKey, Instant>,
 }
 
-impl Queue {
+impl QueueMetrics {
     /// A Service waits from now on; says whether it did not before.
     pub(super) fn joins(&self, key: &ServiceKey) -> bool {
         match self.lock().waiting.entry(key.clone()) {
@@ -68,7 +68,7 @@ fn age(of: &HashMap<ServiceKey, Instant>) -> Duration {
     of.values().min().map(Instant::elapsed).unwrap_or_default()
 }
 
-impl Collector for Queue {
+impl Collector for QueueMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (depth, oldest, longest) = {
             let keys = self.lock();

@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::Config;
-    use crate::context::Fence;
+    use crate::context::FenceCheck;
     use crate::events::Events;
     use crate::service_api::ServiceApi;
 
@@ -188,7 +188,7 @@ mod tests {
         let client = kube::Client::try_from(config).unwrap();
         let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![cloud.provider()];
         let (events, _) = Events::new(client.clone(), "test".into(), || true);
-        let (nodes, fence) = (watch::channel(None).1, Fence::new(|| true));
+        let (nodes, fence) = (watch::channel(None).1, FenceCheck::new(|| true));
         let context = Context::new(
             ServiceApi::new(client, "test"),
             Config::default(),

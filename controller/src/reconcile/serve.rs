@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::call::{call, while_wanted};
 use super::{Reconciliation, Stop};
-use crate::decide::{Attempt, Done, NodeAttempt, Observed, Operation, ProviderIndex, Why};
+use crate::decide::{Attempt, AttemptedCall, NodeAttempt, Observed, ProviderIndex, Success, Why};
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
 use crate::status::{Readiness, Record, StatusPatch};
@@ -28,7 +28,7 @@ impl Reconciliation {
         let request = match self.request(self.tracked.view.clone()) {
             Ok(request) => request,
             Err(mistakes) => {
-                return self.failed(provider, observed, Operation::Ensure, mistakes.into()).await;
+                return self.failed(provider, observed, AttemptedCall::Ensure, mistakes.into()).await;
             }
         };
         self.memory.last.provider = Some(provider);
@@ -66,7 +66,7 @@ impl Reconciliation {
                     }
                 }
             }
-            Err(error) => self.failed(provider, observed, Operation::Ensure, error).await,
+            Err(error) => self.failed(provider, observed, AttemptedCall::Ensure, error).await,
         }
     }
 
@@ -110,7 +110,7 @@ impl Reconciliation {
     }
 
     pub(super) fn succeeded(&mut self, observed: &Observed, published: Option<Published>) {
-        self.memory.last.done = Some(Done {
+        self.memory.last.success = Some(Success {
             inputs: observed.inputs,
             nodes: observed.nodes,
             resync_at: Some(self.next_resync()),
@@ -130,8 +130,8 @@ impl Reconciliation {
     /// The platform is compared with the Service now, whatever comes of it: what fails has a time of its own.
     fn put_off_the_resync(&mut self) {
         let next = self.next_resync();
-        if let Some(done) = &mut self.memory.last.done {
-            done.resync_at = Some(next);
+        if let Some(success) = &mut self.memory.last.success {
+            success.resync_at = Some(next);
         }
     }
 
@@ -155,8 +155,8 @@ impl Reconciliation {
         let now = Instant::now();
         let (published, again) = match result {
             Ok(Outcome::Ready(ready)) => {
-                if let Some(done) = &mut self.memory.last.done {
-                    done.nodes = observed.nodes;
+                if let Some(success) = &mut self.memory.last.success {
+                    success.nodes = observed.nodes;
                 }
                 self.memory.last.node_attempt = None;
                 (Some(ready.published), None)
@@ -173,8 +173,8 @@ impl Reconciliation {
         if published.is_some() {
             self.memory.published = published;
         }
-        if let (Some(done), Some(_)) = (&mut self.memory.last.done, again) {
-            done.resync_at = again;
+        if let (Some(success), Some(_)) = (&mut self.memory.last.success, again) {
+            success.resync_at = again;
         }
         // The provider is to remember what the Service asks for now, and may have been the one that refused it: it is
         // asked again, last. A mistake that is none of a provider's never comes to one.
@@ -223,7 +223,7 @@ impl Reconciliation {
     ) -> Result<(), Stop> {
         self.result = ReconcileOutcome::Pending;
         let again = pending.after.map(|wait| after(Instant::now(), wait));
-        self.attempted(observed, Operation::Ensure, again, false);
+        self.attempted(observed, AttemptedCall::Ensure, again, false);
         if let Some(published) = pending.publish {
             self.memory.published = Some(published);
         }
@@ -243,7 +243,7 @@ impl Reconciliation {
     pub(super) async fn refuse(&mut self, provider: ProviderIndex, observed: &Observed) -> Result<(), Stop> {
         self.memory.last.woken = false;
         match Mistakes::new(self.tracked.view.mistakes.clone()) {
-            Some(mistakes) => self.failed(provider, observed, Operation::Ensure, mistakes.into()).await,
+            Some(mistakes) => self.failed(provider, observed, AttemptedCall::Ensure, mistakes.into()).await,
             None => Ok(()),
         }
     }
@@ -269,9 +269,9 @@ impl Reconciliation {
                 self.result = ReconcileOutcome::NodesUpdated;
                 let last = &mut self.memory.last;
                 // A process that has just begun cannot tell whether they are new.
-                let new_hosts = last.done.is_some() || last.followed.is_some();
-                match &mut last.done {
-                    Some(done) => done.nodes = observed.nodes,
+                let new_hosts = last.success.is_some() || last.followed.is_some();
+                match &mut last.success {
+                    Some(success) => success.nodes = observed.nodes,
                     None => last.followed = Some(observed.nodes),
                 }
                 let recovered = self.memory.last.node_attempt.take().is_some();
@@ -293,7 +293,7 @@ impl Reconciliation {
                     None => Ok(()),
                 }
             }
-            Err(error) => self.failed(provider, observed, Operation::UpdateBackends, error).await,
+            Err(error) => self.failed(provider, observed, AttemptedCall::UpdateBackends, error).await,
         }
     }
 
@@ -302,7 +302,7 @@ impl Reconciliation {
         &mut self,
         provider: ProviderIndex,
         observed: &Observed,
-        operation: Operation,
+        attempted: AttemptedCall,
         error: Error,
     ) -> Result<(), Stop> {
         let now = Instant::now();
@@ -320,24 +320,24 @@ impl Reconciliation {
                 Some(now + self.memory.backoff.failed())
             }
         };
-        self.attempted(observed, operation, again, error.class() == ErrorClass::Invalid);
+        self.attempted(observed, attempted, again, error.class() == ErrorClass::Invalid);
         self.result = ReconcileOutcome::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
         }
-        tracing::warn!(?operation, %error, "not as the Service wants it");
+        tracing::warn!(?attempted, %error, "not as the Service wants it");
         let record =
             Record::new(self.name(provider), Readiness::False, error.class().as_str(), error.to_string());
         if self.record_of(provider) != Some(&record) {
-            let (reason, doing) = match operation {
-                Operation::Ensure => ("SyncLoadBalancerFailed", "syncing load balancer"),
-                Operation::UpdateBackends => {
+            let (reason, doing) = match attempted {
+                AttemptedCall::Ensure => ("SyncLoadBalancerFailed", "syncing load balancer"),
+                AttemptedCall::UpdateBackends => {
                     ("UpdateLoadBalancerFailed", "updating load balancer with new hosts")
                 }
             };
             self.emit(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message));
         }
-        if operation == Operation::Ensure {
+        if attempted == AttemptedCall::Ensure {
             self.memory.ensure_record = Some(record.clone());
         }
         self.write_status(provider, record).await
@@ -346,14 +346,18 @@ impl Reconciliation {
     fn attempted(
         &mut self,
         observed: &Observed,
-        operation: Operation,
+        attempted: AttemptedCall,
         again: Option<Instant>,
         refused: bool,
     ) {
         let Observed { inputs, nodes, .. } = *observed;
-        match operation {
-            Operation::Ensure => self.memory.last.attempt = Some(Attempt { inputs, nodes, again, refused }),
-            Operation::UpdateBackends => self.memory.last.node_attempt = Some(NodeAttempt { nodes, again }),
+        match attempted {
+            AttemptedCall::Ensure => {
+                self.memory.last.attempt = Some(Attempt { inputs, nodes, again, refused });
+            }
+            AttemptedCall::UpdateBackends => {
+                self.memory.last.node_attempt = Some(NodeAttempt { nodes, again });
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Carries out the steps of a plan: the only writer.
 //!
-//! A step that finds its work done already (a lost reply, a second leader) counts as done; one that finds the
-//! world other than the plan saw it says so, and the caller looks again. What AWS refuses leaves undone only the parts
-//! that need it: one bad certificate keeps no other port from being made.
+//! A step that finds its work done already (a lost reply, a second leader) counts as done; one that finds AWS
+//! other than the plan saw it says so, and the caller looks again. What AWS refuses leaves undone only the parts that need
+//! it: one bad certificate keeps no other port from being made.
 
 mod backoff;
 mod groups;
@@ -28,14 +28,14 @@ use crate::plan::{Action, Operation, Part, ResolvedIds};
 pub(crate) enum Applied {
     /// As planned.
     Done,
-    /// The world is not as the plan saw it: look again.
+    /// AWS is not as the plan saw it: look again.
     Stale,
 }
 
 /// How a plan ended.
 #[derive(Debug, Default)]
 pub(crate) struct Run {
-    /// Whether the world is not as the plan saw it.
+    /// Whether AWS is not as the plan saw it.
     pub(crate) is_stale: bool,
     /// What failed, in the order of the plan.
     pub(crate) failures: Vec<(Part, Failure)>,

@@ -17,7 +17,7 @@ pub type Counted<I> = Layered<Counting, I>;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// AWS did as asked.
     Done,
     /// AWS, or the way to it, failed.
@@ -28,7 +28,7 @@ pub enum Outcome {
 pub trait Meter: Send + Sync {
     /// A request has ended. `took` is the time that AWS took: each repetition is a request of its own, and the
     /// wait for its turn is not in it.
-    fn request_ended(&self, call: Call, outcome: Outcome, took: Duration);
+    fn request_ended(&self, call: Call, outcome: RequestOutcome, took: Duration);
 }
 
 /// Reports every request that ends to a meter. One that is given up on is not reported.
@@ -53,8 +53,8 @@ impl Around for Counting {
         let began = Instant::now();
         let result = request().await;
         let outcome = match &result {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed(error.kind),
+            Ok(_) => RequestOutcome::Done,
+            Err(error) => RequestOutcome::Failed(error.kind),
         };
         self.meter.request_ended(call, outcome, began.elapsed());
         result
@@ -64,7 +64,7 @@ impl Around for Counting {
 /// A [`Meter`] that adds up, to be read by whoever exports metrics.
 #[derive(Debug, Default)]
 pub struct Tally {
-    requests: Mutex<BTreeMap<(Call, Outcome), Sum>>,
+    requests: Mutex<BTreeMap<(Call, RequestOutcome), Sum>>,
 }
 
 /// What a [`Tally`] knows of one call and outcome.
@@ -78,7 +78,7 @@ pub struct Sum {
 
 impl Tally {
     /// All sums so far.
-    pub fn sums(&self) -> BTreeMap<(Call, Outcome), Sum> {
+    pub fn sums(&self) -> BTreeMap<(Call, RequestOutcome), Sum> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -94,7 +94,7 @@ impl Tally {
 }
 
 impl Meter for Tally {
-    fn request_ended(&self, call: Call, outcome: Outcome, took: Duration) {
+    fn request_ended(&self, call: Call, outcome: RequestOutcome, took: Duration) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let sum = requests.entry((call, outcome)).or_default();
         sum.count += 1;

@@ -34,7 +34,7 @@ mod types;
 
 pub use aws::{Aws, SharingOptions};
 pub use call::{ACTIONS, CALLED_BY_AWS, Call, RateBucket};
-pub use counted::{Counted, Counting, Meter, Outcome, Sum, Tally};
+pub use counted::{Counted, Counting, Meter, RequestOutcome, Sum, Tally};
 pub use ec2::{Ec2, FILTER_VALUES};
 pub use elbv2::{ARNS_PER_CALL, ATTRIBUTES_PER_CALL, Elbv2, PAGE_SIZE, TARGETS_PER_CALL};
 pub use layered::{Around, Layered};

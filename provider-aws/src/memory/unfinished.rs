@@ -25,7 +25,7 @@ struct Rest {
 
 impl Unfinished {
     /// How long what was seen before is still built on. The next call comes as soon as the host name is written.
-    const HOLDS: Duration = Duration::from_secs(10);
+    const VALID_FOR: Duration = Duration::from_secs(10);
 
     /// A call leaves this to the next one, which is to make of the Service what `desired` says.
     pub(crate) fn leave(&self, uid: &str, desired: Desired, planned: Planned) {
@@ -36,7 +36,7 @@ impl Unfinished {
     /// what exists.
     pub(crate) fn take(&self, uid: &str, desired: &Desired) -> Option<Planned> {
         let rest = lock(&self.services).remove(uid)?;
-        (rest.desired == *desired && rest.left_at.elapsed() < Self::HOLDS).then_some(rest.planned)
+        (rest.desired == *desired && rest.left_at.elapsed() < Self::VALID_FOR).then_some(rest.planned)
     }
 
     /// What was planned for a Service is not wanted any more.

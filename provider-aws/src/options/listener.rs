@@ -268,7 +268,7 @@ fn read_family(reader: &mut Reader<'_>, service: &ServiceView) -> TargetFamily {
 /// The JSON of an action, as the AWS Load Balancer Controller documents it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Action {
+struct ListenerAction {
     r#type: String,
     forward_config: Option<ForwardConfig>,
 }
@@ -301,7 +301,7 @@ fn read_forward(reader: &mut Reader<'_>, key: &str) -> Option<WeightedForward> {
     let text = reader.text(key)?;
     let shape = r#"{"type":"forward","forwardConfig":{"baseServiceWeight":N,"targetGroups":[{"targetGroupARN":"arn","weight":N}]}}"#;
     let config = match serde_json::from_str(text) {
-        Ok(Action { r#type, forward_config: Some(config) }) if r#type == "forward" => config,
+        Ok(ListenerAction { r#type, forward_config: Some(config) }) if r#type == "forward" => config,
         _ => {
             reader.wrong(key, text, "is not a forward action", shape);
             return None;

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use provider_aws::{
     client::{
-        Aws, Call, Counted, Ec2, Elbv2, Outcome, Protocol, Rate, RateBucket, RateLimited, Rates, Select,
-        SharingOptions, Tally, Ticket,
+        Aws, Call, Counted, Ec2, Elbv2, Protocol, Rate, RateBucket, RateLimited, Rates, RequestOutcome,
+        Select, SharingOptions, Tally, Ticket,
         fake::{FakeAws, Fault},
         in_turn,
     },
@@ -272,8 +272,8 @@ async fn requests_are_counted_by_call_and_outcome_with_the_time_aws_took() {
     }
 
     let sums = tally.sums();
-    let done = sums[&(Call::DescribeLoadBalancers, Outcome::Done)];
-    let throttled = sums[&(Call::DescribeLoadBalancers, Outcome::Failed(ErrorKind::Throttled))];
+    let done = sums[&(Call::DescribeLoadBalancers, RequestOutcome::Done)];
+    let throttled = sums[&(Call::DescribeLoadBalancers, RequestOutcome::Failed(ErrorKind::Throttled))];
     assert_eq!((done.count, done.took), (2, Duration::from_millis(400)));
     assert_eq!(throttled.count, 1);
     assert_eq!((tally.count(Call::DescribeLoadBalancers), tally.total()), (3, 3));

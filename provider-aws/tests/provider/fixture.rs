@@ -14,7 +14,7 @@ use provider_aws::{AwsConfig, AwsProvider};
 pub(crate) const PREFIX: &str = "service.beta.kubernetes.io/aws-load-balancer-";
 
 /// More than any sequence of faults of a test makes fail.
-const TRIES: usize = 40;
+const MAX_TRIES: usize = 40;
 
 pub(crate) struct Cluster {
     pub(crate) aws: FakeAws,
@@ -64,12 +64,12 @@ impl Cluster {
     /// Another process on the same account.
     pub(crate) async fn restart(&mut self, services: &[Arc<ServiceView>]) {
         self.provider = start(&self.aws, &self.config);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             if self.provider.resume(services).await.is_ok() {
                 return;
             }
         }
-        panic!("not resumed after {TRIES} tries");
+        panic!("not resumed after {MAX_TRIES} tries");
     }
 
     pub(crate) fn nodes(&self) -> NodeSet {
@@ -88,7 +88,7 @@ impl Cluster {
     /// is looked at again.
     pub(crate) async fn ensure_on(&self, service: &ServiceView, nodes: &NodeSet) -> Result<Outcome, Error> {
         let mut service = service.clone();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             match self.provider.ensure(&request(&service, nodes)).await {
                 Ok(Outcome::Pending(pending)) if pending.after == Some(std::time::Duration::ZERO) => {
                     service.published = pending.publish.map(|it| it.ingress).unwrap_or(service.published);
@@ -96,7 +96,7 @@ impl Cluster {
                 outcome => return outcome,
             }
         }
-        panic!("after {TRIES} calls there is still something to do at once");
+        panic!("after {MAX_TRIES} calls there is still something to do at once");
     }
 
     /// Plays the controller until the Service is ready: errors and waits are met with another try, what is
@@ -106,7 +106,7 @@ impl Cluster {
     }
 
     pub(crate) async fn ready_on(&self, service: &mut ServiceView, nodes: &NodeSet) -> Published {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             match self.provider.ensure(&request(service, nodes)).await {
                 Ok(Outcome::Ready(ready)) => {
                     service.published = ready.published.ingress.clone();
@@ -125,12 +125,12 @@ impl Cluster {
                 }
             }
         }
-        panic!("not ready after {TRIES} tries; AWS has {:#?}", self.aws.remaining());
+        panic!("not ready after {MAX_TRIES} tries; AWS has {:#?}", self.aws.remaining());
     }
 
     /// Plays the controller until the Service is deleted.
     pub(crate) async fn deleted(&self, service: &ServiceView) {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             match self.provider.delete(&service.id).await {
                 Ok(()) => return,
                 Err(_) => {
@@ -139,7 +139,7 @@ impl Cluster {
                 }
             }
         }
-        panic!("not deleted after {TRIES} tries; AWS has {:#?}", self.aws.remaining());
+        panic!("not deleted after {MAX_TRIES} tries; AWS has {:#?}", self.aws.remaining());
     }
 
     /// The only load balancer there is.
@@ -151,22 +151,22 @@ impl Cluster {
 
     pub(crate) async fn load_balancers(&self) -> Vec<LoadBalancer> {
         // A fault that is still to come may hit the test's own look.
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             if let Ok(page) = self.aws.describe_load_balancers(&Select::All, None).await {
                 return page.items;
             }
         }
-        panic!("load balancers cannot be read in {TRIES} tries");
+        panic!("load balancers cannot be read in {MAX_TRIES} tries");
     }
 
     /// The targets that are registered, of all target groups.
     pub(crate) async fn targets(&self) -> Vec<Target> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_TRIES {
             if let Ok(targets) = self.look_at_targets().await {
                 return targets;
             }
         }
-        panic!("targets cannot be read in {TRIES} tries");
+        panic!("targets cannot be read in {MAX_TRIES} tries");
     }
 
     async fn look_at_targets(&self) -> provider_aws::client::Result<Vec<Target>> {

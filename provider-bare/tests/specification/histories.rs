@@ -233,9 +233,9 @@ impl History {
 
     /// Only when all is at rest.
     fn nobody_waits_in_vain(&self) {
-        let world = Oracle::new(&self.cluster, self.policy);
+        let oracle = Oracle::new(&self.cluster, self.policy);
         for service in self.services().filter(|service| self.cluster.is_ours(service)) {
-            world.check_not_in_vain(service);
+            oracle.check_not_in_vain(service);
         }
     }
 

@@ -12,18 +12,18 @@ use kube::{Api, ResourceExt};
 use tests::cluster::addresses;
 use tokio::task::JoinHandle;
 
-type Seen = Arc<Mutex<HashMap<String, Instant>>>;
+type FirstSeen = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// The witness; it stops with this.
 pub(crate) struct Witness {
-    seen: Seen,
+    seen: FirstSeen,
     task: JoinHandle<()>,
 }
 
 impl Witness {
     /// Begins to watch.
     pub(crate) fn of(services: Api<Service>) -> Self {
-        let seen = Seen::default();
+        let seen = FirstSeen::default();
         let noted = seen.clone();
         let task = tokio::spawn(async move {
             let mut events = pin!(watcher(services, watcher::Config::default()));

@@ -17,7 +17,7 @@ use super::status::{ApiError, FieldError, Result};
 use super::store::Stored;
 
 /// How long a list waits for a version that does not exist yet.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a list is to contain.
 #[derive(Debug)]

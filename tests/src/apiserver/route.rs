@@ -15,7 +15,7 @@ use super::decode::{self, FieldValidation};
 use super::delete::DeleteOptions;
 use super::fault::{Failure, Faults, Verdict};
 use super::kinds::{Resource, crd};
-use super::list::{self, ListQuery, PATIENCE};
+use super::list::{self, ListQuery, VERSION_TIMEOUT};
 use super::lock;
 use super::object;
 use super::patch::PatchKind;
@@ -172,7 +172,8 @@ impl Router {
     async fn wait_for_version(&self, version: Option<u64>) -> Result<()> {
         let Some(wanted) = version else { return Ok(()) };
         let mut versions = lock(&self.state).store.versions();
-        let reached = tokio::time::timeout(PATIENCE, versions.wait_for(|now| *now >= wanted)).await.is_ok();
+        let reached =
+            tokio::time::timeout(VERSION_TIMEOUT, versions.wait_for(|now| *now >= wanted)).await.is_ok();
         if reached {
             return Ok(());
         }

@@ -131,7 +131,7 @@ impl State {
             .ok_or_else(|| ApiError::not_found(resource.name(), name))
     }
 
-    /// The last step of every write: from here on, the world sees it.
+    /// The last step of every write: from here on, everybody sees it.
     pub(crate) fn commit(&mut self, resource: &Resource, key: &str, value: Value) -> Arc<Stored> {
         let stored = self.store.put(&resource.table, key, value);
         if resource.plural == crd::PLURAL && crd::is_established(&stored.value) {

@@ -32,7 +32,7 @@ const INITIAL_END: &str = "k8s.io/initial-events-end";
 const TOO_SHORT: Duration = Duration::from_secs(10);
 
 /// No watch lasts longer than a day, in seconds.
-const LONGEST: u64 = 86_400;
+const MAX_TIMEOUT_SECONDS: u64 = 86_400;
 
 /// What a watch is to tell.
 pub(crate) struct WatchQuery {
@@ -56,7 +56,7 @@ impl WatchQuery {
     ) -> Result<Self> {
         list::check_version_options(query, true)?;
         let version = list::version_of(query).map_err(|e| ApiError::internal(e.message))?;
-        let seconds = query.number("timeoutSeconds")?.filter(|&s| s > 0).map(|s| s.min(LONGEST));
+        let seconds = query.number("timeoutSeconds")?.filter(|&s| s > 0).map(|s| s.min(MAX_TIMEOUT_SECONDS));
         Ok(Self {
             prefix: list::prefix_of(namespace),
             selector: list::selector_of(resource, name, query)?,

@@ -17,18 +17,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The most that a request or an answer may be long.
-const LONGEST: usize = 16 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// A proxy that runs; it stops when this is dropped.
 #[derive(Debug)]
 pub struct StrictAws {
     url: String,
-    seen: Arc<Seen>,
+    recorded: Arc<Recorded>,
     _stop: DropGuard,
 }
 
 #[derive(Debug)]
-struct Seen {
+struct Recorded {
     /// Where the emulator answers: host and port.
     emulator: String,
     asked: Mutex<Vec<String>>,
@@ -44,12 +44,12 @@ impl StrictAws {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let emulator = emulator.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let seen = Arc::new(Seen { emulator, asked: Mutex::default(), refused: Mutex::default() });
+        let recorded = Arc::new(Recorded { emulator, asked: Mutex::default(), refused: Mutex::default() });
         let stop = CancellationToken::new();
-        let router = Router::new().fallback(answer).with_state(seen.clone());
+        let router = Router::new().fallback(answer).with_state(recorded.clone());
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await });
-        StrictAws { url, seen, _stop: stop.drop_guard() }
+        StrictAws { url, recorded, _stop: stop.drop_guard() }
     }
 
     /// Where it answers.
@@ -59,12 +59,12 @@ impl StrictAws {
 
     /// How often this was asked for so far, those that were refused among them.
     pub fn count(&self, action: &str) -> usize {
-        lock(&self.seen.asked).iter().filter(|asked| *asked == action).count()
+        lock(&self.recorded.asked).iter().filter(|asked| *asked == action).count()
     }
 
     /// The requests that were refused, with the reason.
     pub fn refused(&self) -> Vec<String> {
-        lock(&self.seen.refused).clone()
+        lock(&self.recorded.refused).clone()
     }
 }
 
@@ -72,21 +72,22 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response<Body> {
+async fn answer(State(recorded): State<Arc<Recorded>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LONGEST).await else { return refusal("RequestTooLong", "too long") };
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else { return refusal("RequestTooLong", "too long") };
     let text = String::from_utf8_lossy(&body).into_owned();
     let action = values(&text, "Action").pop().unwrap_or_default();
-    lock(&seen.asked).push(action.clone());
+    lock(&recorded.asked).push(action.clone());
     if let Some(problem) = problem(&action, &text) {
-        lock(&seen.refused).push(format!("{action}: {problem}"));
+        lock(&recorded.refused).push(format!("{action}: {problem}"));
         return refusal("ValidationError", problem);
     }
     if action == "GetSecurityGroupsForVpc" && values(&text, "DryRun") == ["true"] {
         return dry_run();
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let forwarded = forward(&seen.emulator, parts.method, &path, &parts.headers, to_emulator(&text)).await;
+    let forwarded =
+        forward(&recorded.emulator, parts.method, &path, &parts.headers, to_emulator(&text)).await;
     match forwarded {
         Ok((status, headers, body)) => {
             let mut response = Response::builder().status(status);

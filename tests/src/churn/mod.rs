@@ -25,7 +25,7 @@ use crate::rights::Rights;
 use user::User;
 
 /// Long enough for every wait that a provider or a server may have asked for to be over.
-const CALM: Duration = Duration::from_secs(120);
+const CALM_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long the API server is away at the longest.
 const OUTAGE_MS: u64 = 120;
@@ -171,7 +171,7 @@ async fn calm<F: Future<Output = Vec<String>>>(what: &str, mut wrong: impl FnMut
             looks.tick().await;
         }
     };
-    let in_time = timeout(CALM, looking).await.is_ok();
+    let in_time = timeout(CALM_TIMEOUT, looking).await.is_ok();
     assert!(in_time, "{what}: after {:?} it is still wrong that\n{}", start.elapsed(), last.join("\n"));
 }
 

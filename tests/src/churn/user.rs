@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 
 /// How many names there are: few, so that Services follow each other under one name.
-const NAMES: usize = 24;
+const NAME_COUNT: usize = 24;
 
 pub(super) struct User<'a> {
     cluster: &'a Cluster,
@@ -96,5 +96,5 @@ impl<'a> User<'a> {
 }
 
 fn name(rng: &mut fastrand::Rng) -> String {
-    format!("churn-{:02}", rng.usize(..NAMES))
+    format!("churn-{:02}", rng.usize(..NAME_COUNT))
 }

@@ -15,8 +15,8 @@ use kube::{Client, Config};
 
 use crate::apiserver::{ADMIN_TOKEN, ApiServer, ServiceNetwork, Settings};
 use crate::rights::{INSTALLED_AS, Rights};
+use real::ServerTurn;
 pub use real::StartError;
-use real::Turn;
 pub use requests::Requests;
 
 /// The variable that names the folder of the real binaries.
@@ -39,7 +39,7 @@ pub type DoubleHandle = ApiServer;
 #[derive(Debug)]
 enum Body {
     Double(Box<ApiServer>),
-    Real(Turn),
+    Real(ServerTurn),
 }
 
 /// What to start.
@@ -86,7 +86,7 @@ impl ControlPlane {
     /// When it does not start. A real one that was asked for in the same way before is not tried again.
     pub async fn start_from(assets: Option<&Path>, options: &Options) -> Result<Self, Arc<StartError>> {
         let body = match assets {
-            Some(assets) => Body::Real(Turn::take(assets, options).await?),
+            Some(assets) => Body::Real(ServerTurn::take(assets, options).await?),
             None => {
                 let started = ApiServer::start(settings(options)).await;
                 let double = started.map_err(|error| StartError::of_the_double(error, options.port))?;

@@ -31,7 +31,7 @@ pub(super) const MARK: &str = "CLOUD_LB_CLUSTER";
 pub const SUPERVISE: &str = "supervise";
 
 /// How long killed processes may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(20);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What clusters of this host have in common: each has a folder in it.
 pub fn parent() -> PathBuf {
@@ -122,7 +122,7 @@ fn remove_all(folder: &Path) -> Result<(), ClusterError> {
 
 /// Looks until nothing is left.
 fn until_gone(mut look: impl FnMut() -> Vec<String>) -> Result<(), ClusterError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     loop {
         let left = look();
         if left.is_empty() {
@@ -130,7 +130,7 @@ fn until_gone(mut look: impl FnMut() -> Vec<String>) -> Result<(), ClusterError>
         }
         if Instant::now() > deadline {
             let what = "that all of a cluster is gone".to_owned();
-            return Err(ClusterError::Late { what, patience: PATIENCE, last: left.join(", ") });
+            return Err(ClusterError::Late { what, timeout: EXIT_TIMEOUT, last: left.join(", ") });
         }
         sleep(Duration::from_millis(20));
     }

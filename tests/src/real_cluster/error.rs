@@ -37,12 +37,12 @@ pub enum ClusterError {
         last_words: String,
     },
     /// A condition did not come true in time.
-    #[error("{what} did not come true within {} s; {last}", patience.as_secs())]
+    #[error("{what} did not come true within {} s; {last}", timeout.as_secs())]
     Late {
         /// What was waited for.
         what: String,
         /// For how long.
-        patience: Duration,
+        timeout: Duration,
         /// What was seen last, and who may know why.
         last: String,
     },

@@ -11,7 +11,7 @@ use super::error::{ClusterError, last_lines};
 use super::machine::Machine;
 
 /// How long anything may take that a cluster does by itself at its start.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One of them.
 #[derive(Debug)]
@@ -71,18 +71,18 @@ impl Processes {
     ///
     /// # Errors
     /// When a server ends meanwhile, or it takes longer than a cluster's start may.
-    pub(super) async fn until<Seen: Future<Output = Option<String>>>(
+    pub(super) async fn until<Look: Future<Output = Option<String>>>(
         &mut self,
         what: &str,
-        mut look: impl FnMut() -> Seen,
+        mut look: impl FnMut() -> Look,
     ) -> Result<(), ClusterError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let Some(last) = look().await else { return Ok(()) };
             self.all_run()?;
             if Instant::now() > deadline {
                 let last = format!("{last}\n{}", self.last_words());
-                return Err(ClusterError::Late { what: what.to_owned(), patience: PATIENCE, last });
+                return Err(ClusterError::Late { what: what.to_owned(), timeout: START_TIMEOUT, last });
             }
             sleep(Duration::from_millis(50)).await;
         }

@@ -12,22 +12,22 @@ use crate::aws::{ENDPOINT_URL, Endpoint, Network};
 /// The cluster's name at AWS.
 const CLUSTER: &str = "sandbox";
 /// How many nodes the cluster has.
-const NODES: usize = 3;
+const NODE_COUNT: usize = 3;
 /// How long AWS takes to make a load balancer: seconds here, minutes there.
-const PROVISIONING: Duration = Duration::from_secs(1);
+const PROVISIONING_TIME: Duration = Duration::from_secs(1);
 /// Where an endpoint that is given is asked, unless `AWS_REGION` says otherwise.
 const REGION: &str = "us-east-1";
 
 /// An account with a network and instances.
 pub(super) struct Account {
-    place: Place,
+    backing: Backing,
     /// The provider IDs of the instances.
     pub(super) nodes: Vec<String>,
     /// The ARN of a certificate.
     pub(super) certificate: String,
 }
 
-enum Place {
+enum Backing {
     Memory(FakeAws, String),
     Endpoint(Box<Network>),
 }
@@ -45,30 +45,30 @@ impl Account {
         let aws = FakeAws::new();
         // The first thing that is made, so that its ARN is the one in the examples.
         let certificate = aws.seed_certificate();
-        aws.set_lags(Lags { provisioning: Lag::For(PROVISIONING), ..Lags::default() });
+        aws.set_lags(Lags { provisioning: Lag::For(PROVISIONING_TIME), ..Lags::default() });
         let vpc = aws.seed_vpc(3);
-        let instances = aws.seed_nodes(&vpc, NODES);
+        let instances = aws.seed_nodes(&vpc, NODE_COUNT);
         let nodes = instances.iter().map(|id| format!("aws:///us-east-1a/{id}")).collect();
-        Account { place: Place::Memory(aws, vpc.id), nodes, certificate }
+        Account { backing: Backing::Memory(aws, vpc.id), nodes, certificate }
     }
 
     async fn at(url: String) -> Self {
         let region = std::env::var("AWS_REGION").unwrap_or_else(|_| REGION.to_owned());
         let network = Network::seed(&Endpoint::at(url, &region).await, CLUSTER).await;
         let mut nodes = Vec::new();
-        for number in 0..NODES {
+        for number in 0..NODE_COUNT {
             nodes.push(network.launch(number).await);
         }
         // Emulators take IAM's certificates on trust.
         let certificate = "arn:aws:iam::123456789012:server-certificate/sandbox".to_owned();
-        Account { place: Place::Endpoint(Box::new(network)), nodes, certificate }
+        Account { backing: Backing::Endpoint(Box::new(network)), nodes, certificate }
     }
 
     /// Where it is, for people.
     pub(super) fn place(&self) -> String {
-        match &self.place {
-            Place::Memory(..) => "the strict AWS in memory".to_owned(),
-            Place::Endpoint(network) => {
+        match &self.backing {
+            Backing::Memory(..) => "the strict AWS in memory".to_owned(),
+            Backing::Endpoint(network) => {
                 format!("{} in region {}", network.endpoint.url, network.endpoint.region)
             }
         }
@@ -76,24 +76,24 @@ impl Account {
 
     /// The provider on this account.
     pub(super) fn provider(&self) -> Arc<AwsProvider> {
-        let (aws, vpc) = match &self.place {
-            Place::Memory(aws, vpc) => (Aws::new(aws.clone(), SharingOptions::default()), vpc),
-            Place::Endpoint(network) => {
+        let (aws, vpc) = match &self.backing {
+            Backing::Memory(aws, vpc) => (Aws::new(aws.clone(), SharingOptions::default()), vpc),
+            Backing::Endpoint(network) => {
                 (Aws::new(network.endpoint.sdk(), SharingOptions::default()), &network.vpc)
             }
         };
         let vpc_id = Some(vpc.clone());
         let mut config = AwsConfig::new(CLUSTER);
-        config.provisioning_look = PROVISIONING;
+        config.provisioning_look = PROVISIONING_TIME;
         config.vpc_id = vpc_id;
         Arc::new(AwsProvider::new(aws, config))
     }
 
     /// What is there that was not before, a line each.
     pub(super) async fn leftovers(&self) -> Vec<String> {
-        match &self.place {
-            Place::Memory(aws, _) => aws.remaining(),
-            Place::Endpoint(network) => network.leftovers().await,
+        match &self.backing {
+            Backing::Memory(aws, _) => aws.remaining(),
+            Backing::Endpoint(network) => network.leftovers().await,
         }
     }
 }

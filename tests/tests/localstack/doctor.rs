@@ -5,28 +5,28 @@ use tests::aws::{Endpoint, StrictAws};
 use tests::recorded::matches_the_docs;
 use tests::refusals::Refusals;
 
+use crate::fixture::Fixture;
 use crate::program::{Access, Said};
-use crate::world::World;
 
 /// One with three zones at every emulator.
 const REGION: &str = "us-east-1";
 
 /// A cluster before an emulator that answers every question of doctor's as EC2 does.
-async fn a_world() -> (StrictAws, World) {
+async fn a_world() -> (StrictAws, Fixture) {
     let emulator = Endpoint::start_in(REGION).await;
     let strict = StrictAws::before(&emulator.url).await;
     let endpoint = Endpoint::at(strict.url(), REGION).await;
-    (strict, World::at(endpoint).await)
+    (strict, Fixture::at(endpoint).await)
 }
 
-async fn doctor(world: &World, environment: &[(&str, &str)]) -> Said {
-    Access::to(world).run(&["doctor", "--cloud-provider=aws"], environment).await
+async fn doctor(fixture: &Fixture, environment: &[(&str, &str)]) -> Said {
+    Access::to(fixture).run(&["doctor", "--cloud-provider=aws"], environment).await
 }
 
 /// What was printed, with names that do not change from run to run.
-fn steady(world: &World, said: &Said) -> String {
-    let mut text = said.output.replace(&world.name, "blue").replace(&world.network.vpc, "vpc-0a");
-    for (kind, subnets) in [("private", &world.network.private), ("public", &world.network.public)] {
+fn steady(fixture: &Fixture, said: &Said) -> String {
+    let mut text = said.output.replace(&fixture.name, "blue").replace(&fixture.network.vpc, "vpc-0a");
+    for (kind, subnets) in [("private", &fixture.network.private), ("public", &fixture.network.public)] {
         for (subnet, letter) in subnets.iter().zip('a'..) {
             text = text.replace(&subnet.id, &format!("subnet-{kind}-{letter}"));
             text = text.replace(&subnet.zone, &format!("{REGION}{letter}"));
@@ -45,41 +45,41 @@ fn about<'a>(said: &'a Said, subject: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn a_cluster_that_is_well_passes() {
-    let (_strict, world) = a_world().await;
+    let (_strict, fixture) = a_world().await;
     for name in ["n1", "node2"] {
-        let id = world.add_node(name).await;
-        world.network.tag(&id, &[("eks:cluster-name", &world.name)]).await;
+        let id = fixture.add_node(name).await;
+        fixture.network.tag(&id, &[("eks:cluster-name", &fixture.name)]).await;
     }
 
-    let said = doctor(&world, &[]).await;
+    let said = doctor(&fixture, &[]).await;
 
     assert_eq!(said.code, Some(0), "{said:?}");
     // Which of the two instances is named depends on their ids, and so does the order of the subnets.
-    matches_the_docs("doctor-aws.txt", &in_order(&steady(&world, &said)));
+    matches_the_docs("doctor-aws.txt", &in_order(&steady(&fixture, &said)));
 }
 
 #[tokio::test]
 async fn what_is_wrong_at_aws_is_a_line_each_that_says_how_to_mend_it() {
-    let (_strict, world) = a_world().await;
-    world.add_node("n1").await;
-    world.cluster.add_node_with("odd", json!({ "spec": { "providerID": "elsewhere://machine" } })).await;
-    for subnet in &world.network.public {
-        world.network.tag(&subnet.id, &[("kubernetes.io/role/elb", "0")]).await;
+    let (_strict, fixture) = a_world().await;
+    fixture.add_node("n1").await;
+    fixture.cluster.add_node_with("odd", json!({ "spec": { "providerID": "elsewhere://machine" } })).await;
+    for subnet in &fixture.network.public {
+        fixture.network.tag(&subnet.id, &[("kubernetes.io/role/elb", "0")]).await;
     }
-    for subnet in &world.network.private {
-        world.network.tag(&subnet.id, &[("kubernetes.io/cluster/green", "shared")]).await;
+    for subnet in &fixture.network.private {
+        fixture.network.tag(&subnet.id, &[("kubernetes.io/cluster/green", "shared")]).await;
     }
     let refusals =
         [("CreateSecurityGroup", "UnauthorizedOperation"), ("DescribeTargetGroups", "AccessDenied")];
-    let endpoint = Refusals::start(&world.network.endpoint.url, &refusals);
+    let endpoint = Refusals::start(&fixture.network.endpoint.url, &refusals);
 
-    let name = format!("--cluster-name={}", world.name);
-    let access = Access::to(&world);
+    let name = format!("--cluster-name={}", fixture.name);
+    let access = Access::to(&fixture);
     let arguments = ["doctor", "--cloud-provider=aws", &name];
     let said = access.run(&arguments, &[("AWS_ENDPOINT_URL", &endpoint.url)]).await;
 
     assert_eq!(said.code, Some(2), "{said:?}");
-    matches_the_docs("doctor-aws-broken.txt", &in_order(&steady(&world, &said)));
+    matches_the_docs("doctor-aws-broken.txt", &in_order(&steady(&fixture, &said)));
 }
 
 /// Subnets of one line, sorted by their steady names.
@@ -101,8 +101,8 @@ fn in_order(text: &str) -> String {
 
 #[tokio::test]
 async fn without_a_name_or_a_vpc_it_says_which_flags_to_give() {
-    let world = World::start().await;
-    let said = doctor(&world, &[]).await;
+    let fixture = Fixture::start().await;
+    let said = doctor(&fixture, &[]).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     assert!(about(&said, "cluster-name")[0].ends_with("; give --cluster-name NAME"), "{said:?}");
     assert!(
@@ -113,9 +113,9 @@ async fn without_a_name_or_a_vpc_it_says_which_flags_to_give() {
 
 #[tokio::test]
 async fn credentials_that_are_missing_or_refused_are_one_plain_line() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
 
-    let said = doctor(&world, &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]).await;
+    let said = doctor(&fixture, &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]).await;
     assert_eq!(said.code, Some(2), "{said:?}");
     let [line] = about(&said, "credentials")[..] else { panic!("{said:?}") };
     assert!(line.starts_with("fail  credentials    there are no usable AWS credentials: "), "{line}");
@@ -124,8 +124,9 @@ async fn credentials_that_are_missing_or_refused_are_one_plain_line() {
         "{line}"
     );
 
-    let endpoint = Refusals::start(&world.network.endpoint.url, &[("DescribeLoadBalancers", "ExpiredToken")]);
-    let said = doctor(&world, &[("AWS_ENDPOINT_URL", &endpoint.url)]).await;
+    let endpoint =
+        Refusals::start(&fixture.network.endpoint.url, &[("DescribeLoadBalancers", "ExpiredToken")]);
+    let said = doctor(&fixture, &[("AWS_ENDPOINT_URL", &endpoint.url)]).await;
     assert_eq!(
         about(&said, "credentials"),
         [
@@ -138,8 +139,8 @@ async fn credentials_that_are_missing_or_refused_are_one_plain_line() {
 
 #[tokio::test]
 async fn without_a_region_it_says_so() {
-    let world = World::start().await;
-    let said = doctor(&world, &[("AWS_REGION", "")]).await;
+    let fixture = Fixture::start().await;
+    let said = doctor(&fixture, &[("AWS_REGION", "")]).await;
     assert_eq!(about(&said, "region").len(), 1, "{said:?}");
     assert!(about(&said, "region")[0].starts_with("fail  region         no AWS region: "), "{said:?}");
 }

@@ -6,6 +6,7 @@
 
 mod discovery;
 mod doctor;
+mod fixture;
 mod nodes;
 mod program;
 mod proxies;
@@ -14,4 +15,3 @@ mod restarts;
 mod sandbox;
 mod services;
 mod strict;
-mod world;

@@ -13,7 +13,7 @@ use tests::rights::{Rights, refused};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::world::World;
+use crate::fixture::Fixture;
 
 const MANIFEST: &str = "
 apiVersion: v1
@@ -30,9 +30,9 @@ spec:
 /// Where the Lease is.
 pub(crate) const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: cloud-lb-controller}\n";
 
-/// A kubeconfig for the cluster of a world, for as long as this lives.
+/// A kubeconfig for the cluster of a fixture, for as long as this lives.
 pub(crate) struct Access<'a> {
-    world: &'a World,
+    fixture: &'a Fixture,
     folder: TempDir,
 }
 
@@ -45,12 +45,12 @@ pub(crate) struct Said {
 }
 
 impl<'a> Access<'a> {
-    pub(crate) fn to(world: &'a World) -> Self {
-        Access::with(world, &world.cluster.plane.kubeconfig_yaml())
+    pub(crate) fn to(fixture: &'a Fixture) -> Self {
+        Access::with(fixture, &fixture.cluster.plane.kubeconfig_yaml())
     }
 
-    pub(crate) fn with(world: &'a World, kubeconfig: &str) -> Self {
-        let access = Access { world, folder: tempfile::tempdir().expect("a folder") };
+    pub(crate) fn with(fixture: &'a Fixture, kubeconfig: &str) -> Self {
+        let access = Access { fixture, folder: tempfile::tempdir().expect("a folder") };
         std::fs::write(access.kubeconfig(), kubeconfig).expect("the kubeconfig is written");
         access
     }
@@ -59,12 +59,12 @@ impl<'a> Access<'a> {
         self.folder.path().join("kubeconfig")
     }
 
-    /// The program with these arguments, at this world's cluster and endpoint.
+    /// The program with these arguments, at this fixture's cluster and endpoint.
     async fn command(&self, arguments: &[&str]) -> Command {
         let built = tokio::task::spawn_blocking(programs::folder).await.expect("no panic");
         let mut command = Command::new(built.join("cloud-lb-controller"));
         command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig());
-        command.env_clear().envs(self.world.network.endpoint.environment()).kill_on_drop(true);
+        command.env_clear().envs(self.fixture.network.endpoint.environment()).kill_on_drop(true);
         command
     }
 
@@ -77,7 +77,7 @@ impl<'a> Access<'a> {
     }
 }
 
-/// The program at work on a world.
+/// The program at work on a fixture.
 pub(crate) struct Program {
     child: Child,
     log: PathBuf,
@@ -86,7 +86,7 @@ pub(crate) struct Program {
 impl Program {
     pub(crate) async fn start(access: &Access<'_>) -> Self {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/kustomize/overlays/aws/config.yaml");
-        let name = format!("--cluster-name={}", access.world.name);
+        let name = format!("--cluster-name={}", access.fixture.name);
         let mut command = access.command(&["--http-address=127.0.0.1:0", "--config", config, &name]).await;
         let log = access.folder.path().join("log");
         command.stderr(File::create(&log).expect("a file for the log"));
@@ -121,7 +121,7 @@ pub(crate) async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: 
     let mut child = Command::from(kubectl(access.folder.path()))
         .arg("--kubeconfig")
         .arg(access.kubeconfig())
-        .args(["--namespace", &access.world.cluster.namespace])
+        .args(["--namespace", &access.fixture.cluster.namespace])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -138,18 +138,18 @@ pub(crate) async fn run_kubectl(access: &Access<'_>, arguments: &[&str], input: 
 
 #[tokio::test]
 async fn from_manifest_to_load_balancer_and_back_to_nothing() {
-    let world = World::start().await;
-    let mut instances = vec![world.add_node("n1").await, world.add_node("node2").await];
+    let fixture = Fixture::start().await;
+    let mut instances = vec![fixture.add_node("n1").await, fixture.add_node("node2").await];
     instances.sort();
-    let access = Access::to(&world);
+    let access = Access::to(&fixture);
     run_kubectl(&access, &["apply", "-f", "-"], NAMESPACE).await;
     // The program's own way to the cluster: with the rights that it is installed with.
     let rights = Rights::of_the_base();
-    let restricted = Access::with(&world, &world.cluster.kubeconfig_with(rights.clone()));
+    let restricted = Access::with(&fixture, &fixture.cluster.kubeconfig_with(rights.clone()));
     let mut program = Program::start(&restricted).await;
 
     run_kubectl(&access, &["apply", "-f", "-"], MANIFEST).await;
-    let balancer: LoadBalancer = world.served("web").await;
+    let balancer: LoadBalancer = fixture.served("web").await;
     assert_eq!(balancer.ports(), ["TCP:80"]);
     assert_eq!(balancer.instances(), Some(instances));
     let shown = run_kubectl(&access, &["get", "service", "web"], "").await;
@@ -157,10 +157,10 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
 
     let moved = r#"{"spec": {"ports": [{"port": 80, "targetPort": 9090}]}}"#;
     run_kubectl(&access, &["patch", "service", "web", "--patch", moved], "").await;
-    world.until_event_is_counted_up("web").await;
+    fixture.until_event_is_counted_up("web").await;
 
     run_kubectl(&access, &["delete", "service", "web", "--timeout=60s"], "").await;
-    assert_eq!(world.network.leftovers().await, NOTHING);
+    assert_eq!(fixture.network.leftovers().await, NOTHING);
 
     let metrics = program.metrics().await;
     for sample in [
@@ -173,7 +173,7 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     let ended = program.stop().await;
     assert!(ended.success(), "{}", program.log());
 
-    let asked = world.cluster.asked_by_the_controller();
+    let asked = fixture.cluster.asked_by_the_controller();
     assert!(refused(&asked).is_empty(), "{:#?}", refused(&asked));
     // A Service is asked for by name only where a list lacks it: the suite `controller` holds that it is.
     assert_eq!(rights.unused(&asked), ["get services"], "rights that nobody uses");

@@ -8,8 +8,8 @@ use tests::aws::{Endpoint, StrictAws};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::fixture::Fixture;
 use crate::program::Access;
-use crate::world::World;
 
 /// A proxy that leads wherever it is asked to (`CONNECT`), and remembers where that was.
 struct Gate {
@@ -56,13 +56,14 @@ async fn lead(mut client: TcpStream, targets: Arc<Mutex<Vec<String>>>) {
 
 #[tokio::test]
 async fn the_way_to_the_api_server_leads_through_the_proxy_of_the_kubeconfig() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     let gate = Gate::open().await;
-    let mut kubeconfig = Kubeconfig::from_yaml(&world.cluster.plane.kubeconfig_yaml()).expect("a kubeconfig");
+    let mut kubeconfig =
+        Kubeconfig::from_yaml(&fixture.cluster.plane.kubeconfig_yaml()).expect("a kubeconfig");
     let cluster = kubeconfig.clusters[0].cluster.as_mut().expect("a cluster");
     cluster.proxy_url = Some(gate.url.clone());
     let server = cluster.server.clone().expect("a server").replace("https://", "");
-    let access = Access::with(&world, &serde_json::to_string(&kubeconfig).expect("JSON, which is YAML"));
+    let access = Access::with(&fixture, &serde_json::to_string(&kubeconfig).expect("JSON, which is YAML"));
 
     // What NO_PROXY says is for proxies of the environment.
     let said = access.run(&["doctor", "--cloud-provider=bare"], &[("NO_PROXY", "127.0.0.1")]).await;
@@ -73,9 +74,9 @@ async fn the_way_to_the_api_server_leads_through_the_proxy_of_the_kubeconfig() {
 #[tokio::test]
 async fn the_way_to_aws_leads_through_the_proxy_of_the_environment_and_past_it_where_it_says_so() {
     let emulator = Endpoint::start().await;
-    let world = World::at(emulator.clone()).await;
+    let fixture = Fixture::at(emulator.clone()).await;
     let proxy = StrictAws::before(&emulator.url).await;
-    let access = Access::to(&world);
+    let access = Access::to(&fixture);
     // A name that only the proxy can make something of.
     let far = ("AWS_ENDPOINT_URL", "http://aws.example.test");
 

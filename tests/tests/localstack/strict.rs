@@ -5,8 +5,8 @@ use serde_json::json;
 use tests::aws::{Endpoint, NOTHING, StrictAws};
 use tests::cluster::eventually;
 
+use crate::fixture::Fixture;
 use crate::program::{Access, NAMESPACE, Program, run_kubectl};
-use crate::world::World;
 
 const REGION: &str = "eu-west-1";
 
@@ -20,9 +20,9 @@ fn certificates(names: &[&str]) -> String {
 async fn the_program_tags_one_resource_and_adds_one_certificate_a_request() {
     let emulator = Endpoint::start_in(REGION).await;
     let strict = StrictAws::before(&emulator.url).await;
-    let world = World::at(Endpoint::at(strict.url(), REGION).await).await;
-    world.add_node("n1").await;
-    let access = Access::to(&world);
+    let fixture = Fixture::at(Endpoint::at(strict.url(), REGION).await).await;
+    fixture.add_node("n1").await;
+    let access = Access::to(&fixture);
     run_kubectl(&access, &["apply", "-f", "-"], NAMESPACE).await;
     let mut program = Program::start(&access).await;
 
@@ -32,21 +32,21 @@ async fn the_program_tags_one_resource_and_adds_one_certificate_a_request() {
             "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags": tags,
         } } })
     };
-    world.create("tls", annotations(&certificates(&["a", "b", "c"]), "team=edge")).await;
-    let balancer = world.served("tls").await;
+    fixture.create("tls", annotations(&certificates(&["a", "b", "c"]), "team=edge")).await;
+    let balancer = fixture.served("tls").await;
     assert_eq!(balancer.ports(), ["TLS:80"]);
     assert_eq!(strict.count("AddListenerCertificates"), 2);
     assert!(balancer.arn.contains("loadbalancer/net/"), "{balancer:#?}");
 
-    world.cluster.change("tls", annotations(&certificates(&["a", "d", "e"]), "team=core,stage=live")).await;
-    world.until("the new tags", |lb| lb.tags.contains(&("stage".to_owned(), "live".to_owned()))).await;
+    fixture.cluster.change("tls", annotations(&certificates(&["a", "d", "e"]), "team=core,stage=live")).await;
+    fixture.until("the new tags", |lb| lb.tags.contains(&("stage".to_owned(), "live".to_owned()))).await;
     let exchanged = || strict.count("RemoveListenerCertificates") == 2;
     eventually("two certificates are taken off, one a request", exchanged).await;
     assert_eq!(strict.count("AddListenerCertificates"), 4);
 
-    world.cluster.delete("tls").await;
-    world.cluster.until_gone("tls").await;
-    assert_eq!(world.network.leftovers().await, NOTHING);
+    fixture.cluster.delete("tls").await;
+    fixture.cluster.until_gone("tls").await;
+    assert_eq!(fixture.network.leftovers().await, NOTHING);
     assert_eq!(strict.refused(), NOTHING);
     assert!(program.stop().await.success(), "{}", program.log());
 }

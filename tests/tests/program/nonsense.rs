@@ -11,7 +11,7 @@ use tests::process::{Access, Program, command, finish};
 use tests::programs::http;
 
 /// A process each.
-const FILES: usize = 150;
+const FILE_COUNT: usize = 150;
 const FLAGS: [&str; 4] = [
     "leader-elect: true\nverify-interval: 10m\nlog-level: info\n",
     "bare-class: [a.example/b, \"\"]\naws-rate-elb-read: 8:30\n",
@@ -20,7 +20,7 @@ const FLAGS: [&str; 4] = [
 ];
 
 /// A connection each.
-const CONNECTIONS: usize = 500;
+const CONNECTION_COUNT: usize = 500;
 const REQUESTS: [&str; 5] = [
     "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /metrics HTTP/1.0\r\n\r\n",
@@ -33,7 +33,7 @@ const REQUESTS: [&str; 5] = [
 async fn a_file_of_flags_that_nobody_meant_ends_in_one_line() {
     let access = Access::with("");
     let mut rng = fastrand::Rng::with_seed(1);
-    for _ in 0..FILES {
+    for _ in 0..FILE_COUNT {
         let text = mutate::input(&FLAGS, &mut rng);
         let file = access.file("flags.yaml", &text);
         let mut command = command("cloud-lb-controller");
@@ -55,7 +55,7 @@ async fn bytes_that_nobody_meant_do_not_keep_the_port_from_answering() {
     let to = address.clone();
     let talk = move || {
         let mut rng = fastrand::Rng::with_seed(1);
-        for _ in 0..CONNECTIONS {
+        for _ in 0..CONNECTION_COUNT {
             let text = mutate::input(&REQUESTS, &mut rng);
             let mut connection = TcpStream::connect(&to).expect("it listens");
             connection.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tests::real_cluster::Machine;
 
-use super::stage::{SOON, Stage, finish, until};
+use super::stage::{SCENE_TIMEOUT, Stage, finish, until};
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) async fn answers_of(
     wanted: &[&str],
 ) -> Vec<Answer> {
     let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
-    until(&format!("{address} answers {} from {wanted:?}", machine.name()), SOON, async || {
+    until(&format!("{address} answers {} from {wanted:?}", machine.name()), SCENE_TIMEOUT, async || {
         let answers = ask(stage, machine, address);
         match lost(&answers).first() {
             None if nodes(&answers) == wanted => Ok(answers),
@@ -96,7 +96,7 @@ pub(crate) fn ask(stage: &Stage, machine: &Machine, address: &str) -> Vec<Answer
 
 /// Waits until an address answers a machine, which may take kube-proxy and the network a moment.
 pub(crate) async fn until_it_answers(stage: &Stage, machine: &Machine, address: &str) {
-    until(&format!("{address} answers {}", machine.name()), SOON, async || {
+    until(&format!("{address} answers {}", machine.name()), SCENE_TIMEOUT, async || {
         let said = finish(probe(stage, machine, &["--times=1", "--patience=500ms"], address))?;
         match parse(said.trim()) {
             Answer::From { .. } => Ok(()),
@@ -135,7 +135,7 @@ impl Asking {
     /// Waits until it was answered some more times, so that what follows cannot have gone unnoticed.
     pub(crate) async fn until_it_asked_more(&self) {
         let so_far = self.answers().len();
-        until("a client goes on asking", SOON, async || {
+        until("a client goes on asking", SCENE_TIMEOUT, async || {
             let now = self.answers().len();
             if now > so_far + 25 { Ok(()) } else { Err(format!("{now} answers, of which {so_far} are old")) }
         })

@@ -12,7 +12,7 @@ use tests::rights::INSTALLED_AS;
 
 use super::client::{Asking, answers_of, send_by_arp};
 use super::install::{chart, helm, service, values};
-use super::stage::{FIRST, SOON, Stage, finish, until};
+use super::stage::{FIRST, SCENE_TIMEOUT, Stage, finish, until};
 use super::traffic::served;
 
 /// The names of the images in MetalLB's manifest.
@@ -48,12 +48,12 @@ fn pool(more: &str) -> String {
 
 /// Applies something that MetalLB's webhook has to admit; for as long as nobody serves the webhook yet.
 async fn until_admitted(stage: &Stage, manifest: &str) {
-    until("MetalLB's webhook admits it", SOON, async || stage.try_apply(manifest)).await;
+    until("MetalLB's webhook admits it", SCENE_TIMEOUT, async || stage.try_apply(manifest)).await;
 }
 
 /// MetalLB's webhook is at work: it refuses what is wrong, in its own words.
 async fn until_the_webhook_refuses(stage: &Stage) {
-    until("MetalLB's webhook refuses a wrong pool", SOON, async || {
+    until("MetalLB's webhook refuses a wrong pool", SCENE_TIMEOUT, async || {
         match stage.try_apply(&pool("\"10.99.0.9-10.99.0.1\"")) {
             Err(said) if said.contains("ipaddresspoolvalidationwebhook.metallb.io\" denied") => Ok(()),
             other => Err(format!("{other:?}")),

@@ -11,7 +11,7 @@ use tests::programs;
 use tests::real_cluster::POOL;
 use tests::rights::INSTALLED_AS;
 
-use super::stage::{FIRST, IMAGE, SOON, Stage, WORKSPACE, finish, until};
+use super::stage::{FIRST, IMAGE, SCENE_TIMEOUT, Stage, WORKSPACE, finish, until};
 
 /// What the chart is installed with.
 pub(crate) fn values(tag: &str) -> Vec<String> {
@@ -75,7 +75,7 @@ pub(crate) async fn pods(stage: &Stage) -> Vec<Pod> {
 /// The Pod that holds the Lease: that one leads.
 pub(crate) async fn leader(stage: &Stage) -> String {
     let leases: Api<Lease> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
-    until("somebody leads", SOON, async || {
+    until("somebody leads", SCENE_TIMEOUT, async || {
         let lease = leases.get(INSTALLED_AS).await.map_err(|error| error.to_string())?;
         let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
         // A Pod's host name is its own name.
@@ -87,7 +87,7 @@ pub(crate) async fn leader(stage: &Stage) -> String {
 
 /// Waits until each node has one of the replicas.
 pub(crate) async fn each_node_has_a_replica(stage: &Stage) {
-    until("each node has a replica", SOON, async || {
+    until("each node has a replica", SCENE_TIMEOUT, async || {
         let pods = pods(stage).await;
         let mut nodes: Vec<_> =
             pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref()).collect();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::report::turn;
-use super::stage::{SOON, finish, until};
+use super::stage::{SCENE_TIMEOUT, finish, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cluster");
 
@@ -35,8 +35,10 @@ impl Up {
         let file = up.folder().join("pod.yaml");
         fs::write(&file, pod).expect("the cluster has a folder");
         // The controller manager makes the account of the namespace's Pods a moment later.
-        until("the Pod is taken", SOON, async || up.kubectl(&["apply", "-f", &file.display().to_string()]))
-            .await;
+        until("the Pod is taken", SCENE_TIMEOUT, async || {
+            up.kubectl(&["apply", "-f", &file.display().to_string()])
+        })
+        .await;
         up.kubectl(&["wait", "pod/pause", "--for=condition=Ready", "--timeout=60s"]).expect("the Pod runs");
         up
     }
@@ -81,7 +83,7 @@ impl Up {
 
     async fn until_nothing_is_left(&mut self, before: &BTreeSet<String>) {
         self.owner.wait().expect("it has ended");
-        until("nothing is left of the cluster", SOON, async || {
+        until("nothing is left of the cluster", SCENE_TIMEOUT, async || {
             let more: Vec<_> = traces().difference(before).cloned().collect();
             match (self.left(), more, self.folder().exists()) {
                 (processes, more, false) if processes.is_empty() && more.is_empty() => Ok(()),

@@ -4,7 +4,7 @@ use tests::rights::INSTALLED_AS;
 
 use super::client::{Asking, send_through};
 use super::install::{chart, helm, pods, service, values, with_a_pool};
-use super::stage::{IMAGE, SECOND, SOON, Stage, until};
+use super::stage::{IMAGE, SCENE_TIMEOUT, SECOND, Stage, until};
 use super::traffic::served;
 
 pub(crate) async fn a_namespace_goes_with_its_services_and_their_addresses_are_free_again(stage: &Stage) {
@@ -52,7 +52,7 @@ pub(crate) async fn what_is_published_outlives_the_release_and_the_next_one_take
     let asking = Asking::start(stage, &published[0]).await;
 
     helm(stage, &["uninstall", INSTALLED_AS]);
-    until("its Pods are gone", SOON, async || {
+    until("its Pods are gone", SCENE_TIMEOUT, async || {
         let left = pods(stage).await.len();
         if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
     })

@@ -8,11 +8,11 @@ use tests::rights::INSTALLED_AS;
 
 use super::client::{Asking, send_through};
 use super::install::{each_node_has_a_replica, leader, pods, rolled_out, service, with_a_pool};
-use super::stage::{SOON, Stage, until};
+use super::stage::{SCENE_TIMEOUT, Stage, until};
 use super::traffic::served;
 
 /// How long a Lease lasts that is not given up, by default, and a second to notice.
-const LEASE: Duration = Duration::from_secs(16);
+const LEASE_DURATION: Duration = Duration::from_secs(16);
 
 /// A client that asks a Service of many Pods, through a node; the Service's addresses.
 async fn asking(stage: &Stage, namespace: &str, node: usize) -> (Asking, Vec<String>) {
@@ -31,7 +31,7 @@ async fn a_new_service_waits(stage: &Stage, namespace: &str) -> Duration {
 
 /// Waits until somebody else leads than did.
 async fn another_leads(stage: &Stage, before: &str) -> String {
-    until("another replica leads", SOON, async || {
+    until("another replica leads", SCENE_TIMEOUT, async || {
         let now = leader(stage).await;
         if now == before { Err(format!("{now} does")) } else { Ok(now) }
     })
@@ -81,8 +81,8 @@ pub(crate) async fn where_the_leader_is_killed_the_other_takes_over_when_its_lea
     stage.cluster.kill(&node, container.expect("it runs")).expect("it is killed");
 
     let waited = a_new_service_waits(stage, "killed").await;
-    assert!(waited < LEASE + Duration::from_secs(9), "it waited for {waited:?}");
-    until("the kubelet starts it again", SOON, async || {
+    assert!(waited < LEASE_DURATION + Duration::from_secs(9), "it waited for {waited:?}");
+    until("the kubelet starts it again", SCENE_TIMEOUT, async || {
         let pod = api.get(&first).await.map_err(|error| error.to_string())?;
         let now = pod.status.and_then(|status| status.container_statuses?.pop());
         match now {
@@ -108,7 +108,7 @@ pub(crate) async fn where_the_leaders_node_is_cut_off_the_other_takes_over_and_t
 
     let cable = Pulled::out_of(stage, &cut);
     let waited = a_new_service_waits(stage, "cut").await;
-    assert!(waited < LEASE + Duration::from_secs(9), "it waited for {waited:?}");
+    assert!(waited < LEASE_DURATION + Duration::from_secs(9), "it waited for {waited:?}");
     another_leads(stage, &first).await;
     until_ready(stage, &cut, "Unknown").await;
     // Until then kube-proxy sent some to Pods of the lost node. From then on, to those of the other only.
@@ -145,7 +145,7 @@ impl Drop for Pulled<'_> {
 /// Waits until a node's condition Ready is as it should be.
 async fn until_ready(stage: &Stage, node: &str, wanted: &str) {
     let nodes: Api<Node> = Api::all(stage.cluster.client());
-    until(&format!("{node} is ready: {wanted}"), SOON, async || {
+    until(&format!("{node} is ready: {wanted}"), SCENE_TIMEOUT, async || {
         let found = nodes.get(node).await.map_err(|error| error.to_string())?;
         let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");

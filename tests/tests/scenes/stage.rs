@@ -24,7 +24,7 @@ pub(crate) const FIRST: &str = "0.1.0";
 pub(crate) const SECOND: &str = "0.1.1";
 
 /// How long a condition may take that is a matter of seconds. Machines are shared; nobody waits this long unless it fails.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SCENE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The label of the namespaces that scenes make for their Services.
 const OF_A_SCENE: &str = "scene";
@@ -114,7 +114,7 @@ impl Stage {
     /// The addresses of a Service, once it has as many as it is to have.
     pub(crate) async fn published(&self, namespace: &str, service: &str, count: usize) -> Vec<String> {
         let services = self.services(namespace);
-        until(&format!("{namespace}/{service} shows {count} addresses"), SOON, async || {
+        until(&format!("{namespace}/{service} shows {count} addresses"), SCENE_TIMEOUT, async || {
             let found = services.get(service).await.map_err(|error| error.to_string())?;
             let addresses = addresses(&found);
             match addresses.len() == count {
@@ -129,7 +129,7 @@ impl Stage {
     /// rest, and nobody waits for that.
     pub(crate) async fn clear(&self) {
         let namespaces: Api<Namespace> = Api::all(self.cluster.client());
-        until("the scene's Services are gone", SOON, async || {
+        until("the scene's Services are gone", SCENE_TIMEOUT, async || {
             let ours = namespaces.list(&ListParams::default().labels(OF_A_SCENE)).await;
             let mut left = Vec::new();
             for namespace in ours.map_err(|error| error.to_string())? {

@@ -7,7 +7,7 @@ use tests::real_cluster::addresses;
 
 use super::client::{answers_of, ask, clients, lost, send_through};
 use super::install::{service, with_a_pool};
-use super::stage::{SOON, Stage, until};
+use super::stage::{SCENE_TIMEOUT, Stage, until};
 
 /// A Deployment whose Pods tell who they are, spread over the nodes.
 pub(crate) fn web(namespace: &str, replicas: u8, more: &str) -> String {
@@ -97,7 +97,7 @@ pub(crate) async fn with_policy_local_a_node_serves_by_its_own_pods_and_they_see
     stage.apply(&web("local", 2, "nodeSelector: {kubernetes.io/hostname: node-2}"));
     for (node, healthy) in [(first, false), (second, true)] {
         let health = format!("http://{}:{port}/healthz", addresses(node.name())[0]);
-        until(&format!("{} calls itself healthy: {healthy}", node.name()), SOON, async || {
+        until(&format!("{} calls itself healthy: {healthy}", node.name()), SCENE_TIMEOUT, async || {
             let probe = stage.cluster.program("probe");
             let said = client.run(probe, &["--times=1", &health]).map_err(|error| error.to_string())?;
             let count = said.split("\"localEndpoints\":").nth(1).map(str::trim);
@@ -110,7 +110,7 @@ pub(crate) async fn with_policy_local_a_node_serves_by_its_own_pods_and_they_see
     }
     send_through(stage, first, &published);
     // Those of its Pods that are about to end may still answer.
-    until("nobody is served through node-1", SOON, async || {
+    until("nobody is served through node-1", SCENE_TIMEOUT, async || {
         let answers = ask(stage, client, &published[0]);
         if lost(&answers).len() == answers.len() { Ok(()) } else { Err(format!("{answers:?}")) }
     })

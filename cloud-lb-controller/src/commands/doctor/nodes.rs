@@ -14,7 +14,7 @@ use crate::providers::Provider;
 const SUBJECT: &str = "nodes";
 
 /// How many names a line shows.
-const SHOWN: usize = 3;
+const MAX_SHOWN: usize = 3;
 
 /// Whether the chosen providers find machines by provider ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ fn judge(nodes: &[NodeView], ids: ProviderIds) -> Vec<Finding> {
 }
 
 fn some_of(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(SHOWN);
+    let more = names.len().saturating_sub(MAX_SHOWN);
     let shown = names[..names.len() - more].join(", ");
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }

@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Unit;
-use provider_aws::client::{Call, Meter, Outcome};
+use provider_aws::client::{Call, Meter, RequestOutcome};
 use service_controller::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,11 +60,11 @@ impl Requests {
 }
 
 impl Meter for Requests {
-    fn request_ended(&self, call: Call, outcome: Outcome, took: Duration) {
+    fn request_ended(&self, call: Call, outcome: RequestOutcome, took: Duration) {
         let family = call.rate_bucket().name();
         let outcome = match outcome {
-            Outcome::Done => "Done".to_owned(),
-            Outcome::Failed(kind) => format!("{kind:?}"),
+            RequestOutcome::Done => "Done".to_owned(),
+            RequestOutcome::Failed(kind) => format!("{kind:?}"),
         };
         self.ended.get_or_create(&RequestLabels { family, operation: call.name(), outcome }).inc();
         self.seconds.get_or_create(&FamilyLabel { family }).observe(took.as_secs_f64());
@@ -83,8 +83,8 @@ mod tests {
         let requests = Requests::default();
         requests.show_in(&metrics);
         let took = Duration::from_millis(20);
-        requests.request_ended(Call::CreateLoadBalancer, Outcome::Done, took);
-        requests.request_ended(Call::CreateLoadBalancer, Outcome::Failed(ErrorKind::Throttled), took);
+        requests.request_ended(Call::CreateLoadBalancer, RequestOutcome::Done, took);
+        requests.request_ended(Call::CreateLoadBalancer, RequestOutcome::Failed(ErrorKind::Throttled), took);
         let text = metrics.encode();
         let family = "family=\"elb_write\",operation=\"CreateLoadBalancer\"";
         for line in [

@@ -7,11 +7,11 @@ use futures::StreamExt;
 use futures::future::join_all;
 
 use super::Harness;
-use super::stage::{POLLS, SETTLES, Stage, give_up_after};
+use super::stage::{MAX_SETTLES, POLLS, Stage, give_up_after};
 use crate::provider::Outcome;
 
-/// How long a wake-up may take once the world has moved on. Providers pass them through a task of their own.
-const WAKEUP: Duration = Duration::from_secs(1);
+/// How long a wake-up may take once the platform has moved on. Providers pass them through a task of their own.
+const WAKEUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// `ensure` twice is `ensure` once: the same is published, nothing is left to do, and nothing is doubled.
 pub async fn ensure_is_idempotent(harness: &dyn Harness) {
@@ -30,12 +30,12 @@ pub async fn ensure_is_idempotent(harness: &dyn Harness) {
     stage.close().await;
 }
 
-/// `Pending` becomes `Ready` when the world moves on. Until then it says why, in a word and in a sentence, and
+/// `Pending` becomes `Ready` when the platform moves on. Until then it says why, in a word and in a sentence, and
 /// when to look again; if it does not say when, a wake-up names the Service.
 pub async fn pending_becomes_ready(harness: &dyn Harness) {
     let mut stage = Stage::open(harness, "pending_becomes_ready").await;
     let web = stage.add("web");
-    for _ in 0..SETTLES {
+    for _ in 0..MAX_SETTLES {
         let Outcome::Pending(pending) = stage.ensure(web).await else {
             stage.close().await;
             return;
@@ -51,7 +51,7 @@ pub async fn pending_becomes_ready(harness: &dyn Harness) {
             let key = stage.id(web).key;
             let woken =
                 async { stage.wakeups().by_ref().any(|woken| std::future::ready(woken == key)).await };
-            let woken = tokio::time::timeout(WAKEUP, woken).await.unwrap_or(false);
+            let woken = tokio::time::timeout(WAKEUP_TIMEOUT, woken).await.unwrap_or(false);
             stage.expect(
                 woken,
                 "a wake-up for a Service that is pending with no time for another look",
@@ -59,7 +59,7 @@ pub async fn pending_becomes_ready(harness: &dyn Harness) {
             );
         }
     }
-    stage.fail(&format!("Ready after at most {SETTLES} passes"), "still Pending");
+    stage.fail(&format!("Ready after at most {MAX_SETTLES} passes"), "still Pending");
 }
 
 /// `ensure` of a Service that was edited makes it so and keeps its address; then nothing is left to do.

@@ -42,10 +42,10 @@ pub struct Failure {
 
 /// What the suite has to know of a provider.
 ///
-/// One harness is one outside world. All clauses may run on it one after the other: each takes away what it made.
+/// One harness is one platform. All clauses may run on it one after the other: each takes away what it made.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// Starts a new process of the provider on the same outside world; the one before is dead, or about to be. It
+    /// Starts a new process of the provider on the same platform; the one before is dead, or about to be. It
     /// remembers nothing of it but what is outside. The suite calls [`resume`](CloudLoadBalancer::resume).
     async fn start(&self) -> Arc<dyn CloudLoadBalancer>;
 
@@ -88,7 +88,7 @@ pub trait Harness: Send + Sync {
         None
     }
 
-    /// Lets the outside world move on, so that what is pending comes nearer to being ready.
+    /// Lets the platform move on, so that what is pending comes nearer to being ready.
     async fn settle(&self) {}
 
     /// Orders one failure, in place of the one ordered before. False if the provider makes no calls that can
@@ -122,7 +122,7 @@ macro_rules! clauses {
         /// The names of all clauses, in the order they run.
         pub const CLAUSES: &[&str] = &[$($(stringify!($clause)),+),+];
 
-        /// Runs every clause, one after the other, on one outside world.
+        /// Runs every clause, one after the other, on one platform.
         ///
         /// # Panics
         /// At the first clause that the provider does not keep.

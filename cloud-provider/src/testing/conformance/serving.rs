@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 
 use super::Harness;
-use super::stage::{Actor, SETTLES, Stage};
+use super::stage::{Actor, MAX_SETTLES, Stage};
 use crate::error::ErrorClass;
 use crate::protocol::{IpFamily, Protocol};
 use crate::provider::Outcome;
@@ -202,7 +202,7 @@ impl Stage<'_> {
     /// What serves the Service once it is ready; none if it was refused as the user's mistake, or if the harness has
     /// no view.
     async fn served_or_refused(&mut self, actor: Actor) -> Option<Serving> {
-        for _ in 0..SETTLES {
+        for _ in 0..MAX_SETTLES {
             match self.try_ensure(actor).await {
                 Ok(Outcome::Ready(_)) => return self.serving(&self.id(actor)).await,
                 Ok(Outcome::Pending(_)) => self.harness.settle().await,
@@ -213,7 +213,7 @@ impl Stage<'_> {
                 ),
             }
         }
-        self.fail(&format!("Ready after at most {SETTLES} passes"), "still Pending")
+        self.fail(&format!("Ready after at most {MAX_SETTLES} passes"), "still Pending")
     }
 
     async fn serving(&self, service: &ServiceId) -> Option<Serving> {

@@ -17,8 +17,8 @@ use crate::provider::{CloudLoadBalancer, Outcome, Owned, Request, WakeupStream};
 use crate::service::{ServiceId, ServiceView};
 use crate::testing::request;
 
-/// How often the outside world may have to move on before a Service is ready.
-pub(super) const SETTLES: usize = 50;
+/// How often the platform may have to move on before a Service is ready.
+pub(super) const MAX_SETTLES: usize = 50;
 
 /// How often a future is polled before it is dropped, in turn: close together at first, where calls are short.
 pub(super) const POLLS: [usize; 10] = [1, 2, 3, 4, 5, 8, 13, 21, 34, 55];
@@ -161,14 +161,14 @@ impl<'a> Stage<'a> {
     /// `ensure` until it is ready.
     pub(super) async fn ready(&mut self, actor: Actor) -> Published {
         let mut last = None;
-        for _ in 0..SETTLES {
+        for _ in 0..MAX_SETTLES {
             match self.ensure(actor).await {
                 Outcome::Ready(ready) => return ready.published,
                 Outcome::Pending(pending) => last = Some(pending),
             }
             self.harness.settle().await;
         }
-        self.fail(&format!("ensure is ready after at most {SETTLES} passes"), format!("still {last:?}"))
+        self.fail(&format!("ensure is ready after at most {MAX_SETTLES} passes"), format!("still {last:?}"))
     }
 
     /// What the controller writes, and how the API server stores it.
@@ -192,7 +192,7 @@ impl<'a> Stage<'a> {
     /// until it is over.
     pub(super) async fn delete(&mut self, actor: Actor) {
         let mut deleted = self.provider.delete(&self.id(actor)).await;
-        for _ in 0..SETTLES {
+        for _ in 0..MAX_SETTLES {
             match &deleted {
                 Err(error) if error.class() == ErrorClass::Transient => self.harness.settle().await,
                 _ => break,
@@ -248,7 +248,7 @@ impl<'a> Stage<'a> {
         self.expect_eq(&listed, &expected, &format!("list to show exactly the Services ensured {when}"));
     }
 
-    /// Neither `list` nor the outside world shows anything.
+    /// Neither `list` nor the platform shows anything.
     pub(super) async fn nothing_exists(&self, when: &str) {
         self.exactly(&[], when).await;
         let leftovers = self.harness.leftovers().await;

@@ -2,9 +2,9 @@
 
 use super::{
     super::{ATTRIBUTES_PER_CALL, Attributes, Protocol, TargetType},
+    account::AccountState,
     refusal::{Answered, refuse},
     rules::{IMPOSSIBLE, MALFORMED},
-    world::AccountState,
 };
 
 /// What an attribute may be.

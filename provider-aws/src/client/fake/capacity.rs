@@ -2,10 +2,10 @@
 
 use super::{
     super::{CapacityChange, CapacityReservation, ZoneCapacity},
+    account::AccountState,
     lags::Countdown,
     refusal::{Answered, refuse},
     rules::MALFORMED,
-    world::AccountState,
 };
 
 /// How often a reservation may be lowered in a day.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     super::{Certificate, Page, Protocol},
+    account::{AccountState, ListenerRecord},
     refusal::{Answered, refuse},
     rules::IMPOSSIBLE,
-    world::{AccountState, ListenerRecord},
 };
 
 impl AccountState {

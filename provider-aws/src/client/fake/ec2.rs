@@ -13,24 +13,24 @@ use super::{
 #[async_trait]
 impl Ec2 for FakeAws {
     async fn describe_subnets(&self, query: &SubnetQuery, page: Option<&str>) -> Result<Page<Subnet>> {
-        self.request(Call::DescribeSubnets, |world| world.describe_subnets(query, page)).await
+        self.request(Call::DescribeSubnets, |account| account.describe_subnets(query, page)).await
     }
 
     async fn describe_vpcs(&self, ids: &[String], page: Option<&str>) -> Result<Page<Vpc>> {
-        self.request(Call::DescribeVpcs, |world| world.describe_vpcs(ids, page)).await
+        self.request(Call::DescribeVpcs, |account| account.describe_vpcs(ids, page)).await
     }
 
     async fn describe_route_tables(&self, vpc_id: &str, page: Option<&str>) -> Result<Page<RouteTable>> {
-        self.request(Call::DescribeRouteTables, |world| world.describe_route_tables(vpc_id, page)).await
+        self.request(Call::DescribeRouteTables, |account| account.describe_route_tables(vpc_id, page)).await
     }
 
     async fn describe_availability_zones(&self) -> Result<Vec<Zone>> {
-        self.request(Call::DescribeAvailabilityZones, |world| Ok(world.zones.values().cloned().collect()))
+        self.request(Call::DescribeAvailabilityZones, |account| Ok(account.zones.values().cloned().collect()))
             .await
     }
 
     async fn describe_instances(&self, ids: &[String], page: Option<&str>) -> Result<Page<Instance>> {
-        self.request(Call::DescribeInstances, |world| world.describe_instances(ids, page)).await
+        self.request(Call::DescribeInstances, |account| account.describe_instances(ids, page)).await
     }
 
     async fn describe_security_groups(
@@ -38,30 +38,32 @@ impl Ec2 for FakeAws {
         query: &SecurityGroupQuery,
         page: Option<&str>,
     ) -> Result<Page<SecurityGroup>> {
-        self.request(Call::DescribeSecurityGroups, |world| world.describe_security_groups(query, page)).await
+        self.request(Call::DescribeSecurityGroups, |account| account.describe_security_groups(query, page))
+            .await
     }
 
     async fn create_security_group(&self, request: &CreateSecurityGroup) -> Result<String> {
-        self.request(Call::CreateSecurityGroup, |world| world.create_security_group(request)).await
+        self.request(Call::CreateSecurityGroup, |account| account.create_security_group(request)).await
     }
 
     async fn delete_security_group(&self, id: &str) -> Result<()> {
-        self.request(Call::DeleteSecurityGroup, |world| world.delete_security_group(id)).await
+        self.request(Call::DeleteSecurityGroup, |account| account.delete_security_group(id)).await
     }
 
     async fn authorize_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
-        self.request(Call::AuthorizeSecurityGroupIngress, |world| world.authorize_ingress(id, rules)).await
+        self.request(Call::AuthorizeSecurityGroupIngress, |account| account.authorize_ingress(id, rules))
+            .await
     }
 
     async fn revoke_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
-        self.request(Call::RevokeSecurityGroupIngress, |world| world.revoke_ingress(id, rules)).await
+        self.request(Call::RevokeSecurityGroupIngress, |account| account.revoke_ingress(id, rules)).await
     }
 
     async fn create_tags(&self, ids: &[String], tags: &Tags) -> Result<()> {
-        self.request(Call::CreateTags, |world| world.create_tags(ids, tags)).await
+        self.request(Call::CreateTags, |account| account.create_tags(ids, tags)).await
     }
 
     async fn delete_tags(&self, ids: &[String], keys: &[String]) -> Result<()> {
-        self.request(Call::DeleteTags, |world| world.delete_tags(ids, keys)).await
+        self.request(Call::DeleteTags, |account| account.delete_tags(ids, keys)).await
     }
 }

@@ -7,11 +7,11 @@ use super::{
         CreateListener, Forward, IpAddressType, Listener, LoadBalancer, ModifyListener, Page, Protocol,
         TargetFamily,
     },
+    account::{AccountState, ListenerRecord},
     attributes,
     lags::Countdown,
     refusal::{Answered, refuse},
     rules::{self, IMPOSSIBLE, MALFORMED},
-    world::{AccountState, ListenerRecord},
 };
 
 /// The security policies known here; AWS has more.

@@ -7,12 +7,12 @@ use super::{
         CapacityReservation, CreateLoadBalancer, IpAddressType, LoadBalancer, LoadBalancerKind,
         LoadBalancerState, Page, Select, SetSecurityGroups, SetSubnets, TargetFamily, ZoneMapping,
     },
+    account::{AccountState, Lingering, LoadBalancerRecord, REGION},
     attributes,
     lags::Countdown,
     placement::Placing,
     refusal::{Answered, refuse},
     rules::{self, IMPOSSIBLE},
-    world::{AccountState, Lingering, LoadBalancerRecord, REGION},
 };
 
 impl AccountState {
@@ -239,7 +239,7 @@ impl AccountState {
                 }
             }
             IpAddressType::Ipv4 => {
-                let uses_ipv6 = |record: &&super::world::TargetGroupRecord| {
+                let uses_ipv6 = |record: &&super::account::TargetGroupRecord| {
                     record.tg.family == TargetFamily::Ipv6 && self.users_of(&record.tg.arn).contains(arn)
                 };
                 if self.target_groups.values().any(|record| uses_ipv6(&record)) {

@@ -13,6 +13,7 @@
 //! It knows no sleep and no chance: time is tokio's (which tests may pause), ids are counted. What it does not
 //! know: Application Load Balancers, conditions of IAM policies, traffic.
 
+mod account;
 mod attributes;
 mod capacity;
 mod certificates;
@@ -34,7 +35,6 @@ mod tags;
 mod target_groups;
 mod targets;
 mod throttle;
-mod world;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -43,12 +43,12 @@ use std::{
 
 use tokio::time::Instant;
 
+use account::AccountState;
 pub use faults::Fault;
 pub use lags::{Lag, Lags};
 pub use quotas::Quotas;
 use refusal::Answered;
 pub use seed::{InstanceSeed, SeededVpc, SubnetSeed};
-use world::AccountState;
 
 use super::{Call, Rate, RateBucket, Result, TargetState};
 use crate::client::error::{ApiError, local_code};
@@ -56,7 +56,7 @@ use crate::client::error::{ApiError, local_code};
 /// An AWS account and region in memory. Clones are the same account.
 #[derive(Clone, Debug, Default)]
 pub struct FakeAws {
-    world: Arc<Mutex<AccountState>>,
+    account: Arc<Mutex<AccountState>>,
 }
 
 impl FakeAws {
@@ -161,7 +161,7 @@ impl FakeAws {
     }
 
     fn lock(&self) -> MutexGuard<'_, AccountState> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs one request: counted, slowed, perhaps failed, throttled, then done.
@@ -171,9 +171,9 @@ impl FakeAws {
         run: impl FnOnce(&mut AccountState) -> Answered<T> + Send,
     ) -> Result<T> {
         let (fault, latency) = {
-            let mut world = self.lock();
-            world.requests.push(call);
-            (world.faults.next(call), world.latency)
+            let mut account = self.lock();
+            account.requests.push(call);
+            (account.faults.next(call), account.latency)
         };
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
@@ -195,14 +195,16 @@ impl FakeAws {
     }
 
     fn run<T>(&self, call: Call, run: impl FnOnce(&mut AccountState) -> Answered<T>) -> Result<T> {
-        let mut world = self.lock();
-        world.now = Instant::now();
-        let now = world.now;
-        let answered =
-            world.permits(call).and_then(|()| world.throttle.take(call, now)).and_then(|()| run(&mut world));
+        let mut account = self.lock();
+        account.now = Instant::now();
+        let now = account.now;
+        let answered = account
+            .permits(call)
+            .and_then(|()| account.throttle.take(call, now))
+            .and_then(|()| run(&mut account));
         answered.map_err(|refusal| {
             let mut error = ApiError::new(call, refusal.code, refusal.message);
-            error.request_id = Some(format!("request-{}", world.requests.len()));
+            error.request_id = Some(format!("request-{}", account.requests.len()));
             error
         })
     }

@@ -2,9 +2,9 @@
 
 use super::{
     super::{Instance, Page, RouteTable, Subnet, SubnetQuery, Vpc},
+    account::AccountState,
     refusal::Answered,
     rules,
-    world::AccountState,
 };
 
 impl AccountState {

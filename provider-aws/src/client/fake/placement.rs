@@ -6,9 +6,9 @@ use super::{
     super::{
         IpAddressType, Scheme, SourceNatPrefix, Subnet, SubnetMapping, ZoneAddress, ZoneKind, ZoneMapping,
     },
+    account::AccountState,
     refusal::{Answered, refuse},
     rules::{IMPOSSIBLE, MALFORMED},
-    world::AccountState,
 };
 
 /// Free addresses a Network Load Balancer wants in a subnet.

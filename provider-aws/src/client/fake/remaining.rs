@@ -1,6 +1,6 @@
 //! What is left besides what was seeded.
 
-use super::world::AccountState;
+use super::account::AccountState;
 
 impl AccountState {
     pub(super) fn remaining(&self) -> Vec<String> {

@@ -4,10 +4,10 @@ use super::{
     super::{
         CreateSecurityGroup, IngressRule, Page, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
     },
+    account::{AccountState, GroupRecord},
     lags::Countdown,
     refusal::{Answered, refuse},
     rules::{self, BAD_PARAMETER},
-    world::{AccountState, GroupRecord},
 };
 
 impl AccountState {

@@ -10,8 +10,8 @@ use super::{
         LoadBalancerState, Result, RouteTable, SecurityGroup, Subnet, Tags, TargetGroup, Vpc, Zone, ZoneKind,
     },
     FakeAws,
+    account::{ACCOUNT, AccountState, ElasticIp, GroupRecord, REGION},
     lags::Countdown,
-    world::{ACCOUNT, AccountState, ElasticIp, GroupRecord, REGION},
 };
 
 /// A VPC that was seeded.
@@ -68,17 +68,17 @@ impl FakeAws {
     pub fn seed_vpc(&self, zones: u8) -> SeededVpc {
         assert!(zones <= 6, "the region has zones a to f");
         let (id, number) = {
-            let mut world = self.lock();
-            let id = world.next_id("vpc");
-            let number = u8::try_from(world.vpcs.len()).unwrap_or(u8::MAX);
+            let mut account = self.lock();
+            let id = account.next_id("vpc");
+            let number = u8::try_from(account.vpcs.len()).unwrap_or(u8::MAX);
             let vpc = Vpc {
                 id: id.clone(),
                 ipv4_cidrs: vec![ipv4_range(number, 0, 16)],
                 ipv6_cidrs: vec![ipv6_range(number, 0, 56)],
                 tags: Tags::new(),
             };
-            world.vpcs.insert(id.clone(), vpc);
-            world.internet_gateways.insert(id.clone());
+            account.vpcs.insert(id.clone(), vpc);
+            account.internet_gateways.insert(id.clone());
             (id, number)
         };
         let subnet = |public: bool, zone: u8| {
@@ -107,15 +107,15 @@ impl FakeAws {
 
     /// A subnet with a route table of its own; returns its id.
     pub fn seed_subnet(&self, seed: SubnetSeed) -> String {
-        let mut world = self.lock();
-        let id = world.next_id("subnet");
+        let mut account = self.lock();
+        let id = account.next_id("subnet");
         let zone = format!("{REGION}{}", seed.zone);
         let zone_id = format!("use1-az{}", u32::from(seed.zone) - u32::from('a') + 1);
         let kind = ZoneKind::AvailabilityZone;
         let new_zone = Zone { name: zone.clone(), id: zone_id, kind };
-        world.zones.entry(zone.clone()).or_insert(new_zone);
+        account.zones.entry(zone.clone()).or_insert(new_zone);
         let table = RouteTable {
-            id: world.next_id("rtb"),
+            id: account.next_id("rtb"),
             vpc_id: seed.vpc_id.clone(),
             main: false,
             subnet_ids: vec![id.clone()],
@@ -125,7 +125,7 @@ impl FakeAws {
                 vec!["local".to_owned()]
             },
         };
-        world.route_tables.insert(table.id.clone(), table);
+        account.route_tables.insert(table.id.clone(), table);
         let subnet = Subnet {
             id: id.clone(),
             vpc_id: seed.vpc_id,
@@ -136,7 +136,7 @@ impl FakeAws {
             outpost_arn: None,
             tags: seed.tags,
         };
-        world.subnets.insert(id.clone(), subnet);
+        account.subnets.insert(id.clone(), subnet);
         id
     }
 
@@ -161,10 +161,10 @@ impl FakeAws {
     /// # Panics
     /// If its subnet does not exist.
     pub fn seed_instance(&self, seed: InstanceSeed) -> String {
-        let mut world = self.lock();
-        let id = world.next_id("i");
-        let number = world.instances.len();
-        let subnet = world.subnets.get(&seed.subnet_id).expect("a seeded subnet");
+        let mut account = self.lock();
+        let id = account.next_id("i");
+        let number = account.instances.len();
+        let subnet = account.subnets.get(&seed.subnet_id).expect("a seeded subnet");
         let instance = Instance {
             id: id.clone(),
             state: InstanceState::Running,
@@ -177,7 +177,7 @@ impl FakeAws {
             security_groups: seed.security_groups,
             tags: seed.tags,
         };
-        world.instances.insert(id.clone(), instance);
+        account.instances.insert(id.clone(), instance);
         id
     }
 
@@ -209,8 +209,8 @@ impl FakeAws {
         tags: Tags,
         ingress: Vec<IngressRule>,
     ) -> String {
-        let mut world = self.lock();
-        let id = world.next_id("sg");
+        let mut account = self.lock();
+        let id = account.next_id("sg");
         let group = SecurityGroup {
             id: id.clone(),
             name: name.to_owned(),
@@ -219,35 +219,35 @@ impl FakeAws {
             ingress: ingress.clone(),
             tags,
         };
-        world.security_groups.insert(id.clone(), GroupRecord { group, hidden: Countdown::Over });
-        world.seeded.insert(id.clone(), ingress);
+        account.security_groups.insert(id.clone(), GroupRecord { group, hidden: Countdown::Over });
+        account.seeded.insert(id.clone(), ingress);
         id
     }
 
     /// An Elastic IP that nobody uses; returns its allocation id.
     pub fn seed_elastic_ip(&self) -> String {
-        let mut world = self.lock();
-        let id = world.next_id("eipalloc");
-        let last = u8::try_from(world.addresses.len() + 1).unwrap_or(u8::MAX);
+        let mut account = self.lock();
+        let id = account.next_id("eipalloc");
+        let last = u8::try_from(account.addresses.len() + 1).unwrap_or(u8::MAX);
         let address = Ipv4Addr::new(198, 51, 100, last);
-        world.addresses.insert(id.clone(), ElasticIp { address, used_by: None });
+        account.addresses.insert(id.clone(), ElasticIp { address, used_by: None });
         id
     }
 
     /// A certificate; returns its ARN.
     pub fn seed_certificate(&self) -> String {
-        let mut world = self.lock();
-        let number = world.next_number();
+        let mut account = self.lock();
+        let number = account.next_number();
         let arn = format!("arn:aws:acm:{REGION}:{ACCOUNT}:certificate/{number:032x}");
-        world.certificates.insert(arn.clone());
+        account.certificates.insert(arn.clone());
         arn
     }
 
     /// A prefix list that may have so many entries; returns its id.
     pub fn seed_prefix_list(&self, max_entries: usize) -> String {
-        let mut world = self.lock();
-        let id = world.next_id("pl");
-        world.prefix_lists.insert(id.clone(), max_entries);
+        let mut account = self.lock();
+        let id = account.next_id("pl");
+        account.prefix_lists.insert(id.clone(), max_entries);
         id
     }
 
@@ -276,8 +276,8 @@ impl FakeAws {
     /// # Panics
     /// If there is no such load balancer.
     pub fn set_endpoint_service(&self, load_balancer_arn: &str, used: bool) {
-        let mut world = self.lock();
-        let record = world.load_balancers.get_mut(load_balancer_arn).expect("a load balancer");
+        let mut account = self.lock();
+        let record = account.load_balancers.get_mut(load_balancer_arn).expect("a load balancer");
         record.endpoint_service = used;
     }
 
@@ -286,13 +286,13 @@ impl FakeAws {
     /// # Panics
     /// If there is no such load balancer.
     pub fn set_outcome(&self, load_balancer_arn: &str, outcome: LoadBalancerState) {
-        let mut world = self.lock();
-        world.load_balancers.get_mut(load_balancer_arn).expect("a load balancer").outcome = outcome;
+        let mut account = self.lock();
+        account.load_balancers.get_mut(load_balancer_arn).expect("a load balancer").outcome = outcome;
     }
 
     fn seeded(&self, arn: &str) {
-        let mut world = self.lock();
-        let AccountState { seeded, requests, .. } = &mut *world;
+        let mut account = self.lock();
+        let AccountState { seeded, requests, .. } = &mut *account;
         seeded.insert(arn.to_owned(), Vec::new());
         // Seeding is not a request of the one under test.
         requests.pop();
@@ -300,10 +300,10 @@ impl FakeAws {
 
     /// The tags of everything of ELBv2, by ARN.
     pub fn all_tags(&self) -> BTreeMap<String, Tags> {
-        let world = self.lock();
-        let load_balancers = world.load_balancers.iter().map(|(arn, record)| (arn, &record.tags));
-        let listeners = world.listeners.iter().map(|(arn, record)| (arn, &record.tags));
-        let target_groups = world.target_groups.iter().map(|(arn, record)| (arn, &record.tags));
+        let account = self.lock();
+        let load_balancers = account.load_balancers.iter().map(|(arn, record)| (arn, &record.tags));
+        let listeners = account.listeners.iter().map(|(arn, record)| (arn, &record.tags));
+        let target_groups = account.target_groups.iter().map(|(arn, record)| (arn, &record.tags));
         let all = load_balancers.chain(listeners).chain(target_groups);
         all.map(|(arn, tags)| (arn.clone(), tags.clone())).collect()
     }

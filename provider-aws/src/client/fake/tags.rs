@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::Tags, listeners, load_balancers, refusal::Answered, rules, target_groups, world::AccountState,
+    super::Tags, account::AccountState, listeners, load_balancers, refusal::Answered, rules, target_groups,
 };
 
 impl AccountState {

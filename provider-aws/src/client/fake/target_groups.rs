@@ -7,11 +7,11 @@ use super::{
         CreateTargetGroup, HealthCheck, HealthCheckProtocol, ModifyTargetGroup, Page, Protocol, Select,
         TargetGroup, TargetType,
     },
+    account::{AccountState, TargetGroupRecord},
     attributes,
     lags::Countdown,
     refusal::{Answered, refuse},
     rules::{self, IMPOSSIBLE, MALFORMED},
-    world::{AccountState, TargetGroupRecord},
 };
 
 impl AccountState {

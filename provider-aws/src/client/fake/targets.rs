@@ -9,10 +9,10 @@ use super::{
     super::{
         Forward, InstanceState, Target, TargetFamily, TargetGroup, TargetHealth, TargetState, TargetType,
     },
+    account::{AccountState, TargetRecord},
     lags::Countdown,
     refusal::{Answered, refuse},
     rules::{self, MALFORMED},
-    world::{AccountState, TargetRecord},
 };
 
 /// Instance types AWS does not take by instance id.

@@ -26,7 +26,7 @@ const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(5 * 60);
 /// The least share: with the defaults a request in three seconds.
 const LEAST_SHARE: f64 = 1.0 / 64.0;
 /// What an answer adds to the share: from half to whole takes fifty.
-const GROWTH: f64 = 0.01;
+const SHARE_GROWTH: f64 = 0.01;
 /// How long what AWS's throttling taught is believed, while nothing contradicts it.
 const LEARNED_FOR: Duration = Duration::from_secs(10 * 60);
 
@@ -35,19 +35,19 @@ const NEARLY_ONE: f64 = 1.0 - 1e-6;
 
 /// A place in the line: by ticket, and among requests of one ticket in order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(Ticket, u64);
+pub(super) struct LinePosition(Ticket, u64);
 
-impl Place {
+impl LinePosition {
     /// Behind all that have this ticket, or an earlier one.
     pub(super) fn new(ticket: Ticket) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Place(ticket, NEXT.fetch_add(1, Ordering::Relaxed))
+        LinePosition(ticket, NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
 /// Whether a place has the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Admission {
     /// It has it, and is out of the line.
     Now,
     /// It is first, and the next token comes then.
@@ -68,7 +68,7 @@ pub(super) struct Bucket {
     counted_at: Instant,
     next_pause: Duration,
     throttled_at: Option<Instant>,
-    line: BTreeSet<Place>,
+    line: BTreeSet<LinePosition>,
 }
 
 impl Bucket {
@@ -90,31 +90,31 @@ impl Bucket {
     }
 
     /// Takes a place in the line.
-    pub(super) fn line_up(&mut self, place: Place) {
-        self.line.insert(place);
+    pub(super) fn line_up(&mut self, position: LinePosition) {
+        self.line.insert(position);
     }
 
     /// Leaves the line, if still in it.
-    pub(super) fn leave(&mut self, place: Place) {
-        self.line.remove(&place);
+    pub(super) fn leave(&mut self, position: LinePosition) {
+        self.line.remove(&position);
     }
 
     /// Takes a token, if one is there and the place is first.
-    pub(super) fn take(&mut self, place: Place, now: Instant) -> Turn {
-        if self.line.first() != Some(&place) {
-            return Turn::BehindOthers;
+    pub(super) fn take(&mut self, position: LinePosition, now: Instant) -> Admission {
+        if self.line.first() != Some(&position) {
+            return Admission::BehindOthers;
         }
         if self.counted_at > now {
-            return Turn::NotBefore(self.counted_at);
+            return Admission::NotBefore(self.counted_at);
         }
         self.refill(now);
         if self.tokens < NEARLY_ONE {
             let missing = (1.0 - self.tokens) / self.per_second();
-            return Turn::NotBefore(now + Duration::from_secs_f64(missing));
+            return Admission::NotBefore(now + Duration::from_secs_f64(missing));
         }
         self.tokens -= 1.0;
-        self.line.remove(&place);
-        Turn::Now
+        self.line.remove(&position);
+        Admission::Now
     }
 
     /// AWS answered.
@@ -123,7 +123,7 @@ impl Bucket {
         self.refill(now);
         // An answer after a quiet time says nothing of how much AWS would take.
         if self.tokens < self.burst() / 2.0 {
-            self.share = (self.share + GROWTH).min(1.0);
+            self.share = (self.share + SHARE_GROWTH).min(1.0);
         }
     }
 

@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use self::bucket::{Bucket, Place, Turn};
+use self::bucket::{Admission, Bucket, LinePosition};
 pub use self::turn::{Ticket, in_turn};
 use super::{Around, Call, Layered, RateBucket, Rates, Result};
 use crate::client::error::{ApiError, ErrorKind, local_code};
@@ -41,19 +41,19 @@ pub type RateLimited<I> = Layered<Pacing, I>;
 const THROTTLED_FOR: Duration = Duration::from_secs(120);
 
 /// How often a request is repeated that got no answer, or AWS's word that it has trouble.
-const REPEATS: u32 = 2;
+const MAX_REPEATS: u32 = 2;
 /// The wait before the first of them; it doubles.
 const FIRST_REPEAT_AFTER: Duration = Duration::from_millis(500);
 
 /// Holds each request back until its bucket has a token for it, and repeats what is worth repeating.
 #[derive(Debug)]
 pub struct Pacing {
-    buckets: BTreeMap<RateBucket, Queue>,
+    buckets: BTreeMap<RateBucket, PacedBucket>,
 }
 
 /// A bucket, and those who wait for its tokens.
 #[derive(Debug)]
-struct Queue {
+struct PacedBucket {
     bucket: Mutex<Bucket>,
     /// Somebody else may be first now, or the time of the next token another one.
     changed: Notify,
@@ -63,11 +63,11 @@ impl<I> RateLimited<I> {
     /// Paces the requests of `inner`, which stay below `most`.
     pub fn rate_limited(inner: I, most: &Rates) -> Self {
         let now = Instant::now();
-        let queue = |name: RateBucket| {
+        let paced = |name: RateBucket| {
             let bucket = Bucket::full(most.of(name), name.is_published(), now);
-            (name, Queue { bucket: Mutex::new(bucket), changed: Notify::new() })
+            (name, PacedBucket { bucket: Mutex::new(bucket), changed: Notify::new() })
         };
-        Self::new(Pacing { buckets: RateBucket::ALL.into_iter().map(queue).collect() }, inner)
+        Self::new(Pacing { buckets: RateBucket::ALL.into_iter().map(paced).collect() }, inner)
     }
 }
 
@@ -77,26 +77,26 @@ impl Around for Pacing {
         call: Call,
         request: impl Fn() -> F + Send + Sync,
     ) -> Result<T> {
-        let queue = &self.buckets[&call.rate_bucket()];
-        let place = Place::new(turn::current());
+        let paced = &self.buckets[&call.rate_bucket()];
+        let position = LinePosition::new(turn::current());
         let mut throttled_since = None;
         let mut repeats = 0;
         loop {
-            queue.wait_for_turn(place).await;
+            paced.wait_for_turn(position).await;
             let sent = Instant::now();
             let error = match request().await {
                 Ok(value) => {
-                    queue.change(|bucket| bucket.answered(Instant::now()));
+                    paced.change(|bucket| bucket.answered(Instant::now()));
                     return Ok(value);
                 }
                 Err(error) => error,
             };
             if error.kind == ErrorKind::Throttled {
-                queue.change(|bucket| bucket.throttled(&error, sent, Instant::now()));
+                paced.change(|bucket| bucket.throttled(&error, sent, Instant::now()));
                 if throttled_since.get_or_insert(sent).elapsed() >= THROTTLED_FOR {
                     return Err(error);
                 }
-            } else if may_pass_at_once(&error) && repeats < REPEATS {
+            } else if may_pass_at_once(&error) && repeats < MAX_REPEATS {
                 sleep(FIRST_REPEAT_AFTER * 2_u32.pow(repeats)).await;
                 repeats += 1;
             } else {
@@ -124,7 +124,7 @@ fn may_pass_at_once(error: &ApiError) -> bool {
     CODES.contains(&error.code.as_str())
 }
 
-impl Queue {
+impl PacedBucket {
     fn lock(&self) -> MutexGuard<'_, Bucket> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,31 +136,31 @@ impl Queue {
     }
 
     /// Waits until the token is this place's. Who is given up on leaves the line.
-    async fn wait_for_turn(&self, place: Place) {
-        struct InLine<'a>(&'a Queue, Place);
+    async fn wait_for_turn(&self, position: LinePosition) {
+        struct InLine<'a>(&'a PacedBucket, LinePosition);
         impl Drop for InLine<'_> {
             fn drop(&mut self) {
                 self.0.change(|bucket| bucket.leave(self.1));
             }
         }
 
-        self.change(|bucket| bucket.line_up(place));
-        let _in_line = InLine(self, place);
+        self.change(|bucket| bucket.line_up(position));
+        let _in_line = InLine(self, position);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // From here on no change is missed.
             changed.as_mut().enable();
-            let turn = self.lock().take(place, Instant::now());
-            match turn {
-                Turn::Now => return,
-                Turn::NotBefore(time) => {
+            let admission = self.lock().take(position, Instant::now());
+            match admission {
+                Admission::Now => return,
+                Admission::NotBefore(time) => {
                     tokio::select! {
                         () = sleep_until(time) => {}
                         () = changed => {}
                     }
                 }
-                Turn::BehindOthers => changed.await,
+                Admission::BehindOthers => changed.await,
             }
         }
     }

@@ -39,7 +39,7 @@ const DEFINITIONS: (&str, &str, &str, &str) =
 /// most answers.
 const AT_ONCE: usize = 3;
 /// How long the server may take to take a definition back.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEFINITION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Leaves out the roles that every cluster has: they are many and long.
 const NOT_OF_THE_CLUSTER: &str = "kubernetes.io/bootstrapping!=rbac-defaults";
@@ -178,7 +178,7 @@ fn accepted(name: &str, answer: kube::Result<()>) {
 
 /// A definition that comes again too early would meet the end of the one before.
 async fn until_none_is_left(client: &Client) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEFINITION_TIMEOUT;
     while !list(&all(client, DEFINITIONS), |_| true).await.is_empty() {
         assert!(Instant::now() < deadline, "the definitions of the tests before do not go");
         sleep(Duration::from_millis(5)).await;

@@ -46,13 +46,13 @@ pub enum StartError {
     },
     /// It runs and does not get ready.
     #[error(
-        "kube-apiserver is not ready after {patience:?} ({last}): is this machine very busy? If not, its last lines \
+        "kube-apiserver is not ready after {timeout:?} ({last}): is this machine very busy? If not, its last lines \
          say why{}",
         tail(log)
     )]
     NotReady {
         /// How long it was waited for.
-        patience: Duration,
+        timeout: Duration,
         /// What the last question for readiness brought.
         last: String,
         /// What it wrote last.

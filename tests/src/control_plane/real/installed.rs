@@ -20,7 +20,7 @@ use crate::sandbox::manifests;
 pub(super) const KEPT: &str = "tests.fixture/kept";
 
 /// How long the server may take to obey new roles.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ROLES_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The tokens so far, by the rights that they give.
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ async fn until_allowed(client: &Client, user: &str, rule: &AccessRule) {
         status: None,
     };
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + ROLES_TIMEOUT;
     loop {
         let answer = reviews.create(&PostParams::default(), &review).await.expect("a review");
         if answer.status.is_some_and(|status| status.allowed) {

@@ -22,11 +22,11 @@ pub(super) use audit::AuditLog;
 pub use error::StartError;
 use installed::Installed;
 use programs::{API_SERVER, CONTROLLER_MANAGER, ETCD};
-pub(super) use shared::Turn;
+pub(super) use shared::ServerTurn;
 use supervisor::Supervisor;
 
 /// How long the programs may take until they are ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Running programs and their folder. All go when this is dropped, or when the process that holds it is no more.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Server {
 
     async fn wait_until_ready(&self) -> Result<(), StartError> {
         let client = self.administrator();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let request = http::Request::get("/readyz").body(Vec::new()).expect("a request");
             let last = match client.request_text(request).await {
@@ -100,7 +100,7 @@ impl Server {
             }
             if Instant::now() > deadline {
                 let log = self.programs.last_lines(API_SERVER);
-                return Err(StartError::NotReady { patience: PATIENCE, last, log });
+                return Err(StartError::NotReady { timeout: START_TIMEOUT, last, log });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -37,19 +37,19 @@ struct Shared {
 
 /// A server that nobody else uses until this is dropped, empty but for what it makes for itself.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ServerTurn {
     pub(crate) server: Arc<Server>,
     pub(crate) requests: Arc<AuditLog>,
     /// None where the server is nobody else's anyway.
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
-impl Turn {
+impl ServerTurn {
     /// Waits for the end of the turn before this one, and empties the server.
     pub(crate) async fn take(assets: &Path, options: &Options) -> Result<Self, Arc<StartError>> {
         if options.port.is_some() {
             let server = Server::start(assets, options).await.map_err(Arc::new)?;
-            return Ok(Turn::on(Arc::new(server), None));
+            return Ok(ServerTurn::on(Arc::new(server), None));
         }
         let shared = {
             let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,11 +62,11 @@ impl Turn {
         if !is_new {
             server.clear().await;
         }
-        Ok(Turn::on(server, Some(turn)))
+        Ok(ServerTurn::on(server, Some(turn)))
     }
 
     fn on(server: Arc<Server>, turn: Option<OwnedMutexGuard<()>>) -> Self {
         let requests = Arc::new(AuditLog::of(&server));
-        Turn { server, requests, _turn: turn }
+        ServerTurn { server, requests, _turn: turn }
     }
 }

@@ -61,15 +61,15 @@ fn judge(nodes: &NodeSet, instances: &BTreeMap<String, Arc<Instance>>, vpc: &str
         ),
         _ => Finding::ok(SUBJECT, format!("{usable} of {all} nodes are instances in {vpc}")),
     }];
-    const SHOWN: usize = 5;
+    const MAX_SHOWN: usize = 5;
     // Those without a provider ID are named by the check of nodes.
     let is_nameless = |name: &str| nodes.iter().any(|node| node.name == name && node.provider_id.is_empty());
     let refused: Vec<_> = chosen.refused.iter().filter(|(name, _)| !is_nameless(name)).collect();
-    let shown = refused.iter().take(SHOWN).map(|(node, why)| {
+    let shown = refused.iter().take(MAX_SHOWN).map(|(node, why)| {
         Finding::warn(SUBJECT, format!("node {node} gets no traffic: {why}"), "the others are not affected")
     });
     findings.extend(shown);
-    if let more @ 1.. = refused.len().saturating_sub(SHOWN) {
+    if let more @ 1.. = refused.len().saturating_sub(MAX_SHOWN) {
         findings.push(Finding::warn(
             SUBJECT,
             format!("{more} more nodes get no traffic"),

@@ -15,17 +15,17 @@ use tokio::time::timeout;
 /// How long a condition at AWS may take to come true: an emulator answers one request after another.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub cluster: Cluster,
     pub network: Network,
     /// The cluster's name at AWS.
     pub name: String,
 }
 
-impl World {
+impl Fixture {
     /// A cluster without nodes.
     pub(crate) async fn start() -> Self {
-        World::at(Endpoint::start().await).await
+        Fixture::at(Endpoint::start().await).await
     }
 
     /// A cluster without nodes, at this endpoint.
@@ -33,16 +33,16 @@ impl World {
         let cluster = Cluster::start().await;
         let name = format!("cluster-{:08x}", fastrand::u32(..));
         let network = Network::seed(&endpoint, &name).await;
-        World { cluster, network, name }
+        Fixture { cluster, network, name }
     }
 
     /// A cluster with nodes of these names.
     pub(crate) async fn with_nodes<const N: usize>(names: [&str; N]) -> Self {
-        let world = World::start().await;
+        let fixture = Fixture::start().await;
         for name in names {
-            world.add_node(name).await;
+            fixture.add_node(name).await;
         }
-        world
+        fixture
     }
 
     /// Starts an instance that joins the cluster; returns the instance's id.

@@ -60,14 +60,14 @@ pub struct Firewall {
 
 /// Everything outside. Every write is idempotent: names are the caller's, so a repeated one finds what the first made.
 #[derive(Debug, Default)]
-pub(super) struct World {
+pub(super) struct Platform {
     pub(super) balancers: BTreeMap<String, LoadBalancer>,
     pub(super) firewalls: BTreeMap<String, Firewall>,
     /// How many load balancers were ever made.
     made: usize,
 }
 
-impl World {
+impl Platform {
     pub(super) fn put_firewall(
         &mut self,
         name: &str,

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 /// Why a watch does not deliver, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
+pub struct WatchFailure {
     /// Since when; it has not delivered since.
     pub since: Instant,
     /// Why, in words; the last cause if there were several.
@@ -13,9 +13,9 @@ pub struct Failing {
 
 /// How a watch stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct WatchState {
     /// Whether a first list was read to its end.
     pub listed: bool,
     /// What is wrong with it now, if anything.
-    pub failing: Option<Failing>,
+    pub failing: Option<WatchFailure>,
 }

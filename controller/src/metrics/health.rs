@@ -12,9 +12,9 @@ use crate::health::Health;
 
 /// Asks the controller's health, once there is one, when somebody asks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OfHealth(Arc<OnceLock<Health>>);
+pub(super) struct HealthMetrics(Arc<OnceLock<Health>>);
 
-impl OfHealth {
+impl HealthMetrics {
     /// From now on this is asked, if none was before.
     pub(super) fn is_that_of(&self, health: Health) {
         self.0.get_or_init(|| health);
@@ -26,7 +26,7 @@ struct WatchLabel {
     watch: String,
 }
 
-impl Collector for OfHealth {
+impl Collector for HealthMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(health) = self.0.get() else { return Ok(()) };
         let ready = ConstGauge::new(i64::from(health.ready().is_ok()));
