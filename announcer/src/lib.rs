@@ -19,12 +19,14 @@
 //! | [`answer`] | a frame in; an answer, a foreign claim or nothing out |
 //! | [`arp`] | frames of ARP, for IPv4 |
 //! | [`ndp`] | frames of neighbour discovery, for IPv6 |
+//! | [`bgp`] | sessions with routers, which are told routes |
 //! | [`ethernet`] | hardware addresses, and what every frame begins with |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 pub mod answer;
 pub mod arp;
+pub mod bgp;
 pub mod ethernet;
 mod icmpv6;
 pub mod ndp;

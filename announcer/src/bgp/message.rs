@@ -1,0 +1,86 @@
+//! Messages: bytes of a connection to values, and back (RFC 4271 §4.1).
+
+use super::family::Family;
+use super::framing::{HEADER, KEEPALIVE, LONGEST, MARKER, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE, framed};
+use super::notification::{BAD_LENGTH, BAD_TYPE, NOT_SYNCHRONIZED, Notification};
+use super::open::Open;
+use super::update;
+use crate::ethernet::bytes_at;
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The first of each side.
+    Open(Open),
+    /// Routes of the other side. They are read as far as their form is concerned, and not kept: whoever only tells routes
+    /// has no use for any.
+    Update,
+    /// The last: why the session ends.
+    Notification(Notification),
+    /// The sender is there.
+    Keepalive,
+    /// A request to tell all routes of a family again (RFC 2918); none if it is of a family that is not told here.
+    RouteRefresh(Option<Family>),
+}
+
+impl Message {
+    /// The first message of what has arrived, and how many bytes it took; none while it is not there whole.
+    ///
+    /// # Errors
+    /// What no peer may send is the NOTIFICATION that RFC 4271 §6 asks for, with which the session ends.
+    pub fn read(arrived: &[u8]) -> Result<Option<(Self, usize)>, Notification> {
+        let Some(marker) = bytes_at::<16>(arrived, 0) else { return Ok(None) };
+        if marker != MARKER {
+            return Err(Notification::new(NOT_SYNCHRONIZED));
+        }
+        let Some([high, low, kind]) = bytes_at::<3>(arrived, 16) else { return Ok(None) };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        // Before the type: of a message of another type that is too long nothing is ever waited for.
+        let bad_length = || Notification::about(BAD_LENGTH, vec![high, low]);
+        if !(HEADER..=LONGEST).contains(&length) {
+            return Err(bad_length());
+        }
+        let has_a_length_of_its_kind = match kind {
+            OPEN => length >= HEADER + 10,
+            UPDATE => length >= HEADER + 4,
+            NOTIFICATION => length >= HEADER + 2,
+            KEEPALIVE => length == HEADER,
+            ROUTE_REFRESH => length == HEADER + 4,
+            _ => return Err(Notification::about(BAD_TYPE, vec![kind])),
+        };
+        if !has_a_length_of_its_kind {
+            return Err(bad_length());
+        }
+        let Some(body) = arrived.get(HEADER..length) else { return Ok(None) };
+        let message = match kind {
+            OPEN => Message::Open(Open::read(body)?),
+            UPDATE => {
+                update::check(body)?;
+                Message::Update
+            }
+            NOTIFICATION => Message::Notification(Notification::read(body).ok_or_else(bad_length)?),
+            KEEPALIVE => Message::Keepalive,
+            _ => Message::RouteRefresh(Family::read(u16::from_be_bytes([body[0], body[1]]), body[3])),
+        };
+        Ok(Some((message, length)))
+    }
+}
+
+impl Open {
+    /// The message as it is sent.
+    pub fn emit(&self) -> Vec<u8> {
+        framed(OPEN, &self.body())
+    }
+}
+
+impl Notification {
+    /// The message as it is sent.
+    pub fn emit(&self) -> Vec<u8> {
+        framed(NOTIFICATION, &self.body())
+    }
+}
+
+/// KEEPALIVE as it is sent.
+pub fn keepalive() -> Vec<u8> {
+    framed(KEEPALIVE, &[])
+}

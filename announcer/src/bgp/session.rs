@@ -1,0 +1,346 @@
+//! A session with one peer: what happens in, what is to be done out (RFC 4271 §8).
+//!
+//! We connect, and never listen. So there is one connection at most, and nothing of RFC 4271 §6.8 (which of two connections
+//! stays) and of the state Active; a peer that tries to connect to us is refused by the operating system. Whoever configures
+//! the router as passive loses nothing.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::adj_out::AdjOut;
+use super::agreement::Agreement;
+use super::family::Family;
+use super::message::{Message, keepalive};
+use super::notification::{
+    BAD_IDENTIFIER, BAD_PEER_AS, BFD_DOWN, HOLD_TIMER, Notification, SHUTDOWN, UNEXPECTED_IN_ESTABLISHED,
+    UNEXPECTED_IN_OPEN_CONFIRM, UNEXPECTED_IN_OPEN_SENT, UNSUPPORTED_CAPABILITY,
+};
+use super::open::Open;
+use super::peer::Peer;
+use super::reason::Reason;
+use super::route::Wanted;
+
+/// How long a connection may take to come about.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long a peer may take to answer our OPEN. RFC 4271 §8.2.2 suggests four minutes, for routers of another time: whoever
+/// says nothing for so long is not going to, and a new connection may lead to one that does.
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
+/// The pause after the first failure. It doubles with each further one, up to the peer's connect time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection. [`Session::connected`] or [`Session::failed`] says how that went.
+    Connect,
+    /// Send these bytes.
+    Send(Vec<u8>),
+    /// Close the connection, or give the attempt up, when what was to be sent is sent.
+    Close,
+    /// The session is up.
+    Up(Agreement),
+    /// The session is not up, or no more.
+    Down(Reason),
+}
+
+/// How to leave a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// For good, or for long: the routes are withdrawn, and the peer is told. That ends a graceful restart, too.
+    ForGood,
+    /// To come back at once. Where graceful restart was agreed on, the connection closes without a word, and the peer keeps
+    /// the routes; a Cease would have it drop them (RFC 4724 §4.2). Where it was not, this is the same as for good.
+    ToRestart,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing is under way until then; never, if there is no such time.
+    Idle {
+        until: Option<Instant>,
+    },
+    Connect {
+        until: Instant,
+    },
+    OpenSent {
+        until: Instant,
+        local: IpAddr,
+    },
+    OpenConfirm(Heard),
+    Established(Heard, Instant),
+}
+
+/// What two speakers that have heard of each other go by.
+#[derive(Clone, Debug)]
+struct Heard {
+    agreement: Agreement,
+    /// When the silence has lasted too long, and when the peer has to hear of us.
+    hold_until: Option<Instant>,
+    keepalive_at: Option<Instant>,
+}
+
+/// A session with one peer.
+#[derive(Debug)]
+pub struct Session {
+    peer: Peer,
+    state: State,
+    /// How often it has failed in a row.
+    failures: u32,
+    /// Whether no session was up since this process began: then the first one that comes up says that we have restarted.
+    is_first: bool,
+    arrived: Vec<u8>,
+    out: AdjOut,
+    random: fastrand::Rng,
+}
+
+impl Session {
+    /// With this peer, not begun. Of `random` come the pauses, which are to differ from node to node.
+    pub fn new(peer: Peer, random: fastrand::Rng) -> Self {
+        Session {
+            peer,
+            state: State::Idle { until: None },
+            failures: 0,
+            is_first: true,
+            arrived: Vec::new(),
+            out: AdjOut::default(),
+            random,
+        }
+    }
+
+    /// Begins, if nothing has begun.
+    pub fn start(&mut self, now: Instant) -> Vec<Action> {
+        match self.state {
+            State::Idle { .. } => self.connect(now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When [`Session::passed`] is to be called next; none is when something else happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Idle { until } => *until,
+            State::Connect { until } | State::OpenSent { until, .. } => Some(*until),
+            State::OpenConfirm(heard) | State::Established(heard, _) => {
+                heard.hold_until.into_iter().chain(heard.keepalive_at).min()
+            }
+        }
+    }
+
+    /// Time has passed. Called early, it does nothing.
+    pub fn passed(&mut self, now: Instant) -> Vec<Action> {
+        match &mut self.state {
+            State::Idle { until: Some(until) } if *until <= now => self.connect(now),
+            State::Connect { until } if *until <= now => {
+                self.fail(now, Reason::ConnectTimedOut(CONNECT_WITHIN.as_secs()), None)
+            }
+            State::OpenSent { until, .. } if *until <= now => {
+                let reason = Reason::Silent(OPEN_WITHIN.as_secs());
+                self.fail(now, reason, Some(Notification::new(HOLD_TIMER)))
+            }
+            State::OpenConfirm(heard) | State::Established(heard, _) => {
+                if heard.hold_until.is_some_and(|until| until <= now) {
+                    let reason = Reason::HoldTimer(heard.agreement.hold_time.seconds().into());
+                    return self.fail(now, reason, Some(Notification::new(HOLD_TIMER)));
+                }
+                match (heard.keepalive_at, heard.agreement.keepalive) {
+                    (Some(at), Some(every)) if at <= now => {
+                        heard.keepalive_at = Some(now + shortened(every, &mut self.random));
+                        vec![Action::Send(keepalive())]
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The connection is there, from this address of ours.
+    pub fn connected(&mut self, now: Instant, local: IpAddr) -> Vec<Action> {
+        let State::Connect { .. } = self.state else { return Vec::new() };
+        self.state = State::OpenSent { until: now + OPEN_WITHIN, local };
+        vec![Action::Send(self.peer.open(self.is_first).emit())]
+    }
+
+    /// There is no connection, or none any more.
+    pub fn failed(&mut self, now: Instant, reason: Reason) -> Vec<Action> {
+        match self.state {
+            State::Idle { .. } => Vec::new(),
+            _ => self.fail(now, reason, None),
+        }
+    }
+
+    /// BFD says that the path is gone. The peer is told, should it still be there (RFC 9384).
+    pub fn path_lost(&mut self, now: Instant) -> Vec<Action> {
+        match self.state {
+            State::OpenConfirm(_) | State::Established(..) => {
+                self.fail(now, Reason::BfdDown, Some(Notification::new(BFD_DOWN)))
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Bytes have arrived on the connection.
+    pub fn received(&mut self, now: Instant, bytes: &[u8]) -> Vec<Action> {
+        if matches!(self.state, State::Idle { .. } | State::Connect { .. }) {
+            return Vec::new();
+        }
+        self.arrived.extend(bytes);
+        let (mut read, mut actions) = (0, Vec::new());
+        loop {
+            match Message::read(&self.arrived[read..]) {
+                Ok(Some((message, length))) => {
+                    read += length;
+                    actions.extend(self.message(now, message));
+                }
+                Ok(None) => break,
+                Err(notification) => {
+                    let reason = Reason::Invalid(notification.clone());
+                    actions.extend(self.fail(now, reason, Some(notification)));
+                }
+            }
+            if matches!(self.state, State::Idle { .. }) {
+                return actions;
+            }
+        }
+        self.arrived.drain(..read);
+        actions
+    }
+
+    /// From now on the peer is to have these routes. What follows is said by [`Session::updates`].
+    pub fn want(&mut self, wanted: Arc<Wanted>) {
+        self.out.want(wanted);
+    }
+
+    /// What is to be told now, if the session is up. To be asked for when all that was to be sent before is sent: what is
+    /// wanted and taken back meanwhile is not told at all, and a slow peer fills no memory.
+    pub fn updates(&mut self) -> Vec<u8> {
+        match &self.state {
+            State::Established(heard, _) => self.out.updates(&heard.agreement.telling).concat(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many routes the peer has been told of on the session that is up.
+    pub fn told(&self) -> usize {
+        match self.state {
+            State::Established(..) => self.out.told(),
+            _ => 0,
+        }
+    }
+
+    /// Leaves the peer. Nothing happens afterwards until [`Session::start`].
+    pub fn leave(&mut self, leaving: Leaving) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match &self.state {
+            State::Idle { .. } => {}
+            State::Established(heard, _) if leaving == Leaving::ToRestart && heard.agreement.keeps_routes => {
+                actions.push(Action::Close);
+            }
+            State::Connect { .. } => actions.push(Action::Close),
+            _ => {
+                self.out.want(Arc::default());
+                let last = self.updates();
+                actions.extend((!last.is_empty()).then_some(Action::Send(last)));
+                actions.push(Action::Send(Notification::new(SHUTDOWN).emit()));
+                actions.push(Action::Close);
+            }
+        }
+        self.state = State::Idle { until: None };
+        actions.push(Action::Down(Reason::Left));
+        actions
+    }
+
+    fn connect(&mut self, now: Instant) -> Vec<Action> {
+        self.state = State::Connect { until: now + CONNECT_WITHIN };
+        self.arrived.clear();
+        vec![Action::Connect]
+    }
+
+    /// Ends what is under way, with a last word if there is one, and waits before it begins again.
+    fn fail(&mut self, now: Instant, reason: Reason, last: Option<Notification>) -> Vec<Action> {
+        // A session that was up for longer than the longest pause was a good one. One that comes up and is refused at once,
+        // because it tells too many routes perhaps, is not tried every second.
+        let was_good = match &self.state {
+            State::Established(_, since) => now.saturating_duration_since(*since) > self.peer.connect_time,
+            _ => false,
+        };
+        self.failures = if was_good { 1 } else { self.failures.saturating_add(1) };
+        let doubled = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(16));
+        let pause = shortened(doubled.min(self.peer.connect_time), &mut self.random);
+        self.state = State::Idle { until: Some(now + pause) };
+        let last = last.map(|last| Action::Send(last.emit()));
+        last.into_iter().chain([Action::Close, Action::Down(reason)]).collect()
+    }
+
+    fn message(&mut self, now: Instant, message: Message) -> Vec<Action> {
+        if let Message::Notification(said) = message {
+            let is_about_our_as = (said.code, said.subcode) == BAD_PEER_AS;
+            let reason = match is_about_our_as {
+                true => Reason::OurAs { ours: self.peer.asn, said },
+                false => Reason::Refused(said),
+            };
+            return self.fail(now, reason, None);
+        }
+        if let State::OpenConfirm(heard) | State::Established(heard, _) = &mut self.state {
+            heard.hold_until = heard.agreement.hold_time.duration().map(|hold| now + hold);
+        }
+        match (&self.state, message) {
+            (State::OpenSent { local, .. }, Message::Open(open)) => {
+                let local = *local;
+                self.open(now, &open, local)
+            }
+            (State::OpenConfirm(heard), Message::Keepalive) => {
+                let heard = heard.clone();
+                self.is_first = false;
+                self.out.begin(heard.agreement.families.iter().copied());
+                let up = Action::Up(heard.agreement.clone());
+                self.state = State::Established(heard, now);
+                vec![up]
+            }
+            (State::Established(..), Message::Keepalive | Message::Update) => Vec::new(),
+            (State::Established(..), Message::RouteRefresh(family)) => {
+                family.into_iter().for_each(|family| self.out.tell_again(family));
+                Vec::new()
+            }
+            (State::OpenSent { .. }, _) => self.unexpected(now, UNEXPECTED_IN_OPEN_SENT),
+            (State::OpenConfirm(_), _) => self.unexpected(now, UNEXPECTED_IN_OPEN_CONFIRM),
+            (State::Established(..), _) => self.unexpected(now, UNEXPECTED_IN_ESTABLISHED),
+            (State::Idle { .. } | State::Connect { .. }, _) => Vec::new(),
+        }
+    }
+
+    fn unexpected(&mut self, now: Instant, kind: (u8, u8)) -> Vec<Action> {
+        let notification = Notification::new(kind);
+        self.fail(now, Reason::Invalid(notification.clone()), Some(notification))
+    }
+
+    /// The peer's OPEN, which is well-formed: whether it is the peer that was meant, and what both agree on.
+    fn open(&mut self, now: Instant, open: &Open, local: IpAddr) -> Vec<Action> {
+        let (ours, expected) = (self.peer.asn, self.peer.remote_as);
+        if !expected.allows(open.asn, ours) {
+            let reason = Reason::WrongAs { expected, told: open.asn };
+            return self.fail(now, reason, Some(Notification::new(BAD_PEER_AS)));
+        }
+        if open.asn == ours && open.identifier == self.peer.router_id {
+            // RFC 6286 §2.2: only within an autonomous system have they to differ.
+            let reason = Reason::SameRouterId(open.identifier);
+            return self.fail(now, reason, Some(Notification::new(BAD_IDENTIFIER)));
+        }
+        let agreement = Agreement::of(&self.peer, open, local);
+        if agreement.families.is_empty() {
+            let families: Vec<Family> = self.peer.families.iter().copied().collect();
+            let reason = Reason::NoCommonFamily(families);
+            return self.fail(now, reason, Some(Notification::new(UNSUPPORTED_CAPABILITY)));
+        }
+        let hold_until = agreement.hold_time.duration().map(|hold| now + hold);
+        let keepalive_at = agreement.keepalive.map(|every| now + shortened(every, &mut self.random));
+        self.state = State::OpenConfirm(Heard { agreement, hold_until, keepalive_at });
+        vec![Action::Send(keepalive())]
+    }
+}
+
+/// Three quarters of a time, or more, so that not everybody does the same at the same moment (RFC 4271 §10).
+fn shortened(time: Duration, random: &mut fastrand::Rng) -> Duration {
+    time.mul_f64(0.75 + random.f64() / 4.0)
+}

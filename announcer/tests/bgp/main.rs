@@ -1,0 +1,7 @@
+//! The BGP speaker: messages byte by byte, sessions by scripts, and whatever bytes a network may bring.
+
+mod any_bytes;
+mod messages;
+mod reader;
+mod sessions;
+mod updates;
