@@ -73,7 +73,12 @@ impl Harness for Hello {
 }
 
 #[tokio::main]
-pub(crate) async fn main() {
+async fn main() {
     conformance(&Hello::default()).await;
     println!("hello keeps the contract");
+}
+
+#[test]
+fn the_smallest_provider_keeps_the_contract() {
+    main();
 }
