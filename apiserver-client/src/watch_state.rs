@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 /// Why a watch does not deliver, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WatchFailure {
     /// Since when; it has not delivered since.
     pub since: Instant,
@@ -13,6 +14,7 @@ pub struct WatchFailure {
 
 /// How a watch stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WatchState {
     /// Whether a first list was read to its end.
     pub listed: bool,

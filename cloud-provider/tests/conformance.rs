@@ -22,50 +22,56 @@ async fn with_its_defaults() {
 
 #[tokio::test(start_paused = true)]
 async fn with_nothing_held_outside() {
-    keeps_the_contract(Settings { holds_resources: false, ..Settings::default() }).await;
+    keeps_the_contract(Settings::with(|it| it.holds_resources = false)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_hostnames_and_annotations() {
-    keeps_the_contract(Settings {
-        address: AddressKind::Hostname,
-        publishes_annotation: Some("memory.example/load-balancer".to_owned()),
-        ..Settings::default()
-    })
+    keeps_the_contract(Settings::with(|it| {
+        it.address = AddressKind::Hostname;
+        it.publishes_annotation = Some("memory.example/load-balancer".to_owned());
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_addresses_behind_a_proxy() {
-    keeps_the_contract(Settings { address: AddressKind::Ip(Some(IpMode::Proxy)), ..Settings::default() })
-        .await;
+    keeps_the_contract(Settings::with(|it| it.address = AddressKind::Ip(Some(IpMode::Proxy)))).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_load_balancers_take_some_looks_to_become_active() {
-    keeps_the_contract(Settings { provisioning: Provisioning::ForLooks(3), ..Settings::default() }).await;
+    keeps_the_contract(Settings::with(|it| it.provisioning = Provisioning::ForLooks(3))).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_load_balancers_become_active_by_themselves() {
-    keeps_the_contract(Settings { provisioning: Provisioning::UntilActivated, ..Settings::default() }).await;
+    keeps_the_contract(Settings::with(|it| it.provisioning = Provisioning::UntilActivated)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_regard_to_nodes_and_annotations() {
     let reads_annotations = Some(BTreeSet::new());
-    keeps_the_contract(Settings { uses_nodes: false, reads_annotations, now: None, ..Settings::default() })
-        .await;
+    keeps_the_contract(Settings::with(|it| {
+        it.uses_nodes = false;
+        it.reads_annotations = reads_annotations;
+        it.now = None;
+    }))
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_endpoints_in_place_of_nodes() {
-    keeps_the_contract(Settings { uses_nodes: false, uses_endpoints: true, ..Settings::default() }).await;
+    keeps_the_contract(Settings::with(|it| {
+        it.uses_nodes = false;
+        it.uses_endpoints = true;
+    }))
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_endpoints_and_nodes() {
-    keeps_the_contract(Settings { uses_endpoints: true, ..Settings::default() }).await;
+    keeps_the_contract(Settings::with(|it| it.uses_endpoints = true)).await;
 }
 
 #[tokio::test(start_paused = true)]

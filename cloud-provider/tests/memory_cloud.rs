@@ -75,8 +75,7 @@ async fn a_slow_call_takes_its_time_by_tokios_clock() {
 
 #[tokio::test]
 async fn a_load_balancer_that_becomes_active_wakes_its_service() {
-    let cloud =
-        MemoryCloud::with(Settings { provisioning: Provisioning::UntilActivated, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.provisioning = Provisioning::UntilActivated));
     let provider = cloud.provider();
     let mut wakeups = provider.wakeups();
     provider.resume(&[]).await.unwrap();
@@ -89,7 +88,7 @@ async fn a_load_balancer_that_becomes_active_wakes_its_service() {
 
 #[tokio::test]
 async fn a_quota_is_kept_and_nothing_half_made_is_left() {
-    let cloud = MemoryCloud::with(Settings { quota: Some(0), ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.quota = Some(0)));
     let provider = started(&cloud).await;
     let wanted = request(&a_service().build(), &nodes(1));
     assert_eq!(provider.ensure(&wanted).await.unwrap_err().class(), ErrorClass::Quota);

@@ -29,6 +29,7 @@ pub(crate) const DELETE_FAILED: &str = "DeleteFailed";
 
 /// Whether the load balancer is as the Service wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Readiness {
     /// It is.
     True,

@@ -10,6 +10,7 @@ use crate::pool::Definition;
 
 /// What manifests hold.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Manifests {
     /// The pools, in the order written.
     pub pools: Vec<Definition>,

@@ -32,6 +32,7 @@ impl fmt::Display for PoolKey {
 
 /// What is wrong with one pool, and what happens until it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PoolMistakes {
     /// Which pool.
     pub pool: PoolKey,

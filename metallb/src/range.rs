@@ -109,6 +109,7 @@ impl From<IpAddr> for AddressRange {
 
 /// Why an entry of `spec.addresses` is not a range.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
 pub enum RangeError {
     /// Nothing is written.
     #[error("is empty")]

@@ -5,6 +5,7 @@ use crate::service::{ServiceId, ServiceKey};
 
 /// A method of [`CloudLoadBalancer`](crate::CloudLoadBalancer) that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Method {
     /// `resume`
     Resume,
@@ -24,6 +25,7 @@ pub enum Method {
 
 /// How far a call came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CallState {
     /// Not answered yet.
     Running,
@@ -37,6 +39,7 @@ pub enum CallState {
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Call {
     /// Which process made it, counted from 1 in the order of [`MemoryCloud::provider`](super::MemoryCloud::provider).
     pub process: usize,

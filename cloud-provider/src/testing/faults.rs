@@ -10,6 +10,7 @@ use crate::service::{ServiceId, ServiceKey};
 
 /// A point inside a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Point {
     /// Nothing has happened yet.
     Before,

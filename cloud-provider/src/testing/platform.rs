@@ -13,6 +13,7 @@ use crate::source_range::SourceRanges;
 
 /// What a load balancer does; the part that `ensure` may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Forwarding {
     /// The ports it listens on, with the node port behind each.
     pub ports: Vec<(Protocol, u16, Option<u16>)>,
@@ -30,6 +31,7 @@ pub struct Forwarding {
 
 /// A load balancer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadBalancer {
     /// The Service it was made for.
     pub owner: ServiceId,
@@ -49,6 +51,7 @@ pub struct LoadBalancer {
 
 /// Who may connect to a load balancer: made before it, and deleted after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Firewall {
     /// The Service it was made for.
     pub owner: ServiceId,

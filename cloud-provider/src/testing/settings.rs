@@ -8,6 +8,7 @@ use crate::service::ServiceKey;
 
 /// How a load balancer is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddressKind {
     /// An address per family of the Service, with this mode.
     Ip(Option<IpMode>),
@@ -17,6 +18,7 @@ pub enum AddressKind {
 
 /// How long a new load balancer is provisioning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Provisioning {
     /// Not at all.
     Instant,
@@ -29,6 +31,7 @@ pub enum Provisioning {
 /// How a [`MemoryCloud`](super::MemoryCloud) behaves. It may be [changed](super::MemoryCloud::change) at any time;
 /// only a process keeps the name and the published annotation that it started with.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// The provider's name.
     pub name: String,
@@ -73,5 +76,14 @@ impl Default for Settings {
             implemented_elsewhere: BTreeSet::new(),
             now: Some(1_700_000_000),
         }
+    }
+}
+
+impl Settings {
+    /// The defaults, but for what `change` sets.
+    pub fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut settings = Self::default();
+        change(&mut settings);
+        settings
     }
 }

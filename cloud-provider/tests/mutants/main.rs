@@ -20,7 +20,11 @@ fn with(flaw: Flaw) -> MemoryHarness {
         flaw,
         Flaw::NeedsEndpointsInSecret | Flaw::EndpointsAreNotFollowed | Flaw::TakesUnknownEndpointsForNone
     );
-    let settings = Settings { provisioning, publishes_annotation, uses_endpoints, ..Settings::default() };
+    let settings = Settings::with(|it| {
+        it.provisioning = provisioning;
+        it.publishes_annotation = publishes_annotation;
+        it.uses_endpoints = uses_endpoints;
+    });
     let harness = MemoryHarness::wrapping(settings, move |inner| Arc::new(Mutant::new(inner, flaw)));
     match flaw {
         Flaw::ReadsNodeLabelsInSecret | Flaw::ReadsAnnotationsInSecret => {

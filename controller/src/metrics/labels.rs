@@ -5,6 +5,7 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 /// Which method of the provider was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "the label's value is the method's name")]
+#[non_exhaustive]
 pub enum Operation {
     /// `ensure`
     ensure,

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 /// The bucket a request takes its token from, as AWS groups them (*Request throttling* in the ELBv2 and EC2
-/// guides: reads, writes and target registration have separate buckets).
+/// guides: reads, writes and target registration have separate buckets). Each has a rate of its own in
+/// [`Rates`](super::Rates), so this stays exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum RateBucket {
     /// ELBv2 `Describe*`.

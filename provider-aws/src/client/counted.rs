@@ -15,7 +15,7 @@ use crate::client::error::ErrorKind;
 /// [`Elbv2`](super::Elbv2) and [`Ec2`](super::Ec2) with every request reported to a [`Meter`].
 pub type Counted<I> = Layered<Counting, I>;
 
-/// How a request ended.
+/// How a request ended. There is no third way, so this stays exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RequestOutcome {
     /// AWS did as asked.
@@ -69,6 +69,7 @@ pub struct Tally {
 
 /// What a [`Tally`] knows of one call and outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sum {
     /// Number of requests.
     pub count: u64,

@@ -16,6 +16,7 @@ use super::call::Call;
 /// A failure says nothing about whether the request took effect: after [`ErrorKind::Transient`] it may
 /// have, so a caller looks again before it repeats a create.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ApiError {
     /// The request that failed.
     pub call: Call,
@@ -34,6 +35,7 @@ pub struct ApiError {
 
 /// What a failed request means to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// Too many requests: all callers slow down.
     Throttled,

@@ -53,6 +53,7 @@ impl FromStr for Rate {
 /// registration AWS names no numbers; there the defaults are more than is known to work everywhere, and half of them is
 /// what is begun with.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Rates {
     /// ELBv2 reads; 30 at once, 8/s.
     pub elb_read: Rate,
@@ -79,6 +80,13 @@ impl Default for Rates {
 }
 
 impl Rates {
+    /// The defaults, but for what `change` sets.
+    pub fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut rates = Self::default();
+        change(&mut rates);
+        rates
+    }
+
     /// The most of one bucket.
     pub const fn of(&self, bucket: RateBucket) -> Rate {
         match bucket {

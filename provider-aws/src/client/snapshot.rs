@@ -25,6 +25,7 @@ use super::{LoadBalancer, LoadBalancerKind, Result, Tags, TargetGroup};
 
 /// A resource and its tags. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tagged<T> {
     /// The resource.
     pub resource: Arc<T>,
@@ -39,6 +40,7 @@ pub struct Tagged<T> {
 /// `TargetGroup::load_balancer_arns` and `LoadBalancer::state` are as AWS told them last; they are not kept
 /// up with changes of listeners or with time.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// Network load balancers, by ARN.
     pub load_balancers: BTreeMap<String, Tagged<LoadBalancer>>,

@@ -91,7 +91,7 @@ async fn throttling_refuses_until_the_bucket_has_filled_again() {
 #[tokio::test]
 async fn requests_are_counted_also_those_that_fail() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { load_balancers: 1, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.load_balancers = 1));
     account.load_balancer("one").await;
     let _ = account.aws.create_load_balancer(&account.a_load_balancer("two")).await;
     let _ = account.aws.describe_load_balancers(&Select::All, None).await;

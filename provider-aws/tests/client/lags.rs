@@ -12,7 +12,7 @@ use super::account::{Account, Refused, a_group, a_listener, tags};
 #[tokio::test]
 async fn a_load_balancer_is_provisioning_for_some_looks() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { provisioning: Lag::Looks(2), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::Looks(2)));
     let lb = account.load_balancer("web").await;
     assert_eq!(lb.state, LoadBalancerState::Provisioning);
 
@@ -29,7 +29,7 @@ async fn a_load_balancer_is_provisioning_for_some_looks() {
 #[tokio::test(start_paused = true)]
 async fn a_load_balancer_is_provisioning_for_some_time() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { provisioning: Lag::For(Duration::from_secs(120)), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(Duration::from_secs(120))));
     account.load_balancer("web").await;
     let state =
         async || account.aws.describe_load_balancers(&Select::All, None).await.unwrap().items[0].state;
@@ -42,7 +42,7 @@ async fn a_load_balancer_is_provisioning_for_some_time() {
 #[tokio::test]
 async fn a_new_target_is_initial_from_its_first_use_on() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { health_checks: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.health_checks = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     let node = account.aws.seed_nodes(&account.vpc, 1).remove(0);
@@ -59,7 +59,7 @@ async fn a_new_target_is_initial_from_its_first_use_on() {
 #[tokio::test]
 async fn a_deregistered_target_drains_and_may_be_taken_back() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { draining: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.draining = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     account.listener(&lb, &tg, 80).await;
@@ -82,7 +82,7 @@ async fn a_deregistered_target_drains_and_may_be_taken_back() {
 #[tokio::test]
 async fn the_security_group_of_a_deleted_load_balancer_is_in_use_for_a_while() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { network_interfaces: Lag::Looks(2), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.network_interfaces = Lag::Looks(2)));
     let lb = account.load_balancer("web").await;
     account.aws.delete_load_balancer(&lb.arn).await.unwrap();
 
@@ -96,7 +96,7 @@ async fn the_security_group_of_a_deleted_load_balancer_is_in_use_for_a_while() {
 #[tokio::test]
 async fn a_deleted_load_balancer_is_still_listed_but_its_tags_are_gone() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { deleted_listed: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.deleted_listed = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     account.aws.delete_load_balancer(&lb.arn).await.unwrap();
     let listed = async || account.aws.describe_load_balancers(&Select::All, None).await.unwrap().items.len();
@@ -109,7 +109,7 @@ async fn a_deleted_load_balancer_is_still_listed_but_its_tags_are_gone() {
 #[tokio::test]
 async fn a_new_listener_is_unknown_to_its_certificates_for_a_while() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { new_listener: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.new_listener = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     let tls = CreateListener {
@@ -128,7 +128,7 @@ async fn a_new_listener_is_unknown_to_its_certificates_for_a_while() {
 #[tokio::test]
 async fn a_released_target_group_is_in_use_for_a_while() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { released_target_group: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.released_target_group = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     account.listener(&lb, &tg, 80).await;
@@ -141,7 +141,7 @@ async fn a_released_target_group_is_in_use_for_a_while() {
 #[tokio::test]
 async fn a_new_security_group_is_unknown_for_a_while() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { new_security_group: Lag::Looks(2), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.new_security_group = Lag::Looks(2)));
     let id = account.aws.create_security_group(&a_group(&account.vpc.id, "web")).await.unwrap();
     let query = SecurityGroupQuery { ids: vec![id.clone()], ..SecurityGroupQuery::default() };
 

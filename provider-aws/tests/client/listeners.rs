@@ -212,7 +212,7 @@ async fn quic_is_alone_and_without_security_groups() {
 #[tokio::test]
 async fn listeners_of_a_load_balancer_are_limited() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { listeners: 1, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.listeners = 1));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     account.listener(&lb, &tg, 80).await;
@@ -303,7 +303,7 @@ async fn an_absent_listener_is_neither_changed_nor_deleted() {
 #[tokio::test]
 async fn certificates_are_for_tls_exist_and_are_limited_and_the_default_one_stays() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { certificates: 1, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.certificates = 1));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     let certificates: Vec<String> = (0..3).map(|_| account.aws.seed_certificate()).collect();
@@ -366,7 +366,7 @@ async fn target_groups_of_a_forward_and_of_a_load_balancer_are_limited() {
     assert_eq!(account.aws.create_listener(&shares(6)).await.code(), "TooManyActions");
     account.aws.create_listener(&shares(5)).await.unwrap();
 
-    account.aws.set_quotas(Quotas { target_groups_per_load_balancer: 5, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.target_groups_per_load_balancer = 5));
     account.aws.create_listener(&a_listener(&lb, &groups[4], 81)).await.expect("it is counted once");
     let sixth = account.aws.create_listener(&a_listener(&lb, &groups[5], 82)).await;
     assert_eq!(sixth.code(), "TooManyUniqueTargetGroupsPerLoadBalancer");

@@ -46,7 +46,7 @@ async fn a_create_with_same_name_and_other_settings_is_a_duplicate() {
 #[tokio::test]
 async fn load_balancers_of_a_region_are_limited() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { load_balancers: 1, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.load_balancers = 1));
     account.load_balancer("one").await;
 
     let second = account.aws.create_load_balancer(&account.a_load_balancer("two")).await;
@@ -364,7 +364,7 @@ async fn at_most_twenty_are_named_in_a_request() {
 #[tokio::test]
 async fn lists_come_in_pages() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { page_size: 2, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.page_size = 2));
     for name in ["a", "b", "c"] {
         account.load_balancer(name).await;
     }
@@ -447,7 +447,7 @@ async fn one_absent_arn_fails_the_tags_of_all() {
 async fn while_capacity_is_being_reserved_neither_it_nor_the_zones_change() {
     let account = Account::new().await;
     let lb = account.load_balancer("web").await;
-    account.aws.set_lags(Lags { capacity: Lag::Looks(2), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.capacity = Lag::Looks(2)));
     let reserve = CapacityChange::Units(3000);
     account.aws.modify_capacity_reservation(&lb.arn, reserve).await.unwrap();
 
@@ -466,7 +466,7 @@ async fn while_capacity_is_being_reserved_neither_it_nor_the_zones_change() {
 #[tokio::test]
 async fn capacity_is_not_reserved_before_a_load_balancer_is_active() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     let refused = account.aws.modify_capacity_reservation(&lb.arn, CapacityChange::Units(3000)).await;
 
@@ -507,7 +507,7 @@ async fn what_changes_must_exist() {
 #[tokio::test]
 async fn aws_may_fail_to_make_a_load_balancer() {
     let account = Account::new().await;
-    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     account.aws.set_outcome(&lb.arn, LoadBalancerState::Failed);
     let state =

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::account::Refused;
 
 fn slow_reads(aws: &FakeAws) -> Arc<RateLimited<FakeAws>> {
-    let rates = Rates { elb_read: Rate { burst: 2, per_second: 1.0 }, ..Rates::default() };
+    let rates = Rates::with(|rates| rates.elb_read = Rate { burst: 2, per_second: 1.0 });
     Arc::new(RateLimited::rate_limited(aws.clone(), &rates))
 }
 
@@ -188,7 +188,7 @@ async fn at_once(api: &RateLimited<FakeAws>, reads: usize) -> usize {
 #[tokio::test(start_paused = true)]
 async fn what_throttling_taught_is_remembered_for_ten_minutes() {
     let aws = FakeAws::new();
-    let rates = Rates { elb_read: Rate { burst: 8, per_second: 1.0 }, ..Rates::default() };
+    let rates = Rates::with(|rates| rates.elb_read = Rate { burst: 8, per_second: 1.0 });
     let api = RateLimited::rate_limited(aws.clone(), &rates);
     assert_eq!(at_once(&api, 8).await, 8);
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -246,7 +246,7 @@ async fn reading_a_large_account_holds_nobody_back_for_more_than_two_turns() {
         account.target_group(&name, provider_aws::client::Protocol::Tcp).await;
     }
     let lb = account.load_balancer("web").await;
-    let rates = Rates { elb_read: Rate { burst: 1, per_second: 1.0 }, ..Rates::default() };
+    let rates = Rates::with(|rates| rates.elb_read = Rate { burst: 1, per_second: 1.0 });
     let aws = Aws::new(RateLimited::rate_limited(account.aws, &rates), SharingOptions::default());
     let reading = tokio::spawn({
         let aws = aws.clone();

@@ -48,7 +48,7 @@ async fn the_vpc_must_exist_and_groups_are_limited() {
     let absent = account.aws.create_security_group(&a_group("vpc-absent", "web")).await;
     assert_eq!(absent.code(), "InvalidVpcID.NotFound");
 
-    account.aws.set_quotas(Quotas { security_groups: 2, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.security_groups = 2));
     let one_more = account.aws.create_security_group(&a_group(&account.vpc.id, "web")).await;
     assert_eq!(one_more.code(), "SecurityGroupLimitExceeded");
 }

@@ -16,7 +16,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// An account with this many load balancers of ours, each with a target group.
 async fn with_services(count: usize) -> (Account, Aws) {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { load_balancers: 2000, interfaces_per_vpc: 6000, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| {
+        quotas.load_balancers = 2000;
+        quotas.interfaces_per_vpc = 6000;
+    }));
     for n in 0..count {
         let name = format!("service-{n}");
         account.load_balancer(&name).await;
@@ -179,7 +182,7 @@ async fn tags_whose_change_has_no_known_outcome_are_read_again() {
 #[tokio::test]
 async fn a_deleted_load_balancer_that_is_still_listed_is_left_out() {
     let (account, aws) = with_services(2).await;
-    account.aws.set_lags(Lags { deleted_listed: Lag::Looks(10), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.deleted_listed = Lag::Looks(10)));
     let listed = account.aws.describe_load_balancers(&Select::All, None).await.unwrap();
     account.aws.delete_load_balancer(&listed.items[0].arn).await.unwrap();
 
@@ -216,7 +219,7 @@ async fn a_failed_reading_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn a_look_at_one_load_balancer_freshens_the_snapshot() {
     let (account, aws) = with_services(0).await;
-    account.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::Looks(1)));
     let lb = account.load_balancer("web").await;
     let state = async || aws.snapshot(HOUR).await.unwrap().load_balancers[&lb.arn].resource.state;
     use provider_aws::client::LoadBalancerState::{Active, Provisioning};

@@ -36,7 +36,7 @@ async fn same_name_and_settings_return_what_exists_other_settings_are_a_duplicat
 #[tokio::test]
 async fn target_groups_of_a_region_are_limited() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { target_groups: 1, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.target_groups = 1));
     account.target_group("one", Protocol::Tcp).await;
 
     let second = account.aws.create_target_group(&account.a_target_group("two", Protocol::Tcp)).await;

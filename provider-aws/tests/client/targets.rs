@@ -132,7 +132,7 @@ async fn registering_and_deregistering_twice_is_no_failure() {
 #[tokio::test]
 async fn targets_of_a_group_are_limited() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { targets_per_group: 2, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.targets_per_group = 2));
     let tg = account.target_group("web", Protocol::Tcp).await;
     let nodes = targets(&account.aws.seed_nodes(&account.vpc, 3));
 
@@ -153,11 +153,11 @@ async fn targets_of_a_load_balancer_are_limited_in_all_and_by_zone() {
         account.aws.register_targets(&tg.arn, &nodes).await
     };
 
-    assert_eq!(register(Quotas { targets: 3, ..Quotas::default() }).await.code(), "TooManyTargets");
-    assert_eq!(register(Quotas { targets_per_zone: 1, ..Quotas::default() }).await.code(), "TooManyTargets");
+    assert_eq!(register(Quotas::with(|quotas| quotas.targets = 3)).await.code(), "TooManyTargets");
+    assert_eq!(register(Quotas::with(|quotas| quotas.targets_per_zone = 1)).await.code(), "TooManyTargets");
     let across = tags(&[("load_balancing.cross_zone.enabled", "true")]);
     account.aws.modify_load_balancer_attributes(&lb.arn, &across).await.unwrap();
-    let few_across = Quotas { targets_across_zones: 3, ..Quotas::default() };
+    let few_across = Quotas::with(|quotas| quotas.targets_across_zones = 3);
     assert_eq!(register(few_across).await.code(), "TooManyTargets");
     assert!(register(Quotas::default()).await.is_ok());
 }
@@ -165,7 +165,7 @@ async fn targets_of_a_load_balancer_are_limited_in_all_and_by_zone() {
 #[tokio::test]
 async fn a_listener_brings_the_targets_of_its_group() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { targets: 2, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.targets = 2));
     let lb = account.load_balancer("web").await;
     let tg = account.target_group("web", Protocol::Tcp).await;
     let nodes = targets(&account.aws.seed_nodes(&account.vpc, 3));
@@ -219,7 +219,7 @@ async fn an_absent_target_group_has_no_targets() {
 #[tokio::test]
 async fn registrations_of_one_target_behind_a_load_balancer_are_limited() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { registrations_per_target: 2, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.registrations_per_target = 2));
     let lb = account.load_balancer("web").await;
     let instance = account.aws.seed_nodes(&account.vpc, 1).remove(0);
     let (one, two) =

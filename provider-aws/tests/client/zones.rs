@@ -86,7 +86,7 @@ async fn a_subnet_that_ran_low_after_it_was_taken_is_kept() {
 #[tokio::test]
 async fn network_interfaces_in_a_vpc_are_limited() {
     let account = Account::new().await;
-    account.aws.set_quotas(Quotas { interfaces_per_vpc: 5, ..Quotas::default() });
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.interfaces_per_vpc = 5));
     account.load_balancer("one").await;
     let mut second = account.a_load_balancer("two");
     assert_eq!(account.aws.create_load_balancer(&second).await.code(), "TooManyLoadBalancers");
@@ -135,7 +135,7 @@ async fn a_subnet_that_stays_keeps_its_existing_configuration() {
 async fn a_zone_that_was_taken_out_comes_back_only_after_a_while() {
     let account = Account::new().await;
     let lb = account.load_balancer("web").await;
-    account.aws.set_lags(Lags { removed_zone: Lag::Looks(1), ..Lags::default() });
+    account.aws.set_lags(Lags::with(|lags| lags.removed_zone = Lag::Looks(1)));
     let all = account.a_load_balancer("web").subnets;
     let set = async |subnets: &[SubnetMapping]| {
         let request = SetSubnets {

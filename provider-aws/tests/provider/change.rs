@@ -17,7 +17,7 @@ async fn another_scheme_makes_a_new_load_balancer_before_the_old_one_goes() {
     let mut service = web("web").build();
     cluster.ready(&mut service).await;
     let old = cluster.load_balancer().await;
-    cluster.aws.set_lags(Lags { provisioning: Lag::Looks(3), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::Looks(3)));
     let mut public = web("web").annotation(&key("scheme"), "internet-facing").build();
     public.published.clone_from(&service.published);
     let Outcome::Pending(pending) = cluster.ensure(&public).await.unwrap() else { panic!("not pending") };
@@ -34,7 +34,7 @@ async fn another_scheme_makes_a_new_load_balancer_before_the_old_one_goes() {
 #[tokio::test(start_paused = true)]
 async fn another_protocol_makes_a_new_target_group_that_is_filled_before_traffic_comes() {
     let cluster = a_cluster(2).await;
-    cluster.aws.set_lags(Lags { draining: Lag::Looks(2), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.draining = Lag::Looks(2)));
     let mut service = web("dns").protocol_ports([(Protocol::Tcp, 53)]).build();
     cluster.ready(&mut service).await;
     let mut udp = web("dns").protocol_ports([(Protocol::Udp, 53)]).build();
@@ -51,7 +51,7 @@ async fn another_protocol_makes_a_new_target_group_that_is_filled_before_traffic
 #[tokio::test(start_paused = true)]
 async fn a_load_balancer_that_aws_fails_to_make_is_made_anew() {
     let cluster = a_cluster(2).await;
-    cluster.aws.set_lags(Lags { provisioning: Lag::Looks(1), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::Looks(1)));
     let mut service = web("web").build();
     cluster.ensure(&service).await.unwrap();
     let failed = cluster.load_balancer().await.arn;

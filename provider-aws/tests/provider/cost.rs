@@ -24,7 +24,10 @@ struct Row {
 }
 
 async fn services(cluster: &Cluster, count: usize) -> Vec<ServiceView> {
-    cluster.aws.set_quotas(Quotas { load_balancers: 5000, interfaces_per_vpc: 15_000, ..Quotas::default() });
+    cluster.aws.set_quotas(Quotas::with(|quotas| {
+        quotas.load_balancers = 5000;
+        quotas.interfaces_per_vpc = 15_000;
+    }));
     let mut services: Vec<ServiceView> = (0..count).map(|i| web(&format!("s{i}")).build()).collect();
     for service in &mut services {
         cluster.ready(service).await;

@@ -69,7 +69,7 @@ async fn a_group_that_may_have_been_made_is_found_or_given_up_however_short_the_
         for nth in [1, 2] {
             let cluster = a_cluster(2).await;
             let lag = Lag::For(Duration::from_secs(7));
-            cluster.aws.set_lags(Lags { new_security_group: lag, ..Lags::default() });
+            cluster.aws.set_lags(Lags::with(|lags| lags.new_security_group = lag));
             let service = web("web").build();
             cluster.aws.fail_nth(Call::CreateSecurityGroup, nth, fault.clone());
             let made = timeout(DEADLINE, cluster.ensure(&service)).await;

@@ -191,7 +191,7 @@ async fn three_clusters_share_small_buckets_and_nobody_starves() {
         let vpc = aws.seed_vpc(3);
         tenants.push(Tenant::of(&aws, &vpc, name));
     }
-    aws.set_quotas(provider_aws::client::fake::Quotas { load_balancers: 200, ..Default::default() });
+    aws.set_quotas(provider_aws::client::fake::Quotas::with(|quotas| quotas.load_balancers = 200));
     for tenant in &tenants {
         tenant.provider.resume(&[]).await.unwrap();
     }

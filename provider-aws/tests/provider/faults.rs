@@ -78,7 +78,7 @@ async fn a_process_that_dies_at_any_request_is_replaced_by_one_that_converges() 
 #[tokio::test(start_paused = true)]
 async fn a_quota_is_named_and_what_was_half_made_goes_with_the_service() {
     let cluster = a_cluster(2).await;
-    cluster.aws.set_quotas(Quotas { load_balancers: 0, ..Quotas::default() });
+    cluster.aws.set_quotas(Quotas::with(|quotas| quotas.load_balancers = 0));
     let service = web("web").build();
     let error = cluster.ensure(&service).await.expect_err("no load balancer may be made");
     assert_eq!(error.class(), ErrorClass::Quota);

@@ -50,7 +50,7 @@ async fn what_is_as_it_should_be_is_not_written() {
 #[tokio::test(start_paused = true)]
 async fn the_host_name_is_published_while_aws_still_makes_the_load_balancer() {
     let cluster = a_cluster(1).await;
-    cluster.aws.set_lags(Lags { provisioning: Lag::For(Duration::from_secs(180)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(Duration::from_secs(180))));
     let service = web("web").build();
     let Outcome::Pending(pending) = cluster.ensure(&service).await.unwrap() else { panic!("not pending") };
     assert_eq!(pending.reason, "Provisioning");
@@ -208,12 +208,12 @@ async fn deletion_waits_for_network_interfaces_a_while_and_then_comes_back() {
     let cluster = a_cluster(2).await;
     let mut service = web("web").build();
     cluster.ready(&mut service).await;
-    cluster.aws.set_lags(Lags { network_interfaces: Lag::For(Duration::from_secs(10)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.network_interfaces = Lag::For(Duration::from_secs(10))));
     cluster.provider.delete(&service.id).await.expect("ten seconds are waited for");
     assert!(cluster.aws.is_empty());
 
     cluster.ready(&mut service).await;
-    cluster.aws.set_lags(Lags { network_interfaces: Lag::For(Duration::from_secs(300)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.network_interfaces = Lag::For(Duration::from_secs(300))));
     let error = cluster.provider.delete(&service.id).await.expect_err("five minutes are not");
     assert_eq!(error.class(), cloud_provider::ErrorClass::Transient);
     tokio::time::advance(Duration::from_secs(300)).await;

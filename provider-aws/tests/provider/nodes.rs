@@ -59,7 +59,7 @@ async fn a_group_of_nodes_that_cannot_be_opened_is_told_for_as_long_as_it_is_shu
     cluster.ready(&mut service).await;
     let (instance, node_group) = a_node_of_another_group(&cluster, "full");
     let nodes = nodes_of(cluster.instances.iter().chain([&instance]));
-    cluster.aws.set_quotas(Quotas { rules_per_group: 0, ..Quotas::default() });
+    cluster.aws.set_quotas(Quotas::with(|quotas| quotas.rules_per_group = 0));
     for _ in 0..3 {
         let error = cluster.provider.update_backends(&request(&service, &nodes)).await.expect_err("a quota");
         assert_eq!(error.class(), ErrorClass::Quota, "{error}");

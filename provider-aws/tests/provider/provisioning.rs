@@ -15,7 +15,7 @@ use crate::fixture::{a_cluster, a_cluster_with, web};
 async fn services_are_woken_when_their_load_balancers_are_made_by_one_request_for_twenty() {
     let cluster = a_cluster(1).await;
     let mut wakeups = cluster.provider.wakeups();
-    cluster.aws.set_lags(Lags { provisioning: Lag::For(Duration::from_secs(120)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(Duration::from_secs(120))));
     let mut services: Vec<_> = (0..20).map(|i| web(&format!("s{i:02}")).build()).collect();
     for service in &services {
         assert!(matches!(cluster.ensure(service).await.unwrap(), Outcome::Pending(_)));
@@ -46,7 +46,7 @@ async fn a_service_whose_load_balancer_vanished_while_it_was_made_is_woken_with_
     use provider_aws::client::Elbv2;
     let cluster = a_cluster(1).await;
     let mut wakeups = cluster.provider.wakeups();
-    cluster.aws.set_lags(Lags { provisioning: Lag::For(Duration::from_secs(600)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(Duration::from_secs(600))));
     let service = web("web").build();
     cluster.ensure(&service).await.unwrap();
     cluster.aws.delete_load_balancer(&cluster.load_balancer().await.arn).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_service_that_was_served_before_is_deleted_at_once_by_the_next_process
 async fn what_another_process_was_making_is_waited_for_until_ec2_shows_it() {
     let mut cluster = a_cluster(1).await;
     let service = web("web").build();
-    cluster.aws.set_lags(Lags { new_security_group: Lag::For(Duration::from_secs(5)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.new_security_group = Lag::For(Duration::from_secs(5))));
     cluster.aws.fail_nth(Call::CreateSecurityGroup, 2, Fault::HangAfter);
     let _ = tokio::time::timeout(Duration::from_millis(100), cluster.ensure(&service)).await;
     cluster.restart(&[service.clone().into()]).await;

@@ -37,11 +37,10 @@ async fn keeps_serving(cluster_of: impl AsyncFn() -> (Cluster, ServiceView, Serv
         let (cluster, mut before, mut after) = cluster_of().await;
         cluster.ready(&mut before).await;
         after.published.clone_from(&before.published);
-        cluster.aws.set_lags(Lags {
-            provisioning: Lag::Looks(2),
-            draining: Lag::Looks(2),
-            ..Lags::default()
-        });
+        cluster.aws.set_lags(Lags::with(|lags| {
+            lags.provisioning = Lag::Looks(2);
+            lags.draining = Lag::Looks(2);
+        }));
         let begun = cluster.aws.requests().len();
         cluster.aws.fail_nth_request(nth, Fault::before("InternalFailure"));
         let when = |call: usize| format!("request {nth} failed, after call {call}");

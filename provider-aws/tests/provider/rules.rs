@@ -91,7 +91,7 @@ async fn more_rules_than_the_quota_are_refused_before_anything_is_written() {
 #[tokio::test(start_paused = true)]
 async fn an_account_with_a_higher_quota_has_more_rules() {
     let cluster = a_cluster_with(2, |config| config.rules_per_group = 100).await;
-    cluster.aws.set_quotas(Quotas { rules_per_group: 100, ..Quotas::default() });
+    cluster.aws.set_quotas(Quotas::with(|quotas| quotas.rules_per_group = 100));
     let mut service = letting_in(&ranges(0..100));
     cluster.ready(&mut service).await;
     assert_eq!(let_in(&cluster).await.len(), 100);

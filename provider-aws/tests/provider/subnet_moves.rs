@@ -162,7 +162,7 @@ async fn a_zone_that_aws_is_slow_to_let_go_of_comes_back_later() {
     let [a, b, c] = [(); 3].map(|()| cluster.aws.seed_elastic_ip());
     let mut service = with_elastic_ips(&cluster, &[&a, &b]).build();
     cluster.ready(&mut service).await;
-    cluster.aws.set_lags(Lags { removed_zone: Lag::For(Duration::from_secs(170)), ..Lags::default() });
+    cluster.aws.set_lags(Lags::with(|lags| lags.removed_zone = Lag::For(Duration::from_secs(170))));
     let moved = edited(&service, with_elastic_ips(&cluster, &[&a, &c]));
     let error = cluster.ensure(&moved).await.expect_err("the zone is leaving");
     assert_eq!(error.class(), ErrorClass::Transient, "{error}");

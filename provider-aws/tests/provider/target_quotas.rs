@@ -85,7 +85,7 @@ async fn at_the_quota_old_targets_go_before_new_ones_come() {
 #[tokio::test(start_paused = true)]
 async fn a_quota_below_aws_own_takes_what_is_old_out_and_is_asked_again_only_after_a_while() {
     let cluster = a_cluster(150).await;
-    cluster.aws.set_quotas(Quotas { targets_per_group: 120, ..Quotas::default() });
+    cluster.aws.set_quotas(Quotas::with(|quotas| quotas.targets_per_group = 120));
     let hundred = nodes_of(&cluster.instances[..100]);
     let mut service = web("web").build();
     cluster.ready_on(&mut service, &hundred).await;

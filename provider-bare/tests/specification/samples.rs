@@ -26,7 +26,7 @@ fn metallbs_sample_manifests_load_as_they_are() {
     let mut pools = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let Manifests { pools: definitions, passed_over } = file::read(&path).unwrap();
+        let Manifests { pools: definitions, passed_over, .. } = file::read(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(definitions.len(), text.matches("kind: IPAddressPool").count(), "{}", path.display());
         let (in_force, mistakes) = Pools::parse(&definitions);
@@ -87,7 +87,7 @@ items:
 
 #[test]
 fn a_file_of_manifests_is_read_and_what_is_wrong_in_it_stops_nobody_else() {
-    let Manifests { pools, passed_over } = manifest::parse(SAMPLE);
+    let Manifests { pools, passed_over, .. } = manifest::parse(SAMPLE);
     let (in_force, mistakes) = Pools::parse(&pools);
     assert_eq!(in_force.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["first", "second", "third"]);
     assert_eq!(mistakes.len(), 1);

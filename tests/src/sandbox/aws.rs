@@ -45,7 +45,7 @@ impl Account {
         let aws = FakeAws::new();
         // The first thing that is made, so that its ARN is the one in the examples.
         let certificate = aws.seed_certificate();
-        aws.set_lags(Lags { provisioning: Lag::For(PROVISIONING_TIME), ..Lags::default() });
+        aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(PROVISIONING_TIME)));
         let vpc = aws.seed_vpc(3);
         let instances = aws.seed_nodes(&vpc, NODE_COUNT);
         let nodes = instances.iter().map(|id| format!("aws:///us-east-1a/{id}")).collect();

@@ -11,7 +11,7 @@ use tests::cluster::{Cluster, addresses, annotations, condition, eventually, has
 /// Of the same provider name as all others.
 fn cloud_for(class: &str) -> MemoryCloud {
     let class = if class.is_empty() { ClassRule::Unset } else { ClassRule::Exactly(class.into()) };
-    MemoryCloud::with(Settings { class, ..Settings::default() })
+    MemoryCloud::with(Settings::with(|it| it.class = class))
 }
 
 fn of_class(class: &str) -> serde_json::Value {
@@ -74,11 +74,10 @@ async fn the_class_under_which_a_service_is_served_is_recorded_on_it() {
 async fn a_mistake_in_the_class_takes_no_address_from_anybody() {
     for holds_resources in [true, false] {
         let cluster = Cluster::start().await;
-        let cloud = MemoryCloud::with(Settings {
-            class: ClassRule::Exactly("example.com/lb".into()),
-            holds_resources,
-            ..Settings::default()
-        });
+        let cloud = MemoryCloud::with(Settings::with(|it| {
+            it.class = ClassRule::Exactly("example.com/lb".into());
+            it.holds_resources = holds_resources;
+        }));
         let running = cluster.run(cloud.provider());
         cluster.create_with("web", of_class("example.com/lb")).await;
         let before = cluster.until("web", "to be ready", is_ready).await;

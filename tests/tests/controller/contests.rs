@@ -56,7 +56,7 @@ async fn whoever_keeps_changing_a_status_is_named_and_not_fought_with() {
 #[tokio::test]
 async fn a_status_that_may_not_be_written_is_told_and_not_tried_at_every_event() {
     let cluster = Cluster::with_faults().await;
-    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
     let an_hour = Duration::from_secs(3_600);
     let mut config = quick();
     config.retry.first = an_hour;

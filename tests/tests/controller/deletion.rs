@@ -212,7 +212,7 @@ async fn weakness_06_a_service_that_lost_its_finalizer_and_was_deleted_leaves_no
 #[tokio::test]
 async fn a_namesake_is_another_service() {
     let cluster = Cluster::start().await;
-    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
@@ -233,7 +233,7 @@ async fn a_namesake_is_another_service() {
 #[tokio::test]
 async fn a_provider_that_holds_nothing_needs_no_finalizer_and_is_told_of_the_deletion() {
     let cluster = Cluster::start().await;
-    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
@@ -249,7 +249,7 @@ async fn a_provider_that_holds_nothing_needs_no_finalizer_and_is_told_of_the_del
 #[tokio::test]
 async fn a_deletion_that_a_broken_watch_hid_is_found() {
     let cluster = Cluster::with_faults().await;
-    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;
@@ -334,7 +334,7 @@ async fn an_orphan_is_only_reported_by_default_and_live_services_are_never_swept
 #[tokio::test]
 async fn the_release_of_a_departed_service_is_retried_even_when_every_watch_starts_over() {
     let cluster = Cluster::with_faults().await;
-    let cloud = MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;

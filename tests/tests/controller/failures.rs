@@ -85,8 +85,7 @@ async fn what_the_user_must_mend_is_not_retried_until_it_changes() {
 #[tokio::test]
 async fn weakness_15_waiting_is_no_failure() {
     let cluster = Cluster::start().await;
-    let cloud =
-        MemoryCloud::with(Settings { provisioning: Provisioning::UntilActivated, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.provisioning = Provisioning::UntilActivated));
     cluster.add_node("n1").await;
     let running = cluster.run(cloud.provider());
 
@@ -106,7 +105,10 @@ async fn weakness_15_waiting_is_no_failure() {
 async fn a_throttled_call_stops_the_provider_as_a_whole_and_no_other() {
     let (cluster, throttled) = (Cluster::start().await, MemoryCloud::new());
     let class = cloud_provider::ClassRule::Exactly("a.b/c".into());
-    let other = MemoryCloud::with(Settings { name: "other".into(), class, ..Settings::default() });
+    let other = MemoryCloud::with(Settings::with(|it| {
+        it.name = "other".into();
+        it.class = class;
+    }));
     let an_hour = Fault::throttled_for(Duration::from_secs(3_600));
     throttled.fail(Calls::next(Method::Ensure), Point::Before, an_hour);
     let providers: Vec<std::sync::Arc<dyn cloud_provider::CloudLoadBalancer>> =
@@ -130,7 +132,10 @@ async fn a_wait_without_end_that_an_api_asks_for_neither_panics_nor_stops_others
     let (cluster, cloud) = (Cluster::start().await, MemoryCloud::new());
     cloud.fail(Calls::next(Method::Ensure), Point::Before, Fault::throttled_for(Duration::MAX));
     let class = cloud_provider::ClassRule::Exactly("a.b/c".into());
-    let other = MemoryCloud::with(Settings { name: "other".into(), class, ..Settings::default() });
+    let other = MemoryCloud::with(Settings::with(|it| {
+        it.name = "other".into();
+        it.class = class;
+    }));
     let providers: Vec<std::sync::Arc<dyn cloud_provider::CloudLoadBalancer>> =
         vec![cloud.provider(), other.provider()];
     let running = cluster.run_with(providers, tests::cluster::quick());
@@ -176,7 +181,7 @@ async fn a_throttled_service_is_served_after_the_pause() {
 #[tokio::test]
 async fn a_quota_is_said_plainly_and_retried() {
     let cluster = Cluster::start().await;
-    let cloud = MemoryCloud::with(Settings { quota: Some(1), ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.quota = Some(1)));
     let running = cluster.run(cloud.provider());
     cluster.create("first").await;
     cluster.until_published("first").await;

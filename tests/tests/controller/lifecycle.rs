@@ -45,7 +45,7 @@ async fn while_a_load_balancer_is_being_made_an_event_says_so_once() {
 #[tokio::test]
 async fn a_host_name_is_published_as_a_host_name() {
     let cluster = Cluster::start().await;
-    let cloud = MemoryCloud::with(Settings { address: AddressKind::Hostname, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.address = AddressKind::Hostname));
     let running = cluster.run(cloud.provider());
 
     cluster.create("web").await;
@@ -119,7 +119,7 @@ async fn what_the_provider_reads_triggers_an_ensure() {
 async fn weakness_10_bookkeeping_and_unread_annotations_trigger_nothing() {
     let cluster = Cluster::start().await;
     let reads = Some(["example.com/size".to_owned()].into());
-    let cloud = MemoryCloud::with(Settings { reads_annotations: reads, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.reads_annotations = reads));
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;

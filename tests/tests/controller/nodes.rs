@@ -201,7 +201,7 @@ async fn a_cluster_without_nodes_is_told_and_served_all_the_same() {
 #[tokio::test]
 async fn a_provider_that_reads_no_nodes_hears_of_none() {
     let cluster = Cluster::start().await;
-    let cloud = MemoryCloud::with(Settings { uses_nodes: false, ..Settings::default() });
+    let cloud = MemoryCloud::with(Settings::with(|it| it.uses_nodes = false));
     let running = cluster.run(cloud.provider());
     cluster.create("web").await;
     cluster.until_published("web").await;

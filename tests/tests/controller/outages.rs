@@ -102,7 +102,10 @@ async fn a_provider_that_cannot_resume_has_its_services_told_and_holds_nobody_up
     let cluster = Cluster::start().await;
     let of_class = |name: &str, class: &str| {
         let class = ClassRule::Exactly(class.to_owned());
-        MemoryCloud::with(Settings { name: name.to_owned(), class, ..Settings::default() })
+        MemoryCloud::with(Settings::with(|it| {
+            it.name = name.to_owned();
+            it.class = class;
+        }))
     };
     let (broken, sound) = (of_class("broken", "a.example/broken"), of_class("sound", "a.example/sound"));
     broken.fail(Calls::of(Method::Resume), Point::Before, ErrorClass::Denied);

@@ -6,7 +6,10 @@ use serde_json::json;
 use tests::cluster::{Cluster, condition, eventually, has_finalizer, quick};
 
 fn cloud(name: &str, class: ClassRule) -> MemoryCloud {
-    MemoryCloud::with(Settings { name: name.into(), class, ..Settings::default() })
+    MemoryCloud::with(Settings::with(|it| {
+        it.name = name.into();
+        it.class = class;
+    }))
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer, q
 
 /// An address pool: nothing outside the cluster is held.
 fn pool() -> MemoryCloud {
-    MemoryCloud::with(Settings { holds_resources: false, ..Settings::default() })
+    MemoryCloud::with(Settings::with(|it| it.holds_resources = false))
 }
 
 /// The controller lists the Services anew, and the list says that there are none.

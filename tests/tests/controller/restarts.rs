@@ -128,7 +128,10 @@ async fn a_service_costs_two_writes_where_the_provider_holds_resources_and_one_w
     // What is claimed first is made for a while, which an event says as well.
     for (holds_resources, writes, told) in [(true, 2, 2), (false, 1, 1)] {
         let cluster = Cluster::start().await;
-        let cloud = MemoryCloud::with(Settings { holds_resources, uses_nodes: false, ..Settings::default() });
+        let cloud = MemoryCloud::with(Settings::with(|it| {
+            it.holds_resources = holds_resources;
+            it.uses_nodes = false;
+        }));
         let running = cluster.run(cloud.provider());
         cluster.requests().clear();
 

@@ -102,13 +102,13 @@ const RATE: &str = "PER_SECOND:AT_ONCE";
 impl AwsRateFlags {
     /// As the provider takes them.
     pub(super) fn rates(&self) -> Rates {
-        Rates {
-            elb_read: self.aws_rate_elb_read,
-            elb_write: self.aws_rate_elb_write,
-            elb_targets: self.aws_rate_elb_targets,
-            ec2_read: self.aws_rate_ec2_read,
-            ec2_write: self.aws_rate_ec2_write,
-        }
+        Rates::with(|rates| {
+            rates.elb_read = self.aws_rate_elb_read;
+            rates.elb_write = self.aws_rate_elb_write;
+            rates.elb_targets = self.aws_rate_elb_targets;
+            rates.ec2_read = self.aws_rate_ec2_read;
+            rates.ec2_write = self.aws_rate_ec2_write;
+        })
     }
 }
 

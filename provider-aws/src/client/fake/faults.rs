@@ -6,6 +6,7 @@ use super::super::Call;
 
 /// How a request goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// It has no effect and fails with this code.
     Before(String),

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 /// How long something takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Lag {
     /// It is done at once.
     #[default]
@@ -18,6 +19,7 @@ pub enum Lag {
 
 /// How slow AWS is; by default not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lags {
     /// From a load balancer's creation until it is active; minutes at AWS.
     pub provisioning: Lag,
@@ -43,6 +45,13 @@ pub struct Lags {
 }
 
 impl Lags {
+    /// The defaults, but for what `change` sets.
+    pub fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut lags = Self::default();
+        change(&mut lags);
+        lags
+    }
+
     /// Everything that AWS does not show at once takes this many looks.
     pub fn looks(n: u32) -> Self {
         Self::all(Lag::Looks(n))

@@ -2,6 +2,7 @@
 
 /// Quotas; the defaults are AWS's (*Quotas for your Network Load Balancers*, *Amazon VPC quotas*).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Quotas {
     /// Network Load Balancers in the region; 50.
     pub load_balancers: usize,
@@ -39,6 +40,15 @@ pub struct Quotas {
     pub tags: usize,
     /// Resources on a page of a list; 400.
     pub page_size: usize,
+}
+
+impl Quotas {
+    /// The defaults, but for what `change` sets.
+    pub fn with(change: impl FnOnce(&mut Self)) -> Self {
+        let mut quotas = Self::default();
+        change(&mut quotas);
+        quotas
+    }
 }
 
 impl Default for Quotas {

@@ -16,6 +16,7 @@ use super::{
 
 /// A VPC that was seeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SeededVpc {
     /// Its id.
     pub id: String,

@@ -12,6 +12,7 @@ use crate::naming::CLUSTER_TAG;
 
 /// What EC2 may be asked about without doing it. A resource has to exist: permissions depend on its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Trial<'a> {
     /// Making a group with this cluster's tag in this VPC.
     CreateSecurityGroup {
@@ -37,6 +38,7 @@ pub enum Trial<'a> {
 
 /// What AWS reads in the caller's name; with the VPC it is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReadByAws {
     /// `ec2:DescribeAccountAttributes`
     AccountAttributes,
@@ -63,7 +65,7 @@ impl ReadByAws {
     }
 }
 
-/// What EC2 says of a [`Trial`].
+/// What EC2 says of a [`Trial`]. Whoever judges one has something to say to each, so this stays exhaustive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrialOutcome {
     /// It would be done.

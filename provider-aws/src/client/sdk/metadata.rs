@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 /// What the metadata service tells of the instance this process runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InstanceMetadata {
     /// Its id, `i-...`.
     pub instance_id: String,

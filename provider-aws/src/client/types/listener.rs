@@ -6,6 +6,7 @@ use super::{Tags, words::wire_words};
 
 /// A protocol of a listener or of a target group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -58,6 +59,7 @@ impl Protocol {
 
 /// Which application protocols a TLS listener offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum AlpnPolicy {
     /// No negotiation.
     None,
@@ -113,6 +115,7 @@ impl Forward {
 
 /// A listener as AWS describes it. Further certificates are told by `DescribeListenerCertificates`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Listener {
     /// Its ARN.
     pub arn: String,
@@ -176,6 +179,7 @@ pub struct ModifyListener {
 
 /// A certificate of a TLS listener.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[non_exhaustive]
 pub struct Certificate {
     /// The certificate in ACM or IAM.
     pub arn: String,

@@ -15,6 +15,7 @@ use super::{Tags, UnknownWord, words::wire_words};
 
 /// Where a load balancer can be reached from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Scheme {
     /// From inside the VPC and what is connected to it.
     Internal,
@@ -24,6 +25,7 @@ pub enum Scheme {
 
 /// Which address families a load balancer's clients may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum IpAddressType {
     /// IPv4 only.
     Ipv4,
@@ -33,6 +35,7 @@ pub enum IpAddressType {
 
 /// The sort of a load balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum LoadBalancerKind {
     /// Network Load Balancer: the only sort this crate makes.
     Network,
@@ -42,6 +45,7 @@ pub enum LoadBalancerKind {
 
 /// What AWS says about a load balancer's readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum LoadBalancerState {
     /// Being made; takes minutes.
     Provisioning,
@@ -55,6 +59,7 @@ pub enum LoadBalancerState {
 
 /// A load balancer as AWS describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct LoadBalancer {
     /// Its ARN, which never changes.
     pub arn: String,
@@ -90,6 +95,7 @@ pub struct LoadBalancer {
 
 /// One subnet of a load balancer, with its addresses there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ZoneMapping {
     /// Availability zone name, for example `us-east-1a`.
     pub zone: String,
@@ -103,6 +109,7 @@ pub struct ZoneMapping {
 
 /// The addresses of a load balancer in one subnet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ZoneAddress {
     /// The public address.
     pub public_ipv4: Option<Ipv4Addr>,
@@ -200,6 +207,7 @@ pub enum CapacityChange {
 
 /// A load balancer's reserved minimum capacity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CapacityReservation {
     /// Capacity units (LCU) asked for; none if nothing is reserved.
     pub minimum_units: Option<u32>,
@@ -211,6 +219,7 @@ pub struct CapacityReservation {
 
 /// What came of a capacity reservation in one availability zone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ZoneCapacity {
     /// AWS's word: `provisioned`, `pending`, `rebalancing` or `failed`.
     pub state: String,

@@ -3,6 +3,11 @@
 //! Values are normalised where AWS's form leaves room for two spellings of one thing: sets are sorted, a
 //! security group rule has exactly one source, a forward to one target group has weight 1. Two equal values
 //! therefore mean the same at AWS. Everything serialises, so that it can be printed and compared as JSON.
+//!
+//! # What may grow
+//! What AWS answers, and the words of which it has new ones every year, are `non_exhaustive`. Requests, and what they are
+//! made of, are complete as they are: whoever sends one says each of its fields, so that a field of AWS's that is
+//! supported from now on is decided on wherever a request is made.
 
 mod listener;
 mod load_balancer;
@@ -28,6 +33,7 @@ pub type Attributes = BTreeMap<String, String>;
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Page<T> {
     /// What is on this page.
     pub items: Vec<T>,

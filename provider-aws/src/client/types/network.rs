@@ -9,6 +9,7 @@ use super::{TagFilter, Tags, words::wire_words};
 
 /// A VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Vpc {
     /// Its id, `vpc-...`.
     pub id: String,
@@ -22,6 +23,7 @@ pub struct Vpc {
 
 /// A subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Subnet {
     /// Its id, `subnet-...`.
     pub id: String,
@@ -41,6 +43,22 @@ pub struct Subnet {
     pub tags: Tags,
 }
 
+impl Subnet {
+    /// A subnet without ranges, free addresses and tags.
+    pub fn new(id: impl Into<String>, vpc_id: impl Into<String>, zone: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            vpc_id: vpc_id.into(),
+            zone: zone.into(),
+            ipv4_cidr: None,
+            ipv6_cidrs: Vec::new(),
+            available_ipv4: 0,
+            outpost_arn: None,
+            tags: Tags::new(),
+        }
+    }
+}
+
 /// Which subnets to describe; conditions are joined by "and". What is absent is left out of the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubnetQuery {
@@ -54,6 +72,7 @@ pub struct SubnetQuery {
 
 /// A route table, as far as it tells public subnets from private ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RouteTable {
     /// Its id, `rtb-...`.
     pub id: String,
@@ -76,6 +95,7 @@ impl RouteTable {
 
 /// A zone of the region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Zone {
     /// Its name, for example `us-east-1a`; what it stands for differs between accounts.
     pub name: String,
@@ -87,6 +107,7 @@ pub struct Zone {
 
 /// The sort of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum ZoneKind {
     /// An availability zone.
     AvailabilityZone,
@@ -104,6 +125,7 @@ wire_words!(ZoneKind {
 
 /// An instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Instance {
     /// Its id, `i-...`.
     pub id: String,
@@ -127,8 +149,27 @@ pub struct Instance {
     pub tags: Tags,
 }
 
+impl Instance {
+    /// A running instance without addresses, security groups and tags, in no VPC.
+    pub fn new(id: impl Into<String>, instance_type: impl Into<String>, zone: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            state: InstanceState::Running,
+            instance_type: instance_type.into(),
+            zone: zone.into(),
+            vpc_id: None,
+            subnet_id: None,
+            private_ipv4: None,
+            primary_ipv6: None,
+            security_groups: Vec::new(),
+            tags: Tags::new(),
+        }
+    }
+}
+
 /// The state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum InstanceState {
     /// Starting.
     Pending,

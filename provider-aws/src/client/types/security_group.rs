@@ -9,6 +9,7 @@ use super::Tags;
 
 /// A security group as AWS describes it, with its inbound rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SecurityGroup {
     /// Its id, `sg-...`.
     pub id: String,

@@ -8,6 +8,7 @@ use super::{Protocol, Tags, UnknownWord, words::wire_words};
 
 /// What the targets of a group are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum TargetType {
     /// Instances, by id.
     Instance,
@@ -21,6 +22,7 @@ wire_words!(TargetType { Instance = "instance", Ip = "ip", Alb = "alb" });
 
 /// The address family between load balancer and targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum TargetFamily {
     /// IPv4.
     Ipv4,
@@ -32,6 +34,7 @@ wire_words!(TargetFamily { Ipv4 = "ipv4", Ipv6 = "ipv6" });
 
 /// How a Network Load Balancer asks a target whether it is well. AWS refuses the other protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum HealthCheckProtocol {
     /// A connection is enough.
     Tcp,
@@ -75,6 +78,7 @@ pub struct HealthCheck {
 
 /// A target group as AWS describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TargetGroup {
     /// Its ARN.
     pub arn: String,
@@ -146,6 +150,7 @@ impl Target {
 
 /// What AWS says about a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TargetHealth {
     /// The target.
     pub target: Target,
@@ -159,6 +164,7 @@ pub struct TargetHealth {
 
 /// The state of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum TargetState {
     /// Registration or first checks are under way.
     Initial,

@@ -109,16 +109,10 @@ mod tests {
     use super::*;
 
     fn subnet(id: &str, zone: &str, free: u32, tags: &[(&str, &str)]) -> Subnet {
-        Subnet {
-            id: id.to_owned(),
-            vpc_id: "vpc-1".to_owned(),
-            zone: zone.to_owned(),
-            ipv4_cidr: None,
-            ipv6_cidrs: Vec::new(),
-            available_ipv4: free,
-            outpost_arn: None,
-            tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-        }
+        let mut subnet = Subnet::new(id, "vpc-1", zone);
+        subnet.available_ipv4 = free;
+        subnet.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        subnet
     }
 
     const INTERNAL: (&str, &str) = ("kubernetes.io/role/internal-elb", "1");

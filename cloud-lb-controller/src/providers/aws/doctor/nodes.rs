@@ -81,7 +81,6 @@ fn judge(nodes: &NodeSet, instances: &BTreeMap<String, Arc<Instance>>, vpc: &str
 
 #[cfg(test)]
 mod tests {
-    use provider_aws::client::InstanceState;
     use serde_json::json;
 
     use super::*;
@@ -96,18 +95,8 @@ mod tests {
 
     fn instances(known: &[(&str, &str)]) -> BTreeMap<String, Arc<Instance>> {
         let instance = |(id, vpc): &(&str, &str)| {
-            let instance = Instance {
-                id: (*id).to_owned(),
-                state: InstanceState::Running,
-                instance_type: "m7g.large".to_owned(),
-                zone: "a".to_owned(),
-                vpc_id: Some((*vpc).to_owned()),
-                subnet_id: None,
-                private_ipv4: None,
-                primary_ipv6: None,
-                security_groups: Vec::new(),
-                tags: Default::default(),
-            };
+            let mut instance = Instance::new(*id, "m7g.large", "a");
+            instance.vpc_id = Some((*vpc).to_owned());
             ((*id).to_owned(), Arc::new(instance))
         };
         known.iter().map(instance).collect()
