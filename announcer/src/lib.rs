@@ -19,6 +19,7 @@
 //! | [`answer`] | a frame in; an answer, a foreign claim or nothing out |
 //! | [`arp`] | frames of ARP, for IPv4 |
 //! | [`ndp`] | frames of neighbour discovery, for IPv6 |
+//! | [`bfd`] | whether the path to a router is there |
 //! | [`bgp`] | sessions with routers, which are told routes |
 //! | [`ethernet`] | hardware addresses, and what every frame begins with |
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@
 
 pub mod answer;
 pub mod arp;
+pub mod bfd;
 pub mod bgp;
 pub mod ethernet;
 mod icmpv6;

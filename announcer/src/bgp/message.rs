@@ -9,7 +9,7 @@ use crate::ethernet::bytes_at;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum BgpMessage {
     /// The first of each side.
     Open(Open),
     /// Routes of the other side. They are read as far as their form is concerned, and not kept: whoever only tells routes
@@ -23,7 +23,7 @@ pub enum Message {
     RouteRefresh(Option<Family>),
 }
 
-impl Message {
+impl BgpMessage {
     /// The first message of what has arrived, and how many bytes it took; none while it is not there whole.
     ///
     /// # Errors
@@ -53,14 +53,14 @@ impl Message {
         }
         let Some(body) = arrived.get(HEADER..length) else { return Ok(None) };
         let message = match kind {
-            OPEN => Message::Open(Open::read(body)?),
+            OPEN => BgpMessage::Open(Open::read(body)?),
             UPDATE => {
                 update::check(body)?;
-                Message::Update
+                BgpMessage::Update
             }
-            NOTIFICATION => Message::Notification(Notification::read(body).ok_or_else(bad_length)?),
-            KEEPALIVE => Message::Keepalive,
-            _ => Message::RouteRefresh(Family::read(u16::from_be_bytes([body[0], body[1]]), body[3])),
+            NOTIFICATION => BgpMessage::Notification(Notification::read(body).ok_or_else(bad_length)?),
+            KEEPALIVE => BgpMessage::Keepalive,
+            _ => BgpMessage::RouteRefresh(Family::read(u16::from_be_bytes([body[0], body[1]]), body[3])),
         };
         Ok(Some((message, length)))
     }

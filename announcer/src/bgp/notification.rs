@@ -123,7 +123,7 @@ impl Notification {
             (2, _) => "OPEN Message Error",
             (3, _) => "UPDATE Message Error",
             (4, _) => "Hold Timer Expired",
-            (5, _) => "Finite State Machine Error",
+            (5, _) => "Finite Phase Machine Error",
             (6, _) => "Cease",
             (7, _) => "ROUTE-REFRESH Message Error",
             (8, _) => "Send Hold Timer Expired",

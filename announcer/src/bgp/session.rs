@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::adj_out::AdjOut;
 use super::agreement::Agreement;
 use super::family::Family;
-use super::message::{Message, keepalive};
+use super::message::{BgpMessage, keepalive};
 use super::notification::{
     BAD_IDENTIFIER, BAD_PEER_AS, BFD_DOWN, HOLD_TIMER, Notification, SHUTDOWN, UNEXPECTED_IN_ESTABLISHED,
     UNEXPECTED_IN_OPEN_CONFIRM, UNEXPECTED_IN_OPEN_SENT, UNSUPPORTED_CAPABILITY,
@@ -31,8 +31,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Open a connection. [`Session::connected`] or [`Session::failed`] says how that went.
+pub enum BgpAction {
+    /// Open a connection. [`BgpSession::connected`] or [`BgpSession::failed`] says how that went.
     Connect,
     /// Send these bytes.
     Send(Vec<u8>),
@@ -55,7 +55,7 @@ pub enum Leaving {
 }
 
 #[derive(Debug)]
-enum State {
+enum Phase {
     /// Nothing is under way until then; never, if there is no such time.
     Idle {
         until: Option<Instant>,
@@ -82,9 +82,9 @@ struct Heard {
 
 /// A session with one peer.
 #[derive(Debug)]
-pub struct Session {
+pub struct BgpSession {
     peer: Peer,
-    state: State,
+    phase: Phase,
     /// How often it has failed in a row.
     failures: u32,
     /// Whether no session was up since this process began: then the first one that comes up says that we have restarted.
@@ -94,12 +94,12 @@ pub struct Session {
     random: fastrand::Rng,
 }
 
-impl Session {
+impl BgpSession {
     /// With this peer, not begun. Of `random` come the pauses, which are to differ from node to node.
     pub fn new(peer: Peer, random: fastrand::Rng) -> Self {
-        Session {
+        BgpSession {
             peer,
-            state: State::Idle { until: None },
+            phase: Phase::Idle { until: None },
             failures: 0,
             is_first: true,
             arrived: Vec::new(),
@@ -109,36 +109,36 @@ impl Session {
     }
 
     /// Begins, if nothing has begun.
-    pub fn start(&mut self, now: Instant) -> Vec<Action> {
-        match self.state {
-            State::Idle { .. } => self.connect(now),
+    pub fn start(&mut self, now: Instant) -> Vec<BgpAction> {
+        match self.phase {
+            Phase::Idle { .. } => self.connect(now),
             _ => Vec::new(),
         }
     }
 
-    /// When [`Session::passed`] is to be called next; none is when something else happens.
+    /// When [`BgpSession::passed`] is to be called next; none is when something else happens.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.state {
-            State::Idle { until } => *until,
-            State::Connect { until } | State::OpenSent { until, .. } => Some(*until),
-            State::OpenConfirm(heard) | State::Established(heard, _) => {
+        match &self.phase {
+            Phase::Idle { until } => *until,
+            Phase::Connect { until } | Phase::OpenSent { until, .. } => Some(*until),
+            Phase::OpenConfirm(heard) | Phase::Established(heard, _) => {
                 heard.hold_until.into_iter().chain(heard.keepalive_at).min()
             }
         }
     }
 
     /// Time has passed. Called early, it does nothing.
-    pub fn passed(&mut self, now: Instant) -> Vec<Action> {
-        match &mut self.state {
-            State::Idle { until: Some(until) } if *until <= now => self.connect(now),
-            State::Connect { until } if *until <= now => {
+    pub fn passed(&mut self, now: Instant) -> Vec<BgpAction> {
+        match &mut self.phase {
+            Phase::Idle { until: Some(until) } if *until <= now => self.connect(now),
+            Phase::Connect { until } if *until <= now => {
                 self.fail(now, Reason::ConnectTimedOut(CONNECT_WITHIN.as_secs()), None)
             }
-            State::OpenSent { until, .. } if *until <= now => {
+            Phase::OpenSent { until, .. } if *until <= now => {
                 let reason = Reason::Silent(OPEN_WITHIN.as_secs());
                 self.fail(now, reason, Some(Notification::new(HOLD_TIMER)))
             }
-            State::OpenConfirm(heard) | State::Established(heard, _) => {
+            Phase::OpenConfirm(heard) | Phase::Established(heard, _) => {
                 if heard.hold_until.is_some_and(|until| until <= now) {
                     let reason = Reason::HoldTimer(heard.agreement.hold_time.seconds().into());
                     return self.fail(now, reason, Some(Notification::new(HOLD_TIMER)));
@@ -146,7 +146,7 @@ impl Session {
                 match (heard.keepalive_at, heard.agreement.keepalive) {
                     (Some(at), Some(every)) if at <= now => {
                         heard.keepalive_at = Some(now + shortened(every, &mut self.random));
-                        vec![Action::Send(keepalive())]
+                        vec![BgpAction::Send(keepalive())]
                     }
                     _ => Vec::new(),
                 }
@@ -156,24 +156,24 @@ impl Session {
     }
 
     /// The connection is there, from this address of ours.
-    pub fn connected(&mut self, now: Instant, local: IpAddr) -> Vec<Action> {
-        let State::Connect { .. } = self.state else { return Vec::new() };
-        self.state = State::OpenSent { until: now + OPEN_WITHIN, local };
-        vec![Action::Send(self.peer.open(self.is_first).emit())]
+    pub fn connected(&mut self, now: Instant, local: IpAddr) -> Vec<BgpAction> {
+        let Phase::Connect { .. } = self.phase else { return Vec::new() };
+        self.phase = Phase::OpenSent { until: now + OPEN_WITHIN, local };
+        vec![BgpAction::Send(self.peer.open(self.is_first).emit())]
     }
 
     /// There is no connection, or none any more.
-    pub fn failed(&mut self, now: Instant, reason: Reason) -> Vec<Action> {
-        match self.state {
-            State::Idle { .. } => Vec::new(),
+    pub fn failed(&mut self, now: Instant, reason: Reason) -> Vec<BgpAction> {
+        match self.phase {
+            Phase::Idle { .. } => Vec::new(),
             _ => self.fail(now, reason, None),
         }
     }
 
     /// BFD says that the path is gone. The peer is told, should it still be there (RFC 9384).
-    pub fn path_lost(&mut self, now: Instant) -> Vec<Action> {
-        match self.state {
-            State::OpenConfirm(_) | State::Established(..) => {
+    pub fn path_lost(&mut self, now: Instant) -> Vec<BgpAction> {
+        match self.phase {
+            Phase::OpenConfirm(_) | Phase::Established(..) => {
                 self.fail(now, Reason::BfdDown, Some(Notification::new(BFD_DOWN)))
             }
             _ => Vec::new(),
@@ -181,14 +181,14 @@ impl Session {
     }
 
     /// Bytes have arrived on the connection.
-    pub fn received(&mut self, now: Instant, bytes: &[u8]) -> Vec<Action> {
-        if matches!(self.state, State::Idle { .. } | State::Connect { .. }) {
+    pub fn received(&mut self, now: Instant, bytes: &[u8]) -> Vec<BgpAction> {
+        if matches!(self.phase, Phase::Idle { .. } | Phase::Connect { .. }) {
             return Vec::new();
         }
         self.arrived.extend(bytes);
         let (mut read, mut actions) = (0, Vec::new());
         loop {
-            match Message::read(&self.arrived[read..]) {
+            match BgpMessage::read(&self.arrived[read..]) {
                 Ok(Some((message, length))) => {
                     read += length;
                     actions.extend(self.message(now, message));
@@ -199,7 +199,7 @@ impl Session {
                     actions.extend(self.fail(now, reason, Some(notification)));
                 }
             }
-            if matches!(self.state, State::Idle { .. }) {
+            if matches!(self.phase, Phase::Idle { .. }) {
                 return actions;
             }
         }
@@ -207,7 +207,7 @@ impl Session {
         actions
     }
 
-    /// From now on the peer is to have these routes. What follows is said by [`Session::updates`].
+    /// From now on the peer is to have these routes. What follows is said by [`BgpSession::updates`].
     pub fn want(&mut self, wanted: Arc<Wanted>) {
         self.out.want(wanted);
     }
@@ -215,66 +215,66 @@ impl Session {
     /// What is to be told now, if the session is up. To be asked for when all that was to be sent before is sent: what is
     /// wanted and taken back meanwhile is not told at all, and a slow peer fills no memory.
     pub fn updates(&mut self) -> Vec<u8> {
-        match &self.state {
-            State::Established(heard, _) => self.out.updates(&heard.agreement.telling).concat(),
+        match &self.phase {
+            Phase::Established(heard, _) => self.out.updates(&heard.agreement.telling).concat(),
             _ => Vec::new(),
         }
     }
 
     /// How many routes the peer has been told of on the session that is up.
     pub fn told(&self) -> usize {
-        match self.state {
-            State::Established(..) => self.out.told(),
+        match self.phase {
+            Phase::Established(..) => self.out.told(),
             _ => 0,
         }
     }
 
-    /// Leaves the peer. Nothing happens afterwards until [`Session::start`].
-    pub fn leave(&mut self, leaving: Leaving) -> Vec<Action> {
+    /// Leaves the peer. Nothing happens afterwards until [`BgpSession::start`].
+    pub fn leave(&mut self, leaving: Leaving) -> Vec<BgpAction> {
         let mut actions = Vec::new();
-        match &self.state {
-            State::Idle { .. } => {}
-            State::Established(heard, _) if leaving == Leaving::ToRestart && heard.agreement.keeps_routes => {
-                actions.push(Action::Close);
+        match &self.phase {
+            Phase::Idle { .. } => {}
+            Phase::Established(heard, _) if leaving == Leaving::ToRestart && heard.agreement.keeps_routes => {
+                actions.push(BgpAction::Close);
             }
-            State::Connect { .. } => actions.push(Action::Close),
+            Phase::Connect { .. } => actions.push(BgpAction::Close),
             _ => {
                 self.out.want(Arc::default());
                 let last = self.updates();
-                actions.extend((!last.is_empty()).then_some(Action::Send(last)));
-                actions.push(Action::Send(Notification::new(SHUTDOWN).emit()));
-                actions.push(Action::Close);
+                actions.extend((!last.is_empty()).then_some(BgpAction::Send(last)));
+                actions.push(BgpAction::Send(Notification::new(SHUTDOWN).emit()));
+                actions.push(BgpAction::Close);
             }
         }
-        self.state = State::Idle { until: None };
-        actions.push(Action::Down(Reason::Left));
+        self.phase = Phase::Idle { until: None };
+        actions.push(BgpAction::Down(Reason::Left));
         actions
     }
 
-    fn connect(&mut self, now: Instant) -> Vec<Action> {
-        self.state = State::Connect { until: now + CONNECT_WITHIN };
+    fn connect(&mut self, now: Instant) -> Vec<BgpAction> {
+        self.phase = Phase::Connect { until: now + CONNECT_WITHIN };
         self.arrived.clear();
-        vec![Action::Connect]
+        vec![BgpAction::Connect]
     }
 
     /// Ends what is under way, with a last word if there is one, and waits before it begins again.
-    fn fail(&mut self, now: Instant, reason: Reason, last: Option<Notification>) -> Vec<Action> {
+    fn fail(&mut self, now: Instant, reason: Reason, last: Option<Notification>) -> Vec<BgpAction> {
         // A session that was up for longer than the longest pause was a good one. One that comes up and is refused at once,
         // because it tells too many routes perhaps, is not tried every second.
-        let was_good = match &self.state {
-            State::Established(_, since) => now.saturating_duration_since(*since) > self.peer.connect_time,
+        let was_good = match &self.phase {
+            Phase::Established(_, since) => now.saturating_duration_since(*since) > self.peer.connect_time,
             _ => false,
         };
         self.failures = if was_good { 1 } else { self.failures.saturating_add(1) };
         let doubled = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(16));
         let pause = shortened(doubled.min(self.peer.connect_time), &mut self.random);
-        self.state = State::Idle { until: Some(now + pause) };
-        let last = last.map(|last| Action::Send(last.emit()));
-        last.into_iter().chain([Action::Close, Action::Down(reason)]).collect()
+        self.phase = Phase::Idle { until: Some(now + pause) };
+        let last = last.map(|last| BgpAction::Send(last.emit()));
+        last.into_iter().chain([BgpAction::Close, BgpAction::Down(reason)]).collect()
     }
 
-    fn message(&mut self, now: Instant, message: Message) -> Vec<Action> {
-        if let Message::Notification(said) = message {
+    fn message(&mut self, now: Instant, message: BgpMessage) -> Vec<BgpAction> {
+        if let BgpMessage::Notification(said) = message {
             let is_about_our_as = (said.code, said.subcode) == BAD_PEER_AS;
             let reason = match is_about_our_as {
                 true => Reason::OurAs { ours: self.peer.asn, said },
@@ -282,41 +282,41 @@ impl Session {
             };
             return self.fail(now, reason, None);
         }
-        if let State::OpenConfirm(heard) | State::Established(heard, _) = &mut self.state {
+        if let Phase::OpenConfirm(heard) | Phase::Established(heard, _) = &mut self.phase {
             heard.hold_until = heard.agreement.hold_time.duration().map(|hold| now + hold);
         }
-        match (&self.state, message) {
-            (State::OpenSent { local, .. }, Message::Open(open)) => {
+        match (&self.phase, message) {
+            (Phase::OpenSent { local, .. }, BgpMessage::Open(open)) => {
                 let local = *local;
                 self.open(now, &open, local)
             }
-            (State::OpenConfirm(heard), Message::Keepalive) => {
+            (Phase::OpenConfirm(heard), BgpMessage::Keepalive) => {
                 let heard = heard.clone();
                 self.is_first = false;
                 self.out.begin(heard.agreement.families.iter().copied());
-                let up = Action::Up(heard.agreement.clone());
-                self.state = State::Established(heard, now);
+                let up = BgpAction::Up(heard.agreement.clone());
+                self.phase = Phase::Established(heard, now);
                 vec![up]
             }
-            (State::Established(..), Message::Keepalive | Message::Update) => Vec::new(),
-            (State::Established(..), Message::RouteRefresh(family)) => {
+            (Phase::Established(..), BgpMessage::Keepalive | BgpMessage::Update) => Vec::new(),
+            (Phase::Established(..), BgpMessage::RouteRefresh(family)) => {
                 family.into_iter().for_each(|family| self.out.tell_again(family));
                 Vec::new()
             }
-            (State::OpenSent { .. }, _) => self.unexpected(now, UNEXPECTED_IN_OPEN_SENT),
-            (State::OpenConfirm(_), _) => self.unexpected(now, UNEXPECTED_IN_OPEN_CONFIRM),
-            (State::Established(..), _) => self.unexpected(now, UNEXPECTED_IN_ESTABLISHED),
-            (State::Idle { .. } | State::Connect { .. }, _) => Vec::new(),
+            (Phase::OpenSent { .. }, _) => self.unexpected(now, UNEXPECTED_IN_OPEN_SENT),
+            (Phase::OpenConfirm(_), _) => self.unexpected(now, UNEXPECTED_IN_OPEN_CONFIRM),
+            (Phase::Established(..), _) => self.unexpected(now, UNEXPECTED_IN_ESTABLISHED),
+            (Phase::Idle { .. } | Phase::Connect { .. }, _) => Vec::new(),
         }
     }
 
-    fn unexpected(&mut self, now: Instant, kind: (u8, u8)) -> Vec<Action> {
+    fn unexpected(&mut self, now: Instant, kind: (u8, u8)) -> Vec<BgpAction> {
         let notification = Notification::new(kind);
         self.fail(now, Reason::Invalid(notification.clone()), Some(notification))
     }
 
     /// The peer's OPEN, which is well-formed: whether it is the peer that was meant, and what both agree on.
-    fn open(&mut self, now: Instant, open: &Open, local: IpAddr) -> Vec<Action> {
+    fn open(&mut self, now: Instant, open: &Open, local: IpAddr) -> Vec<BgpAction> {
         let (ours, expected) = (self.peer.asn, self.peer.remote_as);
         if !expected.allows(open.asn, ours) {
             let reason = Reason::WrongAs { expected, told: open.asn };
@@ -335,8 +335,8 @@ impl Session {
         }
         let hold_until = agreement.hold_time.duration().map(|hold| now + hold);
         let keepalive_at = agreement.keepalive.map(|every| now + shortened(every, &mut self.random));
-        self.state = State::OpenConfirm(Heard { agreement, hold_until, keepalive_at });
-        vec![Action::Send(keepalive())]
+        self.phase = Phase::OpenConfirm(Heard { agreement, hold_until, keepalive_at });
+        vec![BgpAction::Send(keepalive())]
     }
 }
 

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use announcer::bgp::message::{Message, keepalive};
+use announcer::bgp::message::{BgpMessage, keepalive};
 use announcer::bgp::peer::Peer;
 use announcer::bgp::reason::Reason;
-use announcer::bgp::session::{Action, Leaving, Session};
+use announcer::bgp::session::{BgpAction, BgpSession, Leaving};
 
 use crate::messages::{message, open};
 use crate::reader::messages;
@@ -57,15 +57,15 @@ fn any_bytes_are_read_without_panic_and_what_is_refused_is_refused_by_a_word_tha
     let (mut read, mut refused) = (0, 0);
     for seed in 1..=count() {
         let bytes = drawn(&mut fastrand::Rng::with_seed(seed), &samples);
-        match Message::read(&bytes) {
+        match BgpMessage::read(&bytes) {
             Ok(Some((_, length))) => {
                 assert!(length <= bytes.len(), "seed {seed}: {bytes:02x?}");
                 read += 1;
             }
             Ok(None) => {}
             Err(last) => {
-                let again = Message::read(&last.emit()).expect("it is valid").expect("it is whole").0;
-                assert_eq!(again, Message::Notification(last.clone()), "seed {seed}: {bytes:02x?}");
+                let again = BgpMessage::read(&last.emit()).expect("it is valid").expect("it is whole").0;
+                assert_eq!(again, BgpMessage::Notification(last.clone()), "seed {seed}: {bytes:02x?}");
                 assert!(!last.to_string().starts_with("error"), "seed {seed}: {last} has no name");
                 refused += 1;
             }
@@ -85,14 +85,14 @@ fn whatever_a_peer_sends_and_whenever_a_session_goes_on_and_sends_only_messages(
         let mut random = fastrand::Rng::with_seed(seed);
         let remote = open();
         let peer = Peer { remote_as: announcer::bgp::peer::RemoteAs::Number(remote.asn), ..peer() };
-        let mut session = Session::new(peer, fastrand::Rng::with_seed(seed));
+        let mut session = BgpSession::new(peer, fastrand::Rng::with_seed(seed));
         let mut now = Instant::now();
         let mut actions = session.start(now);
         for _ in 0..40 {
             for action in actions.drain(..) {
                 match action {
-                    Action::Send(bytes) => assert!(!messages(&bytes).is_empty(), "seed {seed}"),
-                    Action::Up(_) => ups += 1,
+                    BgpAction::Send(bytes) => assert!(!messages(&bytes).is_empty(), "seed {seed}"),
+                    BgpAction::Up(_) => ups += 1,
                     _ => {}
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use announcer::bgp::family::Family;
-use announcer::bgp::message::{Message, keepalive};
+use announcer::bgp::message::{BgpMessage, keepalive};
 use announcer::bgp::notification::Notification;
 use announcer::bgp::open::{Capabilities, GracefulRestart, Open};
 
@@ -40,14 +40,14 @@ fn open_with(asn: u16, hold: u16, id: [u8; 4], parameters: &[u8]) -> Vec<u8> {
     message(1, &body)
 }
 
-fn read(bytes: &[u8]) -> Message {
-    let (message, length) = Message::read(bytes).expect("it is valid").expect("it is whole");
+fn read(bytes: &[u8]) -> BgpMessage {
+    let (message, length) = BgpMessage::read(bytes).expect("it is valid").expect("it is whole");
     assert_eq!(length, bytes.len());
     message
 }
 
 fn refused(bytes: &[u8]) -> (u8, u8, Vec<u8>) {
-    let Notification { code, subcode, data } = Message::read(bytes).expect_err("it is refused");
+    let Notification { code, subcode, data } = BgpMessage::read(bytes).expect_err("it is refused");
     (code, subcode, data)
 }
 
@@ -69,28 +69,28 @@ fn an_open_has_the_bytes_that_the_rfcs_have() {
 
 #[test]
 fn what_is_read_is_what_was_written() {
-    assert_eq!(read(&open().emit()), Message::Open(open()));
+    assert_eq!(read(&open().emit()), BgpMessage::Open(open()));
     let short = Open { asn: 64_512, ..open() };
-    assert_eq!(read(&short.emit()), Message::Open(short));
+    assert_eq!(read(&short.emit()), BgpMessage::Open(short));
     let plain = Open {
         capabilities: Capabilities { families: [Family::V6].into(), ..Default::default() },
         asn: 1,
         ..open()
     };
-    assert_eq!(read(&plain.emit()), Message::Open(plain));
+    assert_eq!(read(&plain.emit()), BgpMessage::Open(plain));
     let last = Notification { code: 6, subcode: 2, data: b"\x07upgrade".to_vec() };
-    assert_eq!(read(&last.emit()), Message::Notification(last));
-    assert_eq!(read(&keepalive()), Message::Keepalive);
+    assert_eq!(read(&last.emit()), BgpMessage::Notification(last));
+    assert_eq!(read(&keepalive()), BgpMessage::Keepalive);
 }
 
 #[test]
 fn a_message_that_is_not_there_whole_is_waited_for() {
     let whole = open().emit();
     for length in 0..whole.len() {
-        assert_eq!(Message::read(&whole[..length]), Ok(None), "{length} bytes");
+        assert_eq!(BgpMessage::read(&whole[..length]), Ok(None), "{length} bytes");
     }
     let two = [whole.clone(), keepalive()].concat();
-    assert_eq!(Message::read(&two).unwrap().unwrap().1, whole.len());
+    assert_eq!(BgpMessage::read(&two).unwrap().unwrap().1, whole.len());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_open_that_is_malformed_ends_the_session_as_rfc_4271_6_2_has_it() {
 #[test]
 fn capabilities_are_read_from_several_parameters_and_what_is_unknown_is_passed_over() {
     let parameters = [12, 2, 6, 1, 4, 0, 2, 0, 1, 2, 2, 70, 0];
-    let Message::Open(open) = read(&open_with(64_512, 0, ID.octets(), &parameters)) else {
+    let BgpMessage::Open(open) = read(&open_with(64_512, 0, ID.octets(), &parameters)) else {
         panic!("an OPEN")
     };
     assert_eq!((open.asn, open.hold_time), (64_512, 0));
@@ -162,14 +162,14 @@ fn capabilities_are_read_from_several_parameters_and_what_is_unknown_is_passed_o
 
 #[test]
 fn whoever_names_no_family_takes_ipv4() {
-    let Message::Open(open) = read(&open_with(1, 90, ID.octets(), &[0])) else { panic!("an OPEN") };
+    let BgpMessage::Open(open) = read(&open_with(1, 90, ID.octets(), &[0])) else { panic!("an OPEN") };
     assert_eq!(open.capabilities, Capabilities { families: [Family::V4].into(), ..Default::default() });
 }
 
 #[test]
 fn parameters_of_the_extended_length_of_rfc_9072_are_read() {
     let parameters = [255, 255, 0, 9, 2, 0, 6, 65, 4, 0, 1, 0, 0];
-    let Message::Open(open) = read(&open_with(23456, 90, ID.octets(), &parameters)) else {
+    let BgpMessage::Open(open) = read(&open_with(23456, 90, ID.octets(), &parameters)) else {
         panic!("an OPEN")
     };
     assert_eq!(open.asn, 65_536);
@@ -186,8 +186,8 @@ fn of_the_peers_updates_only_the_form_is_looked_at() {
     ];
     for (what, body) in table {
         assert_eq!(
-            Message::read(&message(2, &body)).map(|read| read.unwrap().0),
-            Ok(Message::Update),
+            BgpMessage::read(&message(2, &body)).map(|read| read.unwrap().0),
+            Ok(BgpMessage::Update),
             "{what}"
         );
     }
@@ -212,7 +212,7 @@ fn an_update_that_cannot_be_read_on_ends_the_session_as_rfc_7606_has_it() {
 fn a_request_for_the_routes_of_a_family_is_read() {
     let table = [([0, 1, 0, 1], Some(Family::V4)), ([0, 2, 0, 1], Some(Family::V6)), ([0, 1, 0, 2], None)];
     for (body, family) in table {
-        assert_eq!(read(&message(5, &body)), Message::RouteRefresh(family));
+        assert_eq!(read(&message(5, &body)), BgpMessage::RouteRefresh(family));
     }
 }
 

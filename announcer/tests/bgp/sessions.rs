@@ -13,7 +13,7 @@ use announcer::bgp::open::{Capabilities, GracefulRestart, Open};
 use announcer::bgp::peer::{HoldTime, Peer, RemoteAs};
 use announcer::bgp::reason::Reason;
 use announcer::bgp::route::{Attributes, Wanted};
-use announcer::bgp::session::{Action, Leaving, Session};
+use announcer::bgp::session::{BgpAction, BgpSession, Leaving};
 use announcer::bgp::update::NextHops;
 
 use crate::messages::message;
@@ -52,20 +52,20 @@ fn router() -> Open {
 
 /// A session and the time that goes with it.
 struct Script {
-    session: Session,
+    session: BgpSession,
     now: Instant,
 }
 
 impl Script {
     fn with(peer: Peer) -> Self {
-        Script { session: Session::new(peer, fastrand::Rng::with_seed(7)), now: Instant::now() }
+        Script { session: BgpSession::new(peer, fastrand::Rng::with_seed(7)), now: Instant::now() }
     }
 
     /// A connection is there, and our OPEN was sent.
     fn connected(peer: Peer) -> Self {
         let mut script = Script::with(peer);
-        assert_eq!(script.session.start(script.now), [Action::Connect]);
-        let [Action::Send(open)] = &script.session.connected(script.now, LOCAL)[..] else {
+        assert_eq!(script.session.start(script.now), [BgpAction::Connect]);
+        let [BgpAction::Send(open)] = &script.session.connected(script.now, LOCAL)[..] else {
             panic!("an OPEN is sent")
         };
         assert_eq!(messages(open)[0].0, 1);
@@ -75,18 +75,18 @@ impl Script {
     /// A session that is up with a router that says this first.
     fn up(peer: Peer, router: &Open) -> (Self, Agreement) {
         let mut script = Script::connected(peer);
-        assert_eq!(script.receive(&router.emit()), [Action::Send(keepalive())]);
+        assert_eq!(script.receive(&router.emit()), [BgpAction::Send(keepalive())]);
         let actions = script.receive(&keepalive());
-        let [Action::Up(agreement)] = &actions[..] else { panic!("{actions:?}") };
+        let [BgpAction::Up(agreement)] = &actions[..] else { panic!("{actions:?}") };
         (script, agreement.clone())
     }
 
-    fn receive(&mut self, bytes: &[u8]) -> Vec<Action> {
+    fn receive(&mut self, bytes: &[u8]) -> Vec<BgpAction> {
         self.session.received(self.now, bytes)
     }
 
     /// Lets time pass until something is to be done, and says how long that was.
-    fn wait(&mut self) -> (Duration, Vec<Action>) {
+    fn wait(&mut self) -> (Duration, Vec<BgpAction>) {
         let at = self.session.deadline().expect("there is something to wait for");
         let waited = at.saturating_duration_since(self.now);
         let early = at.checked_sub(Duration::from_millis(1)).expect("a time before");
@@ -97,10 +97,10 @@ impl Script {
 
     /// The failure by which it ends now, and the last word, if there is one.
     #[track_caller]
-    fn ended(actions: &[Action]) -> (Reason, Option<(u8, u8)>) {
+    fn ended(actions: &[BgpAction]) -> (Reason, Option<(u8, u8)>) {
         match actions {
-            [Action::Close, Action::Down(reason)] => (reason.clone(), None),
-            [Action::Send(last), Action::Close, Action::Down(reason)] => {
+            [BgpAction::Close, BgpAction::Down(reason)] => (reason.clone(), None),
+            [BgpAction::Send(last), BgpAction::Close, BgpAction::Down(reason)] => {
                 let (kind, body) = messages(last).remove(0);
                 assert_eq!(kind, 3, "a NOTIFICATION");
                 (reason.clone(), Some((body[0], body[1])))
@@ -125,7 +125,7 @@ fn a_session_comes_up_and_the_routes_are_told() {
     script.session.want(routes(&["198.51.100.7/32", "2001:db8::7/128"]));
     assert_eq!(script.session.updates(), [], "nothing is told before the session is up");
     script.receive(&router().emit());
-    let [Action::Up(agreement)] = &script.receive(&keepalive())[..] else { panic!("it is up") };
+    let [BgpAction::Up(agreement)] = &script.receive(&keepalive())[..] else { panic!("it is up") };
     assert_eq!((agreement.remote_as, agreement.hold_time.seconds()), (64_600, 90));
     let told = updates(&script.session.updates());
     let hops: Vec<_> = told.iter().filter_map(|update| update.next_hop).collect();
@@ -142,10 +142,10 @@ fn a_session_comes_up_and_the_routes_are_told() {
 fn messages_may_arrive_byte_by_byte_or_all_at_once() {
     let both = [router().emit(), keepalive()].concat();
     let mut script = Script::connected(peer());
-    let actions: Vec<Action> = both.iter().flat_map(|byte| script.receive(&[*byte])).collect();
-    assert!(matches!(actions[..], [Action::Send(_), Action::Up(_)]), "{actions:?}");
+    let actions: Vec<BgpAction> = both.iter().flat_map(|byte| script.receive(&[*byte])).collect();
+    assert!(matches!(actions[..], [BgpAction::Send(_), BgpAction::Up(_)]), "{actions:?}");
     let actions = Script::connected(peer()).receive(&both);
-    assert!(matches!(actions[..], [Action::Send(_), Action::Up(_)]), "{actions:?}");
+    assert!(matches!(actions[..], [BgpAction::Send(_), BgpAction::Up(_)]), "{actions:?}");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn the_peer_hears_of_us_before_a_third_of_the_hold_time_is_over_and_never_at_one
     let mut pauses = Vec::new();
     for _ in 0..20 {
         let (waited, actions) = script.wait();
-        assert_eq!(actions, [Action::Send(keepalive())]);
+        assert_eq!(actions, [BgpAction::Send(keepalive())]);
         pauses.push(waited.as_secs_f64());
         script.receive(&keepalive());
     }
@@ -189,7 +189,7 @@ fn a_peer_that_is_not_heard_for_the_hold_time_is_told_so_and_left() {
     let start = script.now;
     let ended = loop {
         let (_, actions) = script.wait();
-        if actions != [Action::Send(keepalive())] {
+        if actions != [BgpAction::Send(keepalive())] {
             break actions;
         }
     };
@@ -205,7 +205,7 @@ fn any_sign_of_life_counts_for_the_hold_time() {
         script.now += Duration::from_secs(89);
         assert_eq!(script.receive(&sign), []);
         let actions = script.session.passed(script.now);
-        assert!(actions.iter().all(|action| matches!(action, Action::Send(_))), "{actions:?}");
+        assert!(actions.iter().all(|action| matches!(action, BgpAction::Send(_))), "{actions:?}");
     }
 }
 
@@ -269,7 +269,7 @@ fn a_peer_that_cannot_be_reached_is_tried_again_with_pauses_that_grow_up_to_its_
         let actions = script.session.failed(script.now, reason.clone());
         assert_eq!(Script::ended(&actions), (reason, None));
         let (pause, actions) = script.wait();
-        assert_eq!(actions, [Action::Connect]);
+        assert_eq!(actions, [BgpAction::Connect]);
         assert!((longest * 0.75..=longest).contains(&pause.as_secs_f64()), "{pause:?} of {longest} s");
     }
 }
@@ -287,7 +287,7 @@ fn a_peer_that_answers_nothing_is_given_up_at_each_step() {
     script.receive(&Open { hold_time: 9, ..router() }.emit());
     while script.session.deadline().is_some_and(|at| at < script.now + Duration::from_secs(9)) {
         let (_, actions) = script.wait();
-        if let [.., Action::Down(reason)] = &actions[..] {
+        if let [.., BgpAction::Down(reason)] = &actions[..] {
             assert_eq!(*reason, Reason::HoldTimer(9));
             return;
         }
@@ -336,9 +336,9 @@ fn what_no_speaker_may_send_ends_the_session_with_the_word_that_the_rfc_has_and_
         "it sent what RFC 4271 does not allow, and was told Invalid Network Field (3/10)"
     );
     assert_eq!(script.receive(&keepalive()), [], "nothing is read of a connection that is given up");
-    assert_eq!(script.wait().1, [Action::Connect]);
+    assert_eq!(script.wait().1, [BgpAction::Connect]);
     script.session.connected(script.now, LOCAL);
-    assert_eq!(script.receive(&router().emit()), [Action::Send(keepalive())], "a new one begins clean");
+    assert_eq!(script.receive(&router().emit()), [BgpAction::Send(keepalive())], "a new one begins clean");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn whoever_leaves_for_good_withdraws_first_and_says_so() {
     script.session.want(routes(&["198.51.100.7/32"]));
     script.session.updates();
     let actions = script.session.leave(Leaving::ForGood);
-    let [Action::Send(withdrawn), Action::Send(last), Action::Close, Action::Down(Reason::Left)] =
+    let [BgpAction::Send(withdrawn), BgpAction::Send(last), BgpAction::Close, BgpAction::Down(Reason::Left)] =
         &actions[..]
     else {
         panic!("{actions:?}")
@@ -366,7 +366,7 @@ fn whoever_leaves_for_good_withdraws_first_and_says_so() {
     assert_eq!(updates(withdrawn)[0].withdrawn, ["198.51.100.7/32".parse().unwrap()]);
     assert_eq!(messages(last), [(3, vec![6, 2])]);
     assert_eq!(script.session.deadline(), None, "it does not come back by itself");
-    assert_eq!(script.session.start(script.now), [Action::Connect]);
+    assert_eq!(script.session.start(script.now), [BgpAction::Connect]);
 }
 
 fn restarting() -> Peer {
@@ -387,7 +387,7 @@ fn whoever_restarts_closes_without_a_word_so_that_the_peer_keeps_the_routes() {
     assert!(agreement.keeps_routes);
     script.session.want(routes(&["198.51.100.7/32"]));
     script.session.updates();
-    assert_eq!(script.session.leave(Leaving::ToRestart), [Action::Close, Action::Down(Reason::Left)]);
+    assert_eq!(script.session.leave(Leaving::ToRestart), [BgpAction::Close, BgpAction::Down(Reason::Left)]);
 }
 
 #[test]
@@ -397,7 +397,10 @@ fn whoever_restarts_where_no_routes_are_kept_withdraws_them() {
         assert!(!agreement.keeps_routes);
         let actions = script.session.leave(Leaving::ToRestart);
         assert!(
-            matches!(actions[..], [Action::Send(_), Action::Send(_), Action::Close, Action::Down(_)]),
+            matches!(
+                actions[..],
+                [BgpAction::Send(_), BgpAction::Send(_), BgpAction::Close, BgpAction::Down(_)]
+            ),
             "{actions:?}"
         );
     }
@@ -405,10 +408,10 @@ fn whoever_restarts_where_no_routes_are_kept_withdraws_them() {
 
 #[test]
 fn until_a_session_was_up_we_say_that_we_have_restarted_and_always_that_packets_were_forwarded() {
-    let said = |actions: Vec<Action>| {
-        let [Action::Send(open)] = &actions[..] else { panic!("{actions:?}") };
-        let (message, _) = announcer::bgp::message::Message::read(open).unwrap().unwrap();
-        let announcer::bgp::message::Message::Open(open) = message else { panic!("an OPEN") };
+    let said = |actions: Vec<BgpAction>| {
+        let [BgpAction::Send(open)] = &actions[..] else { panic!("{actions:?}") };
+        let (message, _) = announcer::bgp::message::BgpMessage::read(open).unwrap().unwrap();
+        let announcer::bgp::message::BgpMessage::Open(open) = message else { panic!("an OPEN") };
         open.capabilities.graceful_restart.expect("it is asked for")
     };
     let mut script = Script::with(restarting());

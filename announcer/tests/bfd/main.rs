@@ -1,0 +1,4 @@
+//! BFD: packets byte by byte, sessions by scripts and against each other, and whatever bytes a network may bring.
+
+mod packets;
+mod sessions;
