@@ -1,7 +1,7 @@
 //! What a node says on the local network for addresses that none of its interfaces has.
 //!
-//! Frames are values, and the answer to one is a plain function of the frame and of what is held. Nothing here opens a
-//! socket or waits.
+//! Frames are values, the answer to one is a plain function of the frame and of what is held, and which node holds what is
+//! a plain value that is told what was heard and what time it is. Nothing here opens a socket or waits.
 //!
 //! ```
 //! use announcer::answer::{Answered, Held, answer};
@@ -22,13 +22,22 @@
 //! | [`bfd`] | whether the path to a router is there |
 //! | [`bgp`] | sessions with routers, which are told routes |
 //! | [`ethernet`] | hardware addresses, and what every frame begins with |
+//! | [`beat`] | the signed heartbeat by which the nodes of a segment know of each other and of what they claim |
+//! | [`segment`] | which addresses this node answers for on one link |
+//! | [`rank`](mod@rank) | which of two nodes comes first for an address |
+//! | [`gratuitous`], [`defence`] | when an address is announced without being asked for: at first, now and then, against a foreign claim |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 pub mod answer;
 pub mod arp;
+pub mod beat;
 pub mod bfd;
 pub mod bgp;
+pub mod defence;
 pub mod ethernet;
+pub mod gratuitous;
 mod icmpv6;
 pub mod ndp;
+pub mod rank;
+pub mod segment;
