@@ -41,6 +41,9 @@ pub struct NodeView {
     pub excluded: bool,
     /// Whether the cluster autoscaler is about to remove it (taint [`DELETION_TAINT`](NodeView::DELETION_TAINT)).
     pub going_away: bool,
+    /// Whether its network is not set up yet (condition `NetworkUnavailable`). [Eligible](NodeView::is_eligible) it is all
+    /// the same: a load balancer asks the node itself. Who announces addresses from the node must go by it.
+    pub network_unavailable: bool,
 }
 
 impl NodeView {
@@ -62,6 +65,7 @@ impl NodeView {
             deleting: false,
             excluded: false,
             going_away: false,
+            network_unavailable: false,
         }
     }
 

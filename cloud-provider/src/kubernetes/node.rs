@@ -38,6 +38,13 @@ pub fn node_view(node: &Node) -> NodeView {
             .into_iter()
             .flatten()
             .any(|taint| taint.key == NodeView::DELETION_TAINT),
+        network_unavailable: node
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref())
+            .into_iter()
+            .flatten()
+            .any(|condition| condition.type_ == "NetworkUnavailable" && condition.status == "True"),
         labels,
     }
 }

@@ -17,6 +17,7 @@ pub fn a_node(name: &str) -> NodeBuilder {
         deleting: false,
         excluded: false,
         going_away: false,
+        network_unavailable: false,
     })
 }
 
