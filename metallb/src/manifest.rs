@@ -1,9 +1,9 @@
 //! Pools from manifests, as one would give them to `kubectl apply`.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cloud_provider::Mistake;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use crate::pool::Definition;
@@ -30,14 +30,8 @@ pub fn parse(text: &str) -> Manifests {
                 let first_line = document.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
                 let mistake = Mistake::new(&name, first_line, format!("is no YAML: {error}"))
                     .allowing("one Kubernetes manifest");
-                let spec = Err(mistake);
-                manifests.pools.push(Definition {
-                    namespace: String::new(),
-                    name,
-                    created: None,
-                    annotations: BTreeMap::new(),
-                    spec,
-                });
+                let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+                manifests.pools.push(Definition::of(&metadata, Err(mistake)));
             }
         }
     }

@@ -4,68 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cloud_provider::{IpFamily, Mistake, ServiceKey};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::Value;
 
 use crate::crd::{IPAddressPool, IPAddressPoolSpec, ServiceAllocation};
 use crate::per_family::PerFamily;
 use crate::range::{AddressRange, RangeError, is_buggy};
-use crate::reservations::{self, Reservations};
-use crate::selector::{Labels, Selector};
+use crate::reservations::Reservations;
+use crate::selector::{AnyOf, Labels};
 
 const SYNTAX: &str = "a CIDR prefix such as 192.168.10.0/24, or a range such as 192.168.9.1-192.168.9.5";
 
 /// A pool as somebody wrote it, not yet looked at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Definition {
-    /// `metadata.namespace`.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.creationTimestamp` in seconds since the Unix epoch; none before everything else.
-    pub created: Option<i64>,
-    /// Those of `metadata.annotations` that have a [meaning](crate::reservations) here.
-    pub annotations: BTreeMap<String, String>,
-    /// The spec, or why it could not be read at all.
-    pub spec: Result<IPAddressPoolSpec, Mistake>,
-}
+pub type Definition = crate::written::Written<IPAddressPoolSpec>;
 
 impl From<&IPAddressPool> for Definition {
     fn from(resource: &IPAddressPool) -> Self {
-        Definition {
-            namespace: resource.namespace().to_owned(),
-            name: resource.name().to_owned(),
-            created: resource.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
-            annotations: reservations::read(
-                resource.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()),
-            ),
-            spec: Ok(resource.spec.clone()),
-        }
-    }
-}
-
-impl Definition {
-    /// Reads an object as it came out of a file. Never fails: an object that has the wrong shape is a definition
-    /// with a mistake, so that it stops nobody but itself.
-    pub fn from_json(object: &Value) -> Self {
-        let part = |name: &str| object.get(name).cloned().unwrap_or_default();
-        let metadata = serde_json::from_value(part("metadata")).unwrap_or_default();
-        Definition::read(&metadata, part("spec"))
-    }
-
-    /// As [`from_json`](Definition::from_json), of metadata that are read already.
-    pub fn read(metadata: &ObjectMeta, spec: Value) -> Self {
-        let written = spec.to_string();
-        Definition {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-            created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
-            annotations: reservations::read(metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
-            spec: serde_json::from_value(spec).map_err(|error| {
-                Mistake::new("spec", written, format!("cannot be read: {error}"))
-                    .allowing("the fields of an IPAddressPool, with addresses as a list of strings")
-            }),
-        }
+        Definition::of(&resource.metadata, Ok(resource.spec.clone()))
     }
 }
 
@@ -76,7 +29,9 @@ pub struct Pool {
     pub namespace: String,
     /// `metadata.name`, which is how users and the output annotation name it.
     pub name: String,
-    /// See [`Definition::created`].
+    /// `metadata.labels`: advertisements choose pools by them.
+    pub labels: Labels,
+    /// See [`Definition::created`](crate::written::Written::created).
     pub created: Option<i64>,
     /// Its ranges in the order written, which is the order they are used up. They do not overlap.
     pub ranges: Vec<AddressRange>,
@@ -101,13 +56,13 @@ pub struct AllowedServices {
     /// Lower is used first; see [`AllowedServices::rank`].
     pub priority: i64,
     namespaces: Option<NamespaceCondition>,
-    services: Option<Vec<Selector>>,
+    services: AnyOf,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct NamespaceCondition {
     names: BTreeSet<String>,
-    selectors: Vec<Selector>,
+    selectors: AnyOf,
 }
 
 impl AllowedServices {
@@ -120,13 +75,13 @@ impl AllowedServices {
     pub fn allows_namespace(&self, name: &str, labels: Option<&Labels>) -> bool {
         self.namespaces.as_ref().is_none_or(|condition| {
             condition.names.contains(name)
-                || labels.is_some_and(|labels| condition.selectors.iter().any(|s| s.matches(labels)))
+                || labels.is_some_and(|labels| condition.selectors.is_fitted_by(labels))
         })
     }
 
     /// Whether a Service with these labels is allowed.
     pub fn allows_service(&self, labels: &Labels) -> bool {
-        self.services.as_ref().is_none_or(|selectors| selectors.iter().any(|s| s.matches(labels)))
+        self.services.matches(labels)
     }
 }
 
@@ -158,6 +113,7 @@ impl Pool {
             capacity,
             namespace: definition.namespace.clone(),
             name: definition.name.clone(),
+            labels: definition.labels.clone(),
             created: definition.created,
             ranges,
             auto_assign: spec.auto_assign,
@@ -166,6 +122,11 @@ impl Pool {
             reservations,
             written: (spec.clone(), definition.annotations.clone()),
         })
+    }
+
+    /// The same pool with other labels.
+    pub(crate) fn labelled(&self, labels: Labels) -> Self {
+        Pool { labels, ..self.clone() }
     }
 
     /// Whether it has addresses of this family at all, in use or not.
@@ -240,21 +201,7 @@ fn allowed_services(written: &ServiceAllocation, mistakes: &mut Vec<Mistake>) ->
         );
     }
     let mut read = |name: &str, list: &Option<Vec<_>>| {
-        let list = list.as_deref().unwrap_or_default();
-        let mut selectors: Vec<Selector> = Vec::with_capacity(list.len());
-        for (i, written) in list.iter().enumerate() {
-            let wrong = |problem: &str| {
-                let value = serde_json::to_string(written).unwrap_or_default();
-                Mistake::new(field(&format!("{name}[{i}]")), value, problem)
-                    .allowing("a label selector, once")
-            };
-            match Selector::parse(written) {
-                Ok(selector) if selectors.contains(&selector) => mistakes.push(wrong("is listed twice")),
-                Ok(selector) => selectors.push(selector),
-                Err(problems) => mistakes.extend(problems.iter().map(|problem| wrong(problem))),
-            }
-        }
-        selectors
+        AnyOf::parse(&field(name), list.as_deref().unwrap_or_default(), mistakes)
     };
     let selectors = read("namespaceSelectors", &written.namespace_selectors);
     let services = read("serviceSelectors", &written.service_selectors);
@@ -262,6 +209,6 @@ fn allowed_services(written: &ServiceAllocation, mistakes: &mut Vec<Mistake>) ->
         priority: written.priority.unwrap_or(0),
         namespaces: (!names.is_empty() || !selectors.is_empty())
             .then_some(NamespaceCondition { names, selectors }),
-        services: (!services.is_empty()).then_some(services),
+        services,
     }
 }

@@ -11,24 +11,10 @@ use cloud_provider::{IpFamily, Mistake, Mistakes, ServiceKey};
 use crate::per_family::PerFamily;
 use crate::pool::{Definition, Pool};
 use crate::range::{AddressRange, number};
+use crate::written::ObjectKey;
 
 /// A pool by namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolKey {
-    /// `metadata.namespace`.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
-}
-
-impl fmt::Display for PoolKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() {
-            return f.write_str(&self.name);
-        }
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
+pub type PoolKey = ObjectKey;
 
 /// What is wrong with one pool, and what happens until it is mended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +75,13 @@ impl Pools {
             let earlier = self.in_force(&key);
             match Pool::parse(definition) {
                 Ok(pool) => match earlier {
-                    Some(earlier) if earlier.written == pool.written => settled.push(earlier.clone()),
+                    // Labels say nothing of what it holds: it keeps its place with new ones.
+                    Some(earlier) if earlier.written == pool.written && earlier.labels == pool.labels => {
+                        settled.push(earlier.clone());
+                    }
+                    Some(earlier) if earlier.written == pool.written => {
+                        settled.push(Arc::new(earlier.labelled(pool.labels)));
+                    }
                     _ => arriving.push(Arc::new(pool)),
                 },
                 Err(mistakes) => {

@@ -83,6 +83,21 @@ impl AddressRange {
         (self.first, self.last)
     }
 
+    /// The length of the widest prefix that lies in it.
+    pub fn widest_prefix(&self) -> u8 {
+        let bits = match self.family {
+            IpFamily::V4 => 32,
+            IpFamily::V6 => 128,
+        };
+        let lies_inside = |length: &u8| {
+            // The last address of the first prefix of this length that does not begin before the range.
+            let host = u128::MAX.checked_shr(128 - u32::from(bits - length)).unwrap_or(0);
+            let first = self.first.checked_add(host).map(|first| first & !host);
+            first.and_then(|first| first.checked_add(host)).is_some_and(|last| last <= self.last)
+        };
+        (0..bits).find(lies_inside).unwrap_or(bits)
+    }
+
     /// Whether some address is in both.
     pub fn overlaps(&self, other: &AddressRange) -> bool {
         self.family == other.family && self.first <= other.last && other.first <= self.last

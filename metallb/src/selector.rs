@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cloud_provider::{Mistake, NodeView};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// Labels of an object.
@@ -44,13 +45,69 @@ impl Selector {
     }
 
     /// Whether an object with these labels is selected.
-    pub fn matches(&self, labels: &Labels) -> bool {
+    pub fn matches(&self, labels: &impl Label) -> bool {
         self.0.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
-            Requirement::Exists(key) => labels.contains_key(key),
-            Requirement::DoesNotExist(key) => !labels.contains_key(key),
+            Requirement::In(key, values) => labels.label(key).is_some_and(|value| values.contains(value)),
+            Requirement::NotIn(key, values) => labels.label(key).is_none_or(|value| !values.contains(value)),
+            Requirement::Exists(key) => labels.label(key).is_some(),
+            Requirement::DoesNotExist(key) => labels.label(key).is_none(),
         })
+    }
+}
+
+/// What has labels.
+pub trait Label {
+    /// The value of a label; none if it is not there.
+    fn label(&self, key: &str) -> Option<&str>;
+}
+
+impl Label for Labels {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.get(key).map(String::as_str)
+    }
+}
+
+impl Label for NodeView {
+    fn label(&self, key: &str) -> Option<&str> {
+        NodeView::label(self, key)
+    }
+}
+
+/// Selectors of which one must fit. None at all means that nothing is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnyOf(Vec<Selector>);
+
+impl AnyOf {
+    /// Reads a field that is a list of selectors. Those with a mistake are left out.
+    pub fn parse(field: &str, written: &[LabelSelector], mistakes: &mut Vec<Mistake>) -> Self {
+        let mut selectors: Vec<Selector> = Vec::with_capacity(written.len());
+        for (i, written) in written.iter().enumerate() {
+            let wrong = |problem: &str| {
+                let value = serde_json::to_string(written).unwrap_or_default();
+                Mistake::new(format!("{field}[{i}]"), value, problem).allowing("a label selector, once")
+            };
+            match Selector::parse(written) {
+                Ok(selector) if selectors.contains(&selector) => mistakes.push(wrong("is listed twice")),
+                Ok(selector) => selectors.push(selector),
+                Err(problems) => mistakes.extend(problems.iter().map(|problem| wrong(problem))),
+            }
+        }
+        AnyOf(selectors)
+    }
+
+    /// Whether no selector is there.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an object with these labels is meant: a selector fits, or there is none.
+    pub fn matches(&self, labels: &impl Label) -> bool {
+        self.is_empty() || self.is_fitted_by(labels)
+    }
+
+    /// Whether a selector fits. Nothing fits where there is none.
+    pub fn is_fitted_by(&self, labels: &impl Label) -> bool {
+        self.0.iter().any(|selector| selector.matches(labels))
     }
 }
 

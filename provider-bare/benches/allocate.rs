@@ -50,6 +50,7 @@ fn allocator(range: &str, family: IpFamily, in_use: usize) -> Allocator {
     let definition = Definition {
         namespace: String::new(),
         name: "p".to_owned(),
+        labels: Default::default(),
         created: None,
         annotations: Default::default(),
         spec: Ok(IPAddressPoolSpec::of([range])),

@@ -22,6 +22,7 @@ impl Bare {
         let pool = Definition {
             namespace: "metallb-system".into(),
             name: "conformance".into(),
+            labels: Default::default(),
             created: None,
             annotations: Default::default(),
             spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),

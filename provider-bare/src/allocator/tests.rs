@@ -21,6 +21,7 @@ fn allocator(pools: &[(&str, &[&str])]) -> Allocator {
         .map(|(name, addresses)| Definition {
             namespace: String::new(),
             name: (*name).to_owned(),
+            labels: Default::default(),
             created: None,
             annotations: Default::default(),
             spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),

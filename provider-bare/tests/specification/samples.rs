@@ -1,12 +1,10 @@
-//! MetalLB's own manifests, and its definition of the resource.
+//! MetalLB's own manifests of pools.
 
 use std::path::{Path, PathBuf};
 
-use metallb::crd;
 use metallb::manifest::{self, Manifests};
 use metallb::pools::Pools;
 use provider_bare::file;
-use serde_json::Value;
 
 use crate::support::{Cluster, service};
 
@@ -133,57 +131,6 @@ async fn a_file_is_read_at_the_start_on_demand_and_when_it_has_changed() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(provider.reload().is_err());
     assert_eq!(provider.pool_statuses()["p"].available_ipv4, 4, "what is in force stays");
-}
-
-/// Field names and types of a schema; what is only words is left out, and so is that lists are atomic, which they
-/// are unless something else is said.
-fn shape(schema: &Value) -> Value {
-    let mut shape = serde_json::Map::new();
-    for key in ["type", "default", "required"] {
-        if let Some(value) = schema.get(key) {
-            shape.insert(key.into(), value.clone());
-        }
-    }
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        let fields = properties.iter().map(|(name, schema)| (name.clone(), self::shape(schema)));
-        shape.insert("properties".into(), Value::Object(fields.collect()));
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(schema) = schema.get(key) {
-            shape.insert(key.into(), self::shape(schema));
-        }
-    }
-    Value::Object(shape)
-}
-
-#[test]
-fn the_definition_of_the_resource_is_metallbs() {
-    let ours: Value = serde_saphyr::from_str(&crd::manifest().unwrap()).unwrap();
-    assert_eq!(ours["metadata"]["name"], "ipaddresspools.metallb.io");
-    let Some(path) = metallb("crds/metallb.io_ipaddresspools.yaml") else { return };
-    let theirs: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(ours["spec"]["group"], theirs["spec"]["group"]);
-    assert_eq!(ours["spec"]["scope"], theirs["spec"]["scope"]);
-    for name in ["kind", "plural", "singular"] {
-        assert_eq!(ours["spec"]["names"][name], theirs["spec"]["names"][name]);
-    }
-    let (our_version, their_version) = (&ours["spec"]["versions"][0], &theirs["spec"]["versions"][0]);
-    for field in ["name", "served", "storage", "subresources"] {
-        assert_eq!(our_version[field], their_version[field], "{field}");
-    }
-    let columns = |version: &Value| {
-        let columns = version["additionalPrinterColumns"].as_array().unwrap().clone();
-        columns
-            .iter()
-            .map(|c| (c["name"].clone(), c["jsonPath"].clone(), c["type"].clone()))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(columns(our_version), columns(their_version));
-    let properties = |version: &Value| version["schema"]["openAPIV3Schema"]["properties"].clone();
-    for part in ["spec", "status"] {
-        let (ours, theirs) = (shape(&properties(our_version)[part]), shape(&properties(their_version)[part]));
-        assert_eq!(ours, theirs, "{part}");
-    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(crate) fn pool(name: &str, addresses: &[&str]) -> Definition {
     Definition {
         namespace: "metallb-system".into(),
         name: name.into(),
+        labels: Default::default(),
         created: None,
         annotations: BTreeMap::new(),
         spec: Ok(IPAddressPoolSpec::of(addresses.iter().copied())),

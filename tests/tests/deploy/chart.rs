@@ -36,7 +36,15 @@ fn each_provider_brings_what_it_needs() {
     let pools = [
         "ClusterRole cloud-lb-controller-pools",
         "ClusterRoleBinding cloud-lb-controller-pools",
+        "CustomResourceDefinition bfdprofiles.metallb.io",
+        "CustomResourceDefinition bgpadvertisements.metallb.io",
+        "CustomResourceDefinition bgppeers.metallb.io",
+        "CustomResourceDefinition communities.metallb.io",
+        "CustomResourceDefinition configurationstates.metallb.io",
         "CustomResourceDefinition ipaddresspools.metallb.io",
+        "CustomResourceDefinition l2advertisements.metallb.io",
+        "CustomResourceDefinition servicebgpstatuses.metallb.io",
+        "CustomResourceDefinition servicel2statuses.metallb.io",
     ];
     let mut expected = [&every[..], &pools].concat();
     expected.sort_unstable();

@@ -1,15 +1,16 @@
-//! The definition of IPAddressPool: whose it is, and who leaves it alone.
+//! The definitions of MetalLB's resources: whose they are, and who leaves them alone.
 
+use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
 use tests::rights::INSTALLED_AS;
 
-use super::process::{Access, Said, command, define, finish, read};
+use super::process::{Access, Said, apply, command, define, finish, read};
 use super::render::{BARE, template};
 
 const COPIES: [&str; 2] = [
-    "deploy/helm/cloud-lb-controller/files/ipaddresspools.yaml",
-    "deploy/kustomize/definitions/ipaddresspools.yaml",
+    "deploy/helm/cloud-lb-controller/files/definitions.yaml",
+    "deploy/kustomize/definitions/definitions.yaml",
 ];
 
 #[tokio::test]
@@ -73,9 +74,28 @@ async fn it_is_installed_where_nobody_else_has_done_so() {
     assert!(has_the_definition(&looking_into(&cluster).await), "it is this release's own");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_nobody_has_come_beside_those_that_somebody_has() {
+    let cluster = Cluster::start().await;
+    // As MetalLB before 0.15 left it: without the kinds that came later.
+    apply(&cluster, &serde_saphyr::to_string(&metallb::crd::IPAddressPool::crd()).expect("YAML")).await;
+    let said = looking_into(&cluster).await;
+    assert!(!has_the_definition(&said), "it is somebody's");
+    assert!(said.output.contains("name: l2advertisements.metallb.io"), "nobody has it");
+}
+
 #[test]
-fn it_stays_when_the_release_goes() {
+fn they_stay_when_the_release_goes() {
     let said = template(BARE, &["--show-only", "templates/definitions.yaml"]);
-    let definition: Value = serde_saphyr::from_str(&said.output).expect("YAML");
-    assert_eq!(definition["metadata"]["annotations"], json!({ "helm.sh/resource-policy": "keep" }));
+    let definitions: Vec<Value> = said
+        .output
+        .split("---\n")
+        .filter(|text| text.contains("kind: CustomResourceDefinition"))
+        .map(|text| serde_saphyr::from_str(text).expect("YAML"))
+        .collect();
+    assert_eq!(definitions.len(), metallb::crd::definitions().len());
+    for definition in definitions {
+        let annotations = &definition["metadata"]["annotations"];
+        assert_eq!(annotations, &json!({ "helm.sh/resource-policy": "keep" }), "{definition}");
+    }
 }

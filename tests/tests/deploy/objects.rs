@@ -78,6 +78,8 @@ fn plain(mut value: Value) -> Value {
                 map.retain(|_, inner| !inner.as_array().is_some_and(Vec::is_empty));
             }
             Value::Array(items) => items.iter_mut().for_each(strip),
+            // 1 and 1.0 are one number.
+            Value::Number(number) => *value = number.as_f64().into(),
             _ => {}
         }
     }

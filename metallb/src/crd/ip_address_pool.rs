@@ -1,7 +1,7 @@
-//! MetalLB's `IPAddressPool`, field for field, so that its manifests work as they are.
+//! `IPAddressPool`: addresses that may be given to Services.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::{CustomResource, CustomResourceExt};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,13 +102,4 @@ impl IPAddressPool {
     pub fn namespace(&self) -> &str {
         self.metadata.namespace.as_deref().unwrap_or_default()
     }
-}
-
-/// The manifest of the CustomResourceDefinition, as YAML for `kubectl apply`. Interchangeable with MetalLB's own
-/// for this kind: same group, names, version, fields, types and printed columns.
-///
-/// # Errors
-/// If the definition cannot be printed as YAML, which would be a defect here.
-pub fn manifest() -> Result<String, serde_saphyr::ser::Error> {
-    serde_saphyr::to_string(&IPAddressPool::crd())
 }
