@@ -16,6 +16,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`announcements`] | which addresses are announced, by which nodes, and why not by others |
 //! | [`answer`] | a frame in; an answer, a foreign claim or nothing out |
 //! | [`arp`] | frames of ARP, for IPv4 |
 //! | [`ndp`] | frames of neighbour discovery, for IPv6 |
@@ -29,6 +30,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod announcements;
 pub mod answer;
 pub mod arp;
 pub mod beat;
