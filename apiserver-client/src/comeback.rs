@@ -94,6 +94,33 @@ impl Comeback {
     }
 }
 
+/// The comebacks of a server, for one who asks it again and again by itself, as a candidate for a Lease does.
+/// [`Watches`](crate::Watches) need none: they have their own.
+pub struct Comebacks {
+    comeback: Arc<Comeback>,
+    seen: watch::Receiver<u64>,
+}
+
+impl Comebacks {
+    /// Those of the server that `client` leads to. Nothing is asked before somebody [waits](Comebacks::wait).
+    pub fn new(client: Client) -> Self {
+        let comeback = Comeback::new(client);
+        Comebacks { seen: comeback.subscribe(), comeback }
+    }
+
+    /// Notes that the server has answered: it is not looked for any longer.
+    pub fn answered(&self) {
+        self.comeback.answered();
+    }
+
+    /// After an attempt that failed: waits until then, or until the server is back if that is earlier. A comeback during
+    /// that attempt ends the wait at once.
+    pub async fn wait(&mut self, until: Instant) {
+        self.comeback.wait(&mut self.seen, until).await;
+        self.seen.mark_unchanged();
+    }
+}
+
 /// Between two looks at a server that has been away for so long: a sixtieth of that, so that a server is found to be back
 /// within a sixtieth of its absence, and many replicas do not hammer at one that is long in coming. Of 500 replicas a
 /// minute after it went a server hears 700 looks a second, which it refuses in the kernel.

@@ -10,6 +10,7 @@
 //! * [`bounded`] gives up a request that is not answered, and a watch that is silent; [`connect`] makes a client that
 //!   besides drops connections which died without a word, and waits no longer than it should when it is told to wait.
 //! * [`Watches`] follows kinds of objects through any outage and knows how each of them stands.
+//! * [`Comebacks`] is the same look for one who asks by itself.
 //! * [`in_words`] says in one line what went wrong.
 //!
 //! # Why not what kube has
@@ -29,6 +30,7 @@ mod watches;
 mod words;
 
 pub use bounds::{Bounds, bounded, is_watch};
+pub use comeback::Comebacks;
 pub use connect::connect;
 pub use watch_state::{WatchFailure, WatchState};
 pub use watches::Watches;

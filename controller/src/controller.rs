@@ -127,6 +127,7 @@ impl ServiceController {
         check(&providers)?;
         let client = user_agent.client(&bounded(&client, config.bounds), SERVICE_CONTROLLER);
         let watches = watches.unwrap_or_else(|| Watches::new(client.clone()));
+        metrics.begins();
         let counted = metrics.clone();
         health.begins(&watches, move || counted.longest_reconcile(), config.longest_reconcile());
         metrics.show_health(health.clone());

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("two providers are called {0:?}: each needs a name of its own")]
     DoubleName(String),
     /// Another process leads now, or the Lease could not be renewed in time.
-    #[error("leadership was lost; start over (a Deployment does so by itself)")]
+    #[error("leadership was lost; start over")]
     LostLeadership,
     /// The watch of Services or Nodes ended, which it never does by itself.
     #[error("a watch ended: the controller cannot see the cluster any more")]

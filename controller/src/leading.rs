@@ -25,7 +25,8 @@ impl ServiceController {
     ///   duration less the renew deadline, 5 s by default); what has not ended by then is dropped.
     ///
     /// # Errors
-    /// [`Error::LostLeadership`], after which the process should end and start over; and those of
+    /// [`Error::LostLeadership`], after which the process should start over with providers and a controller that know
+    /// nothing of before, and with [`Leadership::again`], or end; and those of
     /// [`run_when`](ServiceController::run_when).
     pub async fn run_while_leading(
         self,

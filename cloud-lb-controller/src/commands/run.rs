@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use apiserver_client::Watches;
 use cloud_provider::CloudLoadBalancer;
-use service_controller::leader::unique_identity;
+use service_controller::leader::{Leadership, unique_identity};
 use service_controller::user_agent::SERVICE_CONTROLLER;
-use service_controller::{Bounds, Config, Health, Metrics, ServiceController};
+use service_controller::{Bounds, Config, Error, Health, Metrics, ServiceController};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection;
@@ -24,7 +24,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long a request may wait for its turn where the flags set a pace.
 const LONGEST_PACED: Duration = Duration::from_secs(3_600);
 
-/// Runs the controller until a signal.
+/// Runs the controller until a signal. Whoever loses the Lease starts over here rather than in another process, which would
+/// have to wait until that Lease is over, its own; nothing of the work before is taken along.
 ///
 /// # Errors
 /// See [`CliError`].
@@ -37,18 +38,14 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
     let metrics = Arc::new(Metrics::default());
     server::metrics::of_the_program(&metrics);
     chosen.iter().for_each(|provider| provider.show_metrics(&metrics));
-    // The calls that decide who leads wait behind no others.
-    let direct = connection::unpaced(config.clone())?;
-    let (client, leadership) = match flags.election.leader_elect {
+    let mut leadership = match flags.election.leader_elect {
         true => {
-            let leadership = election::candidate(direct, &flags.election, &identity)?;
-            let fenced = leadership.fenced_client(config).map_err(|e| CliError::NoCluster(e.to_string()))?;
-            (fenced, Some(Arc::new(leadership)))
+            // The calls that decide who leads wait behind no others.
+            let direct = connection::unpaced(config.clone())?;
+            Some(Arc::new(election::candidate(direct, &flags.election, &identity)?))
         }
-        false => (direct, None),
+        false => None,
     };
-    let client = connection::paced(client, &flags.cluster);
-    let client = connection::user_agent()?.client(&client, SERVICE_CONTROLLER);
     let health = Health::default();
     if let Some(address) = flags.serving.http_address.0 {
         let shown = Arc::new(Shown {
@@ -62,34 +59,75 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
         let bind = |source| CliError::Bind { address, source };
         server::serve(address, shown).await.map_err(bind)?;
     }
-    let watches = Watches::new(client.clone());
-    let mut config = Config::default();
-    config.workers = flags.service.concurrent_service_syncs;
-    config.resync_interval = flags.service.verify_interval;
-    config.provider_timeout = flags.service.provider_deadline;
-    config.shutdown_grace = flags.service.drain_timeout;
-    config.sweep.delete = flags.service.delete_orphans;
-    config.bounds = bounds(flags.cluster.kube_api_qps);
-    config.identity = identity;
-    let mut controller = ServiceController::new(client.clone()).config(config);
-    controller = controller.user_agent(connection::user_agent()?).health(health).watches(watches.clone());
-    tokio::select! {
-        made = made_once_there_is_an_answer(&chosen, &client, &watches) => {
-            for provider in made? {
-                controller = controller.provider(provider);
+    let work = Work { flags, chosen, config, identity, metrics, health, stop };
+    loop {
+        match (work.until_it_ends(leadership.as_deref()).await, &leadership) {
+            (Err(CliError::Controller(Error::LostLeadership)), Some(lost)) => {
+                tracing::warn!("leadership was lost; starting over as a candidate");
+                leadership = Some(Arc::new(lost.again()));
             }
+            (ended, _) => return ended,
         }
-        () = stop.cancelled() => return Ok(()),
     }
-    controller = controller.metrics(metrics.clone());
-    let ended = match leadership {
-        Some(leadership) => controller.run_while_leading(&leadership, stop).await,
-        None => {
-            metrics.lead(true);
-            controller.run(stop).await
+}
+
+/// What a controller is made of, again and again.
+struct Work {
+    flags: RunFlags,
+    chosen: Vec<Arc<dyn Provider>>,
+    config: kube::Config,
+    identity: String,
+    metrics: Arc<Metrics>,
+    health: Health,
+    stop: CancellationToken,
+}
+
+impl Work {
+    /// Runs a controller that knows nothing of those before it, with providers that do not either.
+    async fn until_it_ends(&self, leadership: Option<&Leadership>) -> Result<(), CliError> {
+        let (flags, config) = (&self.flags, self.config.clone());
+        let client = match leadership {
+            Some(leadership) => {
+                leadership.fenced_client(config).map_err(|e| CliError::NoCluster(e.to_string()))?
+            }
+            None => connection::unpaced(config)?,
+        };
+        let client = connection::paced(client, &flags.cluster);
+        let client = connection::user_agent()?.client(&client, SERVICE_CONTROLLER);
+        let watches = Watches::new(client.clone());
+        let controller = ServiceController::new(client.clone()).config(self.controller_config());
+        let controller = controller.user_agent(connection::user_agent()?).health(self.health.clone());
+        let mut controller = controller.watches(watches.clone()).metrics(self.metrics.clone());
+        tokio::select! {
+            made = made_once_there_is_an_answer(&self.chosen, &client, &watches) => {
+                for provider in made? {
+                    controller = controller.provider(provider);
+                }
+            }
+            () = self.stop.cancelled() => return Ok(()),
         }
-    };
-    ended.map_err(CliError::Controller)
+        let ended = match leadership {
+            Some(leadership) => controller.run_while_leading(leadership, self.stop.clone()).await,
+            None => {
+                self.metrics.lead(true);
+                controller.run(self.stop.clone()).await
+            }
+        };
+        ended.map_err(CliError::Controller)
+    }
+
+    fn controller_config(&self) -> Config {
+        let flags = &self.flags;
+        let mut config = Config::default();
+        config.workers = flags.service.concurrent_service_syncs;
+        config.resync_interval = flags.service.verify_interval;
+        config.provider_timeout = flags.service.provider_deadline;
+        config.shutdown_grace = flags.service.drain_timeout;
+        config.sweep.delete = flags.service.delete_orphans;
+        config.bounds = bounds(flags.cluster.kube_api_qps);
+        config.identity = self.identity.clone();
+        config
+    }
 }
 
 /// What bounds the controller's requests. Those that leave are bounded by the client; the wait for the pace of the flags

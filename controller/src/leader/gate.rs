@@ -32,7 +32,7 @@ impl Gate {
     }
 
     /// Whether a request may leave. A candidate reads, so that its caches are full when it is elected, and writes
-    /// nothing; a leader does both; who was one does neither, since the process is about to end.
+    /// nothing; a leader does both; who was one does neither: what it began is not to go on beside whoever leads next.
     fn lets_out(&self, method: &Method) -> bool {
         self.term().map_or_else(|| method.is_safe(), |term| term.is_leader())
     }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use apiserver_client::in_words;
+use apiserver_client::{Comebacks, in_words};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::PostParams;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::config::LeaderConfig;
 
@@ -82,6 +84,8 @@ pub(super) trait LeaseApi: Send + Sync + 'static {
     fn create<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
     /// Conflicts if the Lease has another resourceVersion than `lease`.
     fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>>;
+    /// After a call that failed: waits until then, or until the server is back if that is earlier.
+    fn wait_for_comeback(&self, until: Instant) -> BoxFuture<'_, ()>;
     /// Records an event on the Lease.
     fn announce<'a>(&'a self, lease: &'a Lease, change: TermChange) -> BoxFuture<'a, Result<(), LeaseError>>;
 }
@@ -92,6 +96,7 @@ pub(super) struct KubeLease {
     identity: String,
     leases: Api<Lease>,
     events: Recorder,
+    comebacks: Mutex<Comebacks>,
 }
 
 impl KubeLease {
@@ -104,6 +109,7 @@ impl KubeLease {
             name: config.lease_name.clone(),
             identity: config.identity.clone(),
             leases: Api::namespaced(client.clone(), &config.namespace),
+            comebacks: Mutex::new(Comebacks::new(client.clone())),
             events: Recorder::new(client, reporter),
         }
     }
@@ -111,7 +117,12 @@ impl KubeLease {
 
 impl LeaseApi for KubeLease {
     fn get(&self) -> BoxFuture<'_, Result<Option<Lease>, LeaseError>> {
-        async { Ok(self.leases.get_opt(&self.name).await?) }.boxed()
+        async {
+            let lease = self.leases.get_opt(&self.name).await?;
+            self.comebacks.lock().await.answered();
+            Ok(lease)
+        }
+        .boxed()
     }
 
     fn create<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>> {
@@ -120,6 +131,10 @@ impl LeaseApi for KubeLease {
 
     fn replace<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<Lease, LeaseError>> {
         async { Ok(self.leases.replace(&self.name, &PostParams::default(), lease).await?) }.boxed()
+    }
+
+    fn wait_for_comeback(&self, until: Instant) -> BoxFuture<'_, ()> {
+        async move { self.comebacks.lock().await.wait(until).await }.boxed()
     }
 
     fn announce<'a>(&'a self, lease: &'a Lease, change: TermChange) -> BoxFuture<'a, Result<(), LeaseError>> {
@@ -136,6 +151,10 @@ impl LeaseApi for KubeLease {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use kube::client::Body;
     use kube::core::Status;
 
     use super::*;
@@ -162,6 +181,26 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), said);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_was_away_is_found_to_be_back_while_a_candidate_waits() {
+        let (readiness, now) = tokio::sync::watch::channel(StatusCode::SERVICE_UNAVAILABLE);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = *now.borrow();
+            async { Ok::<_, Infallible>(response) }
+        });
+        let client = Client::new(service, "default");
+        let lease = KubeLease::new(client, &LeaderConfig::new("kube-system", "ccm").identified_by("a"));
+        let began = Instant::now();
+        let waiting = lease.wait_for_comeback(began + Duration::from_secs(600));
+        let returning = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            readiness.send_replace(StatusCode::OK);
+        };
+        futures::join!(waiting, returning);
+        assert!(began.elapsed() <= Duration::from_millis(61_100), "{:?}", began.elapsed());
     }
 
     #[tokio::test]

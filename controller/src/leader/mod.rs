@@ -24,13 +24,13 @@
 //! # Flow
 //!
 //! * **Acquire.** Look every `retry_period`, stretched by a random factor of 1 to 2.2 so that replicas do not
-//!   march in step, and at the moment the record expires. No Lease: create it. Ours, released or expired:
+//!   march in step, at the moment the record expires, and at the moment a server that was away is back. No Lease: create it. Ours, released or expired:
 //!   replace it. Otherwise wait. A record that names us and that this process did not write is somebody else's:
 //!   two processes of one identity are two candidates.
 //! * **Renew.** Every `retry_period`, replace the Lease from memory, without reading it. On any error read it
 //!   first and replace what was read; if that fails too, try again in the next period.
 //! * **Lose.** When no renewal has succeeded for `renew_deadline`, or somebody else is seen to hold the Lease.
-//!   Losing is final for a [`Held`]; the process should stop acting and start over.
+//!   Losing is final for a [`Held`]; the process should stop acting and start over, with [`Leadership::again`].
 //! * **Release.** The record is left with no holder: the next candidate that looks takes over.
 //!
 //! # Guarantees
@@ -141,6 +141,24 @@ impl Leadership {
         self.gate.client(config)
     }
 
+    /// The same candidate for another term, after it has lost one.
+    ///
+    /// A Lease that it wrote and nobody took since it has again as soon as the API server answers; another candidate, or
+    /// a process that starts, waits a whole lease first, because it cannot know what it did not see.
+    ///
+    /// Clients that were [fenced](Leadership::fenced_client) for an earlier term send nothing any more: give those who work
+    /// in the next one a client of this.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Leadership {
+            calls: self.calls.clone(),
+            elector: Arc::clone(&self.elector),
+            renewed: self.renewed.clone(),
+            gate: Gate::default(),
+            sight: Sight::default(),
+        }
+    }
+
     pub(crate) fn user_agent(&self) -> UserAgent {
         self.calls.config.user_agent.clone()
     }
@@ -197,7 +215,11 @@ impl Leadership {
                 }
                 told = obstacle;
             }
-            sleep_until(next).await;
+            match failed {
+                // Perhaps nobody leads, and work waits for nothing but the server.
+                true => self.calls.api.wait_for_comeback(next).await,
+                false => sleep_until(next).await,
+            }
         }
     }
 

@@ -213,6 +213,12 @@ impl Metrics {
         self.retries.get_or_create(&RetryLabels { provider: provider.to_owned(), class }).inc();
     }
 
+    /// A controller begins: what was under way in one before it, which lost its Lease, is not its own.
+    pub(crate) fn begins(&self) {
+        self.queue.clear();
+        self.node_sync.clear();
+    }
+
     /// From now on this controller's health is shown, if none was before.
     pub(crate) fn show_health(&self, health: Health) {
         self.of_health.is_that_of(health);

@@ -19,6 +19,11 @@ struct UnderWay {
 }
 
 impl NodeSync {
+    /// No set is on its way.
+    pub(super) fn clear(&self) {
+        *self.lock() = None;
+    }
+
     /// A set has settled that concerns these Services. One that comes while another is on its way joins it.
     pub(super) fn begins(&self, concerned: impl IntoIterator<Item = ServiceKey>) {
         let (mut under_way, now) = (self.lock(), Instant::now());

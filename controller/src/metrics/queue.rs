@@ -57,6 +57,11 @@ impl QueueMetrics {
         self.lock().waiting.remove(key);
     }
 
+    /// Nobody waits, and nothing is being reconciled.
+    pub(super) fn clear(&self) {
+        *self.lock() = Keys::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Keys> {
         // A panic elsewhere does not make plain maps wrong.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

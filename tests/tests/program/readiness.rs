@@ -84,3 +84,29 @@ async fn connections_that_die_without_a_word_are_noticed_within_45_seconds() {
         sleep(Duration::from_millis(100)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_that_costs_the_lease_a_new_service_is_served_within_two_seconds_of_the_servers_return()
+ {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    // Another process would have to wait for a minute until this one's Lease is over.
+    let election = ["--leader-elect-lease-duration=60s", "--leader-elect-renew-deadline=2s"];
+    let program = Program::start(&access, &[&election[..], &["--leader-elect-retry-period=1s"]].concat());
+    cluster.create("before").await;
+    cluster.until_published("before").await;
+    cluster.faults().cut_network();
+    program.until_it_says("leadership was lost").await;
+
+    cluster.faults().mend_network();
+
+    let back = Instant::now();
+    cluster.create("after").await;
+    cluster.until_published("after").await;
+    assert!(back.elapsed() < Duration::from_secs(2), "{:?}\n{}", back.elapsed(), program.log());
+    let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "kube-system");
+    let lease = leases.get("cloud-lb-controller").await.expect("the Lease").spec.expect("a record");
+    assert_eq!(lease.lease_transitions, Some(0), "nobody else led");
+    program.until_ready().await;
+}

@@ -4,7 +4,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tests::apiserver::Matching;
-use tests::cluster::{Cluster, eventually};
+use tests::cluster::Cluster;
 use tests::programs::http;
 
 use super::process::{Access, Program, with_pool};
@@ -58,7 +58,7 @@ async fn a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_leadership_ends_it_with_code_1() {
+async fn who_loses_the_lease_to_somebody_else_starts_over_as_a_candidate() {
     let cluster = Cluster::start().await;
     with_pool(&cluster).await;
     let access = Access::to(&cluster.plane);
@@ -71,7 +71,10 @@ async fn lost_leadership_ends_it_with_code_1() {
         .await
         .expect("the Lease is taken");
 
-    assert_eq!(program.end().await.code(), Some(1));
-    eventually("its last line says why", || program.log().contains("leadership was lost")).await;
+    program.until_it_says("leadership was lost; starting over as a candidate").await;
+    program.until_it_says("somebody-else leads").await;
+    program.until_ready().await;
     assert_eq!(holder(&cluster).await, "somebody-else");
+    program.signal("TERM");
+    assert_eq!(program.end().await.code(), Some(0), "{}", program.log());
 }

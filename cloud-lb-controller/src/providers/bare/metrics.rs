@@ -1,7 +1,7 @@
 //! How full address pools are.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -9,9 +9,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use provider_bare::BareProvider;
 use service_controller::Metrics;
 
-/// The pools of a provider, once there is one; looked up when somebody asks.
+/// The pools of the provider, once there is one; looked up when somebody asks.
 #[derive(Default)]
-pub(super) struct Pools(OnceLock<Arc<BareProvider>>);
+pub(super) struct Pools(Mutex<Option<Arc<BareProvider>>>);
 
 impl Pools {
     /// Shows them.
@@ -19,9 +19,9 @@ impl Pools {
         metrics.extend(|registry| registry.register_collector(Box::new(self)));
     }
 
-    /// From now on these are the pools, if none were before.
+    /// From now on these are the pools, and no others.
     pub(super) fn are_those_of(&self, provider: &Arc<BareProvider>) {
-        self.0.get_or_init(|| provider.clone());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(provider.clone());
     }
 }
 
@@ -40,7 +40,8 @@ struct Labels {
 
 impl Collector for Pools {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Some(provider) = self.0.get() else { return Ok(()) };
+        let provider = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(provider) = provider else { return Ok(()) };
         let mut family = encoder.encode_descriptor(
             "cloud_lb_pool_addresses",
             "Addresses of a pool; a shared one counts once",

@@ -37,6 +37,51 @@ async fn a_candidate_waits_for_a_living_leader_and_takes_over_as_soon_as_a_dead_
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_an_outage_whoever_led_leads_again_the_moment_the_server_is_back() {
+    let store = Arc::default();
+    let (leadership, line) = candidate(&store, "a");
+    let held = leadership.acquire().await;
+    line.always(Fault::Refused);
+    held.lost().cancelled().await;
+    let fence_of_before = held.fence();
+    drop(held);
+    let again = leadership.again();
+    let waiting = again.acquire();
+    tokio::pin!(waiting);
+    assert!(timeout(60 * SECOND, &mut waiting).await.is_err(), "nobody answers");
+
+    line.always(Fault::None);
+    line.back.notify_waiters();
+
+    let back = Instant::now();
+    let held = waiting.await;
+    assert_eq!(back.elapsed(), Duration::ZERO, "it need not wait until its own Lease is over");
+    assert!(held.is_leader() && again.gate().is_leader());
+    assert!(!fence_of_before.is_leader() && !leadership.gate().is_leader(), "what is lost stays lost");
+    assert_eq!((store.holder().as_str(), store.transitions()), ("a", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_candidate_waits_a_whole_lease_for_who_may_have_renewed_unseen_and_takes_it_then() {
+    let store = Arc::default();
+    let (first, first_line) = candidate(&store, "a");
+    let (second, line) = candidate(&store, "b");
+    let held = first.acquire().await;
+    let waiting = second.acquire();
+    tokio::pin!(waiting);
+    assert!(timeout(5 * SECOND, &mut waiting).await.is_err(), "a renews");
+    line.always(Fault::Refused);
+    assert!(timeout(60 * SECOND, &mut waiting).await.is_err(), "b sees nothing");
+    first_line.always(Fault::Refused);
+    line.always(Fault::None);
+    line.back.notify_waiters();
+    let back = Instant::now();
+    let taken = waiting.await;
+    assert_eq!(back.elapsed(), 15 * SECOND);
+    assert!(taken.is_leader() && !held.is_leader());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_renew_stops_at_the_deadline_before_anyone_can_take_over() {
     let store = Arc::default();
     let (leadership, line) = candidate(&store, "a");

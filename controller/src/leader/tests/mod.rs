@@ -6,6 +6,7 @@ use std::sync::Mutex as StdMutex;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use tokio::sync::Notify;
 use tokio::time::{advance, sleep, timeout};
 
 use super::*;
@@ -93,6 +94,8 @@ struct Line {
     /// For all calls that the script does not cover.
     otherwise: StdMutex<Fault>,
     calls: StdMutex<Vec<(&'static str, Instant)>>,
+    /// Notified when the server is back.
+    back: Notify,
 }
 
 impl Line {
@@ -103,6 +106,7 @@ impl Line {
             script: StdMutex::default(),
             otherwise: StdMutex::new(Fault::None),
             calls: StdMutex::default(),
+            back: Notify::new(),
         })
     }
 
@@ -166,6 +170,16 @@ impl LeaseApi for Line {
         self.carry("PUT", move || {
             store.write(&lease, |stored| stored.as_ref().map(version) == Some(version(&lease)))
         })
+        .boxed()
+    }
+
+    fn wait_for_comeback(&self, until: Instant) -> BoxFuture<'_, ()> {
+        async move {
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = self.back.notified() => {}
+            }
+        }
         .boxed()
     }
 
