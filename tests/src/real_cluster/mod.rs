@@ -34,6 +34,7 @@ mod record;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::Node as NodeObject;
 use kube::{Api, Client};
@@ -55,7 +56,7 @@ pub struct RealCluster {
     folder: PathBuf,
     assets: PathBuf,
     lan: Lan,
-    processes: Processes,
+    processes: Mutex<Processes>,
     nodes: Vec<Node>,
     client: Client,
     /// Ends the cluster when the pipe to it ends.
@@ -107,6 +108,7 @@ impl RealCluster {
             nodes.push(node);
         }
         processes.until("both nodes are ready", || unready(&client)).await?;
+        let processes = Mutex::new(processes);
         Ok(RealCluster { folder, assets, lan, processes, nodes, client, supervisor })
     }
 
@@ -183,7 +185,28 @@ impl RealCluster {
 
     /// The last lines of each server's log.
     pub fn last_words(&self) -> String {
-        self.processes.last_words()
+        self.processes().last_words()
+    }
+
+    /// Ends the API server, as a power cut does; what it knows is in etcd.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill_api_server(&self) -> Result<(), ClusterError> {
+        self.processes().kill(plane::API_SERVER)
+    }
+
+    /// Starts it again. It takes a while until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_api_server(&self) -> Result<(), ClusterError> {
+        self.processes().start_again(plane::API_SERVER)
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Processes> {
+        // A panic elsewhere does not make a list of processes wrong.
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends it and waits until nothing is left.
@@ -191,9 +214,9 @@ impl RealCluster {
     /// # Errors
     /// When something is left.
     pub fn stop(self) -> Result<(), ClusterError> {
-        let RealCluster { folder, mut processes, supervisor, .. } = self;
+        let RealCluster { folder, processes, supervisor, .. } = self;
         drop(supervisor);
-        processes.reap();
+        processes.into_inner().unwrap_or_else(PoisonError::into_inner).reap();
         // There is nothing to do unless the supervisor has failed.
         cleanup::clean_up(&folder)
     }

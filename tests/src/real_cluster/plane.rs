@@ -12,6 +12,9 @@ use super::kube_proxy::{self, ProxyMode};
 use super::lan::{self, Lan, PLANE};
 use super::processes::Processes;
 
+/// The program of the API server.
+pub(super) const API_SERVER: &str = "kube-apiserver";
+
 const ETCD: &str = "http://127.0.0.1:2379";
 
 /// Starts it; a client of an administrator, when the API server is ready.
@@ -25,8 +28,8 @@ pub(super) async fn start(
     let command = |program: &str| lan.plane.command(assets.join(program));
     processes.start(&lan.plane, "etcd", etcd(command("etcd"), folder))?;
     // It tries etcd until that is there.
-    let server = api_server(command("kube-apiserver"), credentials);
-    processes.start(&lan.plane, "kube-apiserver", server)?;
+    let server = api_server(command(API_SERVER), credentials);
+    processes.start(&lan.plane, API_SERVER, server)?;
     let certificate = credentials.certificates().join("apiserver.crt");
     processes
         .until("the API server's certificate is there", || {

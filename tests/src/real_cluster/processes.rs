@@ -18,7 +18,14 @@ pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
 struct Server {
     name: String,
     log: PathBuf,
+    command: Command,
     child: Child,
+}
+
+fn spawn(name: &str, command: &mut Command) -> Result<Child, ClusterError> {
+    let failed =
+        |error: std::io::Error| ClusterError::Command { command: name.to_owned(), said: error.to_string() };
+    command.spawn().map_err(failed)
 }
 
 /// All of a cluster's servers.
@@ -45,15 +52,36 @@ impl Processes {
         let path = self.log(machine.name(), program);
         let file =
             || File::options().create(true).append(true).open(&path).map_err(ClusterError::file(&path));
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file()?)
-            .stderr(file()?)
-            .spawn()
-            .map_err(|error| ClusterError::Command { command: name.clone(), said: error.to_string() })?;
+        command.stdin(Stdio::null()).stdout(file()?).stderr(file()?);
+        let child = spawn(&name, &mut command)?;
         let number = child.id();
-        self.servers.push(Server { name, log: path.clone(), child });
+        self.servers.push(Server { name, log: path.clone(), command, child });
         Ok(number)
+    }
+
+    /// Ends a server of this program, on whatever machine, as a power cut does.
+    pub(super) fn kill(&mut self, program: &str) -> Result<(), ClusterError> {
+        self.of(program).try_for_each(|server| {
+            server
+                .child
+                .kill()
+                .and_then(|()| server.child.wait())
+                .map_err(ClusterError::file(&server.log))?;
+            Ok(())
+        })
+    }
+
+    /// Starts what [`kill`](Processes::kill) has ended, as it was started before.
+    pub(super) fn start_again(&mut self, program: &str) -> Result<(), ClusterError> {
+        self.of(program).try_for_each(|server| {
+            server.child = spawn(&server.name, &mut server.command)?;
+            Ok(())
+        })
+    }
+
+    fn of(&mut self, program: &str) -> impl Iterator<Item = &mut Server> {
+        let start = format!("{program} on ");
+        self.servers.iter_mut().filter(move |server| server.name.starts_with(&start))
     }
 
     /// Where a server writes.

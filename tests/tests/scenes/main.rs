@@ -7,6 +7,7 @@ mod client;
 mod handover;
 mod install;
 mod leavings;
+mod outage;
 mod release;
 mod replicas;
 mod report;
@@ -53,6 +54,8 @@ async fn kube_proxy_by_iptables() {
         traffic::a_client_is_served_by_pods_of_both_nodes_through_either_node_in_either_family,
         traffic::with_policy_local_a_node_serves_by_its_own_pods_and_they_see_the_client,
         traffic::pods_and_nodes_reach_an_address_that_nobody_answers_for,
+        // The last in its cluster: kubelets take their time until they are back.
+        outage::after_a_minute_without_an_api_server_a_new_service_is_served_within_two_seconds,
     ];
     play(ProxyMode::Iptables, SCENES).await;
 }
