@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use cloud_provider::{IpFamily, Mistake, NoteKind, Protocol as ServiceProtocol, ServicePort, ServiceView};
+use cloud_provider::{
+    FamilyPolicy, IpFamily, Mistake, NoteKind, Protocol as ServiceProtocol, ServicePort, ServiceView,
+    SessionAffinity,
+};
 use serde::{Deserialize, Serialize};
 
 use super::annotation::{Reader, key};
-use super::target_group::{self, TargetGroupSpec};
+use super::target_group::{self, SESSION_AFFINITY, TargetGroupSpec};
 use crate::client::{
     AlpnPolicy, Attributes, HealthCheck, HealthCheckPort, IpAddressType, Protocol, TargetFamily,
 };
@@ -80,7 +83,8 @@ pub(super) fn read(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsC
         by_number.entry(port.port).or_default().push(port);
     }
     let merge = reader.flag(key::TCP_UDP) != Some(false);
-    let common = Common { tls: &tls, family, health_check: &health_check, merge };
+    let keeps_clients = service.session_affinity != SessionAffinity::None;
+    let common = Common { tls: &tls, family, health_check: &health_check, merge, keeps_clients };
     let listeners: Vec<ListenerSpec> =
         by_number.values().filter_map(|ports| read_one(reader, ports, &common)).collect();
     check_listener_keys(reader, &listeners);
@@ -100,6 +104,8 @@ struct Common<'a> {
     health_check: &'a HealthCheck,
     /// Whether TCP and UDP of one port number may share a listener.
     merge: bool,
+    /// Whether clients are to stay with their target.
+    keeps_clients: bool,
 }
 
 fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>) -> Option<ListenerSpec> {
@@ -123,16 +129,26 @@ fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>
         policy_is_chosen: common.tls.policy_is_chosen,
         alpn: common.tls.alpn,
     });
+    let mut attributes = target_group::read_attributes(reader, first, target_protocol);
+    if common.keeps_clients {
+        target_group::keep_clients(reader, protocol, first.port, &mut attributes);
+    }
     let target_group = TargetGroupSpec {
         protocol: target_protocol,
         node_port,
         family: common.family,
         health_check: common.health_check.clone(),
-        attributes: target_group::read_attributes(reader, first, target_protocol),
+        attributes,
     };
     let own = format!("{protocol}-{}", first.port);
     let attributes = reader.map(&format!("{}{own}", key::LISTENER_ATTRIBUTES));
-    let weighted = read_forward(reader, &format!("{}{own}", key::ACTIONS));
+    let actions = format!("{}{own}", key::ACTIONS);
+    let weighted = read_forward(reader, &actions);
+    if common.keeps_clients && weighted.as_ref().is_some_and(|forward| !forward.sticky) {
+        let problem = format!("sends a client now here, now there, against {SESSION_AFFINITY}: ClientIP");
+        let allowed = r#""targetGroupStickinessConfig":{"enabled":true} in forwardConfig"#;
+        reader.wrong(&actions, reader.text(&actions).unwrap_or_default(), &problem, allowed);
+    }
     Some(ListenerSpec { port: first.port, protocol, tls, attributes, target_group, weighted })
 }
 
@@ -255,7 +271,13 @@ fn read_family(reader: &mut Reader<'_>, service: &ServiceView) -> TargetFamily {
     }
     let dualstack = reader.text(key::IP_ADDRESS_TYPE) == Some(IpAddressType::DualStack.as_str());
     if !dualstack {
-        // A dual-stack Service is reached over IPv4 well enough; an IPv6 one is not reached at all.
+        if service.family_policy == FamilyPolicy::RequireDualStack {
+            let problem = "is not met by a load balancer of one family";
+            let mistake = Mistake::new("spec.ipFamilyPolicy", "RequireDualStack", problem);
+            let allowed = format!("{}: dualstack, or PreferDualStack or SingleStack", key::IP_ADDRESS_TYPE);
+            reader.mistake(mistake.allowing(allowed));
+        }
+        // Who prefers both families is reached over IPv4 well enough; an IPv6 Service is not reached at all.
         if service.cluster_families().contains(&IpFamily::V4) {
             return TargetFamily::Ipv4;
         }

@@ -1,6 +1,6 @@
 //! What the annotations say of target groups: protocol to the targets, health check, attributes.
 
-use cloud_provider::{NoteKind, ServicePort, ServiceView};
+use cloud_provider::{Mistake, NoteKind, ServicePort, ServiceView};
 use serde::Serialize;
 
 use super::annotation::{Reader, key};
@@ -24,6 +24,10 @@ pub struct TargetGroupSpec {
 
 const PROXY_PROTOCOL: &str = "proxy_protocol_v2.enabled";
 const PRESERVE_CLIENT_IP: &str = "preserve_client_ip.enabled";
+const STICKINESS: &str = "stickiness.enabled";
+
+/// The field that asks for clients to stay where they are.
+pub(super) const SESSION_AFFINITY: &str = "spec.sessionAffinity";
 
 /// The health check that all target groups of a Service share.
 ///
@@ -143,6 +147,29 @@ pub(super) fn read_attributes(reader: &mut Reader<'_>, port: &ServicePort, proto
     }
     check_unhealthy(reader, port, protocol, &attributes);
     attributes
+}
+
+/// `sessionAffinity: ClientIP`: AWS sends what comes from one source address to one target, by its only kind of stickiness.
+/// On the node kube-proxy keeps the client with its endpoint, for the time that the Service says; AWS knows no time. "Sticky
+/// sessions are not supported with TLS listeners and TLS target groups" (*Sticky sessions* in the guide to target groups).
+pub(super) fn keep_clients(
+    reader: &mut Reader<'_>,
+    listener: Protocol,
+    port: u16,
+    attributes: &mut Attributes,
+) {
+    if listener == Protocol::Tls {
+        let problem = format!("cannot be had on port {port}: AWS keeps no client with its target behind TLS");
+        let allowed = "None, or aws-load-balancer-ssl-ports without that port";
+        reader.mistake(Mistake::new(SESSION_AFFINITY, "ClientIP", problem).allowing(allowed));
+        return;
+    }
+    let value = attributes.entry(STICKINESS.to_owned()).or_insert_with(|| "true".to_owned());
+    if value != "true" {
+        let value = format!("{STICKINESS}={value}");
+        let problem = format!("contradicts {SESSION_AFFINITY}: ClientIP on port {port}");
+        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, &problem, "true, or no such attribute");
+    }
 }
 
 /// What becomes of connections to unhealthy targets is for connections, and the interval is for those that do not end

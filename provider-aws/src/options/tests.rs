@@ -422,6 +422,56 @@ fn target_group_attributes_of_a_port_count_before_those_of_all() {
 }
 
 #[test]
+fn session_affinity_is_stickiness_where_aws_has_it_and_refused_elsewhere() {
+    let sticky = |service: ServiceBuilder| {
+        let on = |l: &ListenerSpec| l.target_group.attributes.get("stickiness.enabled").cloned();
+        read(service).listeners.iter().map(on).collect::<Vec<_>>()
+    };
+    let yes = Some("true".to_owned());
+    let both = [(ServiceProtocol::Tcp, 80), (ServiceProtocol::Udp, 53)];
+    let kept = || a_service().protocol_ports(both).client_ip_affinity(10_800);
+    assert_eq!(sticky(kept()), [yes.clone(), yes.clone()]);
+    assert_eq!(sticky(a_service().protocol_ports(both)), [None, None]);
+    assert_eq!(
+        sticky(on(kept(), &[("target-group-attributes", "stickiness.enabled=true")])),
+        [yes.clone(), yes]
+    );
+
+    let refused = |service: ServiceBuilder, says: [&str; 3]| {
+        let found = mistakes(service);
+        let said = found.iter().any(|mistake| says.iter().all(|words| mistake.contains(words)));
+        assert!(said && found.iter().all(|mistake| mistake.contains("; until then ")), "{says:?}: {found:?}");
+    };
+    refused(
+        on(a_service().ports([443]).client_ip_affinity(60), &[("ssl-cert", CERT)]),
+        ["spec.sessionAffinity: \"ClientIP\"", "port 443", "allowed: None, or"],
+    );
+    refused(
+        on(kept(), &[("target-group-attributes", "stickiness.enabled=false")]),
+        ["stickiness.enabled=false", "contradicts spec.sessionAffinity", "allowed: true"],
+    );
+    let forward =
+        r#"{"type":"forward","forwardConfig":{"targetGroups":[{"targetGroupARN":"arn:b","weight":1}]}}"#;
+    refused(
+        a_service()
+            .ports([80])
+            .client_ip_affinity(60)
+            .annotation(&format!("{PREFIX}actions.TCP-80"), forward),
+        ["actions.TCP-80", "against spec.sessionAffinity", "targetGroupStickinessConfig"],
+    );
+}
+
+#[test]
+fn who_requires_both_families_gets_both_or_is_told_how() {
+    let found = mistakes(a_service().dual_stack());
+    assert!(found[0].contains("spec.ipFamilyPolicy: \"RequireDualStack\""), "{found:?}");
+    assert!(found[0].contains("ip-address-type: dualstack, or PreferDualStack"), "{found:?}");
+    let spec = read(on(a_service().dual_stack(), &[("ip-address-type", "dualstack")]));
+    assert_eq!(spec.load_balancer.ip_address_type, IpAddressType::DualStack);
+    read(a_service().dual_stack().family_policy(cloud_provider::FamilyPolicy::PreferDualStack));
+}
+
+#[test]
 fn proxy_protocol_for_all_counts_before_ports_and_attributes() {
     let proxy = |annotations: &[(&str, &str)]| {
         let spec = read(on(a_service().ports([80, 443]), annotations));

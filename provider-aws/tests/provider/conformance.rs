@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloud_provider::testing::conformance::{Failure, Harness, Serving, conformance};
 use cloud_provider::testing::{a_node, a_service_named};
-use cloud_provider::{CloudLoadBalancer, NodeSet, ServiceId, ServiceView, SourceRanges};
+use cloud_provider::{CloudLoadBalancer, NodeSet, ServiceId, ServiceView, SessionAffinity, SourceRanges};
 use provider_aws::client::fake::{FakeAws, Fault, Lags};
 use provider_aws::client::{
     Aws, Ec2, Elbv2, HealthCheckPort, IngressRule, LoadBalancer, Protocol, RuleSource, SecurityGroupQuery,
@@ -85,6 +85,7 @@ impl Harness for StrictAws {
 
         let groups = self.aws.describe_target_groups(&Select::All, None).await.ok()?.items;
         let (mut ports, mut nodes, mut health_check) = (BTreeMap::new(), BTreeSet::new(), None);
+        let mut affinity = SessionAffinity::None;
         for listener in self.aws.describe_listeners(&lb.arn, None).await.ok()?.items {
             let forward = &listener.forward.target_groups[0];
             let group = groups.iter().find(|group| group.arn == forward.arn)?;
@@ -95,6 +96,11 @@ impl Harness for StrictAws {
                 (&group.health_check.port, group.health_check.path.as_deref())
             {
                 health_check = Some(*port);
+            }
+            let attributes = self.aws.describe_target_group_attributes(&group.arn).await.ok()?;
+            if attributes.get("stickiness.enabled").is_some_and(|on| on == "true") {
+                // AWS knows no time: kube-proxy keeps that of the Service.
+                affinity = SessionAffinity::ClientIp { timeout_seconds: 10_800 };
             }
             for target in self.aws.describe_target_health(&group.arn, &[]).await.ok()? {
                 let node = self.instances.iter().position(|id| *id == target.target.id)?;
@@ -113,7 +119,8 @@ impl Harness for StrictAws {
                 .ports(ports)
                 .nodes(nodes)
                 .source_ranges(if source_ranges == everybody { SourceRanges::Unset } else { source_ranges })
-                .health_check(health_check),
+                .health_check(health_check)
+                .affinity(affinity),
         )
     }
 
