@@ -20,6 +20,8 @@ mod logging;
 mod pace;
 mod providers;
 mod proxy;
+#[doc(hidden)]
+pub mod readers;
 mod rights;
 mod server;
 mod signals;

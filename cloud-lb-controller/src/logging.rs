@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use cloud_provider::cut_short;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,7 +16,19 @@ use crate::traces::Traces;
 #[derive(Clone, Debug)]
 pub(crate) struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
+/// What holds a filter that can be changed, for as long as it lives.
+pub(crate) type Filter = reload::Layer<EnvFilter, Registry>;
+
 impl LogLevel {
+    /// One that begins with this filter.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn beginning_with(filter: &str) -> Result<(Filter, Self), String> {
+        let (filter, handle) = reload::Layer::new(parse(filter)?);
+        Ok((filter, LogLevel(handle)))
+    }
+
     /// The filter in force.
     pub(crate) fn get(&self) -> String {
         self.0.with_current(ToString::to_string).unwrap_or_default()
@@ -32,6 +45,7 @@ impl LogLevel {
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(filter.trim()).map_err(|error| {
+        let (filter, error) = (cut_short(filter), cut_short(error.to_string()));
         format!("{filter:?} is no log filter ({error}); write a level such as info, or info,controller=debug")
     })
 }
@@ -41,7 +55,7 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
 /// # Errors
 /// What is wrong with the filter.
 pub(crate) fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLevel, String> {
-    let (filter, handle) = reload::Layer::new(parse(&flags.log_level)?);
+    let (filter, level) = LogLevel::beginning_with(&flags.log_level)?;
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(in_colour());
     let lines = match flags.log_format {
         LogFormat::Text => lines.boxed(),
@@ -50,7 +64,7 @@ pub(crate) fn start(flags: &LogFlags, traces: Option<&Traces>) -> Result<LogLeve
     let lines = lines.with_filter(filter_fn(|event| !is_said_elsewhere(event)));
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     subscriber.with(traces.map(Traces::layer)).init();
-    Ok(LogLevel(handle))
+    Ok(level)
 }
 
 /// What kube says of failures that whoever asked says in words, with the cause, and once: each request that failed, each

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cloud_provider::cut_short;
+
 /// Where to serve, if anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HttpAddress(pub Option<SocketAddr>);
@@ -12,9 +14,9 @@ pub(crate) fn http_address(text: &str) -> Result<HttpAddress, String> {
     if text.is_empty() {
         return Ok(HttpAddress(None));
     }
-    text.parse()
-        .map(|address| HttpAddress(Some(address)))
-        .map_err(|_| format!("{text:?} is not an address with a port, such as 0.0.0.0:10258 or [::1]:10258"))
+    text.parse().map(|address| HttpAddress(Some(address))).map_err(|_| {
+        format!("{:?} is not an address with a port, such as 0.0.0.0:10258 or [::1]:10258", cut_short(text))
+    })
 }
 
 /// Less than one request in so many seconds is a mistake.
@@ -25,14 +27,15 @@ pub(crate) fn qps(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(qps) if qps.is_finite() && (qps == 0.0 || qps >= 1.0 / SLOWEST) => Ok(qps),
         _ => Err(format!(
-            "{text:?} is not a number of requests a second; write it as 20 or 0.5, or 0 for no limit"
+            "{:?} is not a number of requests a second; write it as 20 or 0.5, or 0 for no limit",
+            cut_short(text)
         )),
     }
 }
 
 /// Reads a duration as Go writes it: `15s`, `1m30s`, `100ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration; write it as 300ms, 15s, 5m or 1h30m");
+    let wrong = || format!("{:?} is not a duration; write it as 300ms, 15s, 5m or 1h30m", cut_short(text));
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {

@@ -79,6 +79,11 @@ const LONGEST_SENTENCE: usize = 500;
 /// How many mistakes are told; the others are counted.
 const MOST_MISTAKES: usize = 10;
 
+/// What a user wrote, as a [`Mistake`] tells it back: cut at 200 characters, and the cut is said.
+pub fn cut_short(text: impl Into<String>) -> String {
+    cut(text.into(), LONGEST_VALUE)
+}
+
 fn cut(mut text: String, most: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(most) {
         let count = text.chars().count();

@@ -67,7 +67,7 @@ pub use address::{Ingress, IpMode, PortStatus, Published};
 pub use backends::{BackendInterest, Backends};
 pub use class::{ClassRule, InvalidClass};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSet, EndpointState, PodId};
-pub use error::{Error, ErrorClass, Mistake, Mistakes};
+pub use error::{Error, ErrorClass, Mistake, Mistakes, cut_short};
 pub use node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};
 pub use plan::{Change, Plan, Step, Verb};
 pub use protocol::{IpFamily, Protocol};

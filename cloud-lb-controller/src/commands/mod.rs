@@ -1,6 +1,6 @@
 //! The command line: flags to configuration, configuration to parts, and exit codes.
 //!
-//! Exit codes: 0 done; 1 it cannot run, or leadership was lost; 2 `plan`, `doctor` or `orphans` found something; 64 the
+//! Exit codes: 0 done; 1 it cannot run; 2 `plan`, `doctor` or `orphans` found something; 64 the
 //! command line or a file is wrong; 130 told to stop a second time.
 
 pub(crate) mod doctor;
@@ -10,8 +10,11 @@ mod remove_conditions;
 mod run;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use cloud_provider::cut_short;
 
 use crate::error::{CliError, DONE, USAGE};
 use crate::flags::{RunFlags, file};
@@ -84,6 +87,20 @@ pub async fn main() -> ExitCode {
     }
 }
 
+/// Reads a file of flags as `--config` does, with the values in it.
+///
+/// # Errors
+/// What is wrong with it, in one line.
+pub(crate) fn read_flags_of(file: &str) -> Result<(), String> {
+    // To make it takes longer than to read most files.
+    static COMMAND: LazyLock<clap::Command> = LazyLock::new(Arguments::command);
+    let flags = file::read(file, &[], &COMMAND)?;
+    let arguments = std::iter::once("cloud-lb-controller".to_owned()).chain(flags);
+    let matches = COMMAND.clone().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    parsed.map(drop).map_err(|error| one_line(&error))
+}
+
 fn parse() -> Result<Arguments, ExitCode> {
     let command = Arguments::command();
     let arguments = file::with_file(std::env::args_os().collect(), &command).map_err(|e| fail(&e, USAGE))?;
@@ -137,7 +154,14 @@ fn crds() -> Result<u8, CliError> {
 
 /// What is wrong and what would be right, without the usage that `--help` shows better.
 fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    // What was given may be a whole file by mistake.
+    let told = [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
+    for given in told.into_iter().filter_map(|kind| error.get(kind)) {
+        if let ContextValue::String(given) = given {
+            text = text.replace(given.as_str(), &cut_short(given));
+        }
+    }
     let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<&str> =
         lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
@@ -154,6 +178,18 @@ fn fail(message: &str, code: u8) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_given_is_told_back_cut_short_with_the_reason() {
+        let long = "5".repeat(9_000);
+        for arguments in [["program", "--verify-interval", &long], ["program", &long, ""]] {
+            let said = one_line(&Arguments::command().try_get_matches_from(arguments).unwrap_err());
+            assert!(said.contains("… (cut: 9000 characters)") && said.len() < 1_500, "{said}");
+        }
+        let said =
+            Arguments::command().try_get_matches_from(["program", "--verify-interval", &long]).unwrap_err();
+        assert!(one_line(&said).contains("is not a duration; write it as"), "{said}");
+    }
 
     #[test]
     fn the_flags_fit_together() {

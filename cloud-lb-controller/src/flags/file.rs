@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::Command;
+use cloud_provider::cut_short;
 use serde::Deserialize;
 
 /// What a flag may hold in a file.
@@ -30,15 +31,29 @@ pub(crate) fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<V
     let Some(path) = path_in(&arguments) else { return Ok(arguments) };
     let wrong = |reason: String| format!("--config {}: {reason}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let map: BTreeMap<String, Value> =
-        serde_saphyr::from_str(&text).map_err(|error| wrong(format!("not a map of flags: {error}")))?;
     let given: Vec<String> = arguments.iter().filter_map(|a| a.to_str().map(str::to_owned)).collect();
+    let from_file = read(&text, &given, command).map_err(wrong)?;
+    // After a subcommand's name, if there is one, and before everything else that was given.
+    let subcommand =
+        given.iter().position(|a| command.get_subcommands().any(|s| s.get_name() == a)).unwrap_or_default();
+    let mut all = arguments;
+    all.splice((subcommand + 1)..=subcommand, from_file.into_iter().map(OsString::from));
+    Ok(all)
+}
+
+/// The flags of a file, but those that are given or in the environment.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read(text: &str, given: &[String], command: &Command) -> Result<Vec<String>, String> {
+    let map: BTreeMap<String, Value> =
+        serde_saphyr::from_str(text).map_err(|error| format!("not a map of flags: {error}"))?;
     let mut from_file = Vec::new();
     for (name, value) in &map {
         let flag = command
             .get_arguments()
             .find(|a| a.get_long() == Some(name) && name != "config")
-            .ok_or_else(|| wrong(unknown(name, command)))?;
+            .ok_or_else(|| unknown(name, command))?;
         let in_environment = flag.get_env().is_some_and(|key| std::env::var_os(key).is_some());
         let on_command_line =
             given.iter().any(|a| a.strip_prefix("--").is_some_and(|a| a.split('=').next() == Some(name)));
@@ -55,12 +70,7 @@ pub(crate) fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<V
             Value::List(values) => from_file.push(format!("--{name}={}", values.join(","))),
         }
     }
-    // After a subcommand's name, if there is one, and before everything else that was given.
-    let subcommand =
-        given.iter().position(|a| command.get_subcommands().any(|s| s.get_name() == a)).unwrap_or_default();
-    let mut all = arguments;
-    all.splice((subcommand + 1)..=subcommand, from_file.into_iter().map(OsString::from));
-    Ok(all)
+    Ok(from_file)
 }
 
 fn path_in(arguments: &[OsString]) -> Option<&Path> {
@@ -77,9 +87,10 @@ fn path_in(arguments: &[OsString]) -> Option<&Path> {
 }
 
 fn unknown(name: &str, command: &Command) -> String {
+    let name = cut_short(name);
     let names = command.get_arguments().filter_map(|a| a.get_long());
     let nearest = names
-        .map(|known| (distance(name, known), known))
+        .map(|known| (distance(&name, known), known))
         .filter(|(distance, _)| *distance <= name.len() / 3 + 1)
         .min();
     match nearest {
@@ -159,6 +170,13 @@ mod tests {
         let error = merged("leader-elekt: true\n", &[]).unwrap_err();
         assert!(error.ends_with("unknown key \"leader-elekt\"; did you mean \"leader-elect\"?"), "{error}");
         assert!(merged("colour: red\n", &[]).unwrap_err().contains("the keys are the flags"));
+    }
+
+    #[test]
+    fn a_long_key_is_told_back_cut_short() {
+        let error = merged(&format!("{}: true\n", "k".repeat(900)), &[]).unwrap_err();
+        assert!(error.contains("… (cut: 900 characters)") && error.len() < 600, "{error}");
+        assert!(error.contains("the keys are the flags"), "{error}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use service_controller::leader::Leadership;
 use service_controller::{Health, Metrics};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -86,10 +87,7 @@ pub(crate) async fn serve(address: SocketAddr, shown: Arc<Shown>) -> std::io::Re
             };
             let (shown, slot) = (shown.clone(), connections.clone().admit());
             tokio::spawn(async move {
-                let service = service_fn(|request| answer(request, peer.ip(), &shown));
-                let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-                let serving = http.serve_connection(TokioIo::new(connection), service);
+                let serving = converse(connection, peer.ip(), &shown);
                 match slot.given_up().run_until_cancelled(serving).await {
                     Some(Ok(())) => {}
                     Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
@@ -99,6 +97,21 @@ pub(crate) async fn serve(address: SocketAddr, shown: Arc<Shown>) -> std::io::Re
         }
     });
     Ok(())
+}
+
+/// Answers the requests of one connection until it ends.
+///
+/// # Errors
+/// When it ends early, or with what is no request.
+pub(crate) async fn converse(
+    connection: impl AsyncRead + AsyncWrite + Unpin,
+    peer: IpAddr,
+    shown: &Shown,
+) -> hyper::Result<()> {
+    let service = service_fn(|request| answer(request, peer, shown));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    http.serve_connection(TokioIo::new(connection), service).await
 }
 
 async fn answer(

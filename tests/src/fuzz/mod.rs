@@ -32,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "source_ranges",
         read: source_ranges,
@@ -82,6 +82,25 @@ pub const TARGETS: [Target; 5] = [
             r#"{"metadata":{"name":"a","namespace":"m"},"spec":{"addresses":["192.0.2.0/24"],"autoAssign":true}}"#,
             r#"{"metadata":{"name":"a"},"spec":{"addresses":["192.0.2.1-192.0.2.9"],"serviceAllocation":{"serviceSelectors":[{"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}]}}}"#,
             r#"{"metadata":{"name":"a","creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"addresses":[1,null]}}"#,
+        ],
+    },
+    Target {
+        name: "config_file",
+        read: config_file,
+        examples: &[
+            "cloud-provider: [bare]\nleader-elect: false\nkube-api-qps: 0.5\nverify-interval: 1h\n",
+            "cloud-provider: aws,bare\naws-node-ports: 30000-32767\naws-default-tags: [team=web]\nbare-class: \"\"\n",
+            "# nothing\n---\nlog-level: info,kube=debug\nhttp-address: '[::1]:10258'\nconcurrent-service-syncs: 32\n",
+        ],
+    },
+    Target {
+        name: "http",
+        read: http,
+        examples: &[
+            "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "PUT /loglevel HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\ndebug",
+            "PUT /loglevel HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ninfo\r\n0\r\n\r\n",
+            "HEAD /healthz HTTP/1.0\r\n\r\n",
         ],
     },
 ];
@@ -174,6 +193,23 @@ fn definitions(input: &str) {
     if let Ok(object) = serde_json::from_str::<Value>(input) {
         consistent(&[Definition::from_json(&object)]);
     }
+}
+
+fn config_file(input: &str) {
+    if let Err(mistake) = cloud_lb_controller::readers::config_file(input) {
+        assert!(
+            !mistake.is_empty() && mistake.len() <= LONGEST_MISTAKE,
+            "a mistake of {} bytes is told",
+            mistake.len()
+        );
+    }
+}
+
+/// One connection, from its first byte to its last.
+fn http(input: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let answer = runtime.block_on(cloud_lb_controller::readers::http(input.as_bytes())).expect("a log level");
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "{:?}", String::from_utf8_lossy(&answer));
 }
 
 /// No two pools in force have an address in common, and what is wrong is told.

@@ -1,7 +1,7 @@
 //! The flags of provider aws.
 
 use clap::Args;
-use cloud_provider::ClassRule;
+use cloud_provider::{ClassRule, cut_short};
 use provider_aws::AwsConfig;
 use provider_aws::client::{Rate, Rates, Scheme};
 
@@ -119,7 +119,7 @@ pub(super) type PortRange = std::ops::RangeInclusive<u16>;
 fn tag(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("{text:?} is not a tag; write it as team=web")),
+        _ => Err(format!("{:?} is not a tag; write it as team=web", cut_short(text))),
     }
 }
 
@@ -129,7 +129,7 @@ fn port_range(text: &str) -> Result<PortRange, String> {
         text.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
     match parsed {
         Some(range) if *range.start() > 0 && !range.is_empty() => Ok(range),
-        _ => Err(format!("{text:?} is not a range of ports; write it as 30000-32767")),
+        _ => Err(format!("{:?} is not a range of ports; write it as 30000-32767", cut_short(text))),
     }
 }
 
