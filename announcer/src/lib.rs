@@ -1,7 +1,8 @@
 //! What a node says on the local network for addresses that none of its interfaces has.
 //!
 //! Frames are values, the answer to one is a plain function of the frame and of what is held, and which node holds what is
-//! a plain value that is told what was heard and what time it is. Nothing here opens a socket or waits.
+//! a plain value that is told what was heard and what time it is. So is a session with a router. What opens sockets and
+//! waits stands at the rim: [`bgp::connection`], [`bfd::path`].
 //!
 //! ```
 //! use announcer::answer::{Answered, Held, answer};
@@ -22,6 +23,7 @@
 //! | [`ndp`] | frames of neighbour discovery, for IPv6 |
 //! | [`bfd`] | whether the path to a router is there |
 //! | [`bgp`] | sessions with routers, which are told routes |
+//! | [`distance`] | how far away a router is |
 //! | [`ethernet`] | hardware addresses, and what every frame begins with |
 //! | [`beat`] | the signed heartbeat by which the nodes of a segment know of each other and of what they claim |
 //! | [`segment`] | which addresses this node answers for on one link |
@@ -36,7 +38,9 @@ pub mod arp;
 pub mod beat;
 pub mod bfd;
 pub mod bgp;
+mod clock;
 pub mod defence;
+pub mod distance;
 pub mod ethernet;
 pub mod gratuitous;
 mod icmpv6;

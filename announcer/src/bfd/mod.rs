@@ -5,8 +5,11 @@
 //! |---|---|
 //! | [`packet`] | control packets as values |
 //! | [`session`] | a session as a plain function of time and packets |
+//! | [`path`] | sessions over UDP: all that waits |
 //!
-//! Named limits: no echo, no demand mode of our own, no authentication.
+//! Named limits: no echo, no demand mode of our own, no authentication; one minimum TTL for all peers of one address of ours.
 
 pub mod packet;
+pub mod path;
 pub mod session;
+mod socket;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::family::Family;
 use super::open::{Capabilities, GracefulRestart, Open};
-use super::peer::{HoldTime, Peer};
+use super::peer::{BgpPeer, HoldTime};
 use super::update::Telling;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub struct Agreement {
 
 impl Agreement {
     /// With a peer that is the one that was meant, on a connection from this address of ours.
-    pub(crate) fn of(peer: &Peer, open: &Open, local: IpAddr) -> Self {
+    pub(crate) fn of(peer: &BgpPeer, open: &Open, local: IpAddr) -> Self {
         let theirs = HoldTime::new(open.hold_time).unwrap_or(HoldTime::DEFAULT);
         let hold_time = peer.hold_time.min(theirs);
         let third = hold_time.duration().map(|hold| hold / 3);
@@ -54,7 +54,7 @@ impl Agreement {
     }
 }
 
-impl Peer {
+impl BgpPeer {
     /// What we say first.
     ///
     /// That packets were forwarded meanwhile is always said: kube-proxy does that, whether or not we run. A peer that kept

@@ -11,6 +11,7 @@
 //! | [`reason`] | why a session is not up |
 //! | [`agreement`] | what both ends agree on |
 //! | [`adj_out`] | what was told and what is to be told next |
+//! | [`connection`], [`dial`] | a session over TCP: all that waits |
 //! | [`message`], [`open`], [`update`], [`notification`] | bytes to values, and back |
 //!
 //! Named limits: no VRF, no unnumbered peers, no password, no `localASN` beside the own number, no next hop of IPv6 for
@@ -18,6 +19,8 @@
 
 pub mod adj_out;
 pub mod agreement;
+pub mod connection;
+pub mod dial;
 pub mod family;
 pub mod framing;
 pub mod message;

@@ -68,7 +68,7 @@ impl HoldTime {
 
 /// A peer: what a session with it is made of, but for its address, which is the connection's concern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct BgpPeer {
     /// Our autonomous system, as this peer is to see it.
     pub asn: u32,
     /// The peer's.
@@ -89,7 +89,7 @@ pub struct Peer {
     pub next_hops: NextHops,
 }
 
-impl Peer {
+impl BgpPeer {
     /// What RFC 4271 §10 suggests as the longest pause between attempts.
     pub const CONNECT_TIME: Duration = Duration::from_secs(120);
     /// For how long a peer keeps our routes, where nothing else is asked for; FRR asks for as much.

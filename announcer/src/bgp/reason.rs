@@ -6,7 +6,7 @@ use super::peer::RemoteAs;
 
 /// Why a session ended, or did not come up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum DownReason {
     /// There was no connection; in the words of the operating system.
     #[error("it cannot be connected to: {0}")]
     NotConnected(String),

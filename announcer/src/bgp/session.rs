@@ -17,8 +17,8 @@ use super::notification::{
     UNEXPECTED_IN_OPEN_CONFIRM, UNEXPECTED_IN_OPEN_SENT, UNSUPPORTED_CAPABILITY,
 };
 use super::open::Open;
-use super::peer::Peer;
-use super::reason::Reason;
+use super::peer::BgpPeer;
+use super::reason::DownReason;
 use super::route::Wanted;
 
 /// How long a connection may take to come about.
@@ -41,7 +41,7 @@ pub enum BgpAction {
     /// The session is up.
     Up(Agreement),
     /// The session is not up, or no more.
-    Down(Reason),
+    Down(DownReason),
 }
 
 /// How to leave a peer.
@@ -67,13 +67,13 @@ enum Phase {
         until: Instant,
         local: IpAddr,
     },
-    OpenConfirm(Heard),
-    Established(Heard, Instant),
+    OpenConfirm(Agreed),
+    Established(Agreed, Instant),
 }
 
-/// What two speakers that have heard of each other go by.
+/// What two speakers that have agreed with each other go by.
 #[derive(Clone, Debug)]
-struct Heard {
+struct Agreed {
     agreement: Agreement,
     /// When the silence has lasted too long, and when the peer has to hear of us.
     hold_until: Option<Instant>,
@@ -83,7 +83,7 @@ struct Heard {
 /// A session with one peer.
 #[derive(Debug)]
 pub struct BgpSession {
-    peer: Peer,
+    peer: BgpPeer,
     phase: Phase,
     /// How often it has failed in a row.
     failures: u32,
@@ -96,7 +96,7 @@ pub struct BgpSession {
 
 impl BgpSession {
     /// With this peer, not begun. Of `random` come the pauses, which are to differ from node to node.
-    pub fn new(peer: Peer, random: fastrand::Rng) -> Self {
+    pub fn new(peer: BgpPeer, random: fastrand::Rng) -> Self {
         BgpSession {
             peer,
             phase: Phase::Idle { until: None },
@@ -121,8 +121,8 @@ impl BgpSession {
         match &self.phase {
             Phase::Idle { until } => *until,
             Phase::Connect { until } | Phase::OpenSent { until, .. } => Some(*until),
-            Phase::OpenConfirm(heard) | Phase::Established(heard, _) => {
-                heard.hold_until.into_iter().chain(heard.keepalive_at).min()
+            Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) => {
+                agreed.hold_until.into_iter().chain(agreed.keepalive_at).min()
             }
         }
     }
@@ -132,20 +132,20 @@ impl BgpSession {
         match &mut self.phase {
             Phase::Idle { until: Some(until) } if *until <= now => self.connect(now),
             Phase::Connect { until } if *until <= now => {
-                self.fail(now, Reason::ConnectTimedOut(CONNECT_WITHIN.as_secs()), None)
+                self.fail(now, DownReason::ConnectTimedOut(CONNECT_WITHIN.as_secs()), None)
             }
             Phase::OpenSent { until, .. } if *until <= now => {
-                let reason = Reason::Silent(OPEN_WITHIN.as_secs());
+                let reason = DownReason::Silent(OPEN_WITHIN.as_secs());
                 self.fail(now, reason, Some(Notification::new(HOLD_TIMER)))
             }
-            Phase::OpenConfirm(heard) | Phase::Established(heard, _) => {
-                if heard.hold_until.is_some_and(|until| until <= now) {
-                    let reason = Reason::HoldTimer(heard.agreement.hold_time.seconds().into());
+            Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) => {
+                if agreed.hold_until.is_some_and(|until| until <= now) {
+                    let reason = DownReason::HoldTimer(agreed.agreement.hold_time.seconds().into());
                     return self.fail(now, reason, Some(Notification::new(HOLD_TIMER)));
                 }
-                match (heard.keepalive_at, heard.agreement.keepalive) {
+                match (agreed.keepalive_at, agreed.agreement.keepalive) {
                     (Some(at), Some(every)) if at <= now => {
-                        heard.keepalive_at = Some(now + shortened(every, &mut self.random));
+                        agreed.keepalive_at = Some(now + shortened(every, &mut self.random));
                         vec![BgpAction::Send(keepalive())]
                     }
                     _ => Vec::new(),
@@ -163,7 +163,7 @@ impl BgpSession {
     }
 
     /// There is no connection, or none any more.
-    pub fn failed(&mut self, now: Instant, reason: Reason) -> Vec<BgpAction> {
+    pub fn failed(&mut self, now: Instant, reason: DownReason) -> Vec<BgpAction> {
         match self.phase {
             Phase::Idle { .. } => Vec::new(),
             _ => self.fail(now, reason, None),
@@ -174,7 +174,7 @@ impl BgpSession {
     pub fn path_lost(&mut self, now: Instant) -> Vec<BgpAction> {
         match self.phase {
             Phase::OpenConfirm(_) | Phase::Established(..) => {
-                self.fail(now, Reason::BfdDown, Some(Notification::new(BFD_DOWN)))
+                self.fail(now, DownReason::BfdDown, Some(Notification::new(BFD_DOWN)))
             }
             _ => Vec::new(),
         }
@@ -195,7 +195,7 @@ impl BgpSession {
                 }
                 Ok(None) => break,
                 Err(notification) => {
-                    let reason = Reason::Invalid(notification.clone());
+                    let reason = DownReason::Invalid(notification.clone());
                     actions.extend(self.fail(now, reason, Some(notification)));
                 }
             }
@@ -216,7 +216,7 @@ impl BgpSession {
     /// wanted and taken back meanwhile is not told at all, and a slow peer fills no memory.
     pub fn updates(&mut self) -> Vec<u8> {
         match &self.phase {
-            Phase::Established(heard, _) => self.out.updates(&heard.agreement.telling).concat(),
+            Phase::Established(agreed, _) => self.out.updates(&agreed.agreement.telling).concat(),
             _ => Vec::new(),
         }
     }
@@ -234,7 +234,9 @@ impl BgpSession {
         let mut actions = Vec::new();
         match &self.phase {
             Phase::Idle { .. } => {}
-            Phase::Established(heard, _) if leaving == Leaving::ToRestart && heard.agreement.keeps_routes => {
+            Phase::Established(agreed, _)
+                if leaving == Leaving::ToRestart && agreed.agreement.keeps_routes =>
+            {
                 actions.push(BgpAction::Close);
             }
             Phase::Connect { .. } => actions.push(BgpAction::Close),
@@ -247,7 +249,7 @@ impl BgpSession {
             }
         }
         self.phase = Phase::Idle { until: None };
-        actions.push(BgpAction::Down(Reason::Left));
+        actions.push(BgpAction::Down(DownReason::Left));
         actions
     }
 
@@ -258,7 +260,7 @@ impl BgpSession {
     }
 
     /// Ends what is under way, with a last word if there is one, and waits before it begins again.
-    fn fail(&mut self, now: Instant, reason: Reason, last: Option<Notification>) -> Vec<BgpAction> {
+    fn fail(&mut self, now: Instant, reason: DownReason, last: Option<Notification>) -> Vec<BgpAction> {
         // A session that was up for longer than the longest pause was a good one. One that comes up and is refused at once,
         // because it tells too many routes perhaps, is not tried every second.
         let was_good = match &self.phase {
@@ -277,25 +279,25 @@ impl BgpSession {
         if let BgpMessage::Notification(said) = message {
             let is_about_our_as = (said.code, said.subcode) == BAD_PEER_AS;
             let reason = match is_about_our_as {
-                true => Reason::OurAs { ours: self.peer.asn, said },
-                false => Reason::Refused(said),
+                true => DownReason::OurAs { ours: self.peer.asn, said },
+                false => DownReason::Refused(said),
             };
             return self.fail(now, reason, None);
         }
-        if let Phase::OpenConfirm(heard) | Phase::Established(heard, _) = &mut self.phase {
-            heard.hold_until = heard.agreement.hold_time.duration().map(|hold| now + hold);
+        if let Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) = &mut self.phase {
+            agreed.hold_until = agreed.agreement.hold_time.duration().map(|hold| now + hold);
         }
         match (&self.phase, message) {
             (Phase::OpenSent { local, .. }, BgpMessage::Open(open)) => {
                 let local = *local;
                 self.open(now, &open, local)
             }
-            (Phase::OpenConfirm(heard), BgpMessage::Keepalive) => {
-                let heard = heard.clone();
+            (Phase::OpenConfirm(agreed), BgpMessage::Keepalive) => {
+                let agreed = agreed.clone();
                 self.is_first = false;
-                self.out.begin(heard.agreement.families.iter().copied());
-                let up = BgpAction::Up(heard.agreement.clone());
-                self.phase = Phase::Established(heard, now);
+                self.out.begin(agreed.agreement.families.iter().copied());
+                let up = BgpAction::Up(agreed.agreement.clone());
+                self.phase = Phase::Established(agreed, now);
                 vec![up]
             }
             (Phase::Established(..), BgpMessage::Keepalive | BgpMessage::Update) => Vec::new(),
@@ -312,30 +314,30 @@ impl BgpSession {
 
     fn unexpected(&mut self, now: Instant, kind: (u8, u8)) -> Vec<BgpAction> {
         let notification = Notification::new(kind);
-        self.fail(now, Reason::Invalid(notification.clone()), Some(notification))
+        self.fail(now, DownReason::Invalid(notification.clone()), Some(notification))
     }
 
     /// The peer's OPEN, which is well-formed: whether it is the peer that was meant, and what both agree on.
     fn open(&mut self, now: Instant, open: &Open, local: IpAddr) -> Vec<BgpAction> {
         let (ours, expected) = (self.peer.asn, self.peer.remote_as);
         if !expected.allows(open.asn, ours) {
-            let reason = Reason::WrongAs { expected, told: open.asn };
+            let reason = DownReason::WrongAs { expected, told: open.asn };
             return self.fail(now, reason, Some(Notification::new(BAD_PEER_AS)));
         }
         if open.asn == ours && open.identifier == self.peer.router_id {
             // RFC 6286 §2.2: only within an autonomous system have they to differ.
-            let reason = Reason::SameRouterId(open.identifier);
+            let reason = DownReason::SameRouterId(open.identifier);
             return self.fail(now, reason, Some(Notification::new(BAD_IDENTIFIER)));
         }
         let agreement = Agreement::of(&self.peer, open, local);
         if agreement.families.is_empty() {
             let families: Vec<Family> = self.peer.families.iter().copied().collect();
-            let reason = Reason::NoCommonFamily(families);
+            let reason = DownReason::NoCommonFamily(families);
             return self.fail(now, reason, Some(Notification::new(UNSUPPORTED_CAPABILITY)));
         }
         let hold_until = agreement.hold_time.duration().map(|hold| now + hold);
         let keepalive_at = agreement.keepalive.map(|every| now + shortened(every, &mut self.random));
-        self.phase = Phase::OpenConfirm(Heard { agreement, hold_until, keepalive_at });
+        self.phase = Phase::OpenConfirm(Agreed { agreement, hold_until, keepalive_at });
         vec![BgpAction::Send(keepalive())]
     }
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use announcer::bgp::message::{BgpMessage, keepalive};
-use announcer::bgp::peer::Peer;
-use announcer::bgp::reason::Reason;
+use announcer::bgp::peer::BgpPeer;
+use announcer::bgp::reason::DownReason;
 use announcer::bgp::session::{BgpAction, BgpSession, Leaving};
 
 use crate::messages::{message, open};
@@ -84,7 +84,7 @@ fn whatever_a_peer_sends_and_whenever_a_session_goes_on_and_sends_only_messages(
     for seed in 1..=count() / 20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let remote = open();
-        let peer = Peer { remote_as: announcer::bgp::peer::RemoteAs::Number(remote.asn), ..peer() };
+        let peer = BgpPeer { remote_as: announcer::bgp::peer::RemoteAs::Number(remote.asn), ..peer() };
         let mut session = BgpSession::new(peer, fastrand::Rng::with_seed(seed));
         let mut now = Instant::now();
         let mut actions = session.start(now);
@@ -103,7 +103,7 @@ fn whatever_a_peer_sends_and_whenever_a_session_goes_on_and_sends_only_messages(
                     session.connected(now, IpAddr::V4(Ipv4Addr::LOCALHOST));
                     session.received(now, &[remote.emit(), keepalive()].concat())
                 }
-                2 => session.failed(now, Reason::Closed(String::new())),
+                2 => session.failed(now, DownReason::Closed(String::new())),
                 3 => session.path_lost(now),
                 4 => {
                     now += Duration::from_millis(random.u64(..200_000));

@@ -10,8 +10,8 @@ use announcer::bgp::family::Family;
 use announcer::bgp::message::keepalive;
 use announcer::bgp::notification::Notification;
 use announcer::bgp::open::{Capabilities, GracefulRestart, Open};
-use announcer::bgp::peer::{HoldTime, Peer, RemoteAs};
-use announcer::bgp::reason::Reason;
+use announcer::bgp::peer::{BgpPeer, HoldTime, RemoteAs};
+use announcer::bgp::reason::DownReason;
 use announcer::bgp::route::{Attributes, Wanted};
 use announcer::bgp::session::{BgpAction, BgpSession, Leaving};
 use announcer::bgp::update::NextHops;
@@ -21,8 +21,8 @@ use crate::reader::{messages, updates};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-pub(crate) fn peer() -> Peer {
-    Peer {
+pub(crate) fn peer() -> BgpPeer {
+    BgpPeer {
         asn: 64_512,
         remote_as: RemoteAs::Number(64_600),
         router_id: Ipv4Addr::new(192, 0, 2, 1),
@@ -36,7 +36,7 @@ pub(crate) fn peer() -> Peer {
 }
 
 /// What the router says first.
-fn router() -> Open {
+pub(crate) fn router() -> Open {
     Open {
         asn: 64_600,
         hold_time: 180,
@@ -57,12 +57,12 @@ struct Script {
 }
 
 impl Script {
-    fn with(peer: Peer) -> Self {
+    fn with(peer: BgpPeer) -> Self {
         Script { session: BgpSession::new(peer, fastrand::Rng::with_seed(7)), now: Instant::now() }
     }
 
     /// A connection is there, and our OPEN was sent.
-    fn connected(peer: Peer) -> Self {
+    fn connected(peer: BgpPeer) -> Self {
         let mut script = Script::with(peer);
         assert_eq!(script.session.start(script.now), [BgpAction::Connect]);
         let [BgpAction::Send(open)] = &script.session.connected(script.now, LOCAL)[..] else {
@@ -73,7 +73,7 @@ impl Script {
     }
 
     /// A session that is up with a router that says this first.
-    fn up(peer: Peer, router: &Open) -> (Self, Agreement) {
+    fn up(peer: BgpPeer, router: &Open) -> (Self, Agreement) {
         let mut script = Script::connected(peer);
         assert_eq!(script.receive(&router.emit()), [BgpAction::Send(keepalive())]);
         let actions = script.receive(&keepalive());
@@ -97,7 +97,7 @@ impl Script {
 
     /// The failure by which it ends now, and the last word, if there is one.
     #[track_caller]
-    fn ended(actions: &[BgpAction]) -> (Reason, Option<(u8, u8)>) {
+    fn ended(actions: &[BgpAction]) -> (DownReason, Option<(u8, u8)>) {
         match actions {
             [BgpAction::Close, BgpAction::Down(reason)] => (reason.clone(), None),
             [BgpAction::Send(last), BgpAction::Close, BgpAction::Down(reason)] => {
@@ -123,7 +123,7 @@ fn routes(prefixes: &[&str]) -> Arc<Wanted> {
 fn a_session_comes_up_and_the_routes_are_told() {
     let mut script = Script::connected(peer());
     script.session.want(routes(&["198.51.100.7/32", "2001:db8::7/128"]));
-    assert_eq!(script.session.updates(), [], "nothing is told before the session is up");
+    assert!(script.session.updates().is_empty(), "nothing is told before the session is up");
     script.receive(&router().emit());
     let [BgpAction::Up(agreement)] = &script.receive(&keepalive())[..] else { panic!("it is up") };
     assert_eq!((agreement.remote_as, agreement.hold_time.seconds()), (64_600, 90));
@@ -135,7 +135,7 @@ fn a_session_comes_up_and_the_routes_are_told() {
         "the connection's own address, and the one given"
     );
     assert_eq!(script.session.told(), 2);
-    assert_eq!(script.session.updates(), [], "nothing has changed");
+    assert!(script.session.updates().is_empty(), "nothing has changed");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn the_shorter_hold_time_holds_and_a_third_of_it_passes_between_two_signs_of_lif
         (0, Some(10), 180, 0, None),
     ] {
         let hold_time = HoldTime::new(ours).unwrap();
-        let peer = Peer { hold_time, keepalive: keepalive.map(Duration::from_secs), ..peer() };
+        let peer = BgpPeer { hold_time, keepalive: keepalive.map(Duration::from_secs), ..peer() };
         let (script, agreement) = Script::up(peer, &Open { hold_time: theirs, ..router() });
         assert_eq!(agreement.hold_time.seconds(), hold, "{ours} and {theirs}");
         assert_eq!(agreement.keepalive, every.map(Duration::from_secs), "{ours} and {theirs}");
@@ -193,7 +193,7 @@ fn a_peer_that_is_not_heard_for_the_hold_time_is_told_so_and_left() {
             break actions;
         }
     };
-    assert_eq!(Script::ended(&ended), (Reason::HoldTimer(90), Some((4, 0))));
+    assert_eq!(Script::ended(&ended), (DownReason::HoldTimer(90), Some((4, 0))));
     assert_eq!(script.now - start, Duration::from_secs(90));
 }
 
@@ -215,14 +215,14 @@ fn a_peer_of_another_as_is_refused_and_both_are_named() {
     for (expected, told) in
         [(RemoteAs::Number(64_601), 64_600), internal(64_600), (RemoteAs::External, 64_512)]
     {
-        let mut script = Script::connected(Peer { remote_as: expected, ..peer() });
+        let mut script = Script::connected(BgpPeer { remote_as: expected, ..peer() });
         let actions = script.receive(&Open { asn: told, ..router() }.emit());
-        assert_eq!(Script::ended(&actions), (Reason::WrongAs { expected, told }, Some((2, 2))));
+        assert_eq!(Script::ended(&actions), (DownReason::WrongAs { expected, told }, Some((2, 2))));
     }
-    let reason = Reason::WrongAs { expected: RemoteAs::Number(64_601), told: 64_600 };
+    let reason = DownReason::WrongAs { expected: RemoteAs::Number(64_601), told: 64_600 };
     assert_eq!(reason.to_string(), "it is of AS 64600, and should be of AS 64601");
     for (expected, told) in [(RemoteAs::Internal, 64_512), (RemoteAs::External, 64_600)] {
-        Script::up(Peer { remote_as: expected, ..peer() }, &Open { asn: told, ..router() });
+        Script::up(BgpPeer { remote_as: expected, ..peer() }, &Open { asn: told, ..router() });
     }
 }
 
@@ -239,9 +239,9 @@ fn a_peer_that_refuses_our_as_is_told_apart_from_one_of_another_as() {
 fn a_peer_with_our_router_id_is_refused_within_our_as_and_taken_from_another() {
     let same = Open { identifier: peer().router_id, ..router() };
     Script::up(peer(), &same);
-    let mut script = Script::connected(Peer { remote_as: RemoteAs::Internal, ..peer() });
+    let mut script = Script::connected(BgpPeer { remote_as: RemoteAs::Internal, ..peer() });
     let actions = script.receive(&Open { asn: 64_512, ..same }.emit());
-    assert_eq!(Script::ended(&actions), (Reason::SameRouterId(peer().router_id), Some((2, 3))));
+    assert_eq!(Script::ended(&actions), (DownReason::SameRouterId(peer().router_id), Some((2, 3))));
 }
 
 #[test]
@@ -255,17 +255,17 @@ fn families_that_the_peer_does_not_take_are_left_out_and_with_none_left_it_is_re
     script.session.want(routes(&["198.51.100.7/32", "2001:db8::7/128"]));
     script.session.updates();
     assert_eq!(script.session.told(), 1);
-    let mut script = Script::connected(Peer { families: [Family::V6].into(), ..peer() });
+    let mut script = Script::connected(BgpPeer { families: [Family::V6].into(), ..peer() });
     let actions = script.receive(&only(Family::V4).emit());
-    assert_eq!(Script::ended(&actions), (Reason::NoCommonFamily(vec![Family::V6]), Some((2, 7))));
+    assert_eq!(Script::ended(&actions), (DownReason::NoCommonFamily(vec![Family::V6]), Some((2, 7))));
 }
 
 #[test]
 fn a_peer_that_cannot_be_reached_is_tried_again_with_pauses_that_grow_up_to_its_connect_time() {
-    let mut script = Script::with(Peer { connect_time: Duration::from_secs(20), ..peer() });
+    let mut script = Script::with(BgpPeer { connect_time: Duration::from_secs(20), ..peer() });
     script.session.start(script.now);
     for longest in [1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 20.0] {
-        let reason = Reason::NotConnected("connection refused".to_owned());
+        let reason = DownReason::NotConnected("connection refused".to_owned());
         let actions = script.session.failed(script.now, reason.clone());
         assert_eq!(Script::ended(&actions), (reason, None));
         let (pause, actions) = script.wait();
@@ -279,16 +279,16 @@ fn a_peer_that_answers_nothing_is_given_up_at_each_step() {
     let mut script = Script::with(peer());
     script.session.start(script.now);
     let (waited, actions) = script.wait();
-    assert_eq!((waited.as_secs(), Script::ended(&actions)), (10, (Reason::ConnectTimedOut(10), None)));
+    assert_eq!((waited.as_secs(), Script::ended(&actions)), (10, (DownReason::ConnectTimedOut(10), None)));
     let mut script = Script::connected(peer());
     let (waited, actions) = script.wait();
-    assert_eq!((waited.as_secs(), Script::ended(&actions)), (30, (Reason::Silent(30), Some((4, 0)))));
+    assert_eq!((waited.as_secs(), Script::ended(&actions)), (30, (DownReason::Silent(30), Some((4, 0)))));
     let mut script = Script::connected(peer());
     script.receive(&Open { hold_time: 9, ..router() }.emit());
     while script.session.deadline().is_some_and(|at| at < script.now + Duration::from_secs(9)) {
         let (_, actions) = script.wait();
         if let [.., BgpAction::Down(reason)] = &actions[..] {
-            assert_eq!(*reason, Reason::HoldTimer(9));
+            assert_eq!(*reason, DownReason::HoldTimer(9));
             return;
         }
     }
@@ -299,7 +299,7 @@ fn a_peer_that_answers_nothing_is_given_up_at_each_step() {
 fn a_session_that_was_long_up_is_made_anew_after_a_second_and_one_that_fails_at_once_is_not() {
     let (mut script, _) = Script::up(peer(), &Open { hold_time: 0, ..router() });
     script.now += Duration::from_secs(121);
-    script.session.failed(script.now, Reason::Closed("the end".to_owned()));
+    script.session.failed(script.now, DownReason::Closed("the end".to_owned()));
     assert!(script.wait().0 <= Duration::from_secs(1));
     let mut pauses = Vec::new();
     for _ in 0..4 {
@@ -358,8 +358,12 @@ fn whoever_leaves_for_good_withdraws_first_and_says_so() {
     script.session.want(routes(&["198.51.100.7/32"]));
     script.session.updates();
     let actions = script.session.leave(Leaving::ForGood);
-    let [BgpAction::Send(withdrawn), BgpAction::Send(last), BgpAction::Close, BgpAction::Down(Reason::Left)] =
-        &actions[..]
+    let [
+        BgpAction::Send(withdrawn),
+        BgpAction::Send(last),
+        BgpAction::Close,
+        BgpAction::Down(DownReason::Left),
+    ] = &actions[..]
     else {
         panic!("{actions:?}")
     };
@@ -369,11 +373,11 @@ fn whoever_leaves_for_good_withdraws_first_and_says_so() {
     assert_eq!(script.session.start(script.now), [BgpAction::Connect]);
 }
 
-fn restarting() -> Peer {
-    Peer { graceful_restart: Some(120), ..peer() }
+fn restarting() -> BgpPeer {
+    BgpPeer { graceful_restart: Some(120), ..peer() }
 }
 
-fn router_that_keeps_routes() -> Open {
+pub(crate) fn router_that_keeps_routes() -> Open {
     let restart = GracefulRestart { restarted: false, seconds: 120, forwarded: BTreeMap::new() };
     Open {
         capabilities: Capabilities { graceful_restart: Some(restart), ..router().capabilities },
@@ -387,7 +391,10 @@ fn whoever_restarts_closes_without_a_word_so_that_the_peer_keeps_the_routes() {
     assert!(agreement.keeps_routes);
     script.session.want(routes(&["198.51.100.7/32"]));
     script.session.updates();
-    assert_eq!(script.session.leave(Leaving::ToRestart), [BgpAction::Close, BgpAction::Down(Reason::Left)]);
+    assert_eq!(
+        script.session.leave(Leaving::ToRestart),
+        [BgpAction::Close, BgpAction::Down(DownReason::Left)]
+    );
 }
 
 #[test]
@@ -420,7 +427,7 @@ fn until_a_session_was_up_we_say_that_we_have_restarted_and_always_that_packets_
     let forwarded = BTreeMap::from([(Family::V4, true), (Family::V6, true)]);
     assert_eq!(first, GracefulRestart { restarted: true, seconds: 120, forwarded });
     script.receive(&[router_that_keeps_routes().emit(), keepalive()].concat());
-    script.session.failed(script.now, Reason::Closed("the end".to_owned()));
+    script.session.failed(script.now, DownReason::Closed("the end".to_owned()));
     script.wait();
     let second = said(script.session.connected(script.now, LOCAL));
     assert_eq!(second, GracefulRestart { restarted: false, ..first });
@@ -430,6 +437,6 @@ fn until_a_session_was_up_we_say_that_we_have_restarted_and_always_that_packets_
 fn when_the_path_is_gone_the_session_ends_with_the_word_of_rfc_9384() {
     let (mut script, _) = Script::up(peer(), &router());
     let actions = script.session.path_lost(script.now);
-    assert_eq!(Script::ended(&actions), (Reason::BfdDown, Some((6, 10))));
+    assert_eq!(Script::ended(&actions), (DownReason::BfdDown, Some((6, 10))));
     assert_eq!(script.session.path_lost(script.now), [], "it is down already");
 }
