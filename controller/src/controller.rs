@@ -245,7 +245,7 @@ async fn wake_on_node_changes(context: Arc<Context>) {
             .collect();
         context.metrics.node_set_settled(concerned.iter().cloned());
         for key in &concerned {
-            context.wake(key);
+            context.queue.add(key);
         }
         before = now;
     }

@@ -11,7 +11,7 @@ use crate::decide::ProviderIndex;
 use crate::follow;
 use crate::health::Health;
 use crate::metrics::Operation;
-use crate::reconcile::call::call;
+use crate::reconcile::call;
 use crate::retry::Backoff;
 
 /// How long Services wait for the first answer of a provider before they are told that it is not at work.

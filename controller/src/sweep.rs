@@ -14,7 +14,7 @@ use crate::config::SweepConfig;
 use crate::context::Context;
 use crate::decide::ProviderIndex;
 use crate::metrics::Operation;
-use crate::reconcile::call::call;
+use crate::reconcile::call;
 
 /// What earlier sweeps saw, for "two in a row".
 #[derive(Debug, Default)]

@@ -14,11 +14,12 @@
 //! controller's, after it everything is ours, whoever goes on. AWS tags one resource a request; what the load balancer
 //! uses is found through it until it carries our tags as well.
 
+use std::collections::BTreeSet;
+
 use cloud_provider::{Error, Mistake, ServiceView};
 
-use crate::client::{LoadBalancer, Tags};
+use crate::client::{LoadBalancer, Snapshot, Tagged, Tags};
 use crate::config::AwsConfig;
-use crate::found::{Found, FoundResource, hostnames};
 use crate::naming::{
     CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, LOAD_BALANCER_RESOURCE, Names, RESOURCE_TAG, STACK_TAG, UID_TAG,
 };
@@ -58,7 +59,7 @@ pub fn maker(names: &Names<'_>, tags: &Tags) -> Option<Maker> {
 }
 
 /// Who made this load balancer for this very Service.
-fn load_balancer_maker(names: &Names<'_>, lb: &FoundResource<LoadBalancer>) -> Option<Maker> {
+fn load_balancer_maker(names: &Names<'_>, lb: &Tagged<LoadBalancer>) -> Option<Maker> {
     maker(names, &lb.tags).filter(|maker| match maker {
         Maker::AwsLoadBalancerController => {
             lb.tags.get(RESOURCE_TAG).is_some_and(|resource| resource == LOAD_BALANCER_RESOURCE)
@@ -76,8 +77,8 @@ pub fn choose(
     service: &ServiceView,
     spec: &Spec,
     config: &AwsConfig,
-    mut tagged: Found,
-) -> Result<Found, Error> {
+    mut tagged: Snapshot,
+) -> Result<Snapshot, Error> {
     let names = Names::new(&config.cluster, &service.id);
     let published = hostnames(service);
     let mut chosen = None;
@@ -94,14 +95,14 @@ pub fn choose(
             return Err(not_to_be_taken_over(lb, maker, config.adopt));
         }
     }
-    let Some(arn) = chosen else { return Ok(Found::default()) };
+    let Some(arn) = chosen else { return Ok(Snapshot::default()) };
     tagged.load_balancers.retain(|other, _| *other == arn);
     keep_attached(&names, &mut tagged);
     Ok(tagged)
 }
 
 /// Leaves only target groups that another controller made for this Service and that its load balancers use.
-pub fn keep_attached(names: &Names<'_>, found: &mut Found) {
+pub fn keep_attached(names: &Names<'_>, found: &mut Snapshot) {
     let load_balancers = &found.load_balancers;
     found.target_groups.retain(|_, tg| {
         tg.resource.load_balancer_arns.iter().any(|arn| load_balancers.contains_key(arn))
@@ -109,7 +110,7 @@ pub fn keep_attached(names: &Names<'_>, found: &mut Found) {
     });
 }
 
-fn not_to_be_taken_over(lb: &FoundResource<LoadBalancer>, maker: Maker, adopts: bool) -> Error {
+fn not_to_be_taken_over(lb: &Tagged<LoadBalancer>, maker: Maker, adopts: bool) -> Error {
     let lb = &lb.resource;
     let what_helps = match adopts {
         true => "it is taken over once the Service's status shows its host name",
@@ -126,7 +127,7 @@ fn not_to_be_taken_over(lb: &FoundResource<LoadBalancer>, maker: Maker, adopts: 
     Error::denied(message)
 }
 
-fn other_scheme(lb: &FoundResource<LoadBalancer>, maker: Maker, wanted: &str) -> Mistake {
+fn other_scheme(lb: &Tagged<LoadBalancer>, maker: Maker, wanted: &str) -> Mistake {
     let lb = &lb.resource;
     let problem = format!(
         "is not the scheme of {} ({}), which {} made and which is to be taken over",
@@ -137,4 +138,9 @@ fn other_scheme(lb: &FoundResource<LoadBalancer>, maker: Maker, wanted: &str) ->
     Mistake::in_annotation(key::SCHEME, wanted, problem)
         .allowing(format!("{} until it has been taken over, then another one", lb.scheme))
         .meanwhile("that one is left alone and nothing is made")
+}
+
+/// The host names that the Service's status shows.
+pub(crate) fn hostnames(service: &ServiceView) -> BTreeSet<String> {
+    service.published.iter().filter_map(|entry| entry.hostname.as_ref()).map(|h| h.to_lowercase()).collect()
 }

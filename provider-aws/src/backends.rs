@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{Error, Mistakes, Request, ServiceView};
 
-use crate::client::{SecurityGroup, Target};
+use crate::client::{SecurityGroup, Snapshot, Target};
 use crate::converge::Prepared;
 use crate::desired::Limits;
 use crate::failure::{general, together};
-use crate::found::Found;
 use crate::naming::RESOURCE_TAG;
 use crate::observe::backend_security_group;
 use crate::options;
 use crate::plan::{self, BackendChange, Part, TargetGroupTargets};
 use crate::provider::AwsProvider;
 use crate::site::Unsurveyed;
-use crate::target_sets::{TargetLimits, TargetNodes, TargetSets};
+use crate::targets::{TargetLimits, TargetNodes, TargetSets};
 
 /// The targets that target groups should have.
 struct Wanted {
@@ -64,7 +63,7 @@ impl AwsProvider {
     }
 
     /// The targets of the target groups there are, where what should exist cannot be told.
-    async fn by_what_exists(&self, request: &Request, found: &Found) -> Result<Option<Wanted>, Error> {
+    async fn by_what_exists(&self, request: &Request, found: &Snapshot) -> Result<Option<Wanted>, Error> {
         let labels = options::node_labels(request.service());
         let nodes = match self.surveyor().nodes(request.nodes(), &labels).await {
             Ok(nodes) => nodes.chosen.instances,

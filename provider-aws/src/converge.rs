@@ -7,11 +7,10 @@ use std::time::Duration;
 use cloud_provider::{Error, Note, Outcome, Pending, Request, ServiceId, ServiceView};
 
 use crate::adoption;
-use crate::client::{LoadBalancer, LoadBalancerState, Select, Tags, Target};
+use crate::client::{LoadBalancer, LoadBalancerState, Select, Snapshot, Tagged, Tags, Target};
 use crate::desired::{self, Built, Desired, Limits};
 use crate::discovery::DiscoveryError;
 use crate::failure::general;
-use crate::found::{Found, FoundResource};
 use crate::naming::{APPLIED_TAG, TARGETS_TAG};
 use crate::observe::Observed;
 use crate::options::{self, Parsed, Spec};
@@ -36,7 +35,7 @@ enum Carried {
 
 /// What is known before a plan is made.
 pub(crate) struct Prepared {
-    pub(crate) found: Found,
+    pub(crate) found: Snapshot,
     pub(crate) desired: Desired,
     pub(crate) limits: Limits,
     pub(crate) node_groups: BTreeSet<String>,
@@ -60,14 +59,14 @@ impl AwsProvider {
         &self,
         request: &Request,
         parsed: &Parsed,
-        found: Found,
+        found: Snapshot,
     ) -> Result<Prepared, Unsurveyed> {
         let service = request.service();
         let surveyed = self.surveyor().survey(service, &parsed.spec, request.nodes(), &found).await?;
         let Surveyed { site, node_groups, notes: seen } = surveyed;
         let built = desired::build(&service.id, &parsed.spec, &self.config, &site)?;
         let Built { desired, limits, notes: decided } = built;
-        for FoundResource { resource, tags } in found.load_balancers.values() {
+        for Tagged { resource, tags } in found.load_balancers.values() {
             if resource.scheme == desired.load_balancer.scheme {
                 let is_applied = desired.is_noted(tags);
                 let moves = subnet_moves::moves(&desired.load_balancer, resource, is_applied);
@@ -79,7 +78,7 @@ impl AwsProvider {
     }
 
     /// What is this Service's, or is to be taken over.
-    async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Found, Error> {
+    async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Snapshot, Error> {
         let mut found = self.observer().find(&service.id, max_age).await.map_err(general)?;
         if found.load_balancers.is_empty() {
             let tagged = self.observer().tagged_for(&service.id, max_age).await.map_err(general)?;
@@ -284,8 +283,7 @@ impl AwsProvider {
     /// A load balancer that is being made is asked for anew, which the shared view takes note of. Not in the call
     /// that makes it: that takes AWS minutes.
     async fn freshen(&self, service: &ServiceId, mut prepared: Prepared) -> Result<Prepared, Error> {
-        let is_made =
-            |lb: &&FoundResource<LoadBalancer>| lb.resource.state == LoadBalancerState::Provisioning;
+        let is_made = |lb: &&Tagged<LoadBalancer>| lb.resource.state == LoadBalancerState::Provisioning;
         let arns: Vec<String> = prepared
             .found
             .load_balancers

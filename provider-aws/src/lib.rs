@@ -19,7 +19,7 @@
 //! ```text
 //! ServiceView ──options──▶ Spec ──desired──▶ Desired ┐
 //!                           ▲ site                   ├─plan─▶ Planned ──apply──▶ AWS
-//!              AWS ──observe──▶ Found, Observed ─────┘
+//!              AWS ──observe──▶ Observed ────────────┘
 //! ```
 //!
 //! Only `site`, [`observe`] and `apply` wait for AWS; everything else is plain functions over plain data, which
@@ -52,7 +52,6 @@ pub mod desired;
 pub mod discovery;
 pub mod drift;
 mod failure;
-pub mod found;
 mod memory;
 pub mod model;
 pub mod naming;
@@ -65,7 +64,6 @@ mod provisioning;
 pub mod site;
 pub mod subnet_moves;
 pub mod subnets;
-pub mod target_sets;
 pub mod targets;
 
 pub use client::error;

@@ -11,14 +11,13 @@ use std::time::Duration;
 use cloud_provider::{ServiceId, ServiceView};
 use futures::future::try_join_all;
 
-use crate::adoption;
+use crate::adoption::{self, hostnames};
 use crate::client::{
     Attributes, Aws, CapacityReservation, Listener, LoadBalancer, Protocol, Result, SecurityGroup,
-    SecurityGroupQuery, TagFilter, Tags, Target, TargetGroup, TargetHealth,
+    SecurityGroupQuery, Snapshot, TagFilter, Tagged, Tags, Target, TargetGroup, TargetHealth,
 };
 use crate::config::AwsConfig;
 use crate::desired::Desired;
-use crate::found::{Found, FoundResource, hostnames};
 use crate::naming::{
     self, APPLIED_TAG, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, STACK_TAG, UID_TAG,
 };
@@ -128,7 +127,7 @@ impl ObservedLoadBalancer {
 
 impl Observed {
     /// What the shared view alone tells, for a Service whose mark says that all the rest was applied.
-    pub(crate) fn by_the_mark(service: &ServiceView, found: &Found) -> Self {
+    pub(crate) fn by_the_mark(service: &ServiceView, found: &Snapshot) -> Self {
         let load_balancers = found.load_balancers.values().cloned();
         let target_groups = found.target_groups.values().cloned();
         Observed {
@@ -161,10 +160,10 @@ impl Observer<'_> {
     ///
     /// # Errors
     /// When the view cannot be renewed.
-    pub async fn find(&self, service: &ServiceId, max_age: Duration) -> Result<Found> {
+    pub async fn find(&self, service: &ServiceId, max_age: Duration) -> Result<Snapshot> {
         let conditions =
             [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)];
-        let mut found = Found::of(self.aws.tagged(&conditions, max_age).await?).within(self.vpc_id);
+        let mut found = self.aws.tagged(&conditions, max_age).await?.within(self.vpc_id);
         // One that is being taken over may have target groups that do not carry our tags yet.
         if found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG)) {
             let mut theirs = self.tagged_for(service, max_age).await?;
@@ -179,13 +178,13 @@ impl Observer<'_> {
     ///
     /// # Errors
     /// When the view cannot be renewed.
-    pub async fn tagged_for(&self, service: &ServiceId, max_age: Duration) -> Result<Found> {
+    pub async fn tagged_for(&self, service: &ServiceId, max_age: Duration) -> Result<Snapshot> {
         let stack = Names::new(&self.config.cluster, service).stack();
         let cluster = TagFilter::equals(CLUSTER_TAG, &self.config.cluster);
         let by_stack = [cluster, TagFilter::equals(STACK_TAG, &stack)];
         let by_cloud_provider = [TagFilter::equals(CLOUD_PROVIDER_SERVICE_TAG, &stack)];
-        let mut found = Found::of(self.aws.tagged(&by_stack, max_age).await?);
-        let more = Found::of(self.aws.tagged(&by_cloud_provider, max_age).await?);
+        let mut found = self.aws.tagged(&by_stack, max_age).await?;
+        let more = self.aws.tagged(&by_cloud_provider, max_age).await?;
         found.load_balancers.extend(more.load_balancers);
         found.target_groups.extend(more.target_groups);
         Ok(found.within(self.vpc_id))
@@ -199,7 +198,7 @@ impl Observer<'_> {
         &self,
         service: &ServiceView,
         desired: &Desired,
-        found: Found,
+        found: Snapshot,
         node_groups: &BTreeSet<String>,
     ) -> Result<Observed> {
         let load_balancers =
@@ -224,7 +223,7 @@ impl Observer<'_> {
     async fn load_balancer(
         &self,
         desired: &Desired,
-        found: FoundResource<LoadBalancer>,
+        found: Tagged<LoadBalancer>,
     ) -> Result<ObservedLoadBalancer> {
         let arn = &found.resource.arn;
         let wanted = &desired.load_balancer;
@@ -270,7 +269,7 @@ impl Observer<'_> {
     async fn target_group(
         &self,
         desired: &Desired,
-        found: FoundResource<TargetGroup>,
+        found: Tagged<TargetGroup>,
     ) -> Result<ObservedTargetGroup> {
         let arn = &found.resource.arn;
         let wanted = desired.target_groups.iter().any(|wanted| !wanted.attributes.is_empty());
@@ -313,13 +312,13 @@ impl Observer<'_> {
     pub(crate) fn frontends(
         &self,
         service: &ServiceId,
-        found: &Found,
+        found: &Snapshot,
         groups: &[SecurityGroup],
     ) -> Vec<SecurityGroup> {
         let names = Names::new(&self.config.cluster, service);
         let frontend_name = names.frontend_group();
         let comes_along = |group: &SecurityGroup| {
-            let carries = |lb: &FoundResource<LoadBalancer>| lb.resource.security_groups.contains(&group.id);
+            let carries = |lb: &Tagged<LoadBalancer>| lb.resource.security_groups.contains(&group.id);
             group.name == frontend_name
                 && !group.tags.contains_key(UID_TAG)
                 && (self.config.adopt || found.load_balancers.values().any(carries))

@@ -5,16 +5,15 @@ use std::sync::{Arc, Once, OnceLock};
 
 use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, ServiceView};
 
-use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Subnet, SubnetQuery};
+use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Snapshot, Subnet, SubnetQuery};
 use crate::config::AwsConfig;
 use crate::discovery::{self, DiscoveryError};
 use crate::failure::general;
-use crate::found::Found;
 use crate::naming::KUBERNETES_CLUSTER_TAG;
 use crate::options::annotation::key;
 use crate::options::{Access, Spec};
 use crate::subnets::{self, Criteria};
-use crate::target_sets::TargetNodes;
+use crate::targets::TargetNodes;
 use crate::targets::{self, Chosen};
 
 /// What was found out about where the load balancer is to stand.
@@ -85,7 +84,7 @@ impl Surveyor<'_> {
         service: &ServiceView,
         spec: &Spec,
         nodes: &NodeSet,
-        found: &Found,
+        found: &Snapshot,
     ) -> Result<Surveyed, Unsurveyed> {
         let nodes = self.nodes(nodes, &spec.node_labels).await?;
         let vpc_id = self.vpc.get().cloned().ok_or(Unsurveyed::NoVpc(None))?;
@@ -261,7 +260,7 @@ struct Present {
 }
 
 /// The Service's word counts first, then what exists, then the configuration: a changed default moves nothing.
-fn present(spec: &Spec, found: &Found, config: &AwsConfig) -> Present {
+fn present(spec: &Spec, found: &Snapshot, config: &AwsConfig) -> Present {
     let found_schemes = found.load_balancers.values().map(|lb| lb.resource.scheme);
     let scheme = spec.load_balancer.scheme.or(found_schemes.min()).unwrap_or(config.default_scheme);
     let same = found.load_balancers.values().find(|lb| lb.resource.scheme == scheme).map(|lb| &lb.resource);

@@ -1,12 +1,18 @@
-//! Which instances take traffic: nodes by their provider ID, checked against what EC2 says of them.
+//! From nodes to targets: which instances take traffic, by the provider IDs of nodes and what EC2 says of them; and which
+//! targets each target group has, all of them where they fit, a fair share where they do not. Pure.
+//!
+//! AWS limits the targets of a load balancer, of a zone of it and of a target group (*Quotas for your Network Load
+//! Balancers*). Each port gets the same number of nodes, so that every listener has targets; nodes are taken in turns
+//! from all zones, so that every zone has some. Which nodes a port gets follows from a hash of node and port: when a
+//! node comes or goes, at most one target of each port changes, and the ports do not all leave the same nodes out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloud_provider::{NodeSet, NodeView, Note, NoteKind};
 
-use crate::client::{Instance, InstanceState};
-use crate::target_sets::{TargetNode, TargetNodes};
+use crate::client::{Instance, InstanceState, Target};
+use crate::naming;
 
 /// Nodes split by whether they can be targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,6 +160,126 @@ pub fn node_groups(
             groups.iter().find(|id| is_for_cluster(id)).or_else(|| groups.first()).cloned()
         })
         .collect()
+}
+
+/// An instance that takes traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetNode {
+    /// The name of its node.
+    pub node: String,
+    /// Its zone.
+    pub zone: String,
+}
+
+/// Instances that take traffic, by instance id.
+pub type TargetNodes = BTreeMap<String, TargetNode>;
+
+/// How many targets a load balancer may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetLimits {
+    /// In a target group.
+    pub per_group: usize,
+    /// Of the load balancer, in one zone.
+    pub per_zone: usize,
+    /// Of the load balancer.
+    pub per_load_balancer: usize,
+}
+
+impl TargetLimits {
+    /// What AWS allows every account: 1,000 targets a target group, 500 a zone, 3,000 a load balancer, or 500 if it
+    /// balances across zones. With `at_most`, which is not 0, so many a load balancer; more than AWS's own number means
+    /// that the account's quotas were raised, and then the others are not looked at.
+    pub fn new(at_most: usize, across_zones: bool) -> Self {
+        let per_load_balancer = if across_zones { 500 } else { 3000 };
+        let aws = TargetLimits { per_group: 1000, per_zone: 500, per_load_balancer };
+        match at_most {
+            0 => aws,
+            most if most <= per_load_balancer => TargetLimits { per_load_balancer: most, ..aws },
+            most => TargetLimits { per_group: most, per_zone: most, per_load_balancer: most },
+        }
+    }
+
+    /// What is left for each of so many ports.
+    fn shared_by(self, ports: usize) -> Self {
+        let ports = ports.max(1);
+        TargetLimits {
+            per_group: self.per_group.min(self.per_load_balancer / ports).max(1),
+            per_zone: (self.per_zone / ports).max(1),
+            per_load_balancer: self.per_load_balancer,
+        }
+    }
+}
+
+/// The targets of every target group of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetSets {
+    /// By the name or ARN that was asked for.
+    pub by_group: BTreeMap<String, BTreeSet<Target>>,
+    /// How many nodes there are for each port.
+    pub nodes: usize,
+    /// How many nodes the port with the fewest has.
+    pub nodes_a_port: usize,
+}
+
+impl TargetSets {
+    /// Shares these instances among target groups, given with the port that their targets listen on.
+    pub fn share(groups: &BTreeMap<String, u16>, nodes: &TargetNodes, limits: TargetLimits) -> Self {
+        let share = limits.shared_by(groups.len());
+        let mut by_zone: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for (id, node) in nodes {
+            by_zone.entry(&node.zone).or_default().push(id);
+        }
+        let fits = nodes.len() <= share.per_group && by_zone.values().all(|ids| ids.len() <= share.per_zone);
+        let set = |group: &str, port: u16| -> BTreeSet<Target> {
+            match fits {
+                true => nodes.keys().map(|id| Target::new(id, port)).collect(),
+                false => pick(group, &by_zone, share).into_iter().map(|id| Target::new(id, port)).collect(),
+            }
+        };
+        let by_group: BTreeMap<String, BTreeSet<Target>> =
+            groups.iter().map(|(group, port)| (group.clone(), set(group, *port))).collect();
+        let nodes_a_port = by_group.values().map(BTreeSet::len).min().unwrap_or_default();
+        TargetSets { by_group, nodes: nodes.len(), nodes_a_port }
+    }
+
+    /// How many nodes are left out at some port.
+    pub fn left_out(&self) -> usize {
+        if self.by_group.is_empty() { 0 } else { self.nodes - self.nodes_a_port }
+    }
+
+    /// The targets of one target group.
+    pub fn of(&self, group: &str) -> Option<&BTreeSet<Target>> {
+        self.by_group.get(group)
+    }
+
+    /// A digest of which instances are registered where.
+    pub fn digest(&self) -> String {
+        let ids: Vec<&str> = match self.left_out() {
+            // All groups have the same; their ports are among the settings.
+            0 => {
+                self.by_group.values().next().into_iter().flatten().map(|target| target.id.as_str()).collect()
+            }
+            _ => self.by_group.values().flatten().map(|target| target.id.as_str()).collect(),
+        };
+        let texts: Vec<&str> = ids.into_iter().flat_map(|id| [id, ","]).collect();
+        naming::hex(&texts)[..32].to_owned()
+    }
+}
+
+/// As many instances as a group may have: from each zone in turn the one whose hash comes first.
+fn pick<'i>(group: &str, by_zone: &BTreeMap<&str, Vec<&'i String>>, share: TargetLimits) -> Vec<&'i String> {
+    let ranked: Vec<Vec<&String>> = by_zone
+        .values()
+        .map(|ids| {
+            let mut ids = ids.clone();
+            ids.sort_by_cached_key(|id| naming::hex(&[id, ":", group]));
+            ids.truncate(share.per_zone);
+            ids
+        })
+        .collect();
+    let longest = ranked.iter().map(Vec::len).max().unwrap_or_default();
+    let in_turns = (0..longest).flat_map(|turn| ranked.iter().filter_map(move |ids| ids.get(turn).copied()));
+    in_turns.take(share.per_group).collect()
 }
 
 #[cfg(test)]

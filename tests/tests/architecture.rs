@@ -8,16 +8,13 @@ use regex_lite::Regex;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-const CRATES: &[&str] = &[
-    "announcer",
-    "apiserver-client",
-    "cloud-lb-controller",
-    "cloud-provider",
-    "controller",
-    "metallb",
-    "provider-aws",
-    "provider-bare",
-];
+/// The crates that are for others: all members of the workspace but the tests.
+fn crates() -> Vec<String> {
+    let manifest = fs::read_to_string(Path::new(WORKSPACE).join("Cargo.toml")).expect("the manifest");
+    let members = manifest.lines().find(|line| line.starts_with("members = [")).expect("the members");
+    let names = members.split('"').skip(1).step_by(2);
+    names.filter(|name| *name != "tests").map(str::to_owned).collect()
+}
 
 type Module = Vec<String>;
 
@@ -118,9 +115,9 @@ fn circle<'a>(
 
 #[test]
 fn no_module_depends_on_one_that_depends_on_it() {
-    for name in CRATES {
+    for name in crates() {
         let mut found = BTreeMap::new();
-        modules(&Path::new(WORKSPACE).join(name).join("src"), &[], &mut found);
+        modules(&Path::new(WORKSPACE).join(&name).join("src"), &[], &mut found);
         let arrows = arrows(&found);
         assert!(
             arrows.values().map(BTreeSet::len).sum::<usize>() > 5,
@@ -160,20 +157,39 @@ fn the_files_that_the_plan_of_the_house_names_are_there() {
 }
 
 #[test]
+fn each_way_of_the_data_is_as_long_as_the_plan_says() {
+    let plan = fs::read_to_string(Path::new(WORKSPACE).join("ARCHITECTURE.md")).expect("the plan");
+    let title = Regex::new(r"^\*\*(.+)\*\* \((\d+) files\)$").expect("a pattern");
+    let mut ways = 0;
+    for paragraph in plan.split("\n\n") {
+        let Some((first, list)) = paragraph.split_once('\n') else { continue };
+        let Some(found) = title.captures(first) else { continue };
+        let files: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        let different: BTreeSet<&str> = files.iter().copied().collect();
+        assert_eq!(files.len(), different.len(), "{}: a file stands twice", &found[1]);
+        assert_eq!(files.len().to_string(), found[2], "{}", &found[1]);
+        ways += 1;
+    }
+    assert_eq!(ways, 7, "four ways, and what three new things touch");
+}
+
+#[test]
+fn no_file_is_included_by_its_path() {
+    let mut texts = BTreeMap::new();
+    for folder in crates().into_iter().chain(["tests".to_owned()]) {
+        sources(&Path::new(WORKSPACE).join(folder), &mut texts);
+    }
+    let by_path = Regex::new(r"(?m)^\s*#\[path\b").expect("a pattern");
+    let including: Vec<_> =
+        texts.iter().filter(|(_, text)| by_path.is_match(text)).map(|(file, _)| file).collect();
+    assert!(including.is_empty(), "share a module or a crate instead: {including:?}");
+}
+
+#[test]
 fn the_tests_that_hold_its_rules_are_there() {
     let plan = fs::read_to_string(Path::new(WORKSPACE).join("ARCHITECTURE.md")).expect("the plan");
     let mut texts = BTreeMap::new();
-    let crates = [
-        "announcer",
-        "apiserver-client",
-        "cloud-lb-controller",
-        "cloud-provider",
-        "controller",
-        "metallb",
-        "provider-aws",
-        "provider-bare",
-    ];
-    for folder in crates.into_iter().chain(["tests/src", "tests/tests"]) {
+    for folder in crates().into_iter().chain(["tests/src".to_owned(), "tests/tests".to_owned()]) {
         sources(&Path::new(WORKSPACE).join(folder), &mut texts);
     }
     let named = plan.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 3);

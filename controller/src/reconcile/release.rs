@@ -3,8 +3,7 @@
 use cloud_provider::{NoteKind, ServiceId};
 use tokio::time::Instant;
 
-use super::call::delete;
-use super::{Reconciliation, Stop};
+use super::{Reconciliation, Stop, delete};
 use crate::context::Context;
 use crate::decide::{Last, Observed, ProviderIndex, Step, decide};
 use crate::events::EventRequest;

@@ -8,8 +8,7 @@ use cloud_provider::{
 };
 use tokio::time::Instant;
 
-use super::call::{call, while_wanted};
-use super::{Reconciliation, Stop};
+use super::{Reconciliation, Stop, call, while_wanted};
 use crate::decide::{Attempt, AttemptedCall, NodeAttempt, Observed, ProviderIndex, Success, Why};
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};

@@ -1,4 +1,4 @@
-//! The load balancer: made, moved, deleted.
+//! The load balancer: made and moved.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,6 @@ use crate::client::{
     CreateLoadBalancer, IpAddressType, SecurityGroupQuery, Select, SetSecurityGroups, SetSubnets,
     SubnetMapping, Tags,
 };
-use crate::error::ErrorKind;
 use crate::failure::Failure;
 use crate::model;
 use crate::plan::GroupRef;
@@ -133,12 +132,5 @@ impl Applier<'_> {
 
     fn group_ids(&self, groups: &BTreeSet<GroupRef>) -> Option<BTreeSet<String>> {
         groups.iter().map(|group| self.ids.group(group)).collect()
-    }
-
-    pub(super) async fn delete_load_balancer(&self, arn: &str) -> Result<Applied, Failure> {
-        match self.aws.delete_load_balancer(arn).await {
-            Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(Applied::Done),
-        }
     }
 }

@@ -14,7 +14,7 @@ mod targets;
 use cloud_provider::{Note, ServiceId};
 
 use self::backoff::BoundedBackoff;
-use crate::client::{ATTRIBUTES_PER_CALL, Attributes, Aws, TagFilter, Tags};
+use crate::client::{ATTRIBUTES_PER_CALL, Attributes, Aws, ModifyTargetGroup, TagFilter, Tags};
 use crate::config::AwsConfig;
 use crate::error::{ApiError, ErrorKind};
 use crate::failure::Failure;
@@ -129,7 +129,9 @@ impl Applier<'_> {
             Operation::CreateTargetGroup(group) => self.create_target_group(group).await,
             Operation::ModifyTargetGroup { target_group, health_check } => {
                 let Some(arn) = self.ids.target_group(target_group) else { return Ok(Applied::Stale) };
-                self.modify_target_group(arn, health_check).await
+                let request = ModifyTargetGroup { target_group_arn: arn, health_check: health_check.clone() };
+                self.aws.modify_target_group(&request).await?;
+                Ok(Applied::Done)
             }
             Operation::ModifyTargetGroupAttributes { target_group, attributes } => {
                 let Some(arn) = self.ids.target_group(target_group) else { return Ok(Applied::Stale) };
@@ -173,7 +175,7 @@ impl Applier<'_> {
                 self.aws.modify_capacity_reservation(arn, *change).await?;
                 Ok(Applied::Done)
             }
-            Operation::DeleteLoadBalancer { arn } => self.delete_load_balancer(arn).await,
+            Operation::DeleteLoadBalancer { arn } => delete(self.aws.delete_load_balancer(arn)).await,
             Operation::CreateListener(listener) => self.create_listener(listener).await,
             Operation::ModifyListener(listener) => self.modify_listener(listener).await,
             Operation::ModifyListenerAttributes { port, attributes } => {
@@ -185,10 +187,7 @@ impl Applier<'_> {
             Operation::RemoveListenerCertificates { port, certificates } => {
                 self.remove_certificates(*port, certificates).await
             }
-            Operation::DeleteListener { arn, .. } => match self.aws.delete_listener(arn).await {
-                Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(Applied::Done),
-            },
+            Operation::DeleteListener { arn, .. } => delete(self.aws.delete_listener(arn)).await,
             Operation::Tag { arn, add, remove } => self.tag(arn, add, remove).await,
             Operation::Record { applied, targets } => self.record(applied.as_ref(), targets.as_ref()).await,
         }
@@ -238,6 +237,14 @@ impl Applier<'_> {
 fn is_stale(error: &ApiError) -> bool {
     let codes = ["LoadBalancerNotFound", "ListenerNotFound", "DuplicateListener", "InvalidGroup.NotFound"];
     codes.iter().any(|code| error.is(code))
+}
+
+/// What is not there any more was deleted already.
+async fn delete(request: impl Future<Output = Result<(), ApiError>>) -> Result<Applied, Failure> {
+    match request.await {
+        Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(Applied::Done),
+    }
 }
 
 fn in_requests(attributes: &Attributes) -> Vec<Attributes> {

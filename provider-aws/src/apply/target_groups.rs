@@ -1,7 +1,7 @@
-//! Target groups: made, changed, deleted.
+//! Target groups: made and deleted.
 
 use super::{Applied, Applier};
-use crate::client::{CreateTargetGroup, HealthCheck, ModifyTargetGroup, Select, TargetType};
+use crate::client::{CreateTargetGroup, Select, TargetType};
 use crate::error::ErrorKind;
 use crate::failure::Failure;
 use crate::model;
@@ -34,16 +34,6 @@ impl Applier<'_> {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    pub(super) async fn modify_target_group(
-        &self,
-        target_group_arn: String,
-        health_check: &HealthCheck,
-    ) -> Result<Applied, Failure> {
-        let request = ModifyTargetGroup { target_group_arn, health_check: health_check.clone() };
-        self.aws.modify_target_group(&request).await?;
-        Ok(Applied::Done)
     }
 
     /// A target group stays in use for a moment after its listener has gone.

@@ -35,17 +35,33 @@ pub struct Tagged<T> {
 }
 
 /// The network load balancers and target groups of the account in this region, or of the VPC the snapshot
-/// is [limited to](super::Aws::limit_to_vpc), with their tags.
+/// is [limited to](super::Aws::limit_to_vpc), with their tags; or those of them that are one Service's.
 ///
 /// `TargetGroup::load_balancer_arns` and `LoadBalancer::state` are as AWS told them last; they are not kept
 /// up with changes of listeners or with time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// Network load balancers, by ARN.
     pub load_balancers: BTreeMap<String, Tagged<LoadBalancer>>,
     /// Target groups, by ARN.
     pub target_groups: BTreeMap<String, Tagged<TargetGroup>>,
+}
+
+impl Snapshot {
+    /// Without what is in another VPC than this one, if it is known.
+    pub(crate) fn within(mut self, vpc_id: Option<&str>) -> Self {
+        if let Some(vpc_id) = vpc_id {
+            self.load_balancers.retain(|_, lb| lb.resource.vpc_id == vpc_id);
+            self.target_groups.retain(|_, tg| tg.resource.vpc_id == vpc_id);
+        }
+        self
+    }
+
+    /// Whether nothing exists.
+    pub fn is_empty(&self) -> bool {
+        self.load_balancers.is_empty() && self.target_groups.is_empty()
+    }
 }
 
 /// One change to what is known.

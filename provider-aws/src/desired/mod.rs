@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use cloud_provider::{Mistakes, Note, NoteKind, ServiceId};
 use serde::Serialize;
 
-use crate::client::{Tags, TargetGroup as AwsTargetGroup};
+use crate::client::{Tagged, Tags, TargetGroup as AwsTargetGroup};
 use crate::config::AwsConfig;
-use crate::found::FoundResource;
 use crate::model::{BackendAccess, FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Tls, Zone};
 use crate::naming::{
     self, ADDED_TAGS_TAG, APPLIED_TAG, Names, PRIVATE_LINK_RULES, RESOURCE_TAG, SET_ATTRIBUTES_TAG,
@@ -18,7 +17,7 @@ use crate::naming::{
 };
 use crate::options::{Access, ListenerSpec, Spec};
 use crate::site::Site;
-use crate::target_sets::{TargetLimits, TargetNodes, TargetSets};
+use crate::targets::{TargetLimits, TargetNodes, TargetSets};
 
 /// Everything one Service should have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +59,7 @@ impl Desired {
     }
 
     /// The target group that should exist and that this one is, if there is one.
-    pub(crate) fn target_group_like(&self, found: &FoundResource<AwsTargetGroup>) -> Option<&TargetGroup> {
+    pub(crate) fn target_group_like(&self, found: &Tagged<AwsTargetGroup>) -> Option<&TargetGroup> {
         let resource = found.tags.get(RESOURCE_TAG);
         self.target_groups.iter().find(|wanted| {
             wanted.tags.get(RESOURCE_TAG) == resource

@@ -6,7 +6,7 @@ use super::*;
 use crate::client::{IpAddressType, Scheme, Subnet, Traffic};
 use crate::options;
 use crate::options::annotation::PREFIX;
-use crate::target_sets::TargetNode;
+use crate::targets::TargetNode;
 
 fn site(scheme: Scheme) -> Site {
     let subnet = |id: &str, zone: &str, range: &str| Subnet {

@@ -9,7 +9,7 @@ use crate::client::{SecurityGroup, Target, TargetHealth, TargetState};
 use crate::desired::Limits;
 use crate::model::BackendAccess;
 use crate::observe::TargetGroupDetails;
-use crate::target_sets::TargetNodes;
+use crate::targets::TargetNodes;
 
 /// What is known when nodes have changed.
 #[derive(Clone, Debug, Default)]

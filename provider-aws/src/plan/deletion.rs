@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Operation, Part, Planned};
-use crate::client::{SecurityGroup, Tags};
-use crate::found::Found;
+use crate::client::{SecurityGroup, Snapshot, Tags};
 use crate::naming::UID_TAG;
 
 /// What is known of a Service that is being deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Deletion {
     /// Its load balancers and target groups.
-    pub found: Found,
+    pub found: Snapshot,
     /// Its own security groups.
     pub groups: Vec<SecurityGroup>,
     /// Ids of groups that this process made for it and that no list shows.

@@ -11,7 +11,7 @@ use crate::client::{
 use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
 use crate::naming::UID_TAG;
 use crate::observe::{LoadBalancerDetails, ObservedGroups};
-use crate::target_sets::{TargetLimits, TargetNode, TargetNodes, TargetSets};
+use crate::targets::{TargetLimits, TargetNode, TargetNodes, TargetSets};
 
 fn desired() -> Desired {
     let health_check = HealthCheck {

@@ -1,4 +1,4 @@
-//! Which nodes become targets, by table.
+//! Which nodes become targets, and of which ports.
 
 use cloud_provider::testing::a_node;
 
@@ -118,4 +118,72 @@ fn fargate_nodes_are_left_out_without_a_word() {
     assert_eq!(candidates.fargate.len(), 2);
     let chosen = choose(candidates, &BTreeMap::from([instance("i-1", |_| {})]), "vpc-1");
     assert_eq!(chosen.note(), None);
+}
+
+fn nodes(count: usize) -> TargetNodes {
+    let node = |i: usize| TargetNode { node: format!("n{i}"), zone: format!("zone-{}", i % 3) };
+    (0..count).map(|i| (format!("i-{i:05}"), node(i))).collect()
+}
+
+fn ports(count: u16) -> BTreeMap<String, u16> {
+    (0..count).map(|i| (format!("group-{i}"), 30000 + i)).collect()
+}
+
+#[test]
+fn where_all_fit_every_port_has_every_node() {
+    let sets = TargetSets::share(&ports(2), &nodes(250), TargetLimits::new(0, true));
+    assert!(sets.by_group.values().all(|set| set.len() == 250), "two ports with 250 nodes are 500 targets");
+    assert_eq!(sets.left_out(), 0);
+}
+
+#[test]
+fn where_they_do_not_every_port_has_the_same_number_from_all_zones() {
+    let sets = TargetSets::share(&ports(2), &nodes(350), TargetLimits::new(0, true));
+    assert_eq!(sets.by_group.values().map(BTreeSet::len).collect::<Vec<_>>(), [250, 250]);
+    assert_eq!(sets.left_out(), 100);
+    let all = nodes(350);
+    for set in sets.by_group.values() {
+        for zone in ["zone-0", "zone-1", "zone-2"] {
+            let here = set.iter().filter(|target| all[&target.id].zone == zone).count();
+            assert!((83..=84).contains(&here), "{here} in {zone}");
+        }
+    }
+}
+
+#[test]
+fn the_quotas_of_a_zone_and_of_a_target_group_hold_as_well() {
+    let many = TargetSets::share(&ports(1), &nodes(1700), TargetLimits::new(0, false));
+    assert_eq!(many.by_group["group-0"].len(), 1000);
+    let mut one_zone = nodes(700);
+    one_zone.values_mut().for_each(|node| node.zone = "zone-0".to_owned());
+    let sets = TargetSets::share(&ports(1), &one_zone, TargetLimits::new(0, false));
+    assert_eq!(sets.by_group["group-0"].len(), 500);
+}
+
+#[test]
+fn an_operator_may_allow_fewer_or_where_the_account_has_them_more() {
+    let few = TargetSets::share(&ports(2), &nodes(100), TargetLimits::new(60, false));
+    assert!(few.by_group.values().all(|set| set.len() == 30));
+    let more = TargetSets::share(&ports(2), &nodes(2500), TargetLimits::new(5000, false));
+    assert_eq!(more.left_out(), 0);
+}
+
+#[test]
+fn a_node_that_comes_changes_at_most_one_target_of_each_port() {
+    let limits = TargetLimits::new(60, false);
+    let before = TargetSets::share(&ports(2), &nodes(101), limits);
+    let after = TargetSets::share(&ports(2), &nodes(102), limits);
+    for (group, set) in &before.by_group {
+        assert!(after.by_group[group].difference(set).count() <= 1, "{group}");
+    }
+}
+
+#[test]
+fn the_digest_is_of_what_is_registered() {
+    let limits = TargetLimits::new(60, false);
+    let all = TargetSets::share(&ports(2), &nodes(20), limits).digest();
+    assert_eq!(all, TargetSets::share(&ports(1), &nodes(20), limits).digest());
+    assert_ne!(all, TargetSets::share(&ports(2), &nodes(21), limits).digest());
+    let cut = TargetSets::share(&ports(2), &nodes(100), limits).digest();
+    assert_ne!(cut, TargetSets::share(&ports(2), &nodes(100), TargetLimits::new(40, false)).digest());
 }
