@@ -27,9 +27,8 @@ fn shape(schema: &Value, sized: bool) -> Value {
             shape.insert(key.into(), value);
         }
     }
-    for key in ["x-kubernetes-list-map-keys"] {
-        shape.extend(schema.get(key).map(|value| (key.into(), value.clone())));
-    }
+    let keys = "x-kubernetes-list-map-keys";
+    shape.extend(schema.get(keys).map(|value| (keys.into(), value.clone())));
     if let Some(rules) = schema.get("x-kubernetes-validations").and_then(Value::as_array) {
         let rules = rules.iter().map(|rule| json!(rule["rule"].as_str().map(str::trim)));
         shape.insert("rules".into(), rules.collect());
