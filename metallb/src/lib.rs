@@ -17,7 +17,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`crd`] | MetalLB's resources, and the manifests of their definitions |
-//! | [`definition`] | a resource as it was written, and what is found wrong with it |
+//! | [`written`] | a resource as it was written, and what is found wrong with it |
 //! | [`manifest`] | pools from YAML; one document that is wrong stops nobody but itself |
 //! | [`range`], [`selector`], [`reservations`] | ranges of addresses, label selectors, what a pool keeps back: parsed once |
 //! | [`per_family`] | a value for IPv4 and one for IPv6 |
