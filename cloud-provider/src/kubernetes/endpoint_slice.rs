@@ -17,8 +17,8 @@ pub fn service_of_slice(slice: &EndpointSlice) -> Option<ServiceKey> {
 
 /// The endpoints of one slice, whatever their ports. A Service may have several slices. Host names are left out.
 pub fn endpoints_of_slice(slice: &EndpointSlice) -> Vec<Endpoint> {
-    let mut endpoints = Vec::with_capacity(slice.endpoints.len());
-    for endpoint in &slice.endpoints {
+    let mut endpoints = Vec::with_capacity(slice.endpoints.listed().len());
+    for endpoint in slice.endpoints.listed() {
         let pod = endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"));
         let pod = pod.and_then(|pod| Some(PodId { name: pod.name.clone()?, uid: pod.uid.clone()? }));
         for ip in endpoint.addresses.iter().filter_map(|address| address.parse().ok()) {
@@ -45,6 +45,23 @@ fn state(endpoint: &ApiEndpoint) -> EndpointState {
         (false, true, _) => EndpointState::Terminating { serving: true },
         (false, false, true) => EndpointState::Terminating { serving: false },
         (false, false, false) => EndpointState::Unready,
+    }
+}
+
+/// A list that older versions of Kubernetes' API have always, and newer ones may leave out. The program chooses the version.
+trait Listed<T> {
+    fn listed(&self) -> &[T];
+}
+
+impl<T> Listed<T> for Vec<T> {
+    fn listed(&self) -> &[T] {
+        self
+    }
+}
+
+impl<T> Listed<T> for Option<Vec<T>> {
+    fn listed(&self) -> &[T] {
+        self.as_deref().unwrap_or_default()
     }
 }
 
