@@ -20,6 +20,11 @@ impl Held {
     pub fn new(mac: Mac, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         Held { mac, addresses: addresses.into_iter().collect() }
     }
+
+    /// Whether it is these addresses at this hardware address.
+    pub(crate) fn is(&self, mac: Mac, addresses: &BTreeSet<IpAddr>) -> bool {
+        self.mac == mac && self.addresses == *addresses
+    }
 }
 
 /// What is to be done about a frame.
@@ -27,8 +32,13 @@ impl Held {
 pub enum Answered {
     /// It does not concern what is held.
     Nothing,
-    /// It asks for an address that is held: this frame is to be sent, on the link it came from.
-    Reply(Vec<u8>),
+    /// It asks for an address that is held.
+    Reply {
+        /// The address.
+        ip: IpAddr,
+        /// What is to be sent, on the link that the question came from.
+        frame: Vec<u8>,
+    },
     /// Somebody else says that an address that is held is theirs. How often to defend it is not decided here: RFC 5227 §2.4
     /// allows once in 10 seconds.
     Claimed {
@@ -62,8 +72,9 @@ fn to_arp(arp: &ArpFrame, held: &Held) -> Option<Answered> {
     // Linux asks the one it knows, by unicast, whether it is still there. A frame for another interface is seen by a link
     // that is promiscuous, and is not for us.
     let for_us = arp.to == Mac::BROADCAST || arp.to == held.mac;
-    let asks = arp.operation == Operation::Request && held.addresses.contains(&arp.target_ip.into());
-    (for_us && asks).then(|| Answered::Reply(arp.answer(held.mac).emit()))
+    let ip = IpAddr::V4(arp.target_ip);
+    let asks = arp.operation == Operation::Request && held.addresses.contains(&ip);
+    (for_us && asks).then(|| Answered::Reply { ip, frame: arp.answer(held.mac).emit() })
 }
 
 fn to_ndp(ndp: &NdpFrame, held: &Held) -> Option<Answered> {
@@ -73,7 +84,7 @@ fn to_ndp(ndp: &NdpFrame, held: &Held) -> Option<Answered> {
     match ndp.message {
         Message::Solicitation { .. } => {
             for_us(ndp.to, ndp.destination, ndp.target, held.mac).then_some(())?;
-            Some(Answered::Reply(ndp.answer(held.mac)?.emit()))
+            Some(Answered::Reply { ip: ndp.target.into(), frame: ndp.answer(held.mac)?.emit() })
         }
         Message::Advertisement { target_mac, .. } => {
             let by = target_mac.unwrap_or(ndp.from);

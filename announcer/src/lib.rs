@@ -2,7 +2,7 @@
 //!
 //! Frames are values, the answer to one is a plain function of the frame and of what is held, and which node holds what is
 //! a plain value that is told what was heard and what time it is. So is a session with a router. What opens sockets and
-//! waits stands at the rim: [`bgp::connection`], [`bfd::path`].
+//! waits stands at the rim: [`net`], [`bgp::connection`], [`bfd::path`].
 //!
 //! ```
 //! use announcer::answer::{Answered, Held, answer};
@@ -12,7 +12,7 @@
 //! let (asking, ours) = (Mac::new([2, 0, 0, 0, 0, 9]), Mac::new([2, 0, 0, 0, 0, 1]));
 //! let held = Held::new(ours, ["192.0.2.7".parse().unwrap()]);
 //! let question = ArpFrame::question(asking, "192.0.2.9".parse().unwrap(), "192.0.2.7".parse().unwrap());
-//! assert!(matches!(answer(&question.emit(), &held), Answered::Reply(_)));
+//! assert!(matches!(answer(&question.emit(), &held), Answered::Reply { .. }));
 //! ```
 //!
 //! | module | what |
@@ -24,6 +24,9 @@
 //! | [`bfd`] | whether the path to a router is there |
 //! | [`bgp`] | sessions with routers, which are told routes |
 //! | [`distance`] | how far away a router is |
+//! | [`responder`] | all that one link says, made of the parts above: frames and time in, frames out |
+//! | [`net`] | the node's links, sockets on them, and the thread that has a responder at work |
+//! | [`link`](mod@link) | which links announce an address |
 //! | [`ethernet`] | hardware addresses, and what every frame begins with |
 //! | [`beat`] | the signed heartbeat by which the nodes of a segment know of each other and of what they claim |
 //! | [`segment`] | which addresses this node answers for on one link |
@@ -44,6 +47,9 @@ pub mod distance;
 pub mod ethernet;
 pub mod gratuitous;
 mod icmpv6;
+pub mod link;
 pub mod ndp;
+pub mod net;
 pub mod rank;
+pub mod responder;
 pub mod segment;

@@ -87,7 +87,7 @@ fn any_bytes_are_read_without_panic_and_every_answer_is_valid() {
         let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let frame = drawn(&mut numbers, &frames);
         match answer(&frame, &held) {
-            Answered::Reply(reply) => {
+            Answered::Reply { frame: reply, .. } => {
                 assert!(is_valid(&reply), "seed {seed}: {frame:02x?} is answered {reply:02x?}");
                 replies += 1;
             }

@@ -17,7 +17,7 @@ fn held() -> Held {
 
 fn reply(frame: &ArpFrame) -> Option<ArpFrame> {
     match answer(&frame.emit(), &held()) {
-        Answered::Reply(bytes) => Some(ArpFrame::parse(&bytes).expect("an answer is ARP")),
+        Answered::Reply { frame: bytes, .. } => Some(ArpFrame::parse(&bytes).expect("an answer is ARP")),
         _ => None,
     }
 }
@@ -33,7 +33,7 @@ fn a_question_is_answered_byte_by_byte_as_rfc_826_has_it() {
         0, 0, 0, 0, 9, 192, 0, 2, 9,
     ];
     expected.resize(60, 0);
-    assert_eq!(answer(&question, &held()), Answered::Reply(expected));
+    assert_eq!(answer(&question, &held()), Answered::Reply { ip: HELD.into(), frame: expected });
 }
 
 #[test]

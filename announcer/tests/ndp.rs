@@ -21,7 +21,9 @@ fn asked() -> NdpFrame {
 
 fn reply(frame: &NdpFrame) -> Option<NdpFrame> {
     match answer(&frame.emit(), &held()) {
-        Answered::Reply(bytes) => Some(NdpFrame::parse(&bytes).expect("an answer is neighbour discovery")),
+        Answered::Reply { frame: bytes, .. } => {
+            Some(NdpFrame::parse(&bytes).expect("an answer is neighbour discovery"))
+        }
         _ => None,
     }
 }
@@ -36,7 +38,7 @@ const ANSWER: [u8; 86] = [
 
 #[test]
 fn a_question_is_answered_byte_by_byte_as_rfc_4861_has_it() {
-    assert_eq!(answer(&asked().emit(), &held()), Answered::Reply(ANSWER.to_vec()));
+    assert_eq!(answer(&asked().emit(), &held()), Answered::Reply { ip: HELD.into(), frame: ANSWER.to_vec() });
 }
 
 #[test]

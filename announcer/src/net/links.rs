@@ -1,0 +1,79 @@
+//! The links of this node, as the kernel has them now.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use ipnet::IpNet;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::libc::ARPHRD_ETHER;
+use nix::net::if_::InterfaceFlags;
+use nix::sys::socket::{LinkAddr, SockaddrStorage};
+
+use crate::ethernet::Mac;
+use crate::link::Link;
+
+/// The links that speak Ethernet, by name. Loopback, tunnels without frames and InfiniBand, whose addresses are longer, are
+/// not among them.
+///
+/// # Errors
+/// Where the kernel cannot be asked.
+pub fn links() -> io::Result<Vec<Link>> {
+    let mut links = BTreeMap::new();
+    let mut subnets: BTreeMap<String, Vec<IpNet>> = BTreeMap::new();
+    for entry in getifaddrs()? {
+        if let Some(address) = link_address(&entry) {
+            links.extend(ethernet(&entry, &address).map(|link| (entry.interface_name.clone(), link)));
+        } else if let Some(subnet) = subnet(&entry) {
+            subnets.entry(entry.interface_name).or_default().push(subnet);
+        }
+    }
+    let with_subnets = links.into_iter().map(|(name, mut link)| {
+        link.subnets = subnets.remove(&name).unwrap_or_default();
+        link
+    });
+    Ok(with_subnets.collect())
+}
+
+/// What a socket is bound to in order to be on the link of this index; none if there is no such link any more.
+///
+/// # Errors
+/// Where the kernel cannot be asked.
+pub(super) fn address_of(index: u32) -> io::Result<Option<LinkAddr>> {
+    Ok(getifaddrs()?
+        .filter_map(|entry| link_address(&entry))
+        .find(|address| address.ifindex() == index as usize))
+}
+
+fn link_address(entry: &InterfaceAddress) -> Option<LinkAddr> {
+    entry.address.as_ref()?.as_link_addr().copied()
+}
+
+fn ethernet(entry: &InterfaceAddress, address: &LinkAddr) -> Option<Link> {
+    let mac = Mac::new(address.addr()?);
+    let flags = entry.flags;
+    let speaks = address.hatype() == ARPHRD_ETHER && flags.contains(InterfaceFlags::IFF_BROADCAST);
+    (speaks && !flags.contains(InterfaceFlags::IFF_NOARP)).then(|| Link {
+        name: entry.interface_name.clone(),
+        index: address.ifindex() as u32,
+        mac,
+        running: flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING),
+        has_master: flags.contains(InterfaceFlags::IFF_SLAVE) || has_master(&entry.interface_name),
+        subnets: Vec::new(),
+    })
+}
+
+/// Whether the link is a port of a bridge or a bond. The flags say so of bonds alone.
+fn has_master(name: &str) -> bool {
+    Path::new("/sys/class/net").join(name).join("master").exists()
+}
+
+fn subnet(entry: &InterfaceAddress) -> Option<IpNet> {
+    let (address, netmask) = (entry.address.as_ref()?, entry.netmask.as_ref()?);
+    IpNet::with_netmask(ip(address)?, ip(netmask)?).ok().map(|net| net.trunc())
+}
+
+fn ip(address: &SockaddrStorage) -> Option<std::net::IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+}
