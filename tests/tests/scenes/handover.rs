@@ -69,6 +69,32 @@ fn ours(stage: &Stage, arguments: &[&str]) -> String {
     finish(program).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
 }
 
+/// Waits until `doctor` says this, and every other thing that it is to say then; it never says what it is not to.
+async fn until_doctor_says(stage: &Stage, says: &[&str], says_not: &[&str]) {
+    until(&format!("doctor says {says:?} and not {says_not:?}"), SCENE_TIMEOUT, async || {
+        let said = ours(stage, &["doctor"]);
+        let as_it_should = says.iter().all(|words| said.contains(words))
+            && !says_not.iter().any(|words| said.contains(words))
+            && said.ends_with(" 0 fail\n");
+        if as_it_should { Ok(()) } else { Err(said) }
+    })
+    .await;
+}
+
+/// What doctor says of MetalLB's controller, beside which nobody else should give addresses.
+const CLAIMS: &str = "Deployment metallb-system/controller claims Services without a class";
+/// Of MetalLB's webhook, without the controller that answers it.
+const UNANSWERED: &str =
+    "ValidatingWebhookConfiguration metallb-webhook-configuration asks MetalLB's controller";
+/// Of its conversion of BGPPeers, without that controller.
+const UNCONVERTED: &str = "BGPPeers of v1beta1 are converted by MetalLB's controller, which does not run";
+/// Of the Secret by which MetalLB's speakers know each other.
+const MEMBERLIST: &str = "Secret metallb-system/memberlist belongs to the Deployment controller";
+/// Of a published address that no pool holds.
+const IN_NO_POOL: &str = "MetalLB's speaker refuses new configuration until one holds them again";
+/// Of conditions that are not true any more.
+const OUTDATED: &str = "named by our conditions and shown by no status";
+
 /// The addresses that a Service shows from now on.
 struct Moves(tokio::task::JoinHandle<()>, std::sync::Arc<std::sync::Mutex<BTreeSet<Vec<String>>>>);
 
@@ -126,20 +152,39 @@ pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(sta
     let clients = [Asking::start(stage, &published[0]).await, Asking::start(stage, &published[1]).await];
 
     // There.
-    let said = ours(stage, &["doctor"]);
-    assert!(said.contains("Deployment metallb-system/controller claims Services without a class"), "{said}");
-    assert!(said.ends_with(" 0 fail\n"), "{said}");
+    until_doctor_says(
+        stage,
+        &[CLAIMS, MEMBERLIST, "its speaker announces Services without a class, which we serve"],
+        &[UNANSWERED, UNCONVERTED, IN_NO_POOL, OUTDATED],
+    )
+    .await;
     let plan = ours(stage, &["plan", "--all"]);
     assert!(!plan.contains("+ address") && !plan.contains("- address"), "{plan}");
     let metallb = ["--namespace", "metallb-system"];
     stage.kubectl(&[&metallb[..], &["scale", "deployment", "controller", "--replicas", "0"]].concat());
     let gone = ["wait", "pods", "--selector=component=controller", "--for=delete", "--timeout=60s"];
     stage.kubectl(&[&metallb[..], &gone].concat());
+    until_doctor_says(stage, &[UNANSWERED, UNCONVERTED], &[CLAIMS, IN_NO_POOL]).await;
     stage.kubectl(&["delete", WEBHOOKS]);
     chart(stage, &[values(FIRST), vec!["config.bare-pools-namespace=metallb-system".to_owned()]].concat());
     a_new_service_is_served_and_announced(stage, "by-ours").await;
     // Nobody's webhook is in the way.
     stage.apply(&pool("\"10.99.0.230-10.99.0.239\""));
+    until_doctor_says(stage, &[UNCONVERTED], &[CLAIMS, UNANSWERED, IN_NO_POOL, OUTDATED]).await;
+    // A pool that is in use goes: what doctor says of MetalLB's speaker then, the speaker says itself.
+    let pools = ["--namespace", "metallb-system", "delete", "ipaddresspool", "lan"];
+    stage.kubectl(&pools);
+    until_doctor_says(stage, &[IN_NO_POOL, "autoAssign"], &[CLAIMS]).await;
+    until("MetalLB's speaker refuses what its addresses are not in", SCENE_TIMEOUT, async || {
+        // That of the node which announces them.
+        let logs = ["logs", "--selector=component=speaker", "--tail=-1"];
+        let said = stage.kubectl(&[&metallb[..], &logs].concat());
+        let rejected = said.contains("new configuration rejected");
+        if rejected { Ok(()) } else { Err(format!("{} lines of its log", said.lines().count())) }
+    })
+    .await;
+    stage.apply(&pool("\"10.99.0.230-10.99.0.239\""));
+    until_doctor_says(stage, &[UNCONVERTED], &[IN_NO_POOL]).await;
 
     // And back.
     helm(stage, &["uninstall", INSTALLED_AS]);
@@ -149,6 +194,8 @@ pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(sta
     stage.kubectl(&[&metallb[..], &["rollout", "status", "deployment/controller", "--timeout=90s"]].concat());
     until_the_webhook_refuses(stage).await;
     a_new_service_is_served_and_announced(stage, "by-metallb").await;
+    ours(stage, &["remove-conditions"]);
+    until_doctor_says(stage, &[CLAIMS], &[UNANSWERED, UNCONVERTED, IN_NO_POOL, OUTDATED]).await;
 
     for client in clients {
         client.lost_nothing().await;

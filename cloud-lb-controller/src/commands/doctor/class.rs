@@ -47,10 +47,7 @@ async fn rivals(client: &kube::Client) -> kube::Result<Vec<Rival>> {
     let lease =
         Api::<Lease>::namespaced(client.clone(), "kube-system").get_opt("cloud-controller-manager").await?;
     let mut found: Vec<Rival> = Vec::new();
-    for deployment in &deployments {
-        let template = deployment.spec.as_ref().map(|spec| &spec.template);
-        found.extend(rival("Deployment", &deployment.metadata, template));
-    }
+    found.extend(deployments.iter().filter_map(of_deployment));
     for set in &daemon_sets {
         found.extend(rival("DaemonSet", &set.metadata, set.spec.as_ref().map(|spec| &spec.template)));
     }
@@ -62,6 +59,13 @@ async fn rivals(client: &kube::Client) -> kube::Result<Vec<Rival>> {
         found.push(Rival { what, class: None });
     }
     Ok(found)
+}
+
+/// One that is scaled to nothing claims nothing: MetalLB's controller is left like that beside us.
+fn of_deployment(deployment: &Deployment) -> Option<Rival> {
+    let spec = deployment.spec.as_ref();
+    let runs = spec.is_none_or(|spec| spec.replicas != Some(0));
+    rival("Deployment", &deployment.metadata, spec.map(|spec| &spec.template)).filter(|_| runs)
 }
 
 /// Whether an object runs a controller of Services that we know.
@@ -121,13 +125,23 @@ mod tests {
 
     use super::*;
 
-    fn deployment(name: &str, labels: serde_json::Value, arguments: &[&str]) -> Option<Rival> {
-        let object: Deployment = serde_json::from_value(json!({
+    fn scaled(replicas: u8, name: &str, labels: serde_json::Value, arguments: &[&str]) -> Option<Rival> {
+        let template = json!({ "spec": { "containers": [{ "name": "c", "args": arguments }] } });
+        let object = serde_json::from_value(json!({
             "metadata": { "name": name, "namespace": "ns", "labels": labels },
-            "spec": { "selector": {}, "template": { "spec": { "containers": [{ "name": "c", "args": arguments }] } } },
-        }))
-        .unwrap();
-        rival("Deployment", &object.metadata, object.spec.as_ref().map(|spec| &spec.template))
+            "spec": { "replicas": replicas, "selector": {}, "template": template },
+        }));
+        of_deployment(&object.unwrap())
+    }
+
+    fn deployment(name: &str, labels: serde_json::Value, arguments: &[&str]) -> Option<Rival> {
+        scaled(1, name, labels, arguments)
+    }
+
+    #[test]
+    fn who_is_scaled_to_nothing_is_no_rival() {
+        assert_eq!(scaled(0, "metallb-controller", json!({}), &[]), None);
+        assert!(scaled(2, "metallb-controller", json!({}), &[]).is_some());
     }
 
     #[test]
