@@ -339,6 +339,24 @@ fn a_process_that_stood_still_gives_up_before_it_does_anything_else() {
     assert_eq!(wire.owners(7), [1]);
 }
 
+/// What was sent meanwhile waits in the socket: until it was read, nothing is known of the others.
+#[test]
+fn time_in_which_a_process_did_not_look_is_not_held_against_others() {
+    let mut wire = Wire::new(&[1]);
+    wire.run(ms(50));
+    wire.plug(2);
+    wire.want(&wanted(&[7], &[(1, 5), (2, 0)]));
+    wire.run(ms(1_000));
+    while wire.at(2).held_until() != Some(wire.now + ms(350)) {
+        wire.run(ms(1));
+    }
+    wire.happened();
+    let (now, heard) = (wire.now, wire.at(2).peers().next().map(announcer::segment::Peer::heard));
+    assert!(heard.is_some_and(|heard| heard + ms(350) < now + ms(349)), "{heard:?}, {now:?}");
+    wire.at(2).tick(now + ms(349));
+    assert_eq!((wire.happened(), wire.owners(7)), (vec![], vec![1]));
+}
+
 #[test]
 fn who_cannot_send_gives_up_as_if_it_had_stood_still() {
     let mut wire = Wire::new(&[1]);

@@ -74,6 +74,11 @@ impl View<'_> {
         } else {
             Decision::Stay(None)
         };
+        let decision = match (decision, claimants.iter().filter_map(|peer| self.deaf_from(peer)).min()) {
+            // Whether it is deaf shows only in time.
+            (Decision::Stay(again), Some(deaf)) if deaf > self.now => Decision::Stay(earlier(again, deaf)),
+            (decision, _) => decision,
+        };
         if matches!(decision, Decision::Take(_)) {
             let (node, link) = (self.me.node.clone(), self.me.link.clone());
             contest.last_owner = Some(Owner { node, link, leaving: false });
@@ -166,8 +171,12 @@ impl View<'_> {
     /// Whether a peer hears nobody at all, though others hear us: its ears are broken, not our voice. It believes to be
     /// alone and claims everything, and hears no client's question either.
     fn is_deaf(&self, peer: &Peer) -> bool {
-        let long = peer.unheard_since().is_some_and(|since| since + self.dead <= self.now);
-        long && peer.hears_nobody() && self.peers.alive().any(Peer::hears_us)
+        self.deaf_from(peer).is_some_and(|from| from <= self.now) && self.peers.alive().any(Peer::hears_us)
+    }
+
+    /// From when on a peer that hears nobody is deaf, if it goes on to.
+    fn deaf_from(&self, peer: &Peer) -> Option<Duration> {
+        peer.unheard_since().filter(|_| peer.hears_nobody()).map(|since| since + self.dead)
     }
 
     /// Why an address is taken that somebody had.
