@@ -314,4 +314,25 @@ mod tests {
         assert_eq!(count("fc00::/64"), (1 << 64, 0));
         assert_eq!(count("::/0"), (u128::MAX, 0));
     }
+
+    #[test]
+    fn the_widest_prefix_of_a_range_begins_and_ends_inside_it() {
+        let table = [
+            ("1.2.3.0/24", 24),
+            ("1.2.3.4/32", 32),
+            ("0.0.0.0/0", 0),
+            ("1.2.3.1-1.2.3.9", 30),
+            ("1.2.3.1-1.2.3.2", 32),
+            ("1.2.3.0-1.2.4.255", 24),
+            ("1.2.3.255-1.2.4.0", 32),
+            ("255.255.255.254-255.255.255.255", 31),
+            ("::/0", 0),
+            ("::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 1),
+            ("2001:db8::/120", 120),
+            ("2001:db8::1-2001:db8::2", 128),
+        ];
+        for (text, length) in table {
+            assert_eq!(text.parse::<AddressRange>().unwrap().widest_prefix(), length, "{text}");
+        }
+    }
 }

@@ -135,7 +135,11 @@ impl<S: Spec> Written<S> {
                 fields.retain(|_, value| !value.is_null());
                 Value::Object(fields)
             }
-            other => other,
+            // A list would be read as fields in their order.
+            other => {
+                let mistake = Mistake::new("spec", other.to_string(), "has no fields");
+                return Written::of(metadata, Err(mistake.allowing(S::ALLOWED)));
+            }
         };
         // A password is told to nobody, not even by the message of who failed to read it.
         if let Some(password) = written.get_mut("password").filter(|password| !password.is_null()) {
