@@ -1,6 +1,7 @@
 //! To routers: which routes a node advertises, and to whom.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,15 +16,7 @@ use super::nodes;
 use super::offer::{Offer, offers};
 use super::refusal::Refusal;
 use super::view::View;
-
-/// What is said of a route.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RouteAttributes {
-    /// LOCAL_PREF; none: it is not sent.
-    pub local_pref: Option<u32>,
-    /// The communities of all advertisements that have the route.
-    pub communities: BTreeSet<CommunityValue>,
-}
+use crate::bgp::route::{Attributes, LargeCommunity, Unwanted, Wanted};
 
 /// What a node makes of one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,28 +35,28 @@ impl Advertised {
     }
 }
 
-/// Two advertisements that want one prefix with two local preferences. What the older one wants is advertised, and the
-/// newer one has no say in that prefix.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An advertisement that cannot be had beside an older one. What the older one wants is advertised, and the newer one has
+/// no say in that prefix at that peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
     /// To whom.
     pub peer: String,
-    /// The prefix.
-    pub prefix: IpNet,
     /// The older advertisement.
     pub kept: ObjectKey,
     /// The newer one.
     pub left_out: ObjectKey,
+    /// What is wrong.
+    pub unwanted: Unwanted,
 }
 
-impl std::fmt::Display for Conflict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Conflict { peer, prefix, kept, left_out } = self;
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Conflict { peer, kept, left_out, unwanted } = self;
         write!(
             f,
-            "BGPAdvertisements {kept} and {left_out} want {prefix} with different localPref at {peer}: that of the older, \
-             {kept}, counts, and {left_out} has no say in this prefix until they agree"
+            "BGPAdvertisement {left_out} does not go with {kept}, which is older, at BGPPeer {peer}: {unwanted}; until they \
+             agree the older one counts there alone"
         )
     }
 }
@@ -75,15 +68,15 @@ pub struct BgpAnnouncements {
     /// The addresses that are published, and what this node makes of each.
     pub addresses: BTreeMap<IpAddr, Advertised>,
     /// The routes that each peer of this node is to have. A peer without routes is there, too.
-    pub wanted: BTreeMap<String, BTreeMap<IpNet, RouteAttributes>>,
+    pub wanted: BTreeMap<String, Arc<Wanted>>,
     /// What could not be had together.
-    pub conflicts: BTreeSet<Conflict>,
+    pub conflicts: Vec<Conflict>,
 }
 
 /// What the node of this name advertises.
 pub fn bgp(view: &View, node: &str) -> BgpAnnouncements {
     let mut routes = Routes::default();
-    let Some(own) = view.nodes.get(node) else {
+    let Some(view_of_node) = view.nodes.get(node) else {
         let reason = Refusal::NoSuchNode { node: node.into() };
         let addresses = offers(view).into_iter().map(|(ip, offers)| {
             let by_service = offers.iter().map(|offer| (offer.key().clone(), Err(reason.clone())));
@@ -91,26 +84,24 @@ pub fn bgp(view: &View, node: &str) -> BgpAnnouncements {
         });
         return BgpAnnouncements { addresses: addresses.collect(), ..BgpAnnouncements::default() };
     };
-    let table = Table {
+    let own = OwnNode {
         view,
         advertisements: view.announcing.bgp(),
         peers: view
             .announcing
             .peers()
-            .filter(|peer| peer.nodes.matches(&**own))
+            .filter(|peer| peer.nodes.matches(&**view_of_node))
             .map(|peer| &*peer.key.name)
             .collect(),
-        node: own,
+        node: view_of_node,
     };
     let addresses = offers(view).into_iter().map(|(ip, offers)| {
         let by_service =
-            offers.iter().map(|offer| (offer.key().clone(), table.of_service(ip, offer, &mut routes)));
+            offers.iter().map(|offer| (offer.key().clone(), own.of_service(ip, offer, &mut routes)));
         (ip, advertised(by_service.collect()))
     });
     let addresses = addresses.collect();
-    let mut wanted: BTreeMap<String, BTreeMap<IpNet, RouteAttributes>> =
-        table.peers.iter().map(|peer| ((*peer).to_owned(), BTreeMap::new())).collect();
-    let conflicts = routes.settle(&table.advertisements, &mut wanted);
+    let (wanted, conflicts) = routes.settle(&own.advertisements, &own.peers);
     BgpAnnouncements { addresses, wanted, conflicts }
 }
 
@@ -118,7 +109,7 @@ fn advertised(by_service: BTreeMap<ServiceKey, Result<BTreeSet<String>, Refusal>
     Advertised { services: by_service.keys().cloned().collect(), by_service }
 }
 
-struct Table<'a> {
+struct OwnNode<'a> {
     view: &'a View,
     /// Oldest first.
     advertisements: Vec<&'a Arc<Bgp>>,
@@ -127,7 +118,7 @@ struct Table<'a> {
     node: &'a NodeView,
 }
 
-impl<'a> Table<'a> {
+impl<'a> OwnNode<'a> {
     /// To whom a Service's address is advertised. Its routes are added to `routes`.
     fn of_service(
         &self,
@@ -202,24 +193,39 @@ impl Routes<'_> {
     fn settle(
         self,
         advertisements: &[&Arc<Bgp>],
-        wanted: &mut BTreeMap<String, BTreeMap<IpNet, RouteAttributes>>,
-    ) -> BTreeSet<Conflict> {
-        let mut conflicts = BTreeSet::new();
+        peers: &BTreeSet<&str>,
+    ) -> (BTreeMap<String, Arc<Wanted>>, Vec<Conflict>) {
+        let mut wanted: BTreeMap<&str, Wanted> =
+            peers.iter().map(|peer| (*peer, Wanted::default())).collect();
+        let mut conflicts = Vec::new();
         for ((peer, prefix), by) in self.0 {
-            let mut by = by.into_iter().map(|i| advertisements[i]);
-            let Some(oldest) = by.next() else { continue };
-            let mut attributes =
-                RouteAttributes { local_pref: oldest.local_pref, communities: oldest.communities.clone() };
-            for other in by {
-                if other.local_pref == oldest.local_pref {
-                    attributes.communities.extend(&other.communities);
-                } else {
-                    let (kept, left_out) = (oldest.key.clone(), other.key.clone());
-                    conflicts.insert(Conflict { peer: peer.to_owned(), prefix, kept, left_out });
-                }
+            let of_peer = wanted.entry(peer).or_default();
+            let mut kept = None;
+            for advertisement in by.into_iter().map(|i| advertisements[i]) {
+                let kept = kept.get_or_insert(&advertisement.key);
+                let added = of_peer.add(prefix.addr(), prefix.prefix_len(), attributes(advertisement));
+                conflicts.extend(added.err().map(|unwanted| {
+                    let (peer, left_out) = (peer.to_owned(), advertisement.key.clone());
+                    Conflict { peer, kept: (*kept).clone(), left_out, unwanted }
+                }));
             }
-            wanted.entry(peer.to_owned()).or_default().insert(prefix, attributes);
         }
-        conflicts
+        (wanted.into_iter().map(|(peer, wanted)| (peer.to_owned(), Arc::new(wanted))).collect(), conflicts)
     }
+}
+
+/// What an advertisement says of its routes.
+fn attributes(advertisement: &Bgp) -> Attributes {
+    let mut attributes = Attributes { local_preference: advertisement.local_pref, ..Attributes::default() };
+    for community in &advertisement.communities {
+        match *community {
+            CommunityValue::Plain(asn, number) => {
+                attributes.communities.insert(u32::from(asn) << 16 | u32::from(number));
+            }
+            CommunityValue::Large(global, first, second) => {
+                attributes.large_communities.insert(LargeCommunity { global, first, second });
+            }
+        }
+    }
+    attributes
 }

@@ -17,7 +17,7 @@ mod offer;
 mod refusal;
 mod view;
 
-pub use bgp::{Advertised, BgpAnnouncements, Conflict, RouteAttributes, bgp};
+pub use bgp::{Advertised, BgpAnnouncements, Conflict, bgp};
 pub use layer2::{Announcement, ByNode, Candidate, Interfaces, layer2};
 pub use offer::{Hostname, hostnames};
 pub use refusal::Refusal;

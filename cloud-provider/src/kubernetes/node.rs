@@ -85,4 +85,19 @@ mod tests {
             assert_eq!(node_view(&node_object("n", changes)).is_eligible(), eligible, "{title}");
         }
     }
+
+    #[test]
+    fn a_network_is_up_unless_its_condition_says_otherwise() {
+        let condition = |kind: &str, status: &str| {
+            node_view(&node_object(
+                "n",
+                json!({ "status": { "conditions": [{ "type": kind, "status": status }] } }),
+            ))
+        };
+        assert!(condition("NetworkUnavailable", "True").network_unavailable);
+        assert!(!condition("NetworkUnavailable", "False").network_unavailable);
+        assert!(!condition("NetworkUnavailable", "Unknown").network_unavailable);
+        assert!(!condition("Ready", "True").network_unavailable);
+        assert!(!node_view(&node_object("n", json!({}))).network_unavailable);
+    }
 }

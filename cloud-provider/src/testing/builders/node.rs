@@ -95,6 +95,12 @@ impl NodeBuilder {
         self
     }
 
+    /// Its network is not set up.
+    pub fn network_unavailable(mut self) -> Self {
+        self.0.network_unavailable = true;
+        self
+    }
+
     /// The view.
     pub fn build(self) -> NodeView {
         self.0
