@@ -129,6 +129,15 @@ impl Router {
         let namespace = namespace.display().to_string();
         run(&format!("unshare --net={namespace} ip link set lo up"));
         run("ip link set lo up");
+        let zero = self.file("zero");
+        std::fs::write(&zero, "0").expect("a file");
+        // Links look for duplicates of their own addresses for a second or two after they came up, and when that is over
+        // FRR works its routes out anew: nothing is to change in a scene but what the scene changes.
+        for place in ["", &format!("nsenter --net={namespace} ")] {
+            for which in ["all", "default"] {
+                run(&format!("{place}cp {} /proc/sys/net/ipv6/conf/{which}/accept_dad", zero.display()));
+            }
+        }
         for node in [Node(1), Node(2)] {
             let number = node.0;
             run(&format!("ip link add node{number} type veth peer name cable{number} netns {namespace}"));
@@ -215,7 +224,7 @@ impl Router {
                 ip.args(["route", what, "blackhole", "192.0.2.255"]);
                 output(ip);
             }
-            watch.changes("192.0.2.255") > 0
+            !watch.changes("192.0.2.255").is_empty()
         })
         .await;
         watch
@@ -249,10 +258,10 @@ pub(crate) struct RouteWatch {
 }
 
 impl RouteWatch {
-    /// How often something has happened to this one.
-    pub(crate) fn changes(&self, prefix: &str) -> usize {
+    /// What has happened to this one.
+    pub(crate) fn changes(&self, prefix: &str) -> Vec<String> {
         let all = std::fs::read_to_string(&self.file).expect("the file that it writes");
-        all.lines().filter(|line| line.contains(prefix)).count()
+        all.lines().filter(|line| line.contains(prefix)).map(str::to_owned).collect()
     }
 }
 
