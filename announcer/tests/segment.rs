@@ -8,7 +8,7 @@ use std::time::Duration;
 use announcer::beat::{Beat, Boot};
 use announcer::ethernet::Mac;
 use announcer::segment::{
-    Change, Due, Eligible, GivenUp, Link, Links, Me, Segment, Settings, Standing, Taken,
+    Change, Due, Eligible, GivenUp, Heard, Link, Links, Me, Segment, Settings, Standing, Taken,
 };
 
 const fn ms(ms: u64) -> Duration {
@@ -546,12 +546,31 @@ fn a_recording_of_an_earlier_life_is_not_believed_beside_the_one_that_is_heard()
     wire.run(ms(1_000));
     let now = wire.now;
     let recorded = Beat { boot: Boot(55), sequence: 1_000_000, claims: vec![ip(7)], ..old };
-    assert_eq!(wire.at(2).heard(now, recorded.clone()), announcer::segment::Heard::OtherLife);
+    assert_eq!(wire.at(2).heard(now, recorded.clone()), Heard::OtherLife);
     let now_of_it = Beat { boot: Boot(55), hears: vec![Boot(2).mark()], ..recorded };
-    assert_eq!(wire.at(2).heard(now, now_of_it.clone()), announcer::segment::Heard::New);
-    assert_eq!(wire.at(2).heard(now, now_of_it.clone()), announcer::segment::Heard::Old);
+    assert_eq!(wire.at(2).heard(now, now_of_it.clone()), Heard::New);
+    assert_eq!(wire.at(2).heard(now, now_of_it.clone()), Heard::Old);
     let replaced = Beat { boot: Boot(1), sequence: 1_000_000, ..now_of_it };
-    assert_eq!(wire.at(2).heard(now, replaced), announcer::segment::Heard::OtherLife);
+    assert_eq!(wire.at(2).heard(now, replaced), Heard::OtherLife);
+}
+
+/// A frame of the life before may be overtaken by the first of the next one.
+#[test]
+fn a_late_frame_of_an_earlier_life_does_not_hide_the_new_one_for_longer_than_a_dead_interval() {
+    let mut wire = Wire::new(&[1, 2]);
+    let now = wire.now;
+    let beat = segment(1, now).tick(now).beats.remove(0);
+    let of =
+        |boot, sequence| Beat { boot: Boot(boot), sequence, hears: vec![Boot(2).mark()], ..beat.clone() };
+    let node = wire.at(2);
+    assert_eq!(node.heard(now, of(51, 1)), Heard::New);
+    assert_eq!(node.heard(now + ms(1), of(50, 900)), Heard::New, "nobody knows which life is the newer");
+    let heard = [100, 200, 300, 400].map(|later| {
+        node.tick(now + ms(later));
+        node.heard(now + ms(later), of(51, later))
+    });
+    assert_eq!(heard, [Heard::OtherLife, Heard::OtherLife, Heard::OtherLife, Heard::New]);
+    assert_eq!(node.heard(now + ms(800), of(50, 900)), Heard::OtherLife, "it was heard before");
 }
 
 /// 1,000 addresses of IPv6 take a dozen pages; the last is heard as well as the first.

@@ -10,7 +10,8 @@
 //!
 //! Each frame is signed with HMAC-SHA256, cut to 16 bytes, under a key that the nodes share. Without the key nobody can
 //! say in a node's name that it is alive, that it leaves or what it claims. A frame that is repeated is passed over: within
-//! a process's life its sequence only grows, and a process that another one has replaced is not listened to again.
+//! a process's life its sequence only grows, and a process that another one has replaced is not listened to while that one is
+//! heard.
 //!
 //! Whoever stands on the segment without the key can still
 //!

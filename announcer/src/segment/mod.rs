@@ -498,6 +498,8 @@ impl Segment {
                 contest.vacant_since = None;
             }
             self.changes.push(Change::GivenUp { ip, why });
+            // What was not to be waited for while it was held may be now: that the one who has it turns out to be deaf.
+            self.dirty = true;
             self.hurry();
         }
     }

@@ -20,7 +20,7 @@ pub enum Heard {
     Own,
     /// It is not newer than another one of the same life: repeated, or overtaken on its way.
     Old,
-    /// It is of a life that is over, or that does not hear us while the life before is heard.
+    /// It is of another life than the one that is heard: of one before, or of one that does not hear us.
     OtherLife,
 }
 
@@ -31,7 +31,8 @@ pub struct Peer {
     link: Arc<str>,
     mac: Mac,
     boot: Boot,
-    retired: Vec<Boot>,
+    /// Lives that another one has replaced, and the newest beat of each.
+    retired: Vec<(Boot, u64)>,
     role: Role,
     dead: Duration,
     alive: bool,
@@ -160,11 +161,15 @@ impl Peer {
         let another_life = beat.boot != self.boot;
         if another_life {
             // A recording from before our own life does not name us. So while the one we know is alive, it is believed
-            // more than one that does not hear us.
-            if self.retired.contains(&beat.boot) || (self.alive && !hears_us) {
+            // more than one that does not hear us, and more than one that it has replaced. That one is heard again once the
+            // other is silent: a late frame of the life before may have come after the first of the new one.
+            let before = self.retired.iter().find(|(boot, _)| *boot == beat.boot);
+            let repeated = before.is_some_and(|(_, newest)| self.alive || beat.sequence <= *newest);
+            if repeated || (self.alive && !hears_us) {
                 return (Heard::OtherLife, false);
             }
-            self.retired.push(self.boot);
+            self.retired.retain(|(boot, _)| *boot != beat.boot);
+            self.retired.push((self.boot, self.sequence));
             if self.retired.len() > REMEMBERED {
                 self.retired.remove(0);
             }

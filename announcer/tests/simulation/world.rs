@@ -21,7 +21,6 @@ pub(crate) struct Node {
     pub(crate) wanted: Wanted,
     inbox: Vec<Beat>,
     rate: f64,
-    boots: u64,
     /// Which of the wake-ups that were asked for is the last.
     wake: u64,
 }
@@ -83,7 +82,6 @@ impl World {
             wanted: Wanted::new(),
             inbox: Vec::new(),
             rate: *rate,
-            boots: 0,
             wake: 0,
         });
         let nodes: Vec<Node> = nodes.collect();
@@ -170,9 +168,9 @@ impl World {
     fn start(&mut self, number: usize) {
         self.kill(number);
         let clock = self.nodes[number].clock(self.now);
+        // As random as a real one: of two that are alike when cut short, one would pass for the other.
+        let boot = Boot(self.history.numbers.next());
         let node = &mut self.nodes[number];
-        node.boots += 1;
-        let boot = Boot((number as u64 + 1) << 32 | node.boots);
         let me = Me { node: format!("n{number}").into(), link: "eth0".into(), boot };
         node.segment = Some(Segment::new(me, Settings::default(), clock));
         let told = self.told[number];
