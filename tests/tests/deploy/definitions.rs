@@ -1,11 +1,13 @@
 //! The definitions of MetalLB's resources: whose they are, and who leaves them alone.
 
-use kube::CustomResourceExt;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, CustomResourceExt};
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
 use tests::rights::INSTALLED_AS;
 
-use super::process::{Access, Said, apply, command, define, finish, read};
+use super::process::{Access, Said, apply, command, finish, read};
 use super::render::{BARE, template};
 
 const COPIES: [&str; 2] = [
@@ -37,26 +39,34 @@ async fn looking_into(cluster: &Cluster) -> Said {
     said
 }
 
+const DEFINITION: &str = "ipaddresspools.metallb.io";
+
 fn has_the_definition(said: &Said) -> bool {
-    said.output.contains("name: ipaddresspools.metallb.io")
+    said.output.contains(&format!("name: {DEFINITION}"))
+}
+
+fn definitions_of(cluster: &Cluster) -> Api<CustomResourceDefinition> {
+    Api::all(cluster.client.clone())
+}
+
+/// Applies the definition under this name, as Helm and kubectl do.
+async fn applied_by(cluster: &Cluster, manager: &str) {
+    let definition = metallb::crd::IPAddressPool::crd();
+    let apply = Patch::Apply(&definition);
+    let parameters = PatchParams::apply(manager).force();
+    definitions_of(cluster).patch(DEFINITION, &parameters, &apply).await.expect("it is applied");
 }
 
 /// Writes on the definition whose release it belongs to, as Helm does.
 async fn belongs_to(cluster: &Cluster, release: &str) {
-    let definitions: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(
-        cluster.client.clone(),
-        &kube::api::ApiResource::erase::<
-            k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-        >(&()),
-    );
     let marks: Value = json!({ "metadata": {
         "labels": { "app.kubernetes.io/managed-by": "Helm" },
         "annotations": {
             "meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": INSTALLED_AS,
         },
     } });
-    let patch = kube::api::Patch::Merge(marks);
-    definitions.patch("ipaddresspools.metallb.io", &Default::default(), &patch).await.expect("it is marked");
+    let patch = Patch::Merge(marks);
+    definitions_of(cluster).patch(DEFINITION, &PatchParams::default(), &patch).await.expect("it is marked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +74,7 @@ async fn it_is_installed_where_nobody_else_has_done_so() {
     let cluster = Cluster::start().await;
     assert!(has_the_definition(&looking_into(&cluster).await), "there is none yet");
 
-    define(&cluster).await;
+    applied_by(&cluster, "helm").await;
     assert!(!has_the_definition(&looking_into(&cluster).await), "somebody applied one");
 
     belongs_to(&cluster, "metallb").await;
@@ -72,6 +82,18 @@ async fn it_is_installed_where_nobody_else_has_done_so() {
 
     belongs_to(&cluster, INSTALLED_AS).await;
     assert!(has_the_definition(&looking_into(&cluster).await), "it is this release's own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_somebody_applied_over_this_release_s_is_left_alone() {
+    let cluster = Cluster::start().await;
+    applied_by(&cluster, "helm").await;
+    belongs_to(&cluster, INSTALLED_AS).await;
+    applied_by(&cluster, "kubectl-client-side-apply").await;
+    assert!(
+        !has_the_definition(&looking_into(&cluster).await),
+        "its marks are still there, and not in force"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,9 +132,8 @@ async fn a_new_service_is_served_and_announced(stage: &Stage, name: &str) {
 }
 
 pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(stage: &Stage) {
-    // Nothing of ours is there, and no definition: whatever scenes before this one left.
+    // Nothing of ours is there but the definitions that scenes before this one left, over which MetalLB puts its own.
     let _ = stage.try_kubectl(&["delete", "namespace", INSTALLED_AS, "metallb-system", "--ignore-not-found"]);
-    let _ = stage.try_kubectl(&["delete", "crd", "ipaddresspools.metallb.io", "--ignore-not-found"]);
     let cluster_wide = ["delete", "clusterroles,clusterrolebindings", "--selector"];
     let _ = stage.try_kubectl(&[&cluster_wide[..], &["app.kubernetes.io/name=cloud-lb-controller"]].concat());
 
