@@ -7,7 +7,7 @@ use crate::ethernet::{Mac, bytes_at, join, mac_at, split};
 pub(crate) const ETHER_TYPE: u16 = 0x0806;
 
 /// Ethernet, IPv4, and how long their addresses are: what every packet of this kind begins with (RFC 826).
-const KIND: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
+const PACKET_HEAD: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
 
 /// Whether somebody asks or answers. Other operations are not for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl ArpFrame {
     pub fn parse(frame: &[u8]) -> Option<Self> {
         let parts = split(frame)?;
         let packet = parts.payload;
-        if parts.ether_type != ETHER_TYPE || bytes_at(packet, 0)? != KIND {
+        if parts.ether_type != ETHER_TYPE || bytes_at(packet, 0)? != PACKET_HEAD {
             return None;
         }
         let operation = match bytes_at(packet, 6)? {
@@ -68,7 +68,7 @@ impl ArpFrame {
             Operation::Reply => 2,
         };
         let packet = [
-            &KIND[..],
+            &PACKET_HEAD[..],
             &[0, operation],
             &self.sender_mac.bytes(),
             &self.sender_ip.octets(),

@@ -8,10 +8,10 @@ use crate::ethernet::Mac;
 
 /// How often an address may be defended (RFC 5227 §1.1, `DEFEND_INTERVAL`). An announced address is meant to stay where it
 /// is, so it is kept however often it is claimed, as §2.4 (c) allows; but two that both defend at once would never stop.
-const DEFEND: Duration = Duration::from_secs(10);
+const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 
 /// After how long without a claim the next one is told again.
-const QUIET: Duration = Duration::from_secs(300);
+const QUIET_PERIOD: Duration = Duration::from_secs(300);
 
 /// What to do about a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +32,20 @@ pub struct Defence {
 }
 
 /// How many claimants of one address are remembered: who invents hardware addresses is to fill no memory.
-const CLAIMANTS: usize = 16;
+const MAX_CLAIMANTS: usize = 16;
 
 impl Defence {
     /// Somebody claims an address that is held.
     pub fn claimed(&mut self, now: Duration, ip: IpAddr, by: Mac) -> Claimed {
-        let announce = self.defended.get(&ip).is_none_or(|last| *last + DEFEND <= now);
+        let announce = self.defended.get(&ip).is_none_or(|last| *last + DEFEND_INTERVAL <= now);
         if announce {
             self.defended.insert(ip, now);
             self.due.insert(ip);
             self.due_at.get_or_insert(now);
         }
         let claimants = self.claimants.entry(ip).or_default();
-        claimants.retain(|_, last| *last + QUIET > now);
-        let room = claimants.len() < CLAIMANTS;
+        claimants.retain(|_, last| *last + QUIET_PERIOD > now);
+        let room = claimants.len() < MAX_CLAIMANTS;
         let known = claimants.contains_key(&by);
         if known || room {
             claimants.insert(by, now);

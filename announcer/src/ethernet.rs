@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::Ipv6Addr;
 
 /// How long a frame is without its checksum, at least. What is shorter is padded with zeros.
-pub(crate) const SHORTEST: usize = 60;
+pub(crate) const MIN_FRAME_BYTES: usize = 60;
 
-const HEADER: usize = 14;
+const HEADER_BYTES: usize = 14;
 
 /// A hardware address of Ethernet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,7 +59,7 @@ pub(crate) struct Parts<'a> {
 
 /// The parts of a frame; none if it is too short to be one.
 pub(crate) fn split(frame: &[u8]) -> Option<Parts<'_>> {
-    let payload = frame.get(HEADER..)?;
+    let payload = frame.get(HEADER_BYTES..)?;
     Some(Parts {
         to: mac_at(frame, 0)?,
         from: mac_at(frame, 6)?,
@@ -70,13 +70,13 @@ pub(crate) fn split(frame: &[u8]) -> Option<Parts<'_>> {
 
 /// A frame of these parts, padded.
 pub(crate) fn join(to: Mac, from: Mac, ether_type: u16, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity((HEADER + payload.len()).max(SHORTEST));
+    let mut frame = Vec::with_capacity((HEADER_BYTES + payload.len()).max(MIN_FRAME_BYTES));
     frame.extend(to.0);
     frame.extend(from.0);
     frame.extend(ether_type.to_be_bytes());
     frame.extend(payload);
-    if frame.len() < SHORTEST {
-        frame.resize(SHORTEST, 0);
+    if frame.len() < MIN_FRAME_BYTES {
+        frame.resize(MIN_FRAME_BYTES, 0);
     }
     frame
 }

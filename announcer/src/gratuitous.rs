@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// After how long each of the first announcements comes. More than one, because any may be lost, and close together at
 /// first, because until one arrives clients send to the old place.
-const FIRST: [Duration; 7] = [
+const FIRST_DELAYS: [Duration; 7] = [
     Duration::ZERO,
     Duration::from_millis(50),
     Duration::from_millis(200),
@@ -17,12 +17,12 @@ const FIRST: [Duration; 7] = [
 ];
 
 /// How often from then on: a switch forgets where an address is long before a router asks for it again.
-const EVERY: Duration = Duration::from_secs(60);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug)]
 struct Round {
     began: Duration,
-    /// How many are sent of [`FIRST`], and as many more as there were of [`EVERY`].
+    /// How many are sent of [`FIRST_DELAYS`], and as many more as there were of [`REPEAT_INTERVAL`].
     sent: usize,
     due: Duration,
 }
@@ -63,9 +63,9 @@ impl Gratuitous {
             if let Some(round) = self.rounds.get_mut(&ip) {
                 while round.due <= now {
                     round.sent += 1;
-                    round.due = match FIRST.get(round.sent) {
+                    round.due = match FIRST_DELAYS.get(round.sent) {
                         Some(after) => round.began + *after,
-                        None => round.due + EVERY,
+                        None => round.due + REPEAT_INTERVAL,
                     };
                 }
                 self.queue.insert((round.due, ip));

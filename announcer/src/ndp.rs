@@ -10,17 +10,17 @@ pub(crate) const ETHER_TYPE: u16 = 0x86dd;
 /// All nodes of the segment.
 pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
-const IPV6_HEADER: usize = 40;
+const IPV6_HEADER_BYTES: usize = 40;
 /// A router would have made it less: who sees 255 knows that the sender is on this segment (RFC 4861 §3.1).
 const HOP_LIMIT: u8 = 255;
-const SOLICITATION: u8 = 135;
-const ADVERTISEMENT: u8 = 136;
+const SOLICITATION_TYPE: u8 = 135;
+const ADVERTISEMENT_TYPE: u8 = 136;
 /// Type, code, checksum, flags or nothing, and the target.
-const FIXED: usize = 24;
-const SOURCE_LINK_LAYER: u8 = 1;
-const TARGET_LINK_LAYER: u8 = 2;
-const SOLICITED: u8 = 0x40;
-const OVERRIDE: u8 = 0x20;
+const FIXED_BYTES: usize = 24;
+const SOURCE_LINK_LAYER_OPTION: u8 = 1;
+const TARGET_LINK_LAYER_OPTION: u8 = 2;
+const SOLICITED_FLAG: u8 = 0x40;
+const OVERRIDE_FLAG: u8 = 0x20;
 
 /// The group in which who has an address listens for questions: `ff02::1:ff00:0/104` and its last 24 bits (RFC 4291
 /// §2.7.1). It is to be joined for each address and each link.
@@ -70,7 +70,7 @@ impl NdpFrame {
     /// pass it over without a word (RFC 4861 §7.1.1 and §7.1.2); options of other kinds are passed over.
     pub fn parse(frame: &[u8]) -> Option<Self> {
         let parts = split(frame)?;
-        let header = parts.payload.get(..IPV6_HEADER)?;
+        let header = parts.payload.get(..IPV6_HEADER_BYTES)?;
         if parts.ether_type != ETHER_TYPE || header[0] >> 4 != 6 {
             return None;
         }
@@ -80,31 +80,32 @@ impl NdpFrame {
         }
         let length = usize::from(u16::from_be_bytes(bytes_at(header, 4)?));
         // What follows is padding of the frame, and no part of the packet.
-        let packet = parts.payload[IPV6_HEADER..].get(..length)?;
+        let packet = parts.payload[IPV6_HEADER_BYTES..].get(..length)?;
         let source = Ipv6Addr::from(bytes_at::<16>(header, 8)?);
         let destination = Ipv6Addr::from(bytes_at::<16>(header, 24)?);
         let (kind, code) = (*packet.first()?, *packet.get(1)?);
         // With its own checksum in it, a packet that arrived whole sums up to all ones, the complement of which is 0.
-        if packet.len() < FIXED || code != 0 || checksum(source, destination, packet) != 0 {
+        if packet.len() < FIXED_BYTES || code != 0 || checksum(source, destination, packet) != 0 {
             return None;
         }
         let target = Ipv6Addr::from(bytes_at::<16>(packet, 8)?);
         if target.is_multicast() || source.is_multicast() {
             return None;
         }
-        let options = &packet[FIXED..];
+        let options = &packet[FIXED_BYTES..];
         let message = match kind {
-            SOLICITATION => {
-                let source_mac = Options::parse(options, SOURCE_LINK_LAYER)?.link_layer;
+            SOLICITATION_TYPE => {
+                let source_mac = Options::parse(options, SOURCE_LINK_LAYER_OPTION)?.link_layer;
                 let from_nobody = source.is_unspecified();
                 if from_nobody && (destination != solicited_node_group(target) || source_mac.is_some()) {
                     return None;
                 }
                 Message::Solicitation { source_mac }
             }
-            ADVERTISEMENT => {
-                let target_mac = Options::parse(options, TARGET_LINK_LAYER)?.link_layer;
-                let (solicited, overrides) = (packet[4] & SOLICITED != 0, packet[4] & OVERRIDE != 0);
+            ADVERTISEMENT_TYPE => {
+                let target_mac = Options::parse(options, TARGET_LINK_LAYER_OPTION)?.link_layer;
+                let (solicited, overrides) =
+                    (packet[4] & SOLICITED_FLAG != 0, packet[4] & OVERRIDE_FLAG != 0);
                 if destination.is_multicast() && solicited {
                     return None;
                 }
@@ -119,12 +120,13 @@ impl NdpFrame {
     pub fn emit(&self) -> Vec<u8> {
         let (kind, flags, option) = match self.message {
             Message::Solicitation { source_mac } => {
-                (SOLICITATION, 0, source_mac.map(|mac| (SOURCE_LINK_LAYER, mac)))
+                (SOLICITATION_TYPE, 0, source_mac.map(|mac| (SOURCE_LINK_LAYER_OPTION, mac)))
             }
             Message::Advertisement { solicited, overrides, target_mac } => {
                 // Never the flag of a router: an address that is announced is nobody's way out of the segment (§4.4).
-                let flags = if solicited { SOLICITED } else { 0 } | if overrides { OVERRIDE } else { 0 };
-                (ADVERTISEMENT, flags, target_mac.map(|mac| (TARGET_LINK_LAYER, mac)))
+                let flags =
+                    if solicited { SOLICITED_FLAG } else { 0 } | if overrides { OVERRIDE_FLAG } else { 0 };
+                (ADVERTISEMENT_TYPE, flags, target_mac.map(|mac| (TARGET_LINK_LAYER_OPTION, mac)))
             }
         };
         let mut packet = vec![kind, 0, 0, 0, flags, 0, 0, 0];

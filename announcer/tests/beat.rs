@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use announcer::beat::{Beat, Boot, Cluster, Key, LONGEST, Refused, Role};
+use announcer::beat::{Beat, Boot, Cluster, Key, MAX_PAGE_BYTES, Refused, Role};
 use announcer::ethernet::Mac;
 
 const FROM: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
@@ -13,7 +13,7 @@ const CLUSTER: [u8; 8] = [0xc2, 0x82, 0xb4, 0xe7, 0x2d, 0xf5, 0xc4, 0x30];
 const SIGNATURE: [u8; 16] =
     [0x54, 0x12, 0x9c, 0xc3, 0x15, 0x43, 0x0d, 0x42, 0x2c, 0x9a, 0xf0, 0xd0, 0x16, 0xdc, 0xb7, 0xf7];
 /// Two hardware addresses and the EtherType stand before it.
-const HEADER: usize = 14;
+const HEADER_BYTES: usize = 14;
 
 fn key() -> Key {
     Key::new(b"a key of the test").unwrap()
@@ -82,7 +82,7 @@ fn what_is_opened_is_what_was_sealed_whatever_it_holds() {
         let (mut hears, mut claims) = (Vec::new(), Vec::new());
         for (page, number) in pages.iter().zip(0..) {
             let frame = key().seal(page, cluster());
-            assert!(frame.len() <= HEADER + LONGEST, "seed {seed}: {} bytes", frame.len());
+            assert!(frame.len() <= HEADER_BYTES + MAX_PAGE_BYTES, "seed {seed}: {} bytes", frame.len());
             assert_eq!(key().open(&frame, cluster()).as_ref(), Ok(page), "seed {seed}");
             assert_eq!((page.page, usize::from(page.pages)), (number, pages.len()), "seed {seed}");
             hears.extend(&page.hears);
@@ -112,7 +112,7 @@ fn what_is_not_listened_to_has_a_reason_with_a_name() {
     let other_key = Key::new(b"another key of it").unwrap();
     let sealed = key().seal(&beat(), cluster());
     let mut later = sealed.clone();
-    later[HEADER] = 2;
+    later[HEADER_BYTES] = 2;
     let mut unknown_role = beat();
     unknown_role.interval = Duration::ZERO;
     let mut cut = sealed.clone();
@@ -197,17 +197,17 @@ fn any_signed_bytes_are_read_without_panic() {
         let mut frame = sealed[..sealed.len() - 16].to_vec();
         for _ in 0..=numbers.below(3) {
             // Not the version, nor the cluster: everything behind them, and the role.
-            let at =
-                [HEADER + 1, HEADER + 12 + numbers.below(frame.len() - HEADER - 12)][numbers.below(8).min(1)];
+            let at = [HEADER_BYTES + 1, HEADER_BYTES + 12 + numbers.below(frame.len() - HEADER_BYTES - 12)]
+                [numbers.below(8).min(1)];
             frame[at] = numbers.next() as u8;
         }
         if numbers.below(2) == 0 {
-            frame.resize(HEADER + 44 + numbers.below(frame.len() - HEADER - 44), 0);
+            frame.resize(HEADER_BYTES + 44 + numbers.below(frame.len() - HEADER_BYTES - 44), 0);
         }
-        let length = (frame.len() - HEADER + 16) as u16;
-        frame[HEADER + 2..HEADER + 4].copy_from_slice(&length.to_be_bytes());
+        let length = (frame.len() - HEADER_BYTES + 16) as u16;
+        frame[HEADER_BYTES + 2..HEADER_BYTES + 4].copy_from_slice(&length.to_be_bytes());
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"a key of the test").unwrap();
-        mac.update(&frame[HEADER..]);
+        mac.update(&frame[HEADER_BYTES..]);
         frame.extend(&mac.finalize().into_bytes()[..16]);
         match key().open(&frame, cluster()) {
             Ok(beat) => {

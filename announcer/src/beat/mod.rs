@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ethernet::Mac;
 pub use sealed::{Key, KeyTooShort, Refused};
-pub use wire::{ETHER_TYPE, LONGEST, VERSION};
+pub use wire::{ETHER_TYPE, MAX_PAGE_BYTES, VERSION};
 
 /// Which cluster a beat belongs to. Two clusters on one segment do not listen to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,7 +105,7 @@ pub struct Beat {
 }
 
 impl Beat {
-    /// In as many pages as it needs for none to be longer than [`LONGEST`]. Whom it hears is listed before what it claims.
+    /// In as many pages as it needs for none to be longer than [`MAX_PAGE_BYTES`]. Whom it hears is listed before what it claims.
     pub fn paged(self) -> Vec<Beat> {
         let room = wire::room(&self.node, &self.link);
         let (mut pages, mut left) = (vec![(Vec::new(), Vec::new())], room);
@@ -118,7 +118,7 @@ impl Beat {
             pages.len() - 1
         };
         for mark in &self.hears {
-            let at = page_for(wire::MARK, &mut pages);
+            let at = page_for(wire::MARK_BYTES, &mut pages);
             pages[at].0.push(*mark);
         }
         for ip in &self.claims {

@@ -5,7 +5,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
-use super::wire::{self, ETHER_TYPE, SIGNATURE, VERSION};
+use super::wire::{self, ETHER_TYPE, SIGNATURE_BYTES, VERSION};
 use super::{Beat, Cluster};
 use crate::ethernet::{self, Mac};
 
@@ -29,7 +29,7 @@ pub struct KeyTooShort {
 
 impl fmt::Display for KeyTooShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shortest = Key::SHORTEST;
+        let shortest = Key::MIN_BYTES;
         write!(f, "the key of the heartbeat has {} bytes, and at least {shortest} are needed", self.length)
     }
 }
@@ -97,15 +97,15 @@ impl fmt::Display for Refused {
 
 impl Key {
     /// How many bytes a key has at least.
-    pub const SHORTEST: usize = 16;
+    pub const MIN_BYTES: usize = 16;
 
-    /// A key of these bytes, [`Key::SHORTEST`] or more.
+    /// A key of these bytes, [`Key::MIN_BYTES`] or more.
     ///
     /// # Errors
     /// How many there are, if they are too few.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyTooShort> {
         let too_short = KeyTooShort { length: bytes.len() };
-        if bytes.len() < Key::SHORTEST {
+        if bytes.len() < Key::MIN_BYTES {
             return Err(too_short);
         }
         Hmac::new_from_slice(bytes).map(Key).map_err(|_| too_short)
@@ -115,7 +115,7 @@ impl Key {
     pub fn seal(&self, beat: &Beat, cluster: Cluster) -> Vec<u8> {
         let mut page = wire::emit(beat, cluster);
         let signature = self.0.clone().chain_update(&page).finalize().into_bytes();
-        page.extend(&signature[..SIGNATURE]);
+        page.extend(&signature[..SIGNATURE_BYTES]);
         ethernet::join(Mac::BROADCAST, beat.from, ETHER_TYPE, &page)
     }
 
@@ -137,7 +137,7 @@ impl Key {
         if wire::cluster(page) != Some(cluster) {
             return Err(Refused::OtherCluster { from });
         }
-        let (signed, signature) = page.split_at(page.len() - SIGNATURE);
+        let (signed, signature) = page.split_at(page.len() - SIGNATURE_BYTES);
         if self.0.clone().chain_update(signed).verify_truncated_left(signature).is_err() {
             return Err(Refused::OtherKey { from, node: wire::node(signed).map(str::to_owned) });
         }

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::ethernet::bytes_at;
 
-const VERSION: u8 = 1;
+const BFD_VERSION: u8 = 1;
 /// A packet without authentication.
-const LENGTH: usize = 24;
+const PACKET_BYTES: usize = 24;
 
-const POLL: u8 = 0x20;
-const FINAL: u8 = 0x10;
-const AUTHENTICATED: u8 = 0x04;
-const DEMAND: u8 = 0x02;
-const MULTIPOINT: u8 = 0x01;
+const POLL_FLAG: u8 = 0x20;
+const FINAL_FLAG: u8 = 0x10;
+const AUTHENTICATION_FLAG: u8 = 0x04;
+const DEMAND_FLAG: u8 = 0x02;
+const MULTIPOINT_FLAG: u8 = 0x01;
 
 /// How one end sees the session (RFC 5880 §4.1, §6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,9 +129,9 @@ impl ControlPacket {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let [first, flags, multiplier, length] = bytes_at(bytes, 0)?;
         let length = usize::from(length);
-        let is_sound = first >> 5 == VERSION
-            && (LENGTH..=bytes.len()).contains(&length)
-            && flags & (AUTHENTICATED | MULTIPOINT) == 0
+        let is_sound = first >> 5 == BFD_VERSION
+            && (PACKET_BYTES..=bytes.len()).contains(&length)
+            && flags & (AUTHENTICATION_FLAG | MULTIPOINT_FLAG) == 0
             && multiplier != 0;
         let state = BfdState::read(flags >> 6);
         let number = |at| bytes_at(bytes, at).map(u32::from_be_bytes);
@@ -145,9 +145,9 @@ impl ControlPacket {
         Some(ControlPacket {
             diagnostic: Diagnostic::read(first),
             state,
-            poll: flags & POLL != 0,
-            is_final: flags & FINAL != 0,
-            demand: flags & DEMAND != 0,
+            poll: flags & POLL_FLAG != 0,
+            is_final: flags & FINAL_FLAG != 0,
+            demand: flags & DEMAND_FLAG != 0,
             multiplier,
             mine,
             yours,
@@ -161,17 +161,17 @@ impl ControlPacket {
     pub fn emit(&self) -> [u8; 24] {
         let flag = |is_set, bit| if is_set { bit } else { 0 };
         let flags = self.state.bits() << 6
-            | flag(self.poll, POLL)
-            | flag(self.is_final, FINAL)
-            | flag(self.demand, DEMAND);
+            | flag(self.poll, POLL_FLAG)
+            | flag(self.is_final, FINAL_FLAG)
+            | flag(self.demand, DEMAND_FLAG);
         let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let numbers = [self.mine, self.yours, micros(self.transmit), micros(self.receive), micros(self.echo)];
-        let mut bytes = [0; LENGTH];
+        let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&[
-            VERSION << 5 | self.diagnostic.bits(),
+            BFD_VERSION << 5 | self.diagnostic.bits(),
             flags,
             self.multiplier,
-            LENGTH as u8,
+            PACKET_BYTES as u8,
         ]);
         for (place, number) in bytes[4..].chunks_exact_mut(4).zip(numbers) {
             place.copy_from_slice(&number.to_be_bytes());

@@ -21,9 +21,9 @@ use crate::clock::{now, until_time};
 use crate::distance::Distance;
 
 /// After how long it is tried again to open sockets: an address or a way may come.
-const AGAIN: Duration = Duration::from_secs(1);
+const SOCKET_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How many packets of one peer may wait. What is more is as good as lost on the way.
-const WAITING: usize = 16;
+const MAX_WAITING_PACKETS: usize = 16;
 
 /// How a path stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Paths {
                 Ok(open) => break open,
                 Err(error) => stands.send_modify(|standing| standing.error = Some(error.to_string())),
             }
-            if timeout(AGAIN, &mut switched_off).await.is_ok() {
+            if timeout(SOCKET_RETRY_DELAY, &mut switched_off).await.is_ok() {
                 return;
             }
         };
@@ -125,7 +125,7 @@ impl Paths {
         };
         let socket = sender(local, random)?;
         let ear = self.ear((local, path.distance), lowest_ttl(path.distance, profile.minimum_ttl))?;
-        let (packets, comes) = mpsc::channel(WAITING);
+        let (packets, comes) = mpsc::channel(MAX_WAITING_PACKETS);
         // Another session with the same peer would have heard what is said to this one.
         locked(&ear.peers).insert(path.to, packets);
         Ok((ear, comes, socket))
@@ -191,7 +191,7 @@ async fn listen(socket: UdpSocket, ear: Weak<Ear>) {
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
             // Nothing comes while an interface is down, say. What never comes again the detection time tells.
-            sleep(AGAIN).await;
+            sleep(SOCKET_RETRY_DELAY).await;
             continue;
         };
         let Some(packet) = ControlPacket::parse(&buffer[..length]) else { continue };

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::packet::{BfdState, ControlPacket, Diagnostic};
 
 /// While a session is not up, nobody hears of us more often (RFC 5880 §6.8.3): a peer that is not there is not bothered.
-const SLOW: Duration = Duration::from_secs(1);
+const MIN_INTERVAL_WHILE_DOWN: Duration = Duration::from_secs(1);
 /// The shortest time that is taken from a peer between its packets or ours: a packet may ask for none at all.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What the two ends ask of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,7 +189,7 @@ impl BfdSession {
     fn transmit(&self) -> Duration {
         match self.state {
             BfdState::Up => self.profile.transmit,
-            _ => self.profile.transmit.max(SLOW),
+            _ => self.profile.transmit.max(MIN_INTERVAL_WHILE_DOWN),
         }
     }
 
@@ -201,7 +201,7 @@ impl BfdSession {
         if heard.receive.is_zero() || is_on_demand {
             return None;
         }
-        Some(self.transmit().max(heard.receive).max(SHORTEST))
+        Some(self.transmit().max(heard.receive).max(MIN_INTERVAL))
     }
 
     /// Plans the next packet, if none is planned.

@@ -10,13 +10,13 @@ use crate::distance::Distance;
 
 /// What packets are sent with. Over one hop none can have less when it arrives: whoever is further away cannot make one
 /// (RFC 5881 §5).
-const TTL: u32 = 255;
+const SENT_TTL: u32 = 255;
 /// From where ports may be that packets are sent from (RFC 5881 §4).
 const SOURCE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// How many ports are tried before it is given up.
-const TRIES: usize = 16;
+const MAX_PORT_TRIES: usize = 16;
 /// "Internetwork control", as BGP has it: what is queued behind traffic looks as if it were lost.
-const CONTROL: u32 = 0xc0;
+const CONTROL_TRAFFIC_CLASS: u32 = 0xc0;
 
 /// Where packets are sent to.
 pub(crate) fn port(distance: Distance) -> u16 {
@@ -57,15 +57,15 @@ pub(crate) fn sender(local: IpAddr, random: &mut fastrand::Rng) -> io::Result<Ud
     loop {
         let socket = socket(local)?;
         if local.is_ipv4() {
-            socket.set_ttl_v4(TTL)?;
-            socket.set_tos_v4(CONTROL)?;
+            socket.set_ttl_v4(SENT_TTL)?;
+            socket.set_tos_v4(CONTROL_TRAFFIC_CLASS)?;
         } else {
-            socket.set_unicast_hops_v6(TTL)?;
-            socket.set_tclass_v6(CONTROL)?;
+            socket.set_unicast_hops_v6(SENT_TTL)?;
+            socket.set_tclass_v6(CONTROL_TRAFFIC_CLASS)?;
         }
         match socket.bind(&SocketAddr::new(local, random.u16(SOURCE_PORTS)).into()) {
             Ok(()) => return UdpSocket::from_std(socket.into()),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => tries += 1,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < MAX_PORT_TRIES => tries += 1,
             Err(error) => return Err(error),
         }
     }
@@ -87,13 +87,13 @@ fn at_least(local: IpAddr, lowest_ttl: u8) -> [SockFilter; 4] {
     const SKF_NET_OFF: u32 = 0xfff0_0000;
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
+    const RETURN_LENGTH: u16 = 0x06;
     // RFC 791 §3.1, RFC 8200 §3.
     let offset = if local.is_ipv4() { 8 } else { 7 };
     [
         SockFilter::new(LOAD_BYTE, 0, 0, SKF_NET_OFF + offset),
         SockFilter::new(JUMP_IF_AT_LEAST, 0, 1, lowest_ttl.into()),
-        SockFilter::new(RETURN, 0, 0, u32::MAX),
-        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN_LENGTH, 0, 0, u32::MAX),
+        SockFilter::new(RETURN_LENGTH, 0, 0, 0),
     ]
 }

@@ -9,7 +9,7 @@ use super::open::{Capabilities, GracefulRestart, Open};
 use super::peer::{BgpPeer, HoldTime};
 use super::update::Telling;
 
-const SECOND: Duration = Duration::from_secs(1);
+const MIN_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// What the two ends of a session agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Agreement {
             families: peer.families.intersection(&open.capabilities.families).copied().collect(),
             hold_time,
             // Not more often than once a second, whatever is asked for (RFC 4271 §4.4).
-            keepalive: third.map(|third| peer.keepalive.map_or(third, |asked| asked.clamp(SECOND, third))),
+            keepalive: third
+                .map(|third| peer.keepalive.map_or(third, |asked| asked.clamp(MIN_KEEPALIVE, third))),
             keeps_routes: peer.graceful_restart.is_some() && open.capabilities.graceful_restart.is_some(),
             telling: Telling {
                 asn: peer.asn,

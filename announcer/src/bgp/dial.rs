@@ -9,9 +9,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::distance::Distance;
 
 /// "Internetwork control": what keeps routers working goes before what they carry (RFC 4271 appendix E, RFC 2474 §4.2.2).
-const CONTROL: u32 = 0xc0;
+const CONTROL_TRAFFIC_CLASS: u32 = 0xc0;
 /// Where BGP is listened for (RFC 4271 §8.2.1.3).
-pub const PORT: u16 = 179;
+pub const BGP_PORT: u16 = 179;
 
 /// Where a peer is, and how it is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,10 +38,10 @@ impl Dial {
         let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, Some(Protocol::TCP))?;
         if self.to.is_ipv4() {
             socket.set_ttl_v4(ttl)?;
-            socket.set_tos_v4(CONTROL)?;
+            socket.set_tos_v4(CONTROL_TRAFFIC_CLASS)?;
         } else {
             socket.set_unicast_hops_v6(ttl)?;
-            socket.set_tclass_v6(CONTROL)?;
+            socket.set_tclass_v6(CONTROL_TRAFFIC_CLASS)?;
         }
         // A route that has changed is told now, and not together with the next one.
         socket.set_tcp_nodelay(true)?;

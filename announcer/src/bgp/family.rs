@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Subsequent address family: unicast (RFC 4760 §6).
-pub(crate) const UNICAST: u8 = 1;
+pub(crate) const UNICAST_SAFI: u8 = 1;
 
 /// An address family, unicast: the kinds of routes that are told here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +34,7 @@ impl Family {
 
     /// The family of these numbers, if it is told here.
     pub(crate) fn read(number: u16, subsequent: u8) -> Option<Self> {
-        Family::ALL.into_iter().find(|family| subsequent == UNICAST && family.number() == number)
+        Family::ALL.into_iter().find(|family| subsequent == UNICAST_SAFI && family.number() == number)
     }
 }
 

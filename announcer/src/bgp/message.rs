@@ -1,7 +1,10 @@
 //! Messages: bytes of a connection to values, and back (RFC 4271 §4.1).
 
 use super::family::Family;
-use super::framing::{HEADER, KEEPALIVE, LONGEST, MARKER, NOTIFICATION, OPEN, ROUTE_REFRESH, UPDATE, framed};
+use super::framing::{
+    HEADER_BYTES, KEEPALIVE_TYPE, MARKER, MAX_MESSAGE_BYTES, NOTIFICATION_TYPE, OPEN_TYPE,
+    ROUTE_REFRESH_TYPE, UPDATE_TYPE, framed,
+};
 use super::notification::{BAD_LENGTH, BAD_TYPE, NOT_SYNCHRONIZED, Notification};
 use super::open::Open;
 use super::update;
@@ -37,29 +40,29 @@ impl BgpMessage {
         let length = usize::from(u16::from_be_bytes([high, low]));
         // Before the type: of a message of another type that is too long nothing is ever waited for.
         let bad_length = || Notification::about(BAD_LENGTH, vec![high, low]);
-        if !(HEADER..=LONGEST).contains(&length) {
+        if !(HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&length) {
             return Err(bad_length());
         }
         let has_a_length_of_its_kind = match kind {
-            OPEN => length >= HEADER + 10,
-            UPDATE => length >= HEADER + 4,
-            NOTIFICATION => length >= HEADER + 2,
-            KEEPALIVE => length == HEADER,
-            ROUTE_REFRESH => length == HEADER + 4,
+            OPEN_TYPE => length >= HEADER_BYTES + 10,
+            UPDATE_TYPE => length >= HEADER_BYTES + 4,
+            NOTIFICATION_TYPE => length >= HEADER_BYTES + 2,
+            KEEPALIVE_TYPE => length == HEADER_BYTES,
+            ROUTE_REFRESH_TYPE => length == HEADER_BYTES + 4,
             _ => return Err(Notification::about(BAD_TYPE, vec![kind])),
         };
         if !has_a_length_of_its_kind {
             return Err(bad_length());
         }
-        let Some(body) = arrived.get(HEADER..length) else { return Ok(None) };
+        let Some(body) = arrived.get(HEADER_BYTES..length) else { return Ok(None) };
         let message = match kind {
-            OPEN => BgpMessage::Open(Open::read(body)?),
-            UPDATE => {
+            OPEN_TYPE => BgpMessage::Open(Open::read(body)?),
+            UPDATE_TYPE => {
                 update::check(body)?;
                 BgpMessage::Update
             }
-            NOTIFICATION => BgpMessage::Notification(Notification::read(body).ok_or_else(bad_length)?),
-            KEEPALIVE => BgpMessage::Keepalive,
+            NOTIFICATION_TYPE => BgpMessage::Notification(Notification::read(body).ok_or_else(bad_length)?),
+            KEEPALIVE_TYPE => BgpMessage::Keepalive,
             _ => BgpMessage::RouteRefresh(Family::read(u16::from_be_bytes([body[0], body[1]]), body[3])),
         };
         Ok(Some((message, length)))
@@ -69,18 +72,18 @@ impl BgpMessage {
 impl Open {
     /// The message as it is sent.
     pub fn emit(&self) -> Vec<u8> {
-        framed(OPEN, &self.body())
+        framed(OPEN_TYPE, &self.body())
     }
 }
 
 impl Notification {
     /// The message as it is sent.
     pub fn emit(&self) -> Vec<u8> {
-        framed(NOTIFICATION, &self.body())
+        framed(NOTIFICATION_TYPE, &self.body())
     }
 }
 
 /// KEEPALIVE as it is sent.
 pub fn keepalive() -> Vec<u8> {
-    framed(KEEPALIVE, &[])
+    framed(KEEPALIVE_TYPE, &[])
 }

@@ -50,9 +50,9 @@ pub(crate) const UNEXPECTED_IN_OPEN_CONFIRM: Kind = (5, 2);
 /// RFC 6608 §3: a message that has no place in a session that is up.
 pub(crate) const UNEXPECTED_IN_ESTABLISHED: Kind = (5, 3);
 /// RFC 4486 §4: somebody ended the session on purpose.
-pub(crate) const SHUTDOWN: Kind = (6, 2);
+pub(crate) const ADMINISTRATIVE_SHUTDOWN: Kind = (6, 2);
 /// RFC 4486 §4: the session is made anew.
-pub(crate) const RESET: Kind = (6, 4);
+pub(crate) const ADMINISTRATIVE_RESET: Kind = (6, 4);
 /// RFC 9384 §3: BFD says that the path is gone.
 pub(crate) const BFD_DOWN: Kind = (6, 10);
 
@@ -110,9 +110,9 @@ impl Notification {
             UNEXPECTED_IN_OPEN_CONFIRM => "Unexpected Message in OpenConfirm",
             UNEXPECTED_IN_ESTABLISHED => "Unexpected Message in Established",
             (6, 1) => "Maximum Number of Prefixes Reached",
-            SHUTDOWN => "Administrative Shutdown",
+            ADMINISTRATIVE_SHUTDOWN => "Administrative Shutdown",
             (6, 3) => "Peer De-configured",
-            RESET => "Administrative Reset",
+            ADMINISTRATIVE_RESET => "Administrative Reset",
             (6, 5) => "Connection Rejected",
             (6, 6) => "Other Configuration Change",
             (6, 7) => "Connection Collision Resolution",
@@ -135,7 +135,7 @@ impl Notification {
     /// network, and ends up in an event.
     pub fn words(&self) -> Option<String> {
         let [length, words @ ..] = &self.data[..] else { return None };
-        if !matches!((self.code, self.subcode), SHUTDOWN | RESET) {
+        if !matches!((self.code, self.subcode), ADMINISTRATIVE_SHUTDOWN | ADMINISTRATIVE_RESET) {
             return None;
         }
         let words = String::from_utf8_lossy(words.get(..usize::from(*length))?);

@@ -3,32 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::family::{Family, UNICAST};
+use super::family::{Family, UNICAST_SAFI};
 use super::notification::{
     BAD_HOLD_TIME, BAD_IDENTIFIER, BAD_OPEN, BAD_PARAMETER, BAD_PEER_AS, BAD_VERSION, Notification,
 };
 use crate::ethernet::bytes_at;
 
-const VERSION: u8 = 4;
+const BGP_VERSION: u8 = 4;
 /// What stands for a number that two bytes have no room for (RFC 6793 §9).
 pub(crate) const AS_TRANS: u16 = 23456;
 
 /// The one optional parameter that is in use (RFC 5492 §4).
-const CAPABILITIES: u8 = 2;
+const CAPABILITIES_PARAMETER: u8 = 2;
 /// In the place of the first parameter's type, and of all parameters' length: lengths are of two bytes (RFC 9072 §2).
-const EXTENDED: u8 = 255;
+const EXTENDED_LENGTH: u8 = 255;
 
-const MULTIPROTOCOL: u8 = 1;
-const ROUTE_REFRESH: u8 = 2;
-const GRACEFUL_RESTART: u8 = 64;
-const FOUR_OCTET_AS: u8 = 65;
+const MULTIPROTOCOL_CODE: u8 = 1;
+const ROUTE_REFRESH_CODE: u8 = 2;
+const GRACEFUL_RESTART_CODE: u8 = 64;
+const FOUR_OCTET_AS_CODE: u8 = 65;
 
 /// The bit that says "I have restarted" (RFC 4724 §3).
-const RESTARTED: u16 = 0x8000;
+const RESTARTED_FLAG: u16 = 0x8000;
 /// The bits that hold the seconds (RFC 4724 §3).
-const SECONDS: u16 = 0x0fff;
+const SECONDS_MASK: u16 = 0x0fff;
 /// The bit that says "and went on forwarding meanwhile", one for each family (RFC 4724 §3).
-const FORWARDED: u8 = 0x80;
+const FORWARDED_FLAG: u8 = 0x80;
 
 /// The first message of each side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,12 +72,12 @@ impl Open {
     pub(crate) fn body(&self) -> Vec<u8> {
         let short = u16::try_from(self.asn).unwrap_or(AS_TRANS);
         let capabilities = self.capabilities.bytes(self.asn);
-        let mut body = vec![VERSION];
+        let mut body = vec![BGP_VERSION];
         body.extend(short.to_be_bytes());
         body.extend(self.hold_time.to_be_bytes());
         body.extend(self.identifier.octets());
         // All that we can do comes to fewer than 40 bytes, so a length of one byte has room.
-        body.extend([capabilities.len() as u8 + 2, CAPABILITIES, capabilities.len() as u8]);
+        body.extend([capabilities.len() as u8 + 2, CAPABILITIES_PARAMETER, capabilities.len() as u8]);
         body.extend(capabilities);
         body
     }
@@ -87,8 +87,8 @@ impl Open {
     pub(crate) fn read(body: &[u8]) -> Result<Self, Notification> {
         let cut_off = || Notification::new(BAD_OPEN);
         let version = *body.first().ok_or_else(cut_off)?;
-        if version != VERSION {
-            let highest = u16::from(VERSION).to_be_bytes();
+        if version != BGP_VERSION {
+            let highest = u16::from(BGP_VERSION).to_be_bytes();
             return Err(Notification::about(BAD_VERSION, highest.to_vec()));
         }
         let short = u16::from_be_bytes(bytes_at(body, 1).ok_or_else(cut_off)?);
@@ -119,16 +119,16 @@ impl Capabilities {
         };
         for family in &self.families {
             let [high, low] = family.number().to_be_bytes();
-            add(MULTIPROTOCOL, &[high, low, 0, UNICAST]);
+            add(MULTIPROTOCOL_CODE, &[high, low, 0, UNICAST_SAFI]);
         }
         if self.route_refresh {
-            add(ROUTE_REFRESH, &[]);
+            add(ROUTE_REFRESH_CODE, &[]);
         }
         if let Some(restart) = &self.graceful_restart {
-            add(GRACEFUL_RESTART, &restart.bytes());
+            add(GRACEFUL_RESTART_CODE, &restart.bytes());
         }
         if self.four_octet_as {
-            add(FOUR_OCTET_AS, &asn.to_be_bytes());
+            add(FOUR_OCTET_AS_CODE, &asn.to_be_bytes());
         }
         bytes
     }
@@ -136,11 +136,11 @@ impl Capabilities {
 
 impl GracefulRestart {
     fn bytes(&self) -> Vec<u8> {
-        let flags = if self.restarted { RESTARTED } else { 0 };
-        let mut bytes = (flags | self.seconds.min(SECONDS)).to_be_bytes().to_vec();
+        let flags = if self.restarted { RESTARTED_FLAG } else { 0 };
+        let mut bytes = (flags | self.seconds.min(SECONDS_MASK)).to_be_bytes().to_vec();
         for (family, forwarded) in &self.forwarded {
             bytes.extend(family.number().to_be_bytes());
-            bytes.extend([UNICAST, if *forwarded { FORWARDED } else { 0 }]);
+            bytes.extend([UNICAST_SAFI, if *forwarded { FORWARDED_FLAG } else { 0 }]);
         }
         bytes
     }
@@ -149,11 +149,11 @@ impl GracefulRestart {
         let head = u16::from_be_bytes(bytes_at(value, 0)?);
         let families = value[2..].chunks_exact(4).filter_map(|entry| {
             let family = Family::read(u16::from_be_bytes([entry[0], entry[1]]), entry[2])?;
-            Some((family, entry[3] & FORWARDED != 0))
+            Some((family, entry[3] & FORWARDED_FLAG != 0))
         });
         Some(GracefulRestart {
-            restarted: head & RESTARTED != 0,
-            seconds: head & SECONDS,
+            restarted: head & RESTARTED_FLAG != 0,
+            seconds: head & SECONDS_MASK,
             forwarded: families.collect(),
         })
     }
@@ -163,7 +163,7 @@ impl GracefulRestart {
 fn read_parameters(parameters: &[u8]) -> Result<(Capabilities, Option<u32>), Notification> {
     let bad = || Notification::new(BAD_OPEN);
     let (length, rest) = parameters.split_first().ok_or_else(bad)?;
-    let is_extended = *length == EXTENDED && rest.first() == Some(&EXTENDED);
+    let is_extended = *length == EXTENDED_LENGTH && rest.first() == Some(&EXTENDED_LENGTH);
     let (length, mut rest) = if is_extended {
         (usize::from(u16::from_be_bytes(bytes_at(rest, 1).ok_or_else(bad)?)), &rest[3..])
     } else {
@@ -181,7 +181,7 @@ fn read_parameters(parameters: &[u8]) -> Result<(Capabilities, Option<u32>), Not
             (usize::from(*rest.get(1).ok_or_else(bad)?), 2)
         };
         let value = rest.get(head..head + length).ok_or_else(bad)?;
-        if kind != CAPABILITIES {
+        if kind != CAPABILITIES_PARAMETER {
             return Err(Notification::new(BAD_PARAMETER));
         }
         reading.capabilities(value).ok_or_else(bad)?;
@@ -204,15 +204,17 @@ impl Reading {
         while let [code, length, rest @ ..] = list {
             let value = rest.get(..usize::from(*length))?;
             match *code {
-                MULTIPROTOCOL => {
+                MULTIPROTOCOL_CODE => {
                     self.names_families = true;
                     let [high, low, _, subsequent] = bytes_at(value, 0)?;
                     let family = Family::read(u16::from_be_bytes([high, low]), subsequent);
                     self.capabilities.families.extend(family);
                 }
-                ROUTE_REFRESH => self.capabilities.route_refresh = true,
-                GRACEFUL_RESTART => self.capabilities.graceful_restart = Some(GracefulRestart::read(value)?),
-                FOUR_OCTET_AS => {
+                ROUTE_REFRESH_CODE => self.capabilities.route_refresh = true,
+                GRACEFUL_RESTART_CODE => {
+                    self.capabilities.graceful_restart = Some(GracefulRestart::read(value)?)
+                }
+                FOUR_OCTET_AS_CODE => {
                     self.capabilities.four_octet_as = true;
                     self.asn = Some(u32::from_be_bytes(bytes_at(value, 0)?));
                 }

@@ -13,8 +13,8 @@ use super::agreement::Agreement;
 use super::family::Family;
 use super::message::{BgpMessage, keepalive};
 use super::notification::{
-    BAD_IDENTIFIER, BAD_PEER_AS, BFD_DOWN, HOLD_TIMER, Notification, SHUTDOWN, UNEXPECTED_IN_ESTABLISHED,
-    UNEXPECTED_IN_OPEN_CONFIRM, UNEXPECTED_IN_OPEN_SENT, UNSUPPORTED_CAPABILITY,
+    ADMINISTRATIVE_SHUTDOWN, BAD_IDENTIFIER, BAD_PEER_AS, BFD_DOWN, HOLD_TIMER, Notification,
+    UNEXPECTED_IN_ESTABLISHED, UNEXPECTED_IN_OPEN_CONFIRM, UNEXPECTED_IN_OPEN_SENT, UNSUPPORTED_CAPABILITY,
 };
 use super::open::Open;
 use super::peer::BgpPeer;
@@ -244,7 +244,7 @@ impl BgpSession {
                 self.out.want(Arc::default());
                 let last = self.updates();
                 actions.extend((!last.is_empty()).then_some(BgpAction::Send(last)));
-                actions.push(BgpAction::Send(Notification::new(SHUTDOWN).emit()));
+                actions.push(BgpAction::Send(Notification::new(ADMINISTRATIVE_SHUTDOWN).emit()));
                 actions.push(BgpAction::Close);
             }
         }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::family::{Family, UNICAST};
-use super::framing::{HEADER, LONGEST, UPDATE, framed};
+use super::family::{Family, UNICAST_SAFI};
+use super::framing::{HEADER_BYTES, MAX_MESSAGE_BYTES, UPDATE_TYPE, framed};
 use super::notification::{BAD_ATTRIBUTES, BAD_NETWORK, Notification};
 use super::open::AS_TRANS;
 use super::route::{Attributes, LOCAL_PREFERENCE};
@@ -22,23 +22,23 @@ const AS4_PATH: u8 = 17;
 const LARGE_COMMUNITIES: u8 = 32;
 
 /// Flags of an attribute (RFC 4271 §4.3): every speaker knows it.
-const WELL_KNOWN: u8 = 0x40;
+const WELL_KNOWN_FLAGS: u8 = 0x40;
 /// Those who do not know it pass it over.
-const OPTIONAL: u8 = 0x80;
+const OPTIONAL_FLAGS: u8 = 0x80;
 /// Those who do not know it pass it on.
-const OPTIONAL_TRANSITIVE: u8 = 0xc0;
+const OPTIONAL_TRANSITIVE_FLAGS: u8 = 0xc0;
 /// Its length is of two bytes.
-const LONG: u8 = 0x10;
+const EXTENDED_LENGTH_FLAG: u8 = 0x10;
 
 /// The route was made here (RFC 4271 §4.3), as a router says it of those it was configured with.
-const IGP: u8 = 0;
+const ORIGIN_IGP: u8 = 0;
 /// A segment of a path whose order matters (RFC 4271 §4.3).
-const SEQUENCE: u8 = 2;
+const AS_SEQUENCE: u8 = 2;
 
 /// A message without withdrawn routes and without attributes: the header, and two lengths.
-const EMPTY: usize = HEADER + 4;
+const EMPTY_MESSAGE_BYTES: usize = HEADER_BYTES + 4;
 /// Type, flags and a length of two bytes.
-const ATTRIBUTE_HEAD: usize = 4;
+const ATTRIBUTE_HEAD_BYTES: usize = 4;
 
 /// Where packets for what is announced are to go: an address of this node for each family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,20 +90,20 @@ impl Telling {
         let own = match next_hop {
             IpAddr::V4(_) => 0,
             // A next hop of 16 bytes, its length, the family, and a byte that is reserved (RFC 4760 §3).
-            IpAddr::V6(_) => ATTRIBUTE_HEAD + 21,
+            IpAddr::V6(_) => ATTRIBUTE_HEAD_BYTES + 21,
         };
-        let messages = packed(prefixes, LONGEST - EMPTY - common.len() - own);
+        let messages = packed(prefixes, MAX_MESSAGE_BYTES - EMPTY_MESSAGE_BYTES - common.len() - own);
         messages
             .map(|prefixes| match next_hop {
                 IpAddr::V4(_) => message(&[], &common, &prefixes),
                 IpAddr::V6(ip) => {
                     let mut value = family.number().to_be_bytes().to_vec();
-                    value.extend([UNICAST, 16]);
+                    value.extend([UNICAST_SAFI, 16]);
                     value.extend(ip.octets());
                     value.push(0);
                     value.extend(prefixes);
                     // First of all, so that whoever finds another one malformed still knows what it was about (RFC 7606 §5.1).
-                    let reach = attribute(OPTIONAL, MP_REACH, &value);
+                    let reach = attribute(OPTIONAL_FLAGS, MP_REACH, &value);
                     message(&[], &[reach, common.clone()].concat(), &[])
                 }
             })
@@ -115,31 +115,31 @@ impl Telling {
         let short = u16::try_from(self.asn);
         let path = match (self.is_internal, self.four_octet_as) {
             (true, _) => Vec::new(),
-            (false, true) => [&[SEQUENCE, 1], &self.asn.to_be_bytes()[..]].concat(),
-            (false, false) => [&[SEQUENCE, 1], &short.unwrap_or(AS_TRANS).to_be_bytes()[..]].concat(),
+            (false, true) => [&[AS_SEQUENCE, 1], &self.asn.to_be_bytes()[..]].concat(),
+            (false, false) => [&[AS_SEQUENCE, 1], &short.unwrap_or(AS_TRANS).to_be_bytes()[..]].concat(),
         };
-        let mut bytes = attribute(WELL_KNOWN, ORIGIN, &[IGP]);
-        bytes.extend(attribute(WELL_KNOWN, AS_PATH, &path));
+        let mut bytes = attribute(WELL_KNOWN_FLAGS, ORIGIN, &[ORIGIN_IGP]);
+        bytes.extend(attribute(WELL_KNOWN_FLAGS, AS_PATH, &path));
         if let IpAddr::V4(ip) = next_hop {
-            bytes.extend(attribute(WELL_KNOWN, NEXT_HOP, &ip.octets()));
+            bytes.extend(attribute(WELL_KNOWN_FLAGS, NEXT_HOP, &ip.octets()));
         }
         if self.is_internal {
             let preference = attributes.local_preference.unwrap_or(LOCAL_PREFERENCE);
-            bytes.extend(attribute(WELL_KNOWN, LOCAL_PREF, &preference.to_be_bytes()));
+            bytes.extend(attribute(WELL_KNOWN_FLAGS, LOCAL_PREF, &preference.to_be_bytes()));
         }
         if !attributes.communities.is_empty() {
             let value: Vec<u8> = attributes.communities.iter().flat_map(|it| it.to_be_bytes()).collect();
-            bytes.extend(attribute(OPTIONAL_TRANSITIVE, COMMUNITIES, &value));
+            bytes.extend(attribute(OPTIONAL_TRANSITIVE_FLAGS, COMMUNITIES, &value));
         }
         // The number that does not fit travels beside a path that says AS_TRANS (RFC 6793 §4.2.2).
         if !self.is_internal && !self.four_octet_as && short.is_err() {
-            let value = [&[SEQUENCE, 1], &self.asn.to_be_bytes()[..]].concat();
-            bytes.extend(attribute(OPTIONAL_TRANSITIVE, AS4_PATH, &value));
+            let value = [&[AS_SEQUENCE, 1], &self.asn.to_be_bytes()[..]].concat();
+            bytes.extend(attribute(OPTIONAL_TRANSITIVE_FLAGS, AS4_PATH, &value));
         }
         if !attributes.large_communities.is_empty() {
             let parts = attributes.large_communities.iter().flat_map(|it| [it.global, it.first, it.second]);
             let value: Vec<u8> = parts.flat_map(u32::to_be_bytes).collect();
-            bytes.extend(attribute(OPTIONAL_TRANSITIVE, LARGE_COMMUNITIES, &value));
+            bytes.extend(attribute(OPTIONAL_TRANSITIVE_FLAGS, LARGE_COMMUNITIES, &value));
         }
         bytes
     }
@@ -148,10 +148,10 @@ impl Telling {
 /// Messages that take prefixes of one family back, as few as they fit into.
 pub fn withdraw(family: Family, prefixes: &[IpNet]) -> Vec<Vec<u8>> {
     match family {
-        Family::V4 => {
-            packed(prefixes, LONGEST - EMPTY).map(|prefixes| message(&prefixes, &[], &[])).collect()
-        }
-        Family::V6 => packed(prefixes, LONGEST - EMPTY - ATTRIBUTE_HEAD - 3)
+        Family::V4 => packed(prefixes, MAX_MESSAGE_BYTES - EMPTY_MESSAGE_BYTES)
+            .map(|prefixes| message(&prefixes, &[], &[]))
+            .collect(),
+        Family::V6 => packed(prefixes, MAX_MESSAGE_BYTES - EMPTY_MESSAGE_BYTES - ATTRIBUTE_HEAD_BYTES - 3)
             .map(|prefixes| message(&[], &unreachable(family, &prefixes), &[]))
             .collect(),
     }
@@ -168,13 +168,13 @@ pub fn end_of_rib(family: Family) -> Vec<u8> {
 
 fn unreachable(family: Family, prefixes: &[u8]) -> Vec<u8> {
     let [high, low] = family.number().to_be_bytes();
-    attribute(OPTIONAL, MP_UNREACH, &[&[high, low, UNICAST], prefixes].concat())
+    attribute(OPTIONAL_FLAGS, MP_UNREACH, &[&[high, low, UNICAST_SAFI], prefixes].concat())
 }
 
 fn message(withdrawn: &[u8], attributes: &[u8], announced: &[u8]) -> Vec<u8> {
     let length = |part: &[u8]| (part.len() as u16).to_be_bytes();
     let body = [&length(withdrawn)[..], withdrawn, &length(attributes)[..], attributes, announced].concat();
-    framed(UPDATE, &body)
+    framed(UPDATE_TYPE, &body)
 }
 
 fn attribute(flags: u8, kind: u8, value: &[u8]) -> Vec<u8> {
@@ -182,7 +182,7 @@ fn attribute(flags: u8, kind: u8, value: &[u8]) -> Vec<u8> {
         Ok(length) => vec![flags, kind, length],
         Err(_) => {
             let [high, low] = (value.len() as u16).to_be_bytes();
-            vec![flags | LONG, kind, high, low]
+            vec![flags | EXTENDED_LENGTH_FLAG, kind, high, low]
         }
     };
     bytes.extend(value);

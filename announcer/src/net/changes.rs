@@ -12,7 +12,7 @@ use nix::sys::socket::{
 use tokio::sync::watch;
 
 /// What the kernel tells of itself: links that come, go, and change, and their addresses (rtnetlink(7)).
-const GROUPS: i32 = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+const NETLINK_GROUPS: i32 = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
 
 /// Tells when the links should be looked at anew. What has changed is not read from the message: messages can be lost, and
 /// a look at all links cannot be out of date.
@@ -31,7 +31,7 @@ impl LinkChanges {
             SockFlag::SOCK_CLOEXEC,
             SockProtocol::NetlinkRoute,
         )?;
-        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS as u32))?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, NETLINK_GROUPS as u32))?;
         let (changed, changes) = watch::channel(());
         // A thread, because there is no way to wait for such a socket in tokio without unsafe code. It ends at the first
         // change that nobody waits for any more.

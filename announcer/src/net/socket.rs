@@ -12,7 +12,7 @@ use super::links::address_of;
 use crate::{arp, beat, ndp};
 
 /// Longer than any frame that is of interest.
-const LONGEST_FRAME: usize = 2_048;
+const MAX_FRAME_BYTES: usize = 2_048;
 
 /// Which frames a socket hears. One socket for all kinds would see what goes out as well, and frames of VLANs, whose tag is
 /// taken off before: questions that are asked on another link.
@@ -74,7 +74,7 @@ impl PacketSocket {
         loop {
             match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut room.0) {
                 Ok((length, from)) if from.is_some_and(|from| self.is_for_us(&from)) => {
-                    return Ok(Some(&room.0[..length.min(LONGEST_FRAME)]));
+                    return Ok(Some(&room.0[..length.min(MAX_FRAME_BYTES)]));
                 }
                 Ok(_) | Err(Errno::EINTR | Errno::ENETDOWN) => {}
                 Err(Errno::EAGAIN) => return Ok(None),
@@ -117,11 +117,11 @@ impl AsFd for PacketSocket {
 
 /// Where a frame is received.
 #[derive(Debug)]
-pub struct FrameRoom([u8; LONGEST_FRAME]);
+pub struct FrameRoom([u8; MAX_FRAME_BYTES]);
 
 impl Default for FrameRoom {
     fn default() -> Self {
-        FrameRoom([0; LONGEST_FRAME])
+        FrameRoom([0; MAX_FRAME_BYTES])
     }
 }
 
@@ -131,14 +131,14 @@ impl Default for FrameRoom {
 fn neighbour_discovery() -> [SockFilter; 7] {
     const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    const RETURN_LENGTH: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     [
         SockFilter::new(LOAD_BYTE, 0, 0, 20),
         SockFilter::new(JUMP_IF_EQUAL, 0, 3, 58),
         SockFilter::new(LOAD_BYTE, 0, 0, 54),
         SockFilter::new(JUMP_IF_EQUAL, 2, 0, 135),
         SockFilter::new(JUMP_IF_EQUAL, 1, 0, 136),
-        SockFilter::new(RETURN, 0, 0, 0),
-        SockFilter::new(RETURN, 0, 0, LONGEST_FRAME as u32),
+        SockFilter::new(RETURN_LENGTH, 0, 0, 0),
+        SockFilter::new(RETURN_LENGTH, 0, 0, MAX_FRAME_BYTES as u32),
     ]
 }

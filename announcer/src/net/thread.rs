@@ -22,13 +22,13 @@ use crate::segment::Change;
 const FRAMES_A_TURN: usize = 64;
 
 /// How long is waited at most; nothing is due after so long that is not told before.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// How old the figures of a report may be, at most, while there is traffic.
-const REPORTS: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two tries to join groups that could not be joined.
-const GROUPS_AGAIN: Duration = Duration::from_secs(5);
+const GROUPS_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// A responder at work on its link. Dropped, it falls silent at once.
 #[derive(Debug)]
@@ -173,9 +173,9 @@ impl Turns {
 
     /// Until a frame or an order comes, or something is due.
     fn wait(&self) -> io::Result<()> {
-        let due = self.responder.next().map_or(LONGEST_WAIT, |next| next.saturating_sub(self.now()));
+        let due = self.responder.next().map_or(MAX_WAIT, |next| next.saturating_sub(self.now()));
         let groups = self.groups_due.map(|due| due.saturating_duration_since(Instant::now()));
-        let due = due.min(groups.unwrap_or(LONGEST_WAIT)).min(LONGEST_WAIT);
+        let due = due.min(groups.unwrap_or(MAX_WAIT)).min(MAX_WAIT);
         // Rounded up, or the last part of a millisecond would be spent in circles.
         let milliseconds = due.as_nanos().div_ceil(1_000_000) as u16;
         let [beats, arp, neighbours] = &self.sockets;
@@ -232,11 +232,11 @@ impl Turns {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::warn!(link = self.link, "not all groups of IPv6 could be joined: {error}");
-                    Some(Instant::now() + GROUPS_AGAIN)
+                    Some(Instant::now() + GROUPS_RETRY_DELAY)
                 }
             };
         }
-        if news || self.told_at.is_none_or(|at| at.elapsed() >= REPORTS) {
+        if news || self.told_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
             let report = self.responder.report();
             self.told.send_if_modified(|told| {
                 let changed = *told != report;

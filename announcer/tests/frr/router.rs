@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use announcer::bgp::dial::{Dial, PORT};
+use announcer::bgp::dial::{BGP_PORT, Dial};
 use announcer::bgp::family::Family;
 use announcer::bgp::peer::{BgpPeer, HoldTime, RemoteAs};
 use announcer::bgp::route::{Attributes, Wanted};
@@ -47,7 +47,7 @@ impl Node {
     /// How the router is connected to, from one of this node's addresses.
     pub(crate) fn dial(self, from: IpAddr) -> Dial {
         let to: IpAddr = if from.is_ipv4() { self.router_v4().into() } else { self.router_v6().into() };
-        Dial { to: SocketAddr::new(to, PORT), from: Some(from), distance: Distance::Link }
+        Dial { to: SocketAddr::new(to, BGP_PORT), from: Some(from), distance: Distance::Link }
     }
 
     /// The router as a peer of this node.
