@@ -9,7 +9,7 @@ use crate::beat::{Beat, Boot, Mark, Role};
 use crate::ethernet::Mac;
 
 /// How many lives of one link are remembered that another one has replaced, so that recordings of them are passed over.
-const REMEMBERED: usize = 16;
+const MAX_REMEMBERED_LIVES: usize = 16;
 
 /// What was done with a beat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ impl Peer {
             }
             self.retired.retain(|(boot, _)| *boot != beat.boot);
             self.retired.push((self.boot, self.sequence));
-            if self.retired.len() > REMEMBERED {
+            if self.retired.len() > MAX_REMEMBERED_LIVES {
                 self.retired.remove(0);
             }
             let retired = std::mem::take(&mut self.retired);

@@ -9,7 +9,7 @@ use super::peer::{Heard, Peer};
 use crate::beat::{Beat, Mark};
 
 /// After how long a silence a peer is forgotten. Nodes come and go under ever new names.
-const FORGOTTEN: Duration = Duration::from_secs(3_600);
+const PEER_RETENTION: Duration = Duration::from_secs(3_600);
 
 type Links = BTreeMap<Arc<str>, Peer>;
 
@@ -51,7 +51,7 @@ impl Peers {
             }
         }
         if !dead.is_empty() {
-            let forgotten = |peer: &Peer| !peer.alive() && peer.heard() + FORGOTTEN <= now;
+            let forgotten = |peer: &Peer| !peer.alive() && peer.heard() + PEER_RETENTION <= now;
             self.0.values_mut().for_each(|links| links.retain(|_, peer| !forgotten(peer)));
             self.0.retain(|_, links| !links.is_empty());
         }

@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// From how many nodes on the interval grows, so that all together never send more than so many beats in one interval.
-const MANY: usize = 200;
-const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(5);
-const MULTIPLIERS: RangeInclusive<f64> = 2.0..=10.0;
+const CROWD_NODES: usize = 200;
+const ALLOWED_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(5);
+const ALLOWED_MULTIPLIERS: RangeInclusive<f64> = 2.0..=10.0;
 /// A dead interval is sent in milliseconds of 16 bits.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_DEAD_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The settings of a segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,11 +39,11 @@ impl fmt::Display for WrongSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WrongSettings::Interval(interval) => {
-                let (from, to) = (INTERVALS.start(), INTERVALS.end());
+                let (from, to) = (ALLOWED_INTERVALS.start(), ALLOWED_INTERVALS.end());
                 write!(f, "the heartbeat's interval {interval:?} is not between {from:?} and {to:?}")
             }
             WrongSettings::Multiplier(multiplier) => {
-                let (from, to) = (MULTIPLIERS.start(), MULTIPLIERS.end());
+                let (from, to) = (ALLOWED_MULTIPLIERS.start(), ALLOWED_MULTIPLIERS.end());
                 write!(f, "the heartbeat's multiplier {multiplier} is not between {from} and {to}")
             }
         }
@@ -58,10 +58,10 @@ impl Settings {
     /// # Errors
     /// Which of the two is out of its range.
     pub fn new(interval: Duration, multiplier: f64) -> Result<Self, WrongSettings> {
-        if !INTERVALS.contains(&interval) {
+        if !ALLOWED_INTERVALS.contains(&interval) {
             return Err(WrongSettings::Interval(interval));
         }
-        if !MULTIPLIERS.contains(&multiplier) {
+        if !ALLOWED_MULTIPLIERS.contains(&multiplier) {
             return Err(WrongSettings::Multiplier(multiplier));
         }
         Ok(Settings { interval, multiplier, keyed: true })
@@ -74,8 +74,8 @@ impl Settings {
 
     /// The interval among so many nodes, and how long others are to wait, in whole milliseconds.
     pub(super) fn pace(self, nodes: usize) -> (Duration, Duration) {
-        let crowd = nodes.max(MANY) as f64 / MANY as f64;
-        let interval = self.interval.mul_f64(crowd).min(LONGEST.div_f64(self.multiplier));
+        let crowd = nodes.max(CROWD_NODES) as f64 / CROWD_NODES as f64;
+        let interval = self.interval.mul_f64(crowd).min(MAX_DEAD_INTERVAL.div_f64(self.multiplier));
         let whole = |time: Duration| Duration::from_millis(time.as_millis() as u64);
         (whole(interval), whole(interval.mul_f64(self.multiplier)))
     }

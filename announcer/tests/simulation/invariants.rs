@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Role};
 use announcer::rank::{Rank, rank};
-use announcer::segment::{Change, LEAVING, Segment};
+use announcer::segment::{Change, LEAVE_TIMEOUT, Segment};
 
 use crate::world::World;
 
@@ -171,7 +171,7 @@ impl Invariants {
                         }
                         let gives_way = 2 * (DEAD + INTERVAL + latest) + SLACK;
                         let leaves = world.nodes[speaks].leaving || world.nodes[hears].leaving;
-                        if leaves { gives_way.max(LEAVING + SLACK) } else { gives_way }
+                        if leaves { gives_way.max(LEAVE_TIMEOUT + SLACK) } else { gives_way }
                     }
                 };
                 if double > bound {
