@@ -27,6 +27,7 @@
 //! | [`responder`] | all that one link says, made of the parts above: frames and time in, frames out |
 //! | [`net`] | the node's links, sockets on them, and the thread that has a responder at work |
 //! | [`link`](mod@link) | which links announce an address |
+//! | [`engine`] | MetalLB's peers for our own speaker, or for an FRR that the operator runs |
 //! | [`ethernet`] | hardware addresses, and what every frame begins with |
 //! | [`beat`] | the signed heartbeat by which the nodes of a segment know of each other and of what they claim |
 //! | [`segment`] | which addresses this node answers for on one link |
@@ -44,6 +45,7 @@ pub mod bgp;
 mod clock;
 pub mod defence;
 pub mod distance;
+pub mod engine;
 pub mod ethernet;
 pub mod gratuitous;
 mod icmpv6;

@@ -14,7 +14,7 @@
 //! | [`connection`], [`dial`] | a session over TCP: all that waits |
 //! | [`message`], [`open`], [`update`], [`notification`] | bytes to values, and back |
 //!
-//! Named limits: no VRF, no unnumbered peers, no password, no `localASN` beside the own number, no next hop of IPv6 for
+//! Named limits: no VRF, no unnumbered peers, no password, no next hop of IPv6 for
 //! routes of IPv4 (RFC 8950), no check of the TTL of what comes in.
 
 pub mod adj_out;

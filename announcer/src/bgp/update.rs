@@ -59,6 +59,11 @@ impl NextHops {
         self
     }
 
+    /// These, with each of the addresses in the place of what is missing of its family.
+    pub(crate) fn with(self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        addresses.into_iter().fold(self, NextHops::or)
+    }
+
     /// That of a family.
     pub fn of(&self, family: Family) -> Option<IpAddr> {
         match family {
