@@ -1,38 +1,29 @@
 //! What operators and kubelets ask over HTTP: health, readiness, metrics, the log level.
 
-mod connections;
 pub(crate) mod metrics;
 mod process;
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::CONTENT_TYPE;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use probe_server::{Answer, text, verdict};
 use service_controller::leader::Leadership;
 use service_controller::{Health, Metrics};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::flags::LogLevelFrom;
 use crate::logging::LogLevel;
-use connections::Connections;
 
 /// Longest body that is read: a log filter is a line.
 const LONGEST_BODY: usize = 4_096;
 /// How long it may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the head of a request may take to come, the wait for a next request on the same connection included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state that is shown.
 pub(crate) struct Shown {
@@ -75,27 +66,12 @@ impl Shown {
 /// # Errors
 /// When the address cannot be bound.
 pub(crate) async fn serve(address: SocketAddr, shown: Arc<Shown>) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
-    tracing::info!(address = %listener.local_addr()?, "serving health, readiness and metrics");
-    tokio::spawn(async move {
-        let connections = Arc::new(Connections::default());
-        loop {
-            let Ok((connection, peer)) = listener.accept().await else {
-                // Out of file descriptors, most likely: some will be freed.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let (shown, slot) = (shown.clone(), connections.clone().admit());
-            tokio::spawn(async move {
-                let serving = converse(connection, peer.ip(), &shown);
-                match slot.given_up().run_until_cancelled(serving).await {
-                    Some(Ok(())) => {}
-                    Some(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-                    None => tracing::debug!(%peer, "a connection made room for newer ones"),
-                }
-            });
-        }
-    });
+    let asked = move |request, peer| {
+        let shown = shown.clone();
+        async move { answer(request, peer, &shown).await }
+    };
+    let address = probe_server::serve(address, asked).await?;
+    tracing::info!(%address, "serving health, readiness and metrics");
     Ok(())
 }
 
@@ -108,26 +84,15 @@ pub(crate) async fn converse(
     peer: IpAddr,
     shown: &Shown,
 ) -> hyper::Result<()> {
-    let service = service_fn(|request| answer(request, peer, shown));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    http.serve_connection(TokioIo::new(connection), service).await
+    probe_server::converse(connection, peer, &|request, peer| answer(request, peer, shown)).await
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    peer: IpAddr,
-    shown: &Shown,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, peer: IpAddr, shown: &Shown) -> Answer {
     let path = request.uri().path().to_owned();
-    let (status, kind, body) = match (request.method(), path.as_str()) {
+    match (request.method(), path.as_str()) {
         (&Method::GET, "/healthz" | "/livez") => verdict(shown.healthy()),
         (&Method::GET, "/readyz") => verdict(shown.ready()),
-        (&Method::GET, "/metrics") => (
-            StatusCode::OK,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            shown.metrics.encode(),
-        ),
+        (&Method::GET, "/metrics") => Answer::metrics(shown.metrics.encode()),
         (&Method::GET, "/loglevel") => text(StatusCode::OK, shown.log_level.get()),
         (&Method::PUT, "/loglevel") if !shown.log_level_from.admits(peer) => {
             text(StatusCode::FORBIDDEN, format!("not from {peer}; allowed: {}", shown.log_level_from))
@@ -142,24 +107,7 @@ async fn answer(
                 },
             }
         }
-        (_, "/healthz" | "/livez" | "/readyz" | "/metrics" | "/loglevel") => {
-            text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
-        }
-        _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz, /metrics and /loglevel"),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    Ok(response)
-}
-
-fn text(status: StatusCode, body: impl Into<String>) -> (StatusCode, &'static str, String) {
-    (status, "text/plain; charset=utf-8", body.into() + "\n")
-}
-
-fn verdict(verdict: Result<(), String>) -> (StatusCode, &'static str, String) {
-    match verdict {
-        Ok(()) => text(StatusCode::OK, "ok"),
-        Err(why_not) => text(StatusCode::SERVICE_UNAVAILABLE, why_not),
+        (_, "/healthz" | "/livez" | "/readyz" | "/metrics" | "/loglevel") => Answer::method_not_allowed(),
+        _ => Answer::not_found("there are /healthz, /readyz, /metrics and /loglevel"),
     }
 }

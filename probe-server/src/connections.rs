@@ -11,7 +11,7 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// The connections that are open, by their age.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<Open>);
+pub(crate) struct Connections(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
@@ -21,7 +21,7 @@ struct Open {
 
 impl Connections {
     /// A slot for one more.
-    pub(super) fn admit(self: Arc<Self>) -> ConnectionSlot {
+    pub(crate) fn admit(self: Arc<Self>) -> ConnectionSlot {
         let given_up = CancellationToken::new();
         let number = {
             let mut open = self.lock();
@@ -46,7 +46,7 @@ impl Connections {
 
 /// The slot of one connection, for as long as this lives.
 #[derive(Debug)]
-pub(super) struct ConnectionSlot {
+pub(crate) struct ConnectionSlot {
     number: u64,
     given_up: CancellationToken,
     connections: Arc<Connections>,
@@ -54,7 +54,7 @@ pub(super) struct ConnectionSlot {
 
 impl ConnectionSlot {
     /// Cancelled when the slot is given to a newer connection.
-    pub(super) fn given_up(&self) -> &CancellationToken {
+    pub(crate) fn given_up(&self) -> &CancellationToken {
         &self.given_up
     }
 }
