@@ -119,10 +119,8 @@ fn no_module_depends_on_one_that_depends_on_it() {
         let mut found = BTreeMap::new();
         modules(&Path::new(WORKSPACE).join(&name).join("src"), &[], &mut found);
         let arrows = arrows(&found);
-        assert!(
-            arrows.values().map(BTreeSet::len).sum::<usize>() > 5,
-            "{name}: its imports are not understood"
-        );
+        let imports: usize = arrows.values().map(BTreeSet::len).sum();
+        assert!(2 * imports >= found.len(), "{name}: its imports are not understood");
         for module in arrows.keys() {
             let circle = circle(module, &arrows);
             assert!(circle.is_none(), "{name}: {circle:?}");
