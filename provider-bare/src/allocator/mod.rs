@@ -55,7 +55,8 @@ struct Entry {
     handling: Handling,
     /// What is its own, in publishing order.
     owned: Addresses,
-    /// What its status may show though it is not its own (any longer).
+    /// What its status may show besides what it was last answered: an earlier answer, or what is another's. If a decision
+    /// takes it back, it stays here until that is answered too, for the next decision may give it up again.
     shown: Addresses,
     /// What it was last answered to have, so that its status may show it: what the next decision starts from, whether
     /// or not a decision since then, of which nobody was told, set something else aside.
@@ -98,7 +99,17 @@ impl Entry {
 
     /// What it owns and was answered. What is set aside for it in memory alone does not exist for anybody yet.
     fn held(&self) -> Vec<IpAddr> {
-        self.owned.iter().copied().filter(|ip| self.answered.contains(ip)).collect()
+        self.owned.iter().copied().filter(|ip| self.may_show(*ip)).collect()
+    }
+
+    /// Whether its status may show it.
+    fn may_show(&self, ip: IpAddr) -> bool {
+        self.answered.contains(&ip) || self.shown.contains(&ip)
+    }
+
+    /// What its status may show though it is not its own (any longer).
+    fn outdated(&self) -> Addresses {
+        self.shown.iter().copied().filter(|ip| !self.owned.contains(ip)).collect()
     }
 
     fn is_avoided(&self) -> bool {
@@ -209,6 +220,7 @@ impl Allocator {
         let lost = self.lost(id, &published);
         let entry = &mut self.entries[id];
         entry.answered.clone_from(&entry.owned);
+        entry.shown = entry.outdated();
         // It is answered now; no need to wake it for what it hears.
         self.wakeups.remove(&entry.holder.id.key);
         ServiceAddresses {
@@ -235,7 +247,7 @@ impl Allocator {
         let owners = self.assignments.owners(ip).iter();
         let owners: Vec<EntryId> =
             owners.filter_map(|owner| self.by_uid.get(owner.id.uid.as_str())).copied().collect();
-        if owners.iter().any(|id| self.entries[*id].answered.contains(&ip)) {
+        if owners.iter().any(|id| self.entries[*id].may_show(ip)) {
             return;
         }
         for id in &owners {
@@ -386,7 +398,9 @@ impl Allocator {
         let as_set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
         let answered = as_set(&entry.answered);
         if as_set(published) == answered && answered == as_set(&entry.owned) {
-            for ip in mem::take(&mut entry.shown) {
+            let outdated = entry.outdated();
+            entry.shown.clear();
+            for ip in outdated {
                 self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
             }
         }

@@ -21,7 +21,7 @@ impl Allocator {
             Some(entry) => {
                 let answered =
                     entry.answered_by(&observed.published).unwrap_or_else(|| entry.answered.clone());
-                (answered, entry.owned.clone(), entry.shown.clone())
+                (answered, entry.owned.clone(), entry.outdated())
             }
             None => {
                 let free =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cloud_provider::{IpFamily, ServiceId};
 
 use super::{Allocator, Basis, Entry, EntryId};
-use crate::allocation::{Allocation, WaitReason};
+use crate::allocation::{Addresses, Allocation, WaitReason};
 use crate::desired::Handling;
 use crate::plan::{CurrentAddresses, Decision, decide, provides};
 use crate::wait_queue::{QueuePosition, Rank, WaitQueue, WaitTarget};
@@ -21,11 +21,12 @@ impl Allocator {
             self.wait(id, None);
             return false;
         };
-        let Basis { has, chosen } = Basis::new(&entry.answered, &entry.owned, &entry.shown);
+        let outdated = entry.outdated();
+        let Basis { has, chosen } = Basis::new(&entry.answered, &entry.owned, &outdated);
         let current = CurrentAddresses {
             has: &has,
             chosen: &chosen,
-            shown: &entry.shown,
+            shown: &outdated,
             last: self.last.of(&entry.holder.id.key),
             leaving: &entry.leaving,
         };
@@ -44,26 +45,26 @@ impl Allocator {
             self.ends.extend(ends.map(|until| (until, id)));
         }
         let uid = entry.holder.id.uid.as_str();
+        let outdated = entry.outdated();
         // Others see it with the ports and the key that it has now: what stays is entered anew if these changed.
         let anew = !Arc::ptr_eq(&entry.entered, &entry.holder);
         for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
             self.assignments.leave(&self.pools, *ip, uid);
         }
-        entry.shown.retain(|ip| {
-            let taken_over = addresses.contains(ip);
-            if taken_over {
-                self.assignments.leave(&self.pools, *ip, uid);
-            }
-            !taken_over
-        });
+        for ip in outdated.iter().filter(|ip| addresses.contains(ip)) {
+            self.assignments.leave(&self.pools, *ip, uid);
+        }
         for ip in addresses.iter().filter(|ip| anew || !entry.owned.contains(ip)) {
             self.assignments.own(&self.pools, *ip, &entry.holder);
         }
         // Its status goes on showing what was answered before, until it is written.
-        let given_up = |ip: &&IpAddr| !addresses.contains(ip) && entry.answered.contains(ip);
-        for ip in entry.owned.iter().filter(given_up) {
-            self.assignments.show(&self.pools, *ip, &entry.holder);
-            entry.shown.push(*ip);
+        let given_up = |ip: &&IpAddr| !addresses.contains(ip) && entry.may_show(**ip);
+        let given_up: Addresses = entry.owned.iter().filter(given_up).copied().collect();
+        for ip in given_up {
+            self.assignments.show(&self.pools, ip, &entry.holder);
+            if !entry.shown.contains(&ip) {
+                entry.shown.push(ip);
+            }
         }
         let changed = entry.owned != addresses || is_news(&entry.allocation, &allocation);
         entry.entered = entry.holder.clone();
@@ -116,7 +117,7 @@ impl Allocator {
         let removed = |ip: &IpAddr| !provides(self.inputs(), request, *ip);
         if request.addresses.is_some() {
             Rank::Explicit
-        } else if !entry.shown.is_empty() || entry.owned.iter().any(removed) {
+        } else if !entry.outdated().is_empty() || entry.owned.iter().any(removed) {
             Rank::Evicted
         } else if !entry.owned.is_empty() {
             Rank::Additional

@@ -82,6 +82,24 @@ fn a_replacement_whose_status_could_not_be_written_is_no_state() {
 }
 
 #[test]
+fn an_address_that_is_taken_back_and_given_up_again_before_anybody_was_told_stays() {
+    let (mut cluster, before) = five_on_a();
+    cluster.set_pools([b()]);
+    let keys: Vec<_> = cluster.services.keys().cloned().collect();
+    for key in &keys {
+        // The answer is there, the write is not.
+        cluster.ensure(key).expect("there is a replacement");
+    }
+    // What the statuses show is taken back, and given up for what was answered last.
+    cluster.set_pools([a()]);
+    cluster.set_pools([a(), b()]);
+    let new = cluster.serve(service("new"));
+    assert!(!before.contains(&new), "{new:?} is shown by another");
+    cluster.settle();
+    assert_eq!(all(&cluster), before);
+}
+
+#[test]
 fn what_was_chosen_and_not_told_is_still_the_choice_while_it_holds() {
     let mut cluster = Cluster::new([a()]);
     cluster.serve(service("s0"));
