@@ -1,13 +1,13 @@
 //! Addresses for Kubernetes Services of type `LoadBalancer` on bare metal, from MetalLB's own address pools.
 //!
 //! Pools are MetalLB's [`IPAddressPool`](metallb::crd::IPAddressPool) resources, wishes are MetalLB's
-//! [annotations](options), and what is published is what MetalLB's speaker announces. There is no other store: the
+//! [annotations](desired), and what is published is what MetalLB's speaker announces. There is no other store: the
 //! status of a Service is the record of its address, and a new process reads it all from there.
 //!
 //! # The data's way
 //!
 //! ```text
-//! Service ──options, desired──▶ AddressRequest ──┐
+//! Service ──desired──▶ AddressRequest ───────────┐
 //! IPAddressPools ──▶ Pools ──────────────────────┼─▶ Allocator ──plan──▶ Decision ──report──▶ Outcome
 //! Namespaces ────────────────────────────────────┘       │
 //!                                                        └─▶ wake-ups: who has what it waited for
@@ -15,7 +15,7 @@
 //!
 //! | step | where | what |
 //! |---|---|---|
-//! | read a Service | [`options`], [`desired`] | typed; all mistakes reported together |
+//! | read a Service | [`desired`] | typed; all mistakes reported together |
 //! | read the pools | [`metallb`], [`file`](mod@file) | each judged by itself; the last good version stays in force |
 //! | decide | [`plan`] | a pure function of the request, what the Service has, and what is free |
 //! | keep account | [`allocator`], [`assignments`], [`wait_queue`], [`counters`] | who has what, who waits, what is left |
@@ -79,7 +79,6 @@ pub mod error;
 pub mod file;
 mod free_addresses;
 mod maps;
-pub mod options;
 pub mod plan;
 mod pool_events;
 mod pool_status;

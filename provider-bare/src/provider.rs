@@ -23,10 +23,9 @@ use metallb::pools::{PoolMistakes, Pools};
 use crate::allocation::{Addresses, Allocation};
 use crate::allocator::{Allocator, ServiceAddresses};
 use crate::assignments::Reuse;
-use crate::desired::{ObservedService, Ownership, ReadService, read};
+use crate::desired::{self, ObservedService, Ownership, ReadService, read};
 use crate::error::SourceError;
 use crate::file::PoolFile;
-use crate::options;
 use crate::plan::{Announcer, Namespaces, Policy, RemovedAddress};
 use crate::pool_status::{ShownStatuses, keep_statuses};
 use crate::report::Report;
@@ -260,11 +259,11 @@ impl CloudLoadBalancer for BareProvider {
     }
 
     fn reads_annotation(&self, key: &str) -> bool {
-        options::is_input(key)
+        desired::is_input(key)
     }
 
     fn published_annotations(&self) -> Vec<&str> {
-        vec![options::ALLOCATED_FROM]
+        vec![desired::ALLOCATED_FROM]
     }
 
     /// Whoever announces the address looks at nodes; who assigns it does not.

@@ -13,7 +13,7 @@ use metallb::pools::Pools;
 
 use crate::allocation::{Allocation, LossReason, LostAddress, OnePool, WaitReason};
 use crate::allocator::ServiceAddresses;
-use crate::options::ALLOCATED_FROM;
+use crate::desired::ALLOCATED_FROM;
 use crate::plan::Announcer;
 
 /// The namespace of a pool that is to be made, where there is no pool to take it from: MetalLB's own.

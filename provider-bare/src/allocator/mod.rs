@@ -14,17 +14,17 @@
 //!   [`Rank`](crate::wait_queue::Rank)'s, then the oldest first.
 //! * A step costs the same whatever the size of the pools.
 
+mod by_uid;
+mod freeing;
 mod last_addresses;
 mod pool_changes;
 mod reading;
-mod reallocate;
 mod resume;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
-use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::hash::{Hash, Hasher};
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,12 +34,13 @@ use cloud_provider::ServiceKey;
 use metallb::pools::Pools;
 use slab::Slab;
 
-use crate::allocation::{Addresses, Allocation, LostAddress};
+use crate::allocation::{Addresses, Allocation, LostAddress, WaitReason};
 use crate::assignments::{Assignments, Holder, Reuse};
 use crate::desired::{Handling, ObservedService, Sharing};
 use crate::maps::UidMap;
-use crate::plan::{Inputs, Leaving, Namespaces, Policy, why_lost};
+use crate::plan::{CurrentAddresses, Decision, Inputs, Leaving, Namespaces, Policy, decide, why_lost};
 use crate::wait_queue::{QueuePosition, WaitQueue, WaitTarget};
+use by_uid::ByUid;
 use last_addresses::LastAddresses;
 
 /// Which entry of the allocator is a Service's, for as long as the Service is known.
@@ -134,30 +135,6 @@ impl Basis {
     }
 }
 
-/// A Service by its UID.
-#[derive(Clone, Debug)]
-struct ByUid(Arc<Holder>);
-
-impl Borrow<str> for ByUid {
-    fn borrow(&self) -> &str {
-        &self.0.id.uid
-    }
-}
-
-impl PartialEq for ByUid {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.id.uid == other.0.id.uid
-    }
-}
-
-impl Eq for ByUid {}
-
-impl Hash for ByUid {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.uid.hash(state);
-    }
-}
-
 /// The allocator.
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {
@@ -231,36 +208,6 @@ impl Allocator {
         }
     }
 
-    /// Stays away from what the status of somebody else's Service shows now, and gives what it shows no more to those who
-    /// wait. One that was served until now, and is somebody else's from here on, has nothing any more.
-    pub fn avoid(&mut self, observed: ObservedService) {
-        let mut observed = observed;
-        let published = mem::take(&mut observed.published);
-        self.observe(observed, &published);
-        published.iter().for_each(|ip| self.choose_again(*ip));
-        self.serve_waiting();
-    }
-
-    /// An address that is set aside in memory alone, and that somebody else has published by now, is chosen by nobody any
-    /// more. Once any of its owners was answered it is a Service's, and stays that.
-    fn choose_again(&mut self, ip: IpAddr) {
-        let owners = self.assignments.owners(ip).iter();
-        let owners: Vec<EntryId> =
-            owners.filter_map(|owner| self.by_uid.get(owner.id.uid.as_str())).copied().collect();
-        if owners.iter().any(|id| self.entries[*id].may_show(ip)) {
-            return;
-        }
-        for id in &owners {
-            let entry = &mut self.entries[*id];
-            entry.owned.retain(|owned| *owned != ip);
-            self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
-        }
-        for id in owners {
-            self.reallocate(id);
-            self.wakeups.insert(self.entries[id].holder.id.key.clone());
-        }
-    }
-
     fn lost(&self, id: EntryId, published: &[IpAddr]) -> Vec<LostAddress> {
         let Entry { handling: Handling::Serve(request), owned, .. } = &self.entries[id] else {
             return Vec::new();
@@ -283,29 +230,68 @@ impl Allocator {
         self.by_uid.get(uid).map(|id| &self.entries[*id])
     }
 
-    /// Forgets a Service and frees what it had.
-    pub fn delete(&mut self, uid: &str) {
-        self.remove_entry(uid);
-        self.serve_waiting();
+    /// Decides for one Service again and carries it out. Says whether anything about it changed.
+    pub(super) fn reallocate(&mut self, id: EntryId) -> bool {
+        let entry = &self.entries[id];
+        let Handling::Serve(request) = &entry.handling else {
+            self.wait(id, None);
+            return false;
+        };
+        let outdated = entry.outdated();
+        let Basis { has, chosen } = Basis::new(&entry.answered, &entry.owned, &outdated);
+        let current = CurrentAddresses {
+            has: &has,
+            chosen: &chosen,
+            shown: &outdated,
+            last: self.last.of(&entry.holder.id.key),
+            leaving: &entry.leaving,
+        };
+        let decision = decide(self.inputs(), current, request);
+        self.apply_decision(id, decision)
     }
 
-    fn remove_entry(&mut self, uid: &str) {
-        let Some(id) = self.by_uid.remove(uid) else { return };
-        let entry = self.entries.remove(id);
-        if let Some((position, targets)) = &entry.waiting {
-            self.queue.leave(position, targets);
+    fn apply_decision(&mut self, id: EntryId, decision: Decision) -> bool {
+        let Decision { addresses, allocation, rank, waits_for, leaving } = decision;
+        let entry = &mut self.entries[id];
+        if entry.leaving != leaving {
+            for over in mem::replace(&mut entry.leaving, leaving) {
+                self.ends.remove(&(over.until, id));
+            }
+            let ends = entry.leaving.iter().map(|leaving| leaving.until).filter(|until| *until > self.now);
+            self.ends.extend(ends.map(|until| (until, id)));
         }
-        for ip in entry.owned.iter().chain(&entry.shown) {
+        let uid = entry.holder.id.uid.as_str();
+        let outdated = entry.outdated();
+        // Others see it with the ports and the key that it has now: what stays is entered anew if these changed.
+        let anew = !Arc::ptr_eq(&entry.entered, &entry.holder);
+        for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
             self.assignments.leave(&self.pools, *ip, uid);
         }
-        for leaving in &entry.leaving {
-            self.ends.remove(&(leaving.until, id));
+        for ip in outdated.iter().filter(|ip| addresses.contains(ip)) {
+            self.assignments.leave(&self.pools, *ip, uid);
         }
-        let held = entry.held();
-        if !held.is_empty() && !entry.is_avoided() {
-            self.last.remember(&entry.holder.id.key, held);
+        for ip in addresses.iter().filter(|ip| anew || !entry.owned.contains(ip)) {
+            self.assignments.own(&self.pools, *ip, &entry.holder);
         }
-        self.wakeups.remove(&entry.holder.id.key);
+        // Its status goes on showing what was answered before, until it is written.
+        let given_up = |ip: &&IpAddr| !addresses.contains(ip) && entry.may_show(**ip);
+        let given_up: Addresses = entry.owned.iter().filter(given_up).copied().collect();
+        for ip in given_up {
+            self.assignments.show(&self.pools, ip, &entry.holder);
+            if !entry.shown.contains(&ip) {
+                entry.shown.push(ip);
+            }
+        }
+        let changed = entry.owned != addresses || is_news(&entry.allocation, &allocation);
+        entry.entered = entry.holder.clone();
+        entry.owned = addresses;
+        entry.allocation = allocation;
+        let waiting = (!waits_for.is_empty()).then(|| {
+            let id = Arc::new(entry.holder.id.clone());
+            (QueuePosition { rank, created: entry.created, id }, waits_for)
+        });
+        self.wait(id, waiting);
+        changed
     }
 
     /// Services that stand otherwise by somebody else's doing since the last call.
@@ -404,5 +390,18 @@ impl Allocator {
                 self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
             }
         }
+    }
+}
+
+/// Whether a Service is worth waking for it: it stands otherwise, or somebody else is in its way.
+fn is_news(before: &Allocation, after: &Allocation) -> bool {
+    match (before, after) {
+        (Allocation::Waiting(WaitReason::InUse(before)), Allocation::Waiting(WaitReason::InUse(after))) => {
+            before != after
+        }
+        (Allocation::Waiting(before), Allocation::Waiting(after)) => {
+            mem::discriminant(before) != mem::discriminant(after)
+        }
+        _ => mem::discriminant(before) != mem::discriminant(after),
     }
 }

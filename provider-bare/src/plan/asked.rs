@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{Decision, Planner, RemovedAddress};
 use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Blocker;
-use crate::options::Asked;
+use crate::desired::Asked;
 use crate::wait_queue::{Rank, WaitTarget};
 
 impl Planner<'_> {

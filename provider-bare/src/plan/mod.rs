@@ -4,16 +4,14 @@
 //! |---|---|
 //! | addresses that are asked for by name: all of them, or what is wrong with them | `asked` |
 //! | what the Service has for each family, and whether that may stay | here |
-//! | where what is missing is looked for, and in which order | `search` |
-//! | what follows from what was found: the decision table | `table` |
-//! | why something is refused or waited for, in values for the report | `reasons` |
+//! | where what is missing is looked for, and what follows from what was found: the decision table | `automatic` |
+//! | why something is refused, and what is waited for and why | `reasons` |
 //! | why an address that a status shows is lost | `loss` |
 
 mod asked;
+mod automatic;
 mod loss;
 mod reasons;
-mod search;
-mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -195,19 +193,6 @@ impl Planner<'_> {
             Some(asked) => self.asked_by_address(asked),
             None => self.automatic(),
         }
-    }
-
-    /// The way of a Service that names no address.
-    fn automatic(&self) -> Decision {
-        let eligible = match self.eligible_pools() {
-            Ok(eligible) => eligible,
-            Err(allocation) => return self.as_it_is(allocation),
-        };
-        let leaving = self.leaving(self.current.has);
-        let (mut slots, kept) = self.slots(&leaving);
-        let search = self.search(&slots, eligible);
-        self.find_addresses(&mut slots, &search);
-        Decision { leaving, ..self.judge(slots, kept, &search) }
     }
 
     /// What it has and may keep: all of it, except what its own change of keys or ports put at odds with others.

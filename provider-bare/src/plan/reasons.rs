@@ -1,11 +1,12 @@
-//! Why a Service is refused or waits, in values for the report.
+//! Why a Service is refused, what it waits for and why: values for the report and for the queue.
 
 use cloud_provider::Mistake;
 
-use super::search::Search;
-use super::{FamilySlot, FamilySlots, Planner};
+use super::automatic::Search;
+use super::{FamilySlot, FamilySlots, Fit, Planner};
 use crate::allocation::{Allocation, WaitReason};
 use crate::desired::Families;
+use crate::wait_queue::WaitTarget;
 
 impl Planner<'_> {
     /// What one may ask for instead of a pool or an address that is not for the Service.
@@ -83,6 +84,42 @@ impl Planner<'_> {
 
     fn names(&self, search: &Search) -> Vec<&str> {
         search.pools.iter().map(|pool| self.inputs.pools.at(*pool).name.as_str()).collect()
+    }
+
+    /// Who needs everything waits for one thing that is lacking: while it is, the rest is no help.
+    pub(super) fn waits_for(&self, blocked: &[FamilySlot], search: &Search) -> Vec<WaitTarget> {
+        let lacks = blocked.iter().any(|slot| slot.had.is_none());
+        let moves = blocked.iter().any(|slot| slot.is(Fit::Elsewhere));
+        let needs_all = moves || (lacks && !self.request.families.one_is_enough());
+        // Where all of it has to be of one pool, another thing may be lacking in each.
+        let everywhere_the_same = needs_all && search.inseparable.is_empty();
+        self.wait_targets(&blocked[..if everywhere_the_same { 1 } else { blocked.len() }], search)
+    }
+
+    /// What could help these families.
+    fn wait_targets(&self, blocked: &[FamilySlot], search: &Search) -> Vec<WaitTarget> {
+        let mut targets: Vec<WaitTarget> = if search.inseparable.is_empty() {
+            let of_family = |slot: &FamilySlot| {
+                let (pools, family) = (search.pools.iter().copied(), slot.family);
+                let having = pools.filter(move |pool| self.inputs.pools.at(*pool).has_family(family));
+                having.map(move |pool| WaitTarget::Pool(pool, family))
+            };
+            blocked.iter().flat_map(of_family).collect()
+        } else {
+            // Of each pool that has them all, the first that is lacking: while it is, the rest is no help.
+            let has_all = |pool: &usize| {
+                search.inseparable.iter().all(|family| self.inputs.pools.at(*pool).has_family(*family))
+            };
+            let lacking = |pool: usize| {
+                let mut families = search.inseparable.iter().copied();
+                families.find(|family| self.next_or_reserved(pool, *family, search).is_none())
+            };
+            let pools = search.pools.iter().copied().filter(has_all);
+            pools.filter_map(|pool| Some(WaitTarget::Pool(pool, lacking(pool)?))).collect()
+        };
+        targets.extend(self.request.sharing.key.clone().map(WaitTarget::Key));
+        targets.extend(blocked.iter().flat_map(|slot| self.reserved(slot.family)).map(WaitTarget::Address));
+        targets
     }
 }
 

@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::ListParams;
 use metallb::manifest;
 use metallb::pools::Pools;
-use provider_bare::options::Options;
+use provider_bare::desired::Options;
 use service_controller::status::{Readiness, records};
 
 use super::super::flags::{AddressAnnouncer, BareFlags};
