@@ -24,6 +24,7 @@
 //! | [`bfd`] | whether the path to a router is there |
 //! | [`bgp`] | sessions with routers, which are told routes |
 //! | [`distance`] | how far away a router is |
+//! | [`status`] | what is told of it in the cluster, as MetalLB tells it |
 //! | [`responder`] | all that one link says, made of the parts above: frames and time in, frames out |
 //! | [`net`] | the node's links, sockets on them, and the thread that has a responder at work |
 //! | [`link`](mod@link) | which links announce an address |
@@ -55,3 +56,4 @@ pub mod net;
 pub mod rank;
 pub mod responder;
 pub mod segment;
+pub mod status;

@@ -66,10 +66,36 @@ impl Watches {
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
+        self.follow_with(name, watcher::Config::default(), api)
+    }
+
+    /// As [`follow`](Watches::follow), but only the objects that a selector of labels takes, such as `app=web`.
+    pub fn follow_labelled<K>(
+        &self,
+        name: &str,
+        labels: &str,
+        api: impl Fn(Client) -> Api<K> + Send + Sync + 'static,
+    ) -> Events<K>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        self.follow_with(name, watcher::Config::default().labels(labels), api)
+    }
+
+    fn follow_with<K>(
+        &self,
+        name: &str,
+        config: watcher::Config,
+        api: impl Fn(Client) -> Api<K> + Send + Sync + 'static,
+    ) -> Events<K>
+    where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
         lock(&self.states).entry(name.to_owned()).or_default();
         let watch = Followed { name: name.to_owned(), watches: self.clone() };
         let heard = watch.hearing();
-        let begin = move || watcher(api(heard.clone()), watcher::Config::default().timeout(LASTS)).boxed();
+        let config = config.timeout(LASTS);
+        let begin = move || watcher(api(heard.clone()), config.clone()).boxed();
         let follower = Follower {
             events: begin(),
             begin: Box::new(begin),

@@ -30,7 +30,8 @@ impl Interfaces {
         }
     }
 
-    fn and(self, other: Interfaces) -> Self {
+    /// Where one of both may be answered.
+    pub fn and(self, other: Interfaces) -> Self {
         match (self, other) {
             (Interfaces::Named(mut names), Interfaces::Named(others)) => {
                 names.extend(others);

@@ -6,6 +6,13 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The label of both kinds that has the node's name.
+pub const NODE_LABEL: &str = "metallb.io/node";
+/// The label of both kinds that has the Service's name.
+pub const SERVICE_NAME_LABEL: &str = "metallb.io/service-name";
+/// The label of both kinds that has the Service's namespace.
+pub const SERVICE_NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
+
 /// Which node answers for a Service on the local network.
 #[derive(CustomResource, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(

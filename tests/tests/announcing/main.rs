@@ -1,0 +1,3 @@
+//! What an announcer tells in a cluster.
+
+mod statuses;
