@@ -11,6 +11,7 @@ use crate::failure::{general, together};
 use crate::naming::RESOURCE_TAG;
 use crate::observe::backend_security_group;
 use crate::options;
+use crate::outcome::told;
 use crate::plan::{self, BackendChange, Part, TargetGroupTargets};
 use crate::provider::AwsProvider;
 use crate::site::Unsurveyed;
@@ -126,7 +127,7 @@ impl AwsProvider {
                 self.memory.groups.opened(group, access.traffic.iter().cloned());
             }
         }
-        let errors = run.failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
+        let errors = run.failures.into_iter().map(|(part, failure)| told(&part, failure, service)).collect();
         if let Some(error) = together(errors) {
             return Err(error);
         }

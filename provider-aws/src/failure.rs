@@ -2,9 +2,10 @@
 
 use cloud_provider::{Error, Mistake, Mistakes, ServiceView};
 
+use crate::blame::blamed;
 use crate::client::Call;
 use crate::error::{ApiError, ErrorKind, local_code};
-use crate::options::annotation::{self, key};
+use crate::options::annotation::key;
 
 /// Why a step could not be carried out.
 #[derive(Debug)]
@@ -162,50 +163,6 @@ pub(crate) fn general(error: ApiError) -> Error {
         | ErrorKind::Throttled
         | ErrorKind::Unknown => Error::transient_from(message, error),
     }
-}
-
-/// The annotation that explains a refusal, if the Service has it.
-fn blamed(error: &ApiError, service: &ServiceView) -> Option<Mistake> {
-    let starts_with = |start: &str| service.annotations.keys().find(|key| key.starts_with(start)).cloned();
-    let has = |key: &str| service.annotations.contains_key(key).then(|| key.to_owned());
-    let invalid = matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::NotPermitted);
-    let key = match (error.code.as_str(), error.call) {
-        ("SubnetNotFound" | "InvalidSubnet" | "AvailabilityZoneNotSupported", _) => has(key::SUBNETS),
-        ("InvalidSecurityGroup", _) => has(key::SECURITY_GROUPS),
-        ("AllocationIdNotFound", _) | ("ResourceInUse", Call::CreateLoadBalancer | Call::SetSubnets) => {
-            has(key::EIP_ALLOCATIONS)
-        }
-        ("CertificateNotFound" | "TooManyCertificates", _) => has(key::SSL_CERT),
-        ("SSLPolicyNotFound", _) => has(key::SSL_POLICY),
-        ("ALPNPolicyNotFound", _) => has(key::ALPN_POLICY),
-        ("InvalidPrefixListId.NotFound" | "InvalidPrefixListID.NotFound", _) => has(key::PREFIX_LISTS),
-        (
-            "TargetGroupNotFound" | "TargetGroupAssociationLimit",
-            Call::CreateListener | Call::ModifyListener,
-        ) => starts_with(key::ACTIONS),
-        (_, Call::ModifyLoadBalancerAttributes) if invalid => has(key::ATTRIBUTES),
-        (_, Call::ModifyTargetGroupAttributes) if invalid => {
-            starts_with(key::TARGET_GROUP_ATTRIBUTES).or_else(|| has(key::PROXY_PROTOCOL))
-        }
-        (_, Call::ModifyListenerAttributes) if invalid => starts_with(key::LISTENER_ATTRIBUTES),
-        (_, Call::ModifyCapacityReservation) if invalid => has(key::CAPACITY),
-        (_, Call::SetIpAddressType) if invalid => has(key::IP_ADDRESS_TYPE),
-        (_, Call::SetSubnets) if invalid => has(key::SUBNETS),
-        (_, Call::SetSecurityGroups) if invalid => {
-            has(key::SECURITY_GROUPS).or_else(|| has(key::PRIVATE_LINK_RULES))
-        }
-        (_, Call::CreateTargetGroup | Call::ModifyTargetGroup) if invalid => {
-            starts_with("service.beta.kubernetes.io/aws-load-balancer-healthcheck-")
-        }
-        _ => None,
-    }?;
-    let value = service.annotations.get(&key).cloned().unwrap_or_default();
-    let takes = annotation::of(&key).map(|annotation| annotation.takes.to_string()).unwrap_or_default();
-    let problem = format!("is refused by AWS: {} ({} of {})", error.message, error.code, error.call);
-    let mistake = Mistake::in_annotation(&key, value, problem)
-        .allowing(format!("{takes}, as AWS accepts them here"))
-        .meanwhile("what serves keeps serving");
-    Some(mistake)
 }
 
 fn name_taken(service: &ServiceView, kind: &str, name: &str) -> Error {

@@ -45,6 +45,7 @@
 pub mod adoption;
 mod apply;
 mod backends;
+mod blame;
 pub mod client;
 mod config;
 mod converge;

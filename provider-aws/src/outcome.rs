@@ -40,6 +40,14 @@ pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer, failed: &[(Par
     Published::new([Ingress::hostname(lb.dns_name.to_lowercase()).with_ports(ports)])
 }
 
+/// What the user is told of a part that failed. What is refused about the nodes' own groups, no annotation asked for.
+pub(crate) fn told(part: &Part, failure: Failure, service: &ServiceView) -> Error {
+    match part {
+        Part::NodeGroup(_) => failure.general(),
+        _ => failure.for_service(service),
+    }
+}
+
 /// What failed as one error, if it leaves nothing that could be shown to clients: what everything stands on failed,
 /// or every port, or something that is not AWS's refusal and is best tried again soon.
 pub(crate) fn fatal(
@@ -51,7 +59,7 @@ pub(crate) fn fatal(
         || service.ports.iter().all(|port| has_failed(port.port));
     match is_fatal {
         true => {
-            let errors = failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
+            let errors = failures.into_iter().map(|(part, failure)| told(&part, failure, service)).collect();
             Err(together(errors).unwrap_or_else(|| Error::transient("nothing could be done")))
         }
         false => Ok(failures),
@@ -92,7 +100,7 @@ pub(crate) fn outcome(
         };
     if !left.failures.is_empty() {
         let errors: Vec<Error> =
-            left.failures.into_iter().map(|(_, failure)| failure.for_service(service)).collect();
+            left.failures.into_iter().map(|(part, failure)| told(&part, failure, service)).collect();
         let note = |error: &Error| Note::new(NoteKind::Warning, error.class().as_str(), error.to_string());
         notes.extend(errors.iter().map(note));
         let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -123,4 +131,26 @@ pub(crate) fn outcome(
         return pending("TargetsRefused", why, after.max(look), Some(published), notes);
     }
     Outcome::Ready(Ready::new(published).with_notes(notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::ErrorClass;
+    use cloud_provider::testing::a_service;
+
+    use super::*;
+    use crate::client::Call;
+    use crate::error::ApiError;
+    use crate::options::annotation::key;
+
+    #[test]
+    fn what_is_refused_about_the_nodes_own_groups_is_no_annotations_fault() {
+        let service = a_service().annotation(key::PREFIX_LISTS, "pl-1").build();
+        let full = || {
+            let code = "RulesPerSecurityGroupLimitExceeded";
+            Failure::Api(ApiError::new(Call::AuthorizeSecurityGroupIngress, code, "full"))
+        };
+        assert_eq!(told(&Part::Access, full(), &service).class(), ErrorClass::Invalid);
+        assert_eq!(told(&Part::NodeGroup("sg-1".into()), full(), &service).class(), ErrorClass::Quota);
+    }
 }

@@ -61,11 +61,24 @@ pub fn difference(wanted: &LoadBalancer, found: &AwsLoadBalancer, is_applied: bo
         None => true,
     };
     let source_nat = wanted.ipv6_source_nat.is_some_and(|on| on != found.ipv6_source_nat);
-    (gone || source_nat || wanted.zones.iter().any(differs)).then(|| {
-        let from = join(found.zones.iter().map(|zone| show(&existing(found, zone))));
-        let to = join(wanted.zones.iter().map(|zone| show(&zone.mapping)));
-        Change::new("Subnets", from, to)
-    })
+    (gone || source_nat || wanted.zones.iter().any(differs))
+        .then(|| Change::new("Subnets", told_of_existing(found), told(&wanted.zones)))
+}
+
+/// Subnets with the addresses chosen in them, for people: in the order of their zones.
+pub fn told(zones: &[Zone]) -> String {
+    in_order(zones.iter().map(|zone| (zone.name.as_str(), show(&zone.mapping))))
+}
+
+/// The same of a load balancer that exists.
+pub fn told_of_existing(found: &AwsLoadBalancer) -> String {
+    in_order(found.zones.iter().map(|zone| (zone.zone.as_str(), show(&existing(found, zone)))))
+}
+
+fn in_order<'z>(subnets: impl Iterator<Item = (&'z str, String)>) -> String {
+    let sorted: BTreeSet<(&str, String)> = subnets.collect();
+    let shown: Vec<String> = sorted.into_iter().map(|(zone, subnet)| format!("{subnet} ({zone})")).collect();
+    shown.join(", ")
 }
 
 /// The requests, in order; none when nothing differs.
@@ -252,8 +265,4 @@ fn show(mapping: &SubnetMapping) -> String {
         .chain(addresses.into_iter().flatten())
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-fn join(items: impl Iterator<Item = String>) -> String {
-    items.collect::<Vec<_>>().join(", ")
 }

@@ -10,6 +10,7 @@ use crate::client::{Attributes, CapacityChange, HealthCheck, Tags, Target};
 use crate::drift;
 use crate::model;
 use crate::naming::{APPLIED_TAG, TARGETS_TAG};
+use crate::subnet_moves;
 
 const GROUP: &str = "security group";
 const TARGET_GROUP: &str = "target group";
@@ -160,11 +161,10 @@ fn name(listener: &model::Listener) -> String {
 }
 
 fn load_balancer(lb: &model::LoadBalancer, groups: &BTreeSet<GroupRef>) -> Vec<Change> {
-    let subnets = lb.zones.iter().map(|zone| format!("{} ({})", zone.mapping.subnet_id, zone.name));
     let mut changes = vec![
         added("Scheme", lb.scheme),
         added("IpAddressType", lb.ip_address_type),
-        added("Subnets", join(subnets)),
+        added("Subnets", subnet_moves::told(&lb.zones)),
     ];
     if !groups.is_empty() {
         changes.push(added("SecurityGroups", join(groups)));

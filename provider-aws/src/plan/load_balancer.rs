@@ -171,8 +171,10 @@ pub(super) fn on_or_off(on: bool) -> &'static str {
 fn replacement(wanted: &LoadBalancer, old: &AwsLoadBalancer) -> Vec<cloud_provider::Change> {
     let name = drift::change("Name", &old.name, &wanted.name);
     let scheme = drift::change("Scheme", old.scheme, wanted.scheme);
+    let subnets =
+        drift::change("Subnets", subnet_moves::told_of_existing(old), subnet_moves::told(&wanted.zones));
     let host = drift::change("HostName", old.dns_name.to_lowercase(), "a new one, which AWS chooses");
-    [name, scheme, host].into_iter().flatten().collect()
+    [name, scheme, subnets, host].into_iter().flatten().collect()
 }
 
 fn loses_source_nat(wanted: &LoadBalancer, found: &AwsLoadBalancer) -> bool {

@@ -258,7 +258,9 @@ pub(super) fn target_step<'n>(
         true => describe::added(describe::TARGET, show(target)),
         false => describe::removed(describe::TARGET, show(target)),
     };
-    let changes: Vec<Change> = targets.iter().map(change).collect();
+    let mut changes: Vec<Change> = targets.iter().map(change).collect();
+    // By the names of nodes, where targets go by their ids.
+    changes.sort_by(|one, other| (&one.from, &one.to).cmp(&(&other.from, &other.to)));
     let (operation, reason) = match come {
         true => (Operation::RegisterTargets { target_group, targets }, "these nodes may take traffic"),
         false => {

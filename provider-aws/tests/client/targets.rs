@@ -3,7 +3,7 @@
 use provider_aws::client::{
     CreateTargetGroup, Elbv2, InstanceState, Protocol, Target, TargetFamily, TargetGroup, TargetState,
     TargetType,
-    fake::{InstanceSeed, Quotas},
+    fake::{InstanceSeed, Lag, Lags, Quotas},
 };
 
 use super::account::{Account, Refused, a_listener, tags};
@@ -139,6 +139,23 @@ async fn targets_of_a_group_are_limited() {
     account.aws.register_targets(&tg.arn, &nodes[..2]).await.unwrap();
     account.aws.register_targets(&tg.arn, &nodes[..2]).await.unwrap();
     assert_eq!(account.aws.register_targets(&tg.arn, &nodes[2..]).await.code(), "TooManyTargets");
+}
+
+#[tokio::test]
+async fn targets_that_drain_count_until_they_are_gone() {
+    let account = Account::new().await;
+    account.aws.set_quotas(Quotas::with(|quotas| quotas.targets_per_group = 2));
+    account.aws.set_lags(Lags::with(|lags| lags.draining = Lag::Looks(1)));
+    let tg = account.target_group("web", Protocol::Tcp).await;
+    let nodes = targets(&account.aws.seed_nodes(&account.vpc, 3));
+    account.aws.register_targets(&tg.arn, &nodes[..2]).await.unwrap();
+
+    account.aws.deregister_targets(&tg.arn, &nodes[..1]).await.unwrap();
+    assert_eq!(account.aws.register_targets(&tg.arn, &nodes[2..]).await.code(), "TooManyTargets");
+    for _ in 0..2 {
+        account.aws.describe_target_health(&tg.arn, &[]).await.unwrap();
+    }
+    account.aws.register_targets(&tg.arn, &nodes[2..]).await.unwrap();
 }
 
 #[tokio::test]

@@ -138,6 +138,23 @@ async fn an_elastic_ip_that_does_not_exist() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_capacity_than_the_account_may_reserve() {
+    let cluster = a_cluster(2).await;
+    let after = annotated(&[("minimum-load-balancer-capacity", "CapacityUnits=1000000")]);
+    let texts = ["minimum-load-balancer-capacity", "1000000", "CapacityUnitsLimitExceeded", "; allowed: "];
+    is_refused_by_aws(&cluster, &web("web").build(), &after, &texts).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_list_with_more_entries_than_a_security_group_takes_rules() {
+    let cluster = a_cluster(2).await;
+    let list = cluster.aws.seed_prefix_list(100);
+    let after = annotated(&[("security-group-prefix-lists", &list)]);
+    let texts = ["security-group-prefix-lists", &list, "RulesPerSecurityGroupLimitExceeded", "; allowed: "];
+    is_refused_by_aws(&cluster, &web("web").build(), &after, &texts).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_elastic_ip_named_twice() {
     let cluster = a_cluster(2).await;
     let ip = cluster.aws.seed_elastic_ip();

@@ -70,6 +70,12 @@ async fn a_replacement_tells_the_old_and_the_new_and_that_the_host_name_changes(
     assert!(step.reason.contains("the host name changes"), "{}", step.reason);
     let old = cluster.load_balancer().await;
     assert_eq!(changes(&plan, "Scheme"), [pair("internal", "internet-facing")]);
+    let zones = |subnets: &[String]| {
+        let shown = subnets.iter().zip('a'..).map(|(id, zone)| format!("{id} (us-east-1{zone})"));
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let moved = (zones(&cluster.vpc.private), zones(&cluster.vpc.public));
+    assert_eq!(changes(&plan, "Subnets"), [moved]);
     let host = changes(&plan, "HostName");
     assert_eq!(host.first().map(|(from, _)| from.as_str()), Some(old.dns_name.to_lowercase().as_str()));
     let data = serde_json::to_value(&plan).expect("a plan is data");

@@ -1,10 +1,11 @@
 //! More targets than AWS allows, and targets that it does not take.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cloud_provider::testing::request;
 use cloud_provider::{CloudLoadBalancer, NodeSet, Outcome, ServiceView};
-use provider_aws::client::fake::{Fault, Quotas};
+use provider_aws::client::fake::{Fault, Lag, Lags, Quotas};
 use provider_aws::client::{Call, Elbv2, InstanceState};
 
 use crate::fixture::{Cluster, PREFIX, a_cluster, a_cluster_with, nodes_of, web};
@@ -82,6 +83,39 @@ async fn at_the_quota_old_targets_go_before_new_ones_come() {
     assert!(more.iter().all(|id| there.iter().any(|target| target.id == *id)), "all new ones are in");
 }
 
+/// AWS does not say whether a target that drains still counts. The strict AWS counts it, and then new ones have to wait.
+#[tokio::test(start_paused = true)]
+async fn where_targets_that_drain_still_count_new_ones_come_when_those_are_gone() {
+    let cluster = a_cluster(1000).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let drains = Duration::from_secs(300);
+    cluster.aws.set_lags(Lags::with(|lags| lags.draining = Lag::For(drains)));
+    let more = cluster.aws.seed_nodes(&cluster.vpc, 700);
+    let replaced: Vec<&String> = cluster.instances[700..].iter().chain(&more).collect();
+    let nodes = nodes_of(replaced.iter().copied());
+    let began = tokio::time::Instant::now();
+    let before = cluster.aws.requests().len();
+    let update = cluster.provider.update_backends(&request(&service, &nodes)).await;
+    let error = update.expect_err("those that drain take the room").to_string();
+    assert!(error.contains("no room for 700 targets"), "{error}");
+    assert_eq!(cluster.targets().await.len(), 300, "those that stay go on serving");
+
+    // The controller's part: it looks again when the provider says.
+    while let Outcome::Pending(pending) = ensured(&cluster, &service, &nodes).await {
+        assert_eq!(pending.reason, "TargetsRefused");
+        assert!(began.elapsed() < drains * 2, "it comes to an end");
+        tokio::time::advance(pending.after.expect("another look")).await;
+    }
+    assert_eq!(cluster.targets().await.len(), 1000);
+    assert!(began.elapsed() <= drains + Duration::from_secs(60), "{:?}", began.elapsed());
+    let written = cluster.aws.requests().split_off(before).into_iter().filter(|call| call.is_write());
+    let written: Vec<Call> = written.collect();
+    // Out in 4 requests and in in 4; and one a minute that shows that there is no room yet.
+    let about_targets = |call: &&Call| matches!(call, Call::RegisterTargets | Call::DeregisterTargets);
+    assert!(written.iter().filter(about_targets).count() <= 4 + 4 + 5, "{written:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_quota_below_aws_own_takes_what_is_old_out_and_is_asked_again_only_after_a_while() {
     let cluster = a_cluster(150).await;
@@ -100,7 +134,7 @@ async fn a_quota_below_aws_own_takes_what_is_old_out_and_is_asked_again_only_aft
     assert_eq!(cluster.targets().await.len(), 50, "the old ones are out");
     let (_, requests) = cluster.requests(update()).await;
     assert_eq!(registrations(&requests), 0, "{requests:?}");
-    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::advance(Duration::from_secs(61)).await;
     update().await.unwrap();
     assert_eq!(cluster.targets().await.len(), 100);
 }

@@ -8,6 +8,7 @@ mod discovery;
 mod doctor;
 mod fixture;
 mod nodes;
+mod plan;
 mod program;
 mod proxies;
 mod requests;
