@@ -17,6 +17,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`agent`] | the announcer of one node at work: what the program `cloud-lb-announcer` runs |
 //! | [`announcements`] | which addresses are announced, by which nodes, and why not by others |
 //! | [`answer`] | a frame in; an answer, a foreign claim or nothing out |
 //! | [`arp`] | frames of ARP, for IPv4 |
@@ -37,6 +38,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod agent;
 pub mod announcements;
 pub mod answer;
 pub mod arp;

@@ -212,7 +212,7 @@ impl Reading {
                 }
                 ROUTE_REFRESH_CODE => self.capabilities.route_refresh = true,
                 GRACEFUL_RESTART_CODE => {
-                    self.capabilities.graceful_restart = Some(GracefulRestart::read(value)?)
+                    self.capabilities.graceful_restart = Some(GracefulRestart::read(value)?);
                 }
                 FOUR_OCTET_AS_CODE => {
                     self.capabilities.four_octet_as = true;

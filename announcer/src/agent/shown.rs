@@ -1,0 +1,223 @@
+//! What kubelets and Prometheus see of an announcer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cloud_provider::ServiceKey;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+
+use crate::responder::Report;
+use crate::segment::Change;
+
+/// How things stand.
+#[derive(Debug, Default)]
+pub struct Shown(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    trouble: Option<String>,
+    reports: BTreeMap<String, watch::Receiver<Report>>,
+    services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
+    owner_changes: BTreeMap<OwnerChange, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct OwnerChange {
+    link: String,
+    change: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Ip(IpAddr);
+
+impl EncodeLabelValue for Ip {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        EncodeLabelValue::encode(&self.0.to_string(), encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Announced {
+    service: String,
+    ip: Ip,
+    protocol: &'static str,
+    link: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OnLink {
+    link: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfAddress {
+    link: String,
+    ip: Ip,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPeer {
+    link: String,
+    node: String,
+    peer_link: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Conflict {
+    link: String,
+    ip: Ip,
+    mac: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Unheeded {
+    link: String,
+    reason: String,
+}
+
+impl Shown {
+    /// Whether this node announces, or why not. It does not say that there is anything to announce, and an API server that
+    /// is away takes nothing from it: what was known last is announced.
+    ///
+    /// # Errors
+    /// In one line, what is missing.
+    pub fn ready(&self) -> Result<(), String> {
+        self.state().trouble.clone().map_or(Ok(()), Err)
+    }
+
+    /// All figures, in the text format of OpenMetrics.
+    pub fn metrics(&self) -> String {
+        let mut registry = Registry::default();
+        self.register(&mut registry);
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _written = encode(&mut text, &registry);
+        text
+    }
+
+    pub(super) fn trouble(&self, trouble: Option<String>) {
+        self.state().trouble = trouble;
+    }
+
+    pub(super) fn reports(&self, reports: BTreeMap<String, watch::Receiver<Report>>) {
+        self.state().reports = reports;
+    }
+
+    pub(super) fn services(&self, services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>) {
+        self.state().services = services;
+    }
+
+    /// The Services that have an address.
+    pub(super) fn services_of(&self, ip: IpAddr) -> BTreeSet<ServiceKey> {
+        self.state().services.get(&ip).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn count(&self, link: &str, change: &Change) {
+        let (change, reason) = match change {
+            Change::Taken { why, .. } => ("taken", why.word()),
+            Change::GivenUp { why, .. } => ("given_up", why.word()),
+            Change::Defended { .. }
+            | Change::Foreign { .. }
+            | Change::Heard { .. }
+            | Change::Silent { .. } => {
+                return;
+            }
+        };
+        *self
+            .state()
+            .owner_changes
+            .entry(OwnerChange { link: link.to_owned(), change, reason })
+            .or_default() += 1;
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let announced: Family<Announced, Gauge> = Family::default();
+        let changes: Family<OwnerChange, Counter> = Family::default();
+        let peers: Family<OnLink, Gauge> = Family::default();
+        let lost: Family<OfPeer, Counter> = Family::default();
+        let answers: Family<OfAddress, Counter> = Family::default();
+        let gratuitous: Family<OfAddress, Counter> = Family::default();
+        let conflicts: Family<Conflict, Counter> = Family::default();
+        let unheeded: Family<Unheeded, Counter> = Family::default();
+        let state = self.state();
+        for (change, count) in &state.owner_changes {
+            changes.get_or_create(change).inc_by(*count);
+        }
+        for (link, report) in &state.reports {
+            let (report, link) = (report.borrow(), || link.clone());
+            peers
+                .get_or_create(&OnLink { link: link() })
+                .set(i64::try_from(report.peers.len()).unwrap_or(i64::MAX));
+            for (&ip, service) in
+                report.held.iter().filter_map(|ip| state.services.get(ip).map(|all| (ip, all)))
+            {
+                for service in service {
+                    let (service, ip) = (service.to_string(), Ip(ip));
+                    let labels = Announced { service, ip, protocol: "layer2", link: link() };
+                    announced.get_or_create(&labels).set(1);
+                }
+            }
+            for (ip, counts) in &report.counts {
+                let of_address = OfAddress { link: link(), ip: Ip(*ip) };
+                answers.get_or_create(&of_address).inc_by(counts.answers);
+                gratuitous.get_or_create(&of_address).inc_by(counts.gratuitous);
+            }
+            for ((node, peer_link), beats) in &report.peers {
+                let peer = OfPeer { link: link(), node: node.to_string(), peer_link: peer_link.to_string() };
+                lost.get_or_create(&peer).inc_by(*beats);
+            }
+            for ((ip, mac), count) in &report.foreign {
+                let conflict = Conflict { link: link(), ip: Ip(*ip), mac: mac.to_string() };
+                conflicts.get_or_create(&conflict).inc_by(*count);
+            }
+            for (reason, count) in &report.refused {
+                unheeded.get_or_create(&Unheeded { link: link(), reason: reason.clone() }).inc_by(*count);
+            }
+        }
+        registry.register(
+            "cloud_lb_announcer_announced",
+            "Addresses that this node answers for, by Service",
+            announced,
+        );
+        registry.register(
+            "cloud_lb_announcer_owner_changes",
+            "Addresses that this node took and gave up, by reason",
+            changes,
+        );
+        registry.register("cloud_lb_announcer_peers", "Other announcing links that are heard", peers);
+        registry.register("cloud_lb_announcer_beats_lost", "Heartbeats that were sent and not heard", lost);
+        registry.register(
+            "cloud_lb_announcer_answers",
+            "Questions for an address that were answered",
+            answers,
+        );
+        registry.register(
+            "cloud_lb_announcer_gratuitous",
+            "Announcements of an address that nobody asked for",
+            gratuitous,
+        );
+        registry.register(
+            "cloud_lb_announcer_conflicts",
+            "Claims of an address by a hardware address that is no announcer's",
+            conflicts,
+        );
+        registry.register(
+            "cloud_lb_announcer_beats_refused",
+            "Heartbeats that are not listened to, by reason",
+            unheeded,
+        );
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere does not make plain maps wrong.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,116 @@
+//! The flags. What the controller has a flag for too has the same name here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use announcer::agent::Config;
+use announcer::link::Excluded;
+use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
+use cloud_provider::ClassRule;
+use regex::Regex;
+
+use crate::logging::{LogFormat, filter};
+
+/// Answers on this node's network for the addresses of Services of type LoadBalancer
+#[derive(Debug, Parser)]
+#[command(name = "cloud-lb-announcer", version)]
+pub(crate) struct Flags {
+    /// The node it runs on
+    #[arg(long, env = "NODE_NAME", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    node_name: String,
+
+    /// Announce for Services of this class; empty: for those without a class; with a trailing comma: for both
+    #[arg(long, env = "BARE_CLASS", default_value = "", value_name = "CLASS")]
+    bare_class: ClassRule,
+
+    /// Only pools and advertisements of this namespace count; without it those of all namespaces do
+    #[arg(long, env = "BARE_POOLS_NAMESPACE", value_name = "NAMESPACE")]
+    bare_pools_namespace: Option<String>,
+
+    /// The key that the announcers of one cluster sign their heartbeats with; while it is missing nothing is announced
+    #[arg(long, env = "KEY_FILE", default_value = "/etc/cloud-lb-announcer/key", value_name = "FILE")]
+    key_file: PathBuf,
+
+    /// Never announce on links whose name one of these regular expressions matches [default: what container runtimes,
+    /// network plugins and kube-proxy make, as MetalLB's speaker has it]
+    #[arg(
+        long,
+        env = "EXCLUDED_LINKS",
+        value_delimiter = ',',
+        default_values = Excluded::DEFAULT,
+        hide_default_value = true,
+        value_name = "REGEX,…"
+    )]
+    excluded_links: Vec<Regex>,
+
+    /// Announce also on nodes with the label node.kubernetes.io/exclude-from-external-load-balancers
+    #[arg(long, env = "IGNORE_EXCLUDE_LABEL")]
+    ignore_exclude_label: bool,
+
+    /// Where /healthz, /readyz and /metrics are served, without TLS
+    #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:7479", value_name = "ADDRESS:PORT")]
+    pub(crate) http_address: SocketAddr,
+
+    /// A level (error, warn, info, debug, trace), or levels by part: info,announcer=debug
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "FILTER", value_parser = filter)]
+    pub(crate) log_level: String,
+
+    /// Lines for people or for machines
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+impl Flags {
+    /// What the announcer is told.
+    ///
+    /// # Errors
+    /// Where expressions are too large together.
+    pub(crate) fn config(&self) -> Result<Config, String> {
+        let excluded = Excluded::new(self.excluded_links.iter().map(Regex::as_str));
+        let excluded = excluded.map_err(|error| format!("--excluded-links: {error}"))?;
+        let mut config = Config::new(self.node_name.as_str(), &self.key_file, excluded);
+        config.classes = self.bare_class.clone();
+        config.pools_namespace.clone_from(&self.bare_pools_namespace);
+        config.ignore_exclude_label = self.ignore_exclude_label;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Flags, String> {
+        let all = ["cloud-lb-announcer", "--node-name", "n1"].into_iter().chain(arguments.iter().copied());
+        Flags::try_parse_from(all).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_flag_links_are_excluded_as_metallbs_speaker_excludes_them() {
+        let config = parsed(&[]).and_then(|flags| flags.config()).expect("flags");
+        assert!(config.excluded.contains("veth1234") && !config.excluded.contains("eth0"));
+        assert_eq!(&*config.node, "n1");
+        let config =
+            parsed(&["--excluded-links", "^eth1$,^wl"]).and_then(|flags| flags.config()).expect("flags");
+        assert!(config.excluded.contains("wlan0") && !config.excluded.contains("veth1234"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_flag() {
+        for (flag, value) in [
+            ("--excluded-links", "("),
+            ("--http-address", "everywhere"),
+            ("--log-level", "warning"),
+            ("--log-level", "info,announcer=inof"),
+            ("--log-format", "xml"),
+            ("--bare-class", "Not A Class"),
+        ] {
+            let said = parsed(&[flag, value]).expect_err(value);
+            assert!(
+                said.contains(flag) && said.contains(value.split(',').next_back().unwrap_or_default()),
+                "{said}"
+            );
+        }
+    }
+}
