@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cloud_provider::{ErrorClass, Note, Published, ServiceId, ServiceView};
 
 use crate::decide::{Last, ProviderIndex};
+use crate::events::EventRequest;
 use crate::metrics::ServiceState;
 use crate::retry::{Backoff, RetryConfig};
 use crate::service::Tracked;
@@ -38,6 +39,8 @@ pub(crate) struct Memory {
     pub contest_emitted: bool,
     /// Waits between attempts of this Service.
     pub backoff: Backoff,
+    /// Events that are posted when the status says what they tell of.
+    pub untold: Vec<EventRequest>,
     /// The provider's notes for which an event was emitted.
     pub emitted_notes: Vec<Note>,
     /// Whether an event said that there is no node.
@@ -60,6 +63,7 @@ impl Memory {
             refusal: None,
             contest_emitted: false,
             backoff: Backoff::new(retry),
+            untold: Vec::new(),
             emitted_notes: Vec::new(),
             emitted_no_nodes: false,
         }

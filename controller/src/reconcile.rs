@@ -135,7 +135,12 @@ impl Reconciliation {
     async fn run(mut self, provider: &str) -> (Option<Instant>, ReconcileOutcome) {
         let rest = match self.steps().await {
             Ok(rest) => rest,
-            Err(Stop::Vanished | Stop::Withheld | Stop::Unwanted) => None,
+            Err(Stop::Withheld) => None,
+            Err(Stop::Vanished | Stop::Unwanted) => {
+                // There is no status any more that could say it first.
+                self.tell();
+                None
+            }
             Err(Stop::WriteFailed) => {
                 self.result = ReconcileOutcome::WriteFailed;
                 self.context.metrics.retried(provider, "WriteFailed");

@@ -121,6 +121,7 @@ impl Reconciliation {
             }
             self.emit(NoteKind::Normal, "DeletedLoadBalancer", "Deleted load balancer".into());
         }
+        self.tell();
         self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
         self.result = ReconcileOutcome::CleanedUp;
         Ok(None)

@@ -70,8 +70,8 @@ impl Reconciliation {
     }
 
     /// Says that work on a load balancer begins, where that is news: to make one may take minutes. Where nothing is
-    /// recorded on the Service yet, it is not known whether it is the provider's at all.
-    fn tell_what_begins(&self, provider: ProviderIndex, observed: &Observed, why: Why) {
+    /// recorded on the Service yet, it is not known whether it is the provider's at all. The status says it already.
+    fn tell_what_begins(&mut self, provider: ProviderIndex, observed: &Observed, why: Why) {
         let is_news = match why {
             Why::Changed => true,
             Why::First => !observed.serves,
@@ -79,6 +79,7 @@ impl Reconciliation {
         };
         if is_news && self.record_of(provider).is_some() {
             self.emit(NoteKind::Normal, "EnsuringLoadBalancer", "Ensuring load balancer".into());
+            self.tell();
         }
     }
 
@@ -206,12 +207,11 @@ impl Reconciliation {
         let normal_note = ready.notes.iter().any(|note| note.kind == NoteKind::Normal);
         self.emit_notes(ready.notes, first_look_and_no_news);
         let message = format!("Ensured load balancer: {}", record.message);
-        self.memory.ensure_record = Some(record.clone());
-        self.write_status(provider, record).await?;
         if news && !normal_note {
             self.emit(NoteKind::Normal, "EnsuredLoadBalancer", message);
         }
-        Ok(())
+        self.memory.ensure_record = Some(record.clone());
+        self.write_status(provider, record).await
     }
 
     pub(super) async fn report_pending(

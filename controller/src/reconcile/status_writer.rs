@@ -14,6 +14,9 @@ use crate::metrics::ReconcileOutcome;
 use crate::service::Tracked;
 use crate::status::{Record, StatusPatch, publish};
 
+/// Events of one Service that wait for its status to be written; of more, the first are told.
+const MAX_UNTOLD_EVENTS: usize = 10;
+
 /// Whether the API server means no, whenever it is asked: not that it is busy, nor that the object changed meanwhile.
 fn is_refusal(code: u16) -> bool {
     (400..500).contains(&code) && ![404, 408, 409, 429].contains(&code)
@@ -103,9 +106,11 @@ impl Reconciliation {
     /// Sends a patch, if there is anything in it; the returned object is what the reconcile goes on with.
     ///
     /// A write that may not be sent yet is left out, and the reconcile comes back for it: everything that is written here
-    /// is written again as long as the Service does not say it.
+    /// is written again as long as the Service does not say it. Of events none is posted before the status says what they
+    /// tell of, unless the API server refuses it.
     pub(super) async fn write(&mut self, patch: StatusPatch) -> Result<(), Stop> {
         if patch.is_empty() {
+            self.tell();
             return Ok(());
         }
         if !self.context.fence.holds() {
@@ -127,12 +132,14 @@ impl Reconciliation {
                 let written = Arc::new(Tracked::of(&service));
                 self.tracked = written.clone();
                 self.memory.written = Some(written);
+                self.tell();
                 Ok(())
             }
             Err(kube::Error::Api(status)) if status.code == 404 => Err(Stop::Vanished),
             Err(kube::Error::Api(status)) if is_refusal(status.code) => {
                 self.withheld_until = Some(self.memory.status_pace.refused(now));
                 self.refused(status.message);
+                self.tell();
                 Ok(())
             }
             // A conflict may mean that a namesake has taken its place: the next reconcile sees who it is.
@@ -191,20 +198,34 @@ impl Reconciliation {
         }
     }
 
-    pub(super) fn emit(&self, kind: NoteKind, reason: &str, message: String) {
+    /// An event, to be posted when the status says what it tells of ([`tell`](Self::tell)): who reads of an address in an
+    /// event is to find it in the status, and the write that users wait for has the API server to itself.
+    pub(super) fn emit(&mut self, kind: NoteKind, reason: &str, message: String) {
         if kind == NoteKind::Normal {
             tracing::info!(reason, "{message}");
         }
         let service = self.memory.id.clone();
-        self.context.events.emit(EventRequest { service, kind, reason: reason.into(), message });
+        let event = EventRequest { service, kind, reason: reason.into(), message };
+        let untold = &mut self.memory.untold;
+        // The same again is what an attempt says whose status could not be written before.
+        if untold.len() < MAX_UNTOLD_EVENTS && !untold.contains(&event) {
+            untold.push(event);
+        }
+    }
+
+    /// Posts the events that waited for the status.
+    pub(super) fn tell(&mut self) {
+        for event in std::mem::take(&mut self.memory.untold) {
+            self.context.events.emit(event);
+        }
     }
 
     /// Tells the notes that were not told before.
     pub(super) fn emit_notes(&mut self, notes: Vec<Note>, known_already: bool) {
-        for note in notes.iter().filter(|note| !known_already && !self.memory.emitted_notes.contains(note)) {
-            self.emit(note.kind, &note.reason, note.message.clone());
+        let before = std::mem::replace(&mut self.memory.emitted_notes, notes.clone());
+        for note in notes.into_iter().filter(|note| !known_already && !before.contains(note)) {
+            self.emit(note.kind, &note.reason, note.message);
         }
-        self.memory.emitted_notes = notes;
     }
 
     pub(super) fn emit_no_nodes(&mut self, provider: ProviderIndex, none: bool) {

@@ -3,6 +3,7 @@
 use cloud_provider::ErrorClass;
 use cloud_provider::testing::{AddressKind, Calls, MemoryCloud, Method, Point, Settings};
 use serde_json::json;
+use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer};
 
 #[tokio::test]
@@ -39,6 +40,48 @@ async fn while_a_load_balancer_is_being_made_an_event_says_so_once() {
     cluster.until_event("web", "EnsuredLoadBalancer").await;
     let told = cluster.events("web").await.into_iter().filter(|event| event.1 == "EnsuringLoadBalancer");
     assert_eq!(told.map(|event| event.3).sum::<i32>(), 1, "another try is nothing new");
+    running.stop().await;
+}
+
+/// In the order of their answers: the writes of a Service's status that the API server took, and the events about it.
+fn writes_and_events(cluster: &Cluster) -> Vec<&'static str> {
+    let kind = |r: tests::apiserver::Request| match (r.resource.as_str(), r.subresource.as_str(), r.code) {
+        ("services", "status", 200) => Some("status"),
+        ("events", _, 201) => Some("event"),
+        _ => None,
+    };
+    cluster.requests().snapshot().into_iter().filter_map(kind).collect()
+}
+
+#[tokio::test]
+async fn no_event_is_posted_before_the_status_says_what_it_tells_of() {
+    let cluster = Cluster::with_faults().await;
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
+    cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Invalid);
+    let status = Matching::any().verb("patch").resource("services").subresource("status");
+    cluster.faults().fail(status, Failure::Internal, 3);
+    let running = cluster.run(cloud.provider());
+
+    cluster.create("web").await;
+
+    cluster.until_event("web", "SyncLoadBalancerFailed").await;
+    assert_eq!(writes_and_events(&cluster), ["status", "event"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_success_is_told_also_when_the_status_could_not_be_written_at_once() {
+    let cluster = Cluster::with_faults().await;
+    let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = false));
+    let status = Matching::any().verb("patch").resource("services").subresource("status");
+    cluster.faults().fail(status, Failure::Internal, 3);
+    cluster.add_node("n1").await;
+    let running = cluster.run(cloud.provider());
+
+    cluster.create("web").await;
+
+    cluster.until_event("web", "EnsuredLoadBalancer").await;
+    assert_eq!(writes_and_events(&cluster), ["status", "event"]);
     running.stop().await;
 }
 
