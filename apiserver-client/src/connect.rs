@@ -1,7 +1,6 @@
 //! A client for this house, made of kube's own parts.
 
 use std::future::Future;
-use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, Request, Response};
@@ -10,18 +9,11 @@ use kube::client::{Body, ClientBuilder, DynBody};
 use kube::{Client, Config};
 use tower::buffer::BufferLayer;
 use tower::retry::{Policy, RetryLayer};
-use tower::util::BoxService;
 use tower::{BoxError, Layer, Service};
 
 use crate::bounds::{Bounds, bounded};
 use crate::comeback::READINESS;
-
-/// A connection on which nothing was heard for so long is dead, or was not needed: longer than a watch of ours lasts, so
-/// that none is cut while it is well.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(35);
-
-/// How long a connection may take to come about. Of what is lost on the way TCP sends again after 1 and 3 s.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::transport::{Transport, transport};
 
 /// How long is waited at most when a server says `Retry-After`: so that there is time for an answer before the request is
 /// given up.
@@ -30,29 +22,23 @@ const LONGEST_RETRY_AFTER: u64 = 20;
 /// How many requests may wait for their turn, as in a client that kube builds.
 const WAITING_REQUESTS: usize = 1024;
 
-/// What kube's transport is.
-type Transport = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
-
 /// A client whose requests have an end ([`bounded`]), and whose connections do: one that died without a word is found by
-/// its silence, one that nobody needed for 35 s is closed, so that nobody is given a dead one. `layer` stands between the
-/// client's repetitions and the network; `tower::layer::util::Identity` for none.
+/// its silence, one that nobody needed for 35 s is closed, so that nobody is given a dead one. Nothing that is sent waits
+/// for an acknowledgement (`TCP_NODELAY`). `layer` stands between the client's repetitions and the network;
+/// `tower::layer::util::Identity` for none.
+///
+/// The timeouts of `config` are not heeded, and the client knows of no end of its credentials' validity.
 ///
 /// # Errors
 /// As those of [`Client::try_from`].
-pub fn connect<L>(mut config: Config, layer: &L) -> Result<Client, kube::Error>
+pub fn connect<L>(config: Config, layer: &L) -> Result<Client, kube::Error>
 where
     L: Layer<Transport>,
     L::Service: Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
     <L::Service as Service<Request<Body>>>::Future: Future + Send + 'static,
 {
-    let repeats = std::mem::replace(&mut config.default_retry, false);
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(IDLE_TIMEOUT);
-    config.write_timeout = Some(IDLE_TIMEOUT);
-    // Else the time that a connection waited for its next request would count against the answer to it.
-    config.reset_reader_on_write = true;
-    let builder = ClientBuilder::try_from(config)?.with_layer(layer);
-    let client = match repeats {
+    let builder = ClientBuilder::new(transport(&config)?, config.default_namespace).with_layer(layer);
+    let client = match config.default_retry {
         false => builder.build(),
         true => {
             let retry = RetryLayer::new(Repetitions(RetryPolicy::server_retry()));
@@ -94,6 +80,8 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Repetitions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::Instant;
 
     use super::*;

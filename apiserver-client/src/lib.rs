@@ -8,7 +8,8 @@
 //! ```
 //!
 //! * [`bounded`] gives up a request that is not answered, and a watch that is silent; [`connect`] makes a client that
-//!   besides drops connections which died without a word, and waits no longer than it should when it is told to wait.
+//!   besides drops connections which died without a word, sends without waiting for acknowledgements, and waits no longer
+//!   than it should when it is told to wait.
 //! * [`Watches`] follows kinds of objects through any outage and knows how each of them stands.
 //! * [`Comebacks`] is the same look for one who asks by itself.
 //! * [`in_words`] says in one line what went wrong.
@@ -25,6 +26,7 @@ mod backoff;
 mod bounds;
 mod comeback;
 mod connect;
+mod transport;
 mod watch_state;
 mod watches;
 mod words;
