@@ -116,12 +116,26 @@ pub struct Published {
     /// Annotations to set; they are removed again when the provider no longer serves the Service. Information
     /// for people and tools: a provider never reads them back as input.
     pub annotations: BTreeMap<String, String>,
+    /// What else is to be known of the Service, by a `CamelCase` word: `Announced` of provider `bare` is the condition
+    /// `bare.cloud-lb-controller/Announced`. One that is not published any more is taken off.
+    pub conditions: BTreeMap<String, ProviderCondition>,
+}
+
+/// A condition that a provider publishes beside the controller's own, which says whether the load balancer is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct ProviderCondition {
+    /// Whether it holds; none: nobody knows.
+    pub holds: Option<bool>,
+    /// One `CamelCase` word.
+    pub reason: String,
+    /// One or a few sentences.
+    pub message: String,
 }
 
 impl Published {
-    /// These entries, in order, without annotations.
+    /// These entries, in order, and nothing besides.
     pub fn new(ingress: impl IntoIterator<Item = Ingress>) -> Self {
-        Published { ingress: ingress.into_iter().collect(), annotations: BTreeMap::new() }
+        Published { ingress: ingress.into_iter().collect(), ..Published::default() }
     }
 
     /// Addresses alone.
@@ -132,6 +146,12 @@ impl Published {
     /// With this annotation besides.
     pub fn with_annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.annotations.insert(key.into(), value.into());
+        self
+    }
+
+    /// With this condition besides.
+    pub fn with_condition(mut self, word: impl Into<String>, condition: ProviderCondition) -> Self {
+        self.conditions.insert(word.into(), condition);
         self
     }
 

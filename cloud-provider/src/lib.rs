@@ -63,7 +63,7 @@ mod source_range;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use address::{Ingress, IpMode, PortStatus, Published};
+pub use address::{Ingress, IpMode, PortStatus, ProviderCondition, Published};
 pub use backends::{BackendInterest, Backends};
 pub use class::{ClassRule, InvalidClass};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSet, EndpointState, PodId};

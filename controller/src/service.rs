@@ -1,11 +1,12 @@
 //! A Service as the controller keeps it, and what of it a provider reads.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use cloud_provider::kubernetes::{is_load_balancer, service_view};
-use cloud_provider::{CloudLoadBalancer, SOURCE_RANGES_ANNOTATION, ServiceView};
+use cloud_provider::{CloudLoadBalancer, ProviderCondition, SOURCE_RANGES_ANNOTATION, ServiceView};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
@@ -53,6 +54,8 @@ pub(crate) struct Tracked {
     pub has_finalizer: bool,
     /// Our conditions on it, one for each provider that recorded itself.
     pub records: Vec<crate::status::Record>,
+    /// The conditions on it that a provider published besides, by type.
+    pub conditions: BTreeMap<String, ProviderCondition>,
     /// Who wrote the status, as the API server knows its field managers, the latest first. It counts in seconds, so that
     /// the order is not certain.
     pub status_writers: Vec<String>,
@@ -69,6 +72,7 @@ impl Tracked {
             deleting: meta.deletion_timestamp.is_some(),
             has_finalizer: service.finalizers().iter().any(|f| f == crate::status::FINALIZER),
             records: crate::status::records(service),
+            conditions: crate::status::published_conditions(service),
             status_writers: status_writers(service),
         }
     }

@@ -12,7 +12,9 @@
 //! Service is served; it is empty where there is none. Two installations that run the same provider for different
 //! classes tell each other's records by it. Records of versions before have none.
 
-use cloud_provider::{Ingress, IpMode, Published};
+use std::collections::BTreeMap;
+
+use cloud_provider::{Ingress, IpMode, ProviderCondition, Published};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
@@ -20,6 +22,9 @@ use serde_json::{Map, Value, json};
 /// The finalizer that keeps a Service until its load balancer is gone. Kubernetes' own service controller uses the same:
 /// tools and people know it ([KEP-980](https://github.com/kubernetes/enhancements/issues/980)).
 pub const FINALIZER: &str = "service.kubernetes.io/load-balancer-cleanup";
+
+/// What follows the provider's name in the type of each condition of ours.
+const CONDITION_DOMAIN: &str = ".cloud-lb-controller/";
 
 /// What follows the provider's name in our condition's type.
 const CONDITION_SUFFIX: &str = ".cloud-lb-controller/Ready";
@@ -100,6 +105,24 @@ pub fn records(service: &Service) -> Vec<Record> {
     conditions.iter().filter_map(record).collect()
 }
 
+/// The conditions on a Service that a provider of ours published, by type. Our records are not among them.
+pub fn published_conditions(service: &Service) -> BTreeMap<String, ProviderCondition> {
+    let conditions = service.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let ours = conditions
+        .iter()
+        .filter(|it| it.type_.contains(CONDITION_DOMAIN) && !it.type_.ends_with(CONDITION_SUFFIX));
+    ours.map(|it| {
+        let holds = match it.status.as_str() {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        };
+        let (reason, message) = (it.reason.clone(), it.message.clone());
+        (it.type_.clone(), ProviderCondition { holds, reason, message })
+    })
+    .collect()
+}
+
 fn record(condition: &Condition) -> Option<Record> {
     Some(Record {
         provider: condition.type_.strip_suffix(CONDITION_SUFFIX)?.to_owned(),
@@ -138,18 +161,55 @@ impl StatusPatch {
 
     /// Sets our condition. `now` becomes its transition time if the status changed from `before`.
     pub fn record(&mut self, record: &Record, before: Option<&Record>, now: jiff::Timestamp) {
-        let mut condition = json!({
-            "type": record.condition_type(),
-            "status": record.ready.as_str(),
-            "reason": record.reason,
-            "message": record.message,
-        });
-        if before.is_none_or(|b| b.ready != record.ready) {
+        let is_new = before.is_none_or(|b| b.ready != record.ready);
+        let (status, reason, message) = (record.ready.as_str(), &record.reason, &record.message);
+        self.condition(&record.condition_type(), (status, reason, message), is_new.then_some(now));
+    }
+
+    fn condition(
+        &mut self,
+        type_: &str,
+        (status, reason, message): (&str, &str, &str),
+        changed: Option<jiff::Timestamp>,
+    ) {
+        let mut condition = json!({ "type": type_, "status": status, "reason": reason, "message": message });
+        if let Some(now) = changed {
             // Whole seconds: Kubernetes' Time has no fraction.
             let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
             condition["lastTransitionTime"] = json!(now.to_string());
         }
         self.conditions.push(condition);
+    }
+
+    /// Makes the conditions that a provider publishes besides its record these, of those that were `seen` on the Service.
+    pub fn publish_conditions(
+        &mut self,
+        provider: &str,
+        published: &BTreeMap<String, ProviderCondition>,
+        seen: &BTreeMap<String, ProviderCondition>,
+        now: jiff::Timestamp,
+    ) {
+        let prefix = format!("{provider}{CONDITION_DOMAIN}");
+        for type_ in seen.keys() {
+            if type_.strip_prefix(&prefix).is_some_and(|word| !published.contains_key(word)) {
+                self.conditions.push(json!({ "$patch": "delete", "type": type_ }));
+            }
+        }
+        for (word, condition) in published {
+            let type_ = format!("{prefix}{word}");
+            let before = seen.get(&type_);
+            if before == Some(condition) {
+                continue;
+            }
+            let status = match condition.holds {
+                Some(true) => Readiness::True,
+                Some(false) => Readiness::False,
+                None => Readiness::Unknown,
+            };
+            let is_new = before.is_none_or(|before| before.holds != condition.holds);
+            let said = (status.as_str(), &*condition.reason, &*condition.message);
+            self.condition(&type_, said, is_new.then_some(now));
+        }
     }
 
     /// Records the class, if any, under which a provider serves the Service.
@@ -319,6 +379,41 @@ mod tests {
                 ] },
             })
         );
+    }
+
+    #[test]
+    fn a_condition_of_a_provider_is_written_where_it_differs_and_taken_off_when_it_is_published_no_more() {
+        let announced = |message: &str| ProviderCondition {
+            holds: Some(true),
+            reason: "Announced".into(),
+            message: message.into(),
+        };
+        let seen: BTreeMap<_, _> = [
+            ("bare.cloud-lb-controller/Announced".to_owned(), announced("by a")),
+            ("bare.cloud-lb-controller/Before".to_owned(), announced("")),
+            ("other.cloud-lb-controller/Announced".to_owned(), announced("")),
+        ]
+        .into();
+        let mut patch = StatusPatch::default();
+        patch.publish_conditions("bare", &[("Announced".to_owned(), announced("by b"))].into(), &seen, NOW);
+        assert_eq!(
+            patch.body("u1")["status"]["conditions"],
+            json!([
+                { "$patch": "delete", "type": "bare.cloud-lb-controller/Before" },
+                {
+                    "type": "bare.cloud-lb-controller/Announced", "status": "True", "reason": "Announced",
+                    "message": "by b",
+                },
+            ])
+        );
+        let mut patch = StatusPatch::default();
+        let seen = [("bare.cloud-lb-controller/Announced".to_owned(), announced("by b"))].into();
+        patch.publish_conditions("bare", &[("Announced".to_owned(), announced("by b"))].into(), &seen, NOW);
+        assert!(patch.is_empty());
+        let no_more = ProviderCondition { holds: Some(false), ..announced("by b") };
+        patch.publish_conditions("bare", &[("Announced".to_owned(), no_more)].into(), &seen, NOW);
+        let condition = &patch.body("u1")["status"]["conditions"][0];
+        assert_eq!(condition["lastTransitionTime"], "1970-01-01T00:00:00Z", "{condition}");
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! | read the pools | [`metallb`], [`file`](mod@file) | each judged by itself; the last good version stays in force |
 //! | decide | [`plan`] | a pure function of the request, what the Service has, and what is free |
 //! | keep account | [`allocator`], [`assignments`], [`wait_queue`], [`counters`] | who has what, who waits, what is left |
+//! | hear who announces | [`announced`] | a condition of the Service says by whom, or that nobody says so |
 //! | IO | `watch`, `pool_status`, `pool_events` | pools and namespaces come in; counters and events on pools go out |
 //!
 //! # What is promised
@@ -72,6 +73,7 @@
 
 pub mod allocation;
 pub mod allocator;
+pub mod announced;
 pub mod assignments;
 pub mod counters;
 pub mod desired;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use apiserver_client::Watches;
 use async_trait::async_trait;
 use cloud_provider::{
-    BackendInterest, ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, Published, Request,
-    ServiceId, ServiceView, WakeupStream,
+    BackendInterest, ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, ProviderCondition, Published,
+    Request, ServiceId, ServiceView, WakeupStream,
 };
 use kube::Client;
 use tokio::sync::watch as latest;
@@ -22,6 +22,7 @@ use metallb::pools::{PoolMistakes, Pools};
 
 use crate::allocation::{Addresses, Allocation};
 use crate::allocator::{Allocator, ServiceAddresses};
+use crate::announced::Protocol;
 use crate::assignments::Reuse;
 use crate::desired::{self, ObservedService, Ownership, ReadService, read};
 use crate::error::SourceError;
@@ -31,6 +32,12 @@ use crate::pool_status::{ShownStatuses, keep_statuses};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::watch::{self, Progress};
+
+/// What announcers say, as it is called in the log.
+const STATEMENTS: &str = "servicel2statuses.metallb.io and servicebgpstatuses.metallb.io";
+
+/// How long the first look at what announcers say is waited for.
+const STATEMENTS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Where the address pools come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +113,8 @@ pub struct BareProvider {
 struct Feed {
     pools: Option<latest::Receiver<Progress>>,
     namespaces: Option<latest::Receiver<Progress>>,
+    /// One for each kind.
+    statements: Vec<latest::Receiver<Progress>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -180,20 +189,24 @@ impl BareProvider {
         if self.client.is_none() && self.file.is_none() {
             return Ok(());
         }
-        let (pools, namespaces) = {
+        let (pools, namespaces, statements) = {
             let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
             let feed = feed.get_or_insert_with(|| self.watch());
-            (feed.pools.clone(), feed.namespaces.clone())
+            (feed.pools.clone(), feed.namespaces.clone(), feed.statements.clone())
         };
         if let Some(pools) = pools {
             watch::complete(pools, watch::POOLS, self.config.pools_deadline).await?;
         }
-        match namespaces {
-            Some(namespaces) => {
-                watch::complete(namespaces, watch::NAMESPACES, self.config.pools_deadline).await
-            }
-            None => Ok(()),
+        if let Some(namespaces) = namespaces {
+            watch::complete(namespaces, watch::NAMESPACES, self.config.pools_deadline).await?;
         }
+        for statements in statements {
+            // Without them it is not told who announces. Nothing else needs them, so nothing waits long for them.
+            if let Err(error) = watch::complete(statements, STATEMENTS, STATEMENTS_DEADLINE).await {
+                info!(%error, "Services do not tell who announces them");
+            }
+        }
+        Ok(())
     }
 
     fn watch(&self) -> Feed {
@@ -226,7 +239,21 @@ impl BareProvider {
             }
             _ => None,
         };
-        Feed { pools, namespaces, _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect() }
+        let mut statements = Vec::new();
+        if let (PoolSource::Cluster { .. }, Some(watches)) = (&self.config.pools, &watches) {
+            for protocol in [Protocol::Layer2, Protocol::Bgp] {
+                let (tell, told) = latest::channel(Progress::Listing);
+                let watch = watch::statements(watches.clone(), protocol, self.shared.clone(), tell);
+                tasks.push(tokio::spawn(watch));
+                statements.push(told);
+            }
+        }
+        Feed {
+            pools,
+            namespaces,
+            statements,
+            _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect(),
+        }
     }
 
     fn report<'a>(
@@ -234,8 +261,10 @@ impl BareProvider {
         service: &'a ServiceView,
         answer: &'a ServiceAddresses,
         allocator: &'a Allocator,
+        announced: Option<&'a ProviderCondition>,
     ) -> Report<'a> {
-        Report { service, answer, pools: allocator.pools(), announcer: self.config.announcer }
+        let (pools, announcer) = (allocator.pools(), self.config.announcer);
+        Report { service, answer, pools, announcer, announced }
     }
 
     fn read(&self, service: &ServiceView, ownership: Ownership) -> ReadService {
@@ -294,6 +323,7 @@ impl CloudLoadBalancer for BareProvider {
     }
 
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
+        let announced = self.shared.announced(&service.id.key);
         Ok(self.shared.read(|allocator| {
             let answer = ServiceAddresses {
                 addresses: allocator.get(&service.id.uid)?.into(),
@@ -301,16 +331,17 @@ impl CloudLoadBalancer for BareProvider {
                 outdated: Addresses::new(),
                 lost: Vec::new(),
             };
-            Some(self.report(service, &answer, allocator).published())
+            Some(self.report(service, &answer, allocator, announced.as_ref()).published())
         }))
     }
 
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
         let service = request.service();
         let ReadService { observed, mistakes, notes } = self.read(service, Ownership::Ours);
+        let announced = self.shared.announced(&service.id.key);
         let (outcome, outdated) = self.shared.change(|allocator| {
             let answer = allocator.ensure(observed);
-            let report = self.report(service, &answer, allocator);
+            let report = self.report(service, &answer, allocator, announced.as_ref());
             let outcome =
                 if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) };
             (outcome, !answer.outdated.is_empty())
@@ -339,7 +370,7 @@ impl CloudLoadBalancer for BareProvider {
         let ReadService { observed, mistakes, notes } = self.read(service, Ownership::Ours);
         self.shared.read(|allocator| {
             let answer = allocator.preview(&observed);
-            let report = self.report(service, &answer, allocator);
+            let report = self.report(service, &answer, allocator, None);
             if mistakes.is_empty() { report.outcome(notes) } else { report.refused(mistakes, notes) }?;
             Ok(report.plan(&observed.published))
         })

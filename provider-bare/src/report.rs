@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cloud_provider::{
-    Error, Ingress, IpFamily, Mistake, Mistakes, Note, NoteKind, Outcome, Pending, Plan, Published, Ready,
-    ServiceKey, ServiceView, Step, Verb,
+    Error, Ingress, IpFamily, Mistake, Mistakes, Note, NoteKind, Outcome, Pending, Plan, ProviderCondition,
+    Published, Ready, ServiceKey, ServiceView, Step, Verb,
 };
 
 use metallb::manifest;
@@ -13,6 +13,7 @@ use metallb::pools::Pools;
 
 use crate::allocation::{Allocation, LossReason, LostAddress, OnePool, WaitReason};
 use crate::allocator::ServiceAddresses;
+use crate::announced::ANNOUNCED;
 use crate::desired::ALLOCATED_FROM;
 use crate::plan::Announcer;
 
@@ -26,6 +27,8 @@ pub(crate) struct Report<'a> {
     pub(crate) answer: &'a ServiceAddresses,
     pub(crate) pools: &'a Pools,
     pub(crate) announcer: Announcer,
+    /// Who says that they announce it; none while nobody could know.
+    pub(crate) announced: Option<&'a ProviderCondition>,
 }
 
 impl Report<'_> {
@@ -145,7 +148,9 @@ impl Report<'_> {
 
     fn pending(&self, reason: &str, why: String, notes: Vec<Note>) -> Pending {
         let pending = Pending::new(reason, why).with_notes(notes);
-        if self.shows_what_it_has() { pending } else { pending.publishing(self.published()) }
+        // What is said of announcing changes also while the addresses stay.
+        let is_told = self.announced.is_some();
+        if self.shows_what_it_has() && !is_told { pending } else { pending.publishing(self.published()) }
     }
 
     /// What is to be published. Entries that are there already are taken as they are, so that what others added
@@ -155,7 +160,10 @@ impl Report<'_> {
             let shown = self.service.published.iter().find(|entry| entry.ip == Some(*ip));
             shown.cloned().unwrap_or_else(|| Ingress::ip(*ip))
         };
-        let published = Published::new(self.answer.addresses.iter().map(entry));
+        let mut published = Published::new(self.answer.addresses.iter().map(entry));
+        if let Some(announced) = self.announced.filter(|_| !self.answer.addresses.is_empty()) {
+            published = published.with_condition(ANNOUNCED, announced.clone());
+        }
         let pools = self.pool_names(&self.answer.addresses);
         if pools.is_empty() { published } else { published.with_annotation(ALLOCATED_FROM, pools.join(",")) }
     }

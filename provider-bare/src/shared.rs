@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cloud_provider::{ServiceKey, WakeupStream};
+use cloud_provider::{ProviderCondition, ServiceKey, WakeupStream};
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -16,6 +16,7 @@ use metallb::pool::Definition;
 use metallb::pools::{PoolKey, PoolMistakes};
 
 use crate::allocator::Allocator;
+use crate::announced::{Look, Statements};
 
 /// When to look again whether a status still shows an address that its Service lost. Late enough for the write
 /// to come back to us, and for a write that keeps failing not to be pushed.
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     start: Instant,
     /// The other ends, until somebody [listens](Shared::wakeups).
     receivers: Mutex<Option<Receivers>>,
+    /// Who says that they announce a Service.
+    statements: Mutex<Statements>,
     /// The counters of some pool may have changed.
     pub(crate) counted: Arc<Notify>,
 }
@@ -56,6 +59,7 @@ impl Shared {
             ends,
             start: Instant::now(),
             receivers: Mutex::new(Some(Receivers { wake: woken, confirm: to_confirm, ends: to_end })),
+            statements: Mutex::default(),
             counted: Arc::default(),
         }
     }
@@ -106,6 +110,28 @@ impl Shared {
     /// Asks for another look at a Service when its status has had the time to be written.
     pub(crate) fn look_again(&self, service: ServiceKey) {
         let _ = self.confirm.send((Instant::now() + CONFIRM_STATUS_AFTER, service));
+    }
+
+    /// Changes what is said of announcing, and has those looked at whom it concerns. [`None`] concerns all who are served.
+    pub(crate) fn hear(&self, change: impl FnOnce(&mut Statements) -> Option<Vec<Look>>) {
+        let looks = change(&mut self.statements.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = || {
+            let served = |allocator: &Allocator| allocator.holdings().map(|(id, _)| id.key.clone()).collect();
+            self.read::<Vec<_>>(served).into_iter().map(Look::Now).collect()
+        };
+        for look in looks.unwrap_or_else(all) {
+            match look {
+                Look::Now(service) => {
+                    let _ = self.wake.send(service);
+                }
+                Look::Soon(service) => self.look_again(service),
+            }
+        }
+    }
+
+    /// Who announces a Service; none while nobody could know.
+    pub(crate) fn announced(&self, service: &ServiceKey) -> Option<ProviderCondition> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner).condition(service)
     }
 
     /// Those worth another look; nobody, when it is asked for a second time.

@@ -17,10 +17,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use metallb::crd::IPAddressPool;
+use metallb::crd::{IPAddressPool, ServiceBGPStatus, ServiceL2Status};
 use metallb::pool::Definition;
 use metallb::pools::PoolKey;
 
+use crate::announced::{Protocol, Statement};
 use crate::error::WatchProblem;
 use crate::file::PoolFile;
 use crate::plan::Namespaces;
@@ -251,6 +252,47 @@ pub(crate) async fn namespaces(watches: Watches, shared: Arc<Shared>, progress: 
             }
             Event::Delete(object) => {
                 shared.change(|allocator| allocator.set_namespace(&object.name_any(), None));
+            }
+        }
+    }
+}
+
+/// Watches what announcers say, as the objects of one kind have it. Runs until dropped.
+pub(crate) async fn statements(
+    watches: Watches,
+    protocol: Protocol,
+    shared: Arc<Shared>,
+    progress: latest::Sender<Progress>,
+) {
+    let kind = match protocol {
+        Protocol::Layer2 => ApiResource::erase::<ServiceL2Status>(&()),
+        Protocol::Bgp => ApiResource::erase::<ServiceBGPStatus>(&()),
+    };
+    let name = format!("{}.{}", kind.plural, kind.group);
+    let api = move |client| Api::<DynamicObject>::all_with(client, &kind);
+    let said = |object: &DynamicObject| {
+        let place = (object.namespace().unwrap_or_default(), object.name_any());
+        (place, Statement::read(protocol, object))
+    };
+    let mut listed = BTreeMap::new();
+    let mut events = watches.follow(&name, api);
+    while let Some(event) = next(&mut events, &progress).await {
+        match event {
+            Event::Init => listed.clear(),
+            Event::InitApply(object) => {
+                listed.extend([said(&object)]);
+            }
+            Event::InitDone => {
+                shared.hear(|statements| statements.list(protocol, mem::take(&mut listed)));
+                progress.send_replace(Progress::Complete);
+            }
+            Event::Apply(object) => {
+                let (place, said) = said(&object);
+                shared.hear(|statements| Some(statements.set(protocol, place, said)));
+            }
+            Event::Delete(object) => {
+                let (place, _) = said(&object);
+                shared.hear(|statements| Some(statements.set(protocol, place, None)));
             }
         }
     }

@@ -1,12 +1,15 @@
 //! `remove-conditions`: takes our conditions off Services, for a way back to another controller.
 
+use std::collections::BTreeMap;
+
 use apiserver_client::Watches;
 use clap::Args;
 use cloud_provider::kubernetes::service_key;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
-use service_controller::status::{StatusPatch, records};
+use service_controller::status::{StatusPatch, published_conditions, records};
 
 use crate::error::{CliError, DONE};
 use crate::flags::RunFlags;
@@ -61,7 +64,11 @@ pub(super) async fn run(flags: RemoveConditionsFlags) -> Result<u8, CliError> {
 
 async fn remove(client: &Client, service: &Service, providers: &[String]) -> kube::Result<()> {
     let mut patch = StatusPatch::default();
-    providers.iter().for_each(|provider| patch.forget(provider));
+    let seen = published_conditions(service);
+    for provider in providers {
+        patch.forget(provider);
+        patch.publish_conditions(provider, &BTreeMap::new(), &seen, Timestamp::now());
+    }
     // The UID is in the patch: of a Service that was made anew meanwhile nothing is taken.
     let body = patch.body(service.metadata.uid.as_deref().unwrap_or_default());
     let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());

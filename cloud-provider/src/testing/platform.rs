@@ -176,5 +176,5 @@ fn publish(name: &str, number: usize, families: &[IpFamily], settings: &Settings
         }
     };
     let annotation = settings.publishes_annotation.iter().map(|key| (key.clone(), name.to_owned()));
-    Published { ingress, annotations: annotation.collect() }
+    Published { ingress, annotations: annotation.collect(), ..Published::default() }
 }

@@ -1,5 +1,7 @@
 //! Deletion: providers delete what they hold, then our marks go. One way for every kind of it.
 
+use std::collections::BTreeMap;
+
 use cloud_provider::{NoteKind, ServiceId};
 use tokio::time::Instant;
 
@@ -149,6 +151,8 @@ impl Reconciliation {
             if self.record_of(holder).is_some() {
                 patch.forget(provider.name());
             }
+            let now = jiff::Timestamp::now();
+            patch.publish_conditions(provider.name(), &BTreeMap::new(), &tracked.conditions, now);
             for key in provider.published_annotations() {
                 if tracked.view.annotations.contains_key(key) {
                     patch.annotation(key, None);

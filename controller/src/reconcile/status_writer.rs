@@ -33,10 +33,7 @@ impl Reconciliation {
         {
             patch.add_finalizer();
         }
-        if let Some(published) = &self.memory.published {
-            let declared = self.context.providers[provider].provider.published_annotations();
-            publish(&mut patch, published, &declared, &self.tracked.view);
-        }
+        self.add_published(&mut patch, provider);
         if let Some(record) = &self.memory.record {
             self.add_record(&mut patch, provider, record);
             // A Service of a version before gets its class with the next news; what was there once is put back.
@@ -52,10 +49,7 @@ impl Reconciliation {
     /// Writes the record and what is published, where they differ from what the Service says.
     pub(super) async fn write_status(&mut self, provider: ProviderIndex, record: Record) -> Result<(), Stop> {
         let mut patch = StatusPatch::default();
-        if let Some(published) = &self.memory.published {
-            let declared = self.context.providers[provider].provider.published_annotations();
-            publish(&mut patch, published, &declared, &self.tracked.view);
-        }
+        self.add_published(&mut patch, provider);
         self.add_record(&mut patch, provider, &record);
         self.memory.record = Some(record);
         self.write(patch).await
@@ -71,6 +65,14 @@ impl Reconciliation {
         self.add_record(&mut patch, provider, &record);
         self.memory.record = Some(record);
         self.write(patch).await
+    }
+
+    fn add_published(&self, patch: &mut StatusPatch, provider: ProviderIndex) {
+        let Some(published) = &self.memory.published else { return };
+        let provider = &self.context.providers[provider].provider;
+        publish(patch, published, &provider.published_annotations(), &self.tracked.view);
+        let (conditions, seen) = (&published.conditions, &self.tracked.conditions);
+        patch.publish_conditions(provider.name(), conditions, seen, jiff::Timestamp::now());
     }
 
     pub(super) fn add_record(&self, patch: &mut StatusPatch, provider: ProviderIndex, record: &Record) {
@@ -161,7 +163,7 @@ impl Reconciliation {
     fn fingerprint_of_what_is_said(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let Memory { published, record, .. } = &self.memory;
-        published.as_ref().map(|it| (&it.ingress, &it.annotations)).hash(&mut hasher);
+        published.as_ref().map(|it| (&it.ingress, &it.annotations, &it.conditions)).hash(&mut hasher);
         record.as_ref().map(|it| (it.ready.as_str(), &it.reason, &it.message)).hash(&mut hasher);
         hasher.finish()
     }

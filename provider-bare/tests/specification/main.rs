@@ -13,6 +13,7 @@ mod reservations;
 mod rules;
 mod samples;
 mod services;
+mod statements;
 mod support;
 mod telling;
 mod waiting;

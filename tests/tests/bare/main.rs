@@ -1,5 +1,6 @@
 //! The bare-metal backend, end to end: pools as resources of the cluster, addresses in statuses.
 
+mod announced;
 mod pools;
 mod services;
 

@@ -14,6 +14,9 @@ pub(super) fn of(flags: &BareFlags) -> Vec<Right> {
     };
     let mut rights =
         vec![pools("", &["list", "watch"]), Right::on(("", "namespaces", ""), &["list", "watch"])];
+    for kind in ["servicel2statuses", "servicebgpstatuses"] {
+        rights.push(Right::on(("metallb.io", kind, ""), &["list", "watch"]));
+    }
     if flags.bare_write_pool_status {
         rights.push(pools("status", &["patch"]));
     }
