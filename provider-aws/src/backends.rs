@@ -145,7 +145,7 @@ impl AwsProvider {
         if let Some(known) = self.memory.targets.registered(uid, arn) {
             return Ok(known);
         }
-        let found = self.aws.target_health(arn, &[]).await.map_err(general)?;
+        let found = self.aws.elbv2().describe_target_health(arn, &[]).await.map_err(general)?;
         let present: BTreeSet<Target> =
             found.into_iter().filter(|t| !t.state.is_leaving()).map(|t| t.target).collect();
         self.memory.targets.set_registered(uid, arn, present.clone());

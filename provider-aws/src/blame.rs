@@ -8,6 +8,7 @@ use cloud_provider::{Mistake, ServiceView};
 use crate::client::Call;
 use crate::error::{ApiError, ErrorKind};
 use crate::options::annotation::{self, key};
+use crate::settings;
 
 /// An annotation that may be at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +54,6 @@ fn suspects(code: &str, call: Call) -> &'static [Suspect] {
         // A prefix list counts as many rules as it may have entries, which only AWS knows.
         ("RulesPerSecurityGroupLimitExceeded", _) => const { &[of(key::PREFIX_LISTS)] },
         ("TooManyTags" | "TagLimitExceeded" | "DuplicateTagKeys", _) => const { &[of(key::TAGS)] },
-        ("CapacityUnitsLimitExceeded" | "CapacityDecreaseRequestLimitExceeded", _) => {
-            const { &[of(key::CAPACITY)] }
-        }
         (
             "TargetGroupNotFound"
             | "TargetGroupAssociationLimit"
@@ -100,7 +98,6 @@ fn suspects_by_call(call: Call) -> &'static [Suspect] {
                 ]
             }
         }
-        Call::ModifyCapacityReservation => const { &[of(key::CAPACITY)] },
         Call::CreateTargetGroup | Call::ModifyTargetGroup => {
             const {
                 &[
@@ -141,7 +138,8 @@ fn suspects_by_call(call: Call) -> &'static [Suspect] {
 /// Among several it is the one whose value AWS quotes; where AWS quotes none, the others are named beside it.
 pub(crate) fn blamed(error: &ApiError, service: &ServiceView) -> Option<Mistake> {
     let mut present: Vec<(&str, &str)> = Vec::new();
-    for suspect in suspects(&error.code, error.call) {
+    let of_a_setting = settings::annotation_behind(error).map(of);
+    for suspect in suspects(&error.code, error.call).iter().copied().chain(of_a_setting) {
         let is_it = |(key, value): &(&str, &str)| {
             annotation::of(key).is_some_and(|known| known.key == suspect.key)
                 && suspect.value.is_none_or(|at_fault| at_fault == *value)

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use cloud_provider::Change;
 
 use crate::client::{
-    AlpnPolicy, Attributes, CapacityChange, Forward, HealthCheck, HealthCheckProtocol,
-    Listener as AwsListener, LoadBalancer as AwsLoadBalancer, Protocol, Scheme, Tags, WeightedTargetGroup,
+    AlpnPolicy, Attributes, Forward, HealthCheck, HealthCheckProtocol, Listener as AwsListener,
+    LoadBalancer as AwsLoadBalancer, Protocol, Scheme, Tags, WeightedTargetGroup,
 };
 use crate::model;
 use crate::naming::{self, ADDED_TAGS_TAG, SET_ATTRIBUTES_TAG, is_tracking_key, remembered};
@@ -155,16 +155,6 @@ pub fn listener_attributes(wanted: &Attributes, found: &Attributes, tags: &Tags)
 /// How the families of clients differ, if they do.
 pub fn ip_address_type(wanted: &model::LoadBalancer, found: &AwsLoadBalancer) -> Option<Change> {
     change("IpAddressType", found.ip_address_type, wanted.ip_address_type)
-}
-
-/// How the reserved capacity differs, if it does.
-pub fn capacity(wanted: CapacityChange, reserved: Option<u32>) -> Option<Change> {
-    let want = match wanted {
-        CapacityChange::Units(units) => Some(units),
-        CapacityChange::Reset => None,
-    };
-    let text = |units: Option<u32>| units.map_or("none".to_owned(), |units| units.to_string());
-    change("CapacityUnits", text(reserved), text(want))
 }
 
 /// How the health check differs.

@@ -62,6 +62,7 @@ mod outcome;
 pub mod plan;
 mod provider;
 mod provisioning;
+pub mod settings;
 pub mod site;
 pub mod subnet_moves;
 pub mod subnets;

@@ -13,8 +13,8 @@ use futures::future::try_join_all;
 
 use crate::adoption::{self, hostnames};
 use crate::client::{
-    Attributes, Aws, CapacityReservation, Listener, LoadBalancer, Protocol, Result, SecurityGroup,
-    SecurityGroupQuery, Snapshot, TagFilter, Tagged, Tags, Target, TargetGroup, TargetHealth,
+    Attributes, Aws, Listener, LoadBalancer, Protocol, Result, SecurityGroup, SecurityGroupQuery, Snapshot,
+    TagFilter, Tagged, Tags, Target, TargetGroup, TargetHealth,
 };
 use crate::config::AwsConfig;
 use crate::desired::Desired;
@@ -65,8 +65,8 @@ pub struct ObservedLoadBalancer {
 pub struct LoadBalancerDetails {
     /// Attributes; empty when nobody asks for any and none was set.
     pub attributes: Attributes,
-    /// Reserved capacity, when the Service asks for some.
-    pub capacity: Option<CapacityReservation>,
+    /// What the settings are that the Service asks for, by their fields.
+    pub settings: BTreeMap<&'static str, String>,
     /// Listeners.
     pub listeners: Vec<ObservedListener>,
 }
@@ -229,13 +229,13 @@ impl Observer<'_> {
         let wanted = &desired.load_balancer;
         let has_attributes = !wanted.attributes.is_empty() || found.tags.contains_key(SET_ATTRIBUTES_TAG);
         let attributes = match has_attributes {
-            true => self.aws.load_balancer_attributes(arn).await?,
+            true => self.aws.elbv2().describe_load_balancer_attributes(arn).await?,
             false => Attributes::new(),
         };
-        let capacity = match wanted.capacity {
-            Some(_) => Some(self.aws.capacity_reservation(arn).await?),
-            None => None,
-        };
+        let mut settings = BTreeMap::new();
+        for wanted in wanted.settings.wanted() {
+            settings.insert(wanted.field(), wanted.found(&self.aws, arn).await?);
+        }
         let listeners = self.aws.listeners(arn).await?;
         let arns: Vec<String> = listeners.iter().map(|listener| listener.arn.clone()).collect();
         let mut tags = match arns.is_empty() {
@@ -247,7 +247,7 @@ impl Observer<'_> {
             self.listener(desired, listener, tags)
         });
         let listeners = try_join_all(listeners.collect::<Vec<_>>()).await?;
-        let details = Some(LoadBalancerDetails { attributes, capacity, listeners });
+        let details = Some(LoadBalancerDetails { attributes, settings, listeners });
         Ok(ObservedLoadBalancer { resource: found.resource, tags: found.tags, details })
     }
 
@@ -260,7 +260,7 @@ impl Observer<'_> {
         }
         let is_asked = wanted.is_some_and(|wanted| !wanted.attributes.is_empty());
         let attributes = match is_asked || tags.contains_key(SET_ATTRIBUTES_TAG) {
-            true => self.aws.listener_attributes(&listener.arn).await?,
+            true => self.aws.elbv2().describe_listener_attributes(&listener.arn).await?,
             false => Attributes::new(),
         };
         Ok(ObservedListener { resource: listener, tags, sni_certificates, attributes })
@@ -274,10 +274,10 @@ impl Observer<'_> {
         let arn = &found.resource.arn;
         let wanted = desired.target_groups.iter().any(|wanted| !wanted.attributes.is_empty());
         let attributes = match wanted || found.tags.contains_key(SET_ATTRIBUTES_TAG) {
-            true => self.aws.target_group_attributes(arn).await?,
+            true => self.aws.elbv2().describe_target_group_attributes(arn).await?,
             false => Attributes::new(),
         };
-        let targets = self.aws.target_health(arn, &[]).await?;
+        let targets = self.aws.elbv2().describe_target_health(arn, &[]).await?;
         let details = Some(TargetGroupDetails { attributes, targets, refused: BTreeSet::new() });
         Ok(ObservedTargetGroup { resource: found.resource, tags: found.tags, details })
     }

@@ -24,7 +24,7 @@ impl Applier<'_> {
             forward: drift::forward(wanted, target_group),
             tags: wanted.tags.clone(),
         };
-        let made = self.aws.create_listener(&request).await?;
+        let made = self.aws.elbv2().create_listener(&request).await?;
         self.ids.listeners.insert(wanted.port, made.arn);
         Ok(Applied::Done)
     }
@@ -44,7 +44,7 @@ impl Applier<'_> {
             alpn_policy: tls.map(|tls| tls.alpn),
             forward: Some(drift::forward(wanted, target_group)),
         };
-        self.aws.modify_listener(&request).await?;
+        self.aws.elbv2().modify_listener(&request).await?;
         Ok(Applied::Done)
     }
 
@@ -55,7 +55,7 @@ impl Applier<'_> {
     ) -> Result<Applied, Failure> {
         let Some(arn) = self.ids.listeners.get(&port) else { return Ok(Applied::Stale) };
         let mut backoff = self.backoff();
-        while let Err(error) = self.aws.modify_listener_attributes(arn, attributes).await {
+        while let Err(error) = self.aws.elbv2().modify_listener_attributes(arn, attributes).await {
             backoff.wait_if(error.kind == ErrorKind::NotFound, error).await?;
         }
         Ok(Applied::Done)

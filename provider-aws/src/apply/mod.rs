@@ -136,7 +136,7 @@ impl Applier<'_> {
             Operation::ModifyTargetGroupAttributes { target_group, attributes } => {
                 let Some(arn) = self.ids.target_group(target_group) else { return Ok(Applied::Stale) };
                 for some in in_requests(attributes) {
-                    self.aws.modify_target_group_attributes(&arn, &some).await?;
+                    self.aws.elbv2().modify_target_group_attributes(&arn, &some).await?;
                 }
                 Ok(Applied::Done)
             }
@@ -166,13 +166,13 @@ impl Applier<'_> {
             Operation::ModifyLoadBalancerAttributes(attributes) => {
                 let Some(arn) = &self.ids.load_balancer else { return Ok(Applied::Stale) };
                 for some in in_requests(attributes) {
-                    self.aws.modify_load_balancer_attributes(arn, &some).await?;
+                    self.aws.elbv2().modify_load_balancer_attributes(arn, &some).await?;
                 }
                 Ok(Applied::Done)
             }
-            Operation::ModifyCapacityReservation(change) => {
+            Operation::ChangeSetting(setting) => {
                 let Some(arn) = &self.ids.load_balancer else { return Ok(Applied::Stale) };
-                self.aws.modify_capacity_reservation(arn, *change).await?;
+                setting.change(self.aws, arn).await?;
                 Ok(Applied::Done)
             }
             Operation::DeleteLoadBalancer { arn } => delete(self.aws.delete_load_balancer(arn)).await,
@@ -187,7 +187,7 @@ impl Applier<'_> {
             Operation::RemoveListenerCertificates { port, certificates } => {
                 self.remove_certificates(*port, certificates).await
             }
-            Operation::DeleteListener { arn, .. } => delete(self.aws.delete_listener(arn)).await,
+            Operation::DeleteListener { arn, .. } => delete(self.aws.elbv2().delete_listener(arn)).await,
             Operation::Tag { arn, add, remove } => self.tag(arn, add, remove).await,
             Operation::Record { applied, targets } => self.record(applied.as_ref(), targets.as_ref()).await,
         }

@@ -46,7 +46,7 @@ impl Applier<'_> {
         let mut refused = Refused::default();
         let mut known = self.memory.targets.take_registered(&self.service.uid, target_group);
         while let Some(some) = queue.pop() {
-            match self.aws.register_targets(target_group, &some).await {
+            match self.aws.elbv2().register_targets(target_group, &some).await {
                 Ok(()) => known.iter_mut().for_each(|known| known.extend(some.iter().cloned())),
                 Err(error) if error.is("InvalidTarget") => match named(&error, &some) {
                     (bad, good) if !bad.is_empty() => {
@@ -105,7 +105,7 @@ impl Applier<'_> {
     ) -> Result<Applied, Failure> {
         let mut known = self.memory.targets.take_registered(&self.service.uid, target_group);
         for some in targets.chunks(TARGETS_PER_CALL) {
-            match self.aws.deregister_targets(target_group, some).await {
+            match self.aws.elbv2().deregister_targets(target_group, some).await {
                 Err(error) if error.kind != ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }

@@ -129,8 +129,6 @@ impl ErrorKind {
             | "TooManyRegistrationsForTargetId"
             | "TooManyUniqueTargetGroupsPerLoadBalancer"
             | "TargetGroupAssociationLimit"
-            | "CapacityUnitsLimitExceeded"
-            | "CapacityDecreaseRequestLimitExceeded"
             | "RulesPerSecurityGroupLimitExceeded"
             | "SecurityGroupLimitExceeded"
             | "SecurityGroupsPerInterfaceLimitExceeded"
@@ -160,11 +158,9 @@ impl ErrorKind {
             | "InvalidGroup.Duplicate"
             | "InvalidPermission.Duplicate" => Self::Duplicate,
 
-            "ResourceInUse"
-            | "DependencyViolation"
-            | "InvalidGroup.InUse"
-            | "CapacityReservationPending"
-            | "PriorRequestNotComplete" => Self::InUse,
+            "ResourceInUse" | "DependencyViolation" | "InvalidGroup.InUse" | "PriorRequestNotComplete" => {
+                Self::InUse
+            }
 
             "OperationNotPermitted" => Self::NotPermitted,
 
@@ -213,12 +209,48 @@ impl ErrorKind {
             | "RequestTimeout"
             | "RequestTimeoutException"
             | "HealthUnavailable"
-            | "InsufficientCapacity"
             | local_code::NO_REPLY
             | local_code::NO_CREDENTIALS_YET
             | local_code::BAD_REPLY => Self::Transient,
 
-            _ => Self::Unknown,
+            _ => Self::by_its_form(code),
+        }
+    }
+
+    /// The meaning of a code that is not known by itself: AWS builds the names of some sorts all alike.
+    fn by_its_form(code: &str) -> Self {
+        if code.starts_with("TooMany") || code.ends_with("LimitExceeded") {
+            Self::Quota
+        } else if code.ends_with("NotFound") {
+            Self::NotFound
+        } else if code.ends_with("Pending") {
+            Self::InUse
+        } else if code.starts_with("Insufficient") {
+            Self::Transient
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_is_not_known_is_understood_by_its_form_and_a_known_one_as_it_is_documented() {
+        let table = [
+            ("CapacityUnitsLimitExceeded", ErrorKind::Quota),
+            ("TooManyOfThem", ErrorKind::Quota),
+            ("CapacityReservationPending", ErrorKind::InUse),
+            ("InsufficientCapacity", ErrorKind::Transient),
+            ("RevocationNotFound", ErrorKind::NotFound),
+            ("RequestLimitExceeded", ErrorKind::Throttled),
+            ("FilterLimitExceeded", ErrorKind::Invalid),
+            ("Whatever", ErrorKind::Unknown),
+        ];
+        for (code, kind) in table {
+            assert_eq!(ErrorKind::of(code), kind, "{code}");
         }
     }
 }

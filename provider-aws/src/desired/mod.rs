@@ -178,7 +178,7 @@ impl Builder<'_> {
             ip_address_type: spec.ip_address_type,
             zones,
             ipv6_source_nat: spec.ipv6_source_nat,
-            capacity: spec.capacity,
+            settings: spec.settings.clone(),
             attributes: spec.attributes.clone(),
             tags,
         }

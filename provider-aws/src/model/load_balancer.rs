@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::client::{Attributes, CapacityChange, IpAddressType, Scheme, SubnetMapping, Tags};
+use crate::client::{Attributes, IpAddressType, Scheme, SubnetMapping, Tags};
+use crate::settings::Settings;
 
 /// A load balancer that should exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,8 +20,9 @@ pub struct LoadBalancer {
     pub zones: Vec<Zone>,
     /// Whether each subnet has an IPv6 prefix for source NAT; none leaves it to AWS.
     pub ipv6_source_nat: Option<bool>,
-    /// Reserved capacity; none leaves it as it is.
-    pub capacity: Option<CapacityChange>,
+    /// What is told and changed by requests of its own.
+    #[serde(flatten)]
+    pub settings: Settings,
     /// Attributes that should hold; the others are not looked at.
     pub attributes: Attributes,
     /// Tags that should be there; others are not looked at.

@@ -15,7 +15,7 @@ pub use table::{Annotation, PREFIX, SECTIONS, Takes, key, of};
 
 /// Reads the annotations of one Service. Every method that meets a value it cannot use notes a [`Mistake`] and
 /// answers as if the annotation were absent, so that one pass finds all mistakes.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     annotations: &'a BTreeMap<String, String>,
     until_then: &'static str,
     mistakes: Vec<Mistake>,
@@ -23,7 +23,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(service: &'a ServiceView) -> Self {
+    pub(crate) fn new(service: &'a ServiceView) -> Self {
         let until_then = match service.published.is_empty() {
             true => "no load balancer is made",
             false => "the load balancer keeps serving as it is",
@@ -32,34 +32,34 @@ impl<'a> Reader<'a> {
     }
 
     /// What was found, for good or ill.
-    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Note>) {
+    pub(crate) fn finish(self) -> (Vec<Mistake>, Vec<Note>) {
         (self.mistakes, self.notes)
     }
 
     /// The text of an annotation, trimmed; an empty one counts as present.
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&'a str> {
         self.annotations.get(key).map(|text| text.trim())
     }
 
     /// The annotations whose key starts so, with the rest of their key.
-    pub(super) fn family(&self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    pub(crate) fn family(&self, start: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let annotations = self.annotations;
         annotations.iter().filter_map(move |(key, text)| Some((key.strip_prefix(start)?, text.trim())))
     }
 
     /// The keys of annotations that start with `start`.
-    pub(super) fn keys(&self, start: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(crate) fn keys(&self, start: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
         let annotations = self.annotations;
         annotations.keys().map(String::as_str).filter(move |key| key.starts_with(start))
     }
 
     /// Notes a mistake in an annotation.
-    pub(super) fn wrong(&mut self, key: &str, value: impl Into<String>, problem: &str, allowed: &str) {
+    pub(crate) fn wrong(&mut self, key: &str, value: impl Into<String>, problem: &str, allowed: &str) {
         self.mistake(Mistake::in_annotation(key, value, problem).allowing(allowed));
     }
 
     /// Notes a mistake in any field.
-    pub(super) fn mistake(&mut self, mistake: Mistake) {
+    pub(crate) fn mistake(&mut self, mistake: Mistake) {
         let mistake = mistake.meanwhile(self.until_then);
         // What all ports share is read for each of them.
         if !self.mistakes.contains(&mistake) {
@@ -68,23 +68,23 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes an annotation of a feature that does not exist here yet.
-    pub(super) fn unsupported(&mut self, key: &str, value: impl Into<String>, allowed: &str) {
+    pub(crate) fn unsupported(&mut self, key: &str, value: impl Into<String>, allowed: &str) {
         self.wrong(key, value, "is not yet supported", allowed);
     }
 
     /// Tells the user something that stops nothing.
-    pub(super) fn note(&mut self, kind: NoteKind, reason: &str, message: String) {
+    pub(crate) fn note(&mut self, kind: NoteKind, reason: &str, message: String) {
         self.notes.push(Note::new(kind, reason, message));
     }
 
     /// Tells the user that a key is old and what to write instead.
-    pub(super) fn deprecated(&mut self, key: &str, instead: &str) {
+    pub(crate) fn deprecated(&mut self, key: &str, instead: &str) {
         let message = format!("annotation {key} is deprecated; use {instead}");
         self.note(NoteKind::Normal, "DeprecatedAnnotation", message);
     }
 
     /// A truth value as Go's `strconv.ParseBool` has it, which is what users' manifests were written for.
-    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, key: &str) -> Option<bool> {
         let text = self.text(key)?;
         match text {
             "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `on` or `off`.
-    pub(super) fn switch(&mut self, key: &str) -> Option<bool> {
+    pub(crate) fn switch(&mut self, key: &str) -> Option<bool> {
         let text = self.text(key)?;
         match text {
             "on" => Some(true),
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number in the range that the table has for it.
-    pub(super) fn number(&mut self, key: &str) -> Option<u32> {
+    pub(crate) fn number(&mut self, key: &str) -> Option<u32> {
         let Some(Takes::Number(range)) = of(key).map(|annotation| &annotation.takes) else { return None };
         let text = self.text(key)?;
         match text.parse() {
@@ -123,24 +123,24 @@ impl<'a> Reader<'a> {
     }
 
     /// One of the words that the table has for it, as they parse.
-    pub(super) fn word<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<T> {
+    pub(crate) fn word<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<T> {
         let text = self.text(key)?;
         text.parse().map_err(|_| self.not_a_word(key, text, "is not a known value")).ok()
     }
 
     /// Notes that a value is none of the words that the table has for it.
-    pub(super) fn not_a_word(&mut self, key: &str, value: &str, problem: &str) {
+    pub(crate) fn not_a_word(&mut self, key: &str, value: &str, problem: &str) {
         let allowed = of(key).map(|annotation| annotation.takes.to_string()).unwrap_or_default();
         self.wrong(key, value, problem, &allowed);
     }
 
     /// Items separated by commas, trimmed, without empty ones. Empty text is a list of none.
-    pub(super) fn list(&self, key: &str) -> Option<Vec<&'a str>> {
+    pub(crate) fn list(&self, key: &str) -> Option<Vec<&'a str>> {
         Some(self.text(key)?.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())
     }
 
     /// A list whose items parse; those that do not are mistakes.
-    pub(super) fn parsed_list<T: FromStr>(&mut self, key: &str, allowed: &str) -> Vec<T> {
+    pub(crate) fn parsed_list<T: FromStr>(&mut self, key: &str, allowed: &str) -> Vec<T> {
         let mut parsed = Vec::new();
         for item in self.list(key).unwrap_or_default() {
             match item.parse() {
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `key=value` pairs separated by commas.
-    pub(super) fn map(&mut self, key: &str) -> BTreeMap<String, String> {
+    pub(crate) fn map(&mut self, key: &str) -> BTreeMap<String, String> {
         let Some(text) = self.text(key) else { return BTreeMap::new() };
         pairs(text).unwrap_or_else(|()| {
             self.wrong(

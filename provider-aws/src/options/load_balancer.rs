@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 
 use super::annotation::{Reader, key};
-use crate::client::{Attributes, CapacityChange, IpAddressType, Scheme, SourceNatPrefix};
+use crate::client::{Attributes, IpAddressType, Scheme, SourceNatPrefix};
+use crate::settings::Settings;
 
 /// What is asked of the load balancer itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,8 +25,8 @@ pub struct LoadBalancerSpec {
     pub ipv6_source_nat: Option<bool>,
     /// The prefixes, in the order of the subnets; empty means AWS chooses.
     pub source_nat_prefixes: Vec<SourceNatPrefix>,
-    /// Reserved capacity; none leaves it as it is.
-    pub capacity: Option<CapacityChange>,
+    /// What AWS tells and changes by requests of its own.
+    pub settings: Settings,
     /// Attributes the user named; AWS's defaults hold for the others.
     pub attributes: Attributes,
 }
@@ -65,7 +66,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> LoadBalancerSpec {
         addresses,
         ipv6_source_nat,
         source_nat_prefixes,
-        capacity: read_capacity(reader),
+        settings: Settings::read(reader),
         attributes: read_attributes(reader),
     }
 }
@@ -219,19 +220,6 @@ fn read_source_nat(
     }
     must_match_subnets(reader, key::SOURCE_NAT_PREFIXES, subnets);
     (switch, prefixes)
-}
-
-fn read_capacity(reader: &mut Reader<'_>) -> Option<CapacityChange> {
-    let text = reader.text(key::CAPACITY)?;
-    let units = text.split_once('=').filter(|(name, _)| name.trim() == "CapacityUnits");
-    match units.and_then(|(_, units)| units.trim().parse().ok()) {
-        Some(0) => Some(CapacityChange::Reset),
-        Some(units) => Some(CapacityChange::Units(units)),
-        None => {
-            reader.wrong(key::CAPACITY, text, "is not a capacity", "CapacityUnits=N; 0 gives it up");
-            None
-        }
-    }
 }
 
 /// Older keys count before the attribute map, as the AWS Load Balancer Controller has it.

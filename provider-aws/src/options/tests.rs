@@ -219,7 +219,7 @@ fn capacity_is_a_number_or_given_up() {
         [("CapacityUnits=3000", CapacityChange::Units(3000)), ("CapacityUnits=0", CapacityChange::Reset)]
     {
         let spec = read(with(&[("minimum-load-balancer-capacity", text)]));
-        assert_eq!(spec.load_balancer.capacity, Some(expected));
+        assert_eq!(spec.load_balancer.settings.capacity, Some(expected));
     }
 }
 

@@ -6,9 +6,10 @@ use cloud_provider::{Change, Step, Verb};
 use serde::Serialize;
 
 use crate::client::{
-    Attributes, CapacityChange, HealthCheck, IngressRule, IpAddressType, SubnetMapping, Tags, Target, Traffic,
+    Attributes, HealthCheck, IngressRule, IpAddressType, SubnetMapping, Tags, Target, Traffic,
 };
 use crate::model;
+use crate::settings::Setting;
 
 /// One step with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -158,7 +159,7 @@ pub enum Operation {
     },
     SetIpAddressType(IpAddressType),
     ModifyLoadBalancerAttributes(Attributes),
-    ModifyCapacityReservation(CapacityChange),
+    ChangeSetting(Setting),
     DeleteLoadBalancer {
         arn: String,
     },

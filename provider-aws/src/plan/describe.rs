@@ -6,7 +6,7 @@ use std::fmt;
 use cloud_provider::{Change, Verb};
 
 use super::action::{GroupRef, Operation, TargetGroupRef};
-use crate::client::{Attributes, CapacityChange, HealthCheck, Tags, Target};
+use crate::client::{Attributes, HealthCheck, Tags, Target};
 use crate::drift;
 use crate::model;
 use crate::naming::{APPLIED_TAG, TARGETS_TAG};
@@ -74,7 +74,7 @@ impl Operation {
             | Operation::SetSecurityGroups { .. }
             | Operation::SetIpAddressType(_)
             | Operation::ModifyLoadBalancerAttributes(_)
-            | Operation::ModifyCapacityReservation(_)
+            | Operation::ChangeSetting(_)
             | Operation::Record { .. } => (Verb::Change, LOAD_BALANCER, THE_ONE.to_owned()),
             Operation::DeleteLoadBalancer { arn } => (Verb::Delete, LOAD_BALANCER, arn.clone()),
             Operation::CreateListener(listener) => (Verb::Create, LISTENER, name(listener)),
@@ -128,10 +128,7 @@ impl Operation {
             }
             Operation::CreateLoadBalancer { load_balancer: lb, groups } => load_balancer(lb, groups),
             Operation::SetIpAddressType(to) => vec![added("IpAddressType", to)],
-            Operation::ModifyCapacityReservation(to) => vec![match to {
-                CapacityChange::Units(units) => added("CapacityUnits", units),
-                CapacityChange::Reset => removed("CapacityUnits", "all"),
-            }],
+            Operation::ChangeSetting(to) => vec![added(to.field(), to.value())],
             Operation::CreateListener(wanted) => listener(wanted),
             Operation::AddListenerCertificates { certificates, .. } => {
                 certificates.iter().map(|arn| added(CERTIFICATE, arn)).collect()

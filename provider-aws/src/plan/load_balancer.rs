@@ -73,9 +73,8 @@ impl<'a> Planner<'a> {
             let operation = Operation::ModifyLoadBalancerAttributes(wanted.attributes.clone());
             self.push(Part::Attributes, operation, "the Service asks for them");
         }
-        if let Some(change) = wanted.capacity {
-            let operation = Operation::ModifyCapacityReservation(change);
-            self.push(Part::Attributes, operation, "the Service asks for it");
+        for setting in wanted.settings.wanted() {
+            self.push(Part::Attributes, Operation::ChangeSetting(setting), "the Service asks for it");
         }
     }
 
@@ -104,12 +103,12 @@ impl<'a> Planner<'a> {
                 let operation = Operation::ModifyLoadBalancerAttributes(attributes);
                 self.push_with(Part::Attributes, operation, "attributes differ", changes);
             }
-            let reserved = details.capacity.as_ref().and_then(|capacity| capacity.minimum_units);
-            if let Some(capacity) = wanted.capacity
-                && let Some(change) = drift::capacity(capacity, reserved)
-            {
-                let operation = Operation::ModifyCapacityReservation(capacity);
-                self.push_with(Part::Attributes, operation, "reserved capacity differs", vec![change]);
+            for setting in wanted.settings.wanted() {
+                let found = details.settings.get(setting.field()).cloned().unwrap_or_default();
+                if let Some(change) = drift::change(setting.field(), found, setting.value()) {
+                    let reason = format!("{} differs", setting.title());
+                    self.push_with(Part::Attributes, Operation::ChangeSetting(setting), reason, vec![change]);
+                }
             }
         }
     }

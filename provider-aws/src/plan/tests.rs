@@ -11,6 +11,7 @@ use crate::client::{
 use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
 use crate::naming::UID_TAG;
 use crate::observe::{LoadBalancerDetails, ObservedGroups};
+use crate::settings::Settings;
 use crate::targets::{TargetLimits, TargetNode, TargetNodes, TargetSets};
 
 fn desired() -> Desired {
@@ -34,7 +35,7 @@ fn desired() -> Desired {
             ip_address_type: IpAddressType::Ipv4,
             zones: vec![Zone { name: "a".to_owned(), mapping: SubnetMapping::subnet("subnet-1") }],
             ipv6_source_nat: None,
-            capacity: None,
+            settings: Settings::default(),
             attributes: BTreeMap::new(),
             tags: Tags::from([(UID_TAG.to_owned(), "uid".to_owned())]),
         },

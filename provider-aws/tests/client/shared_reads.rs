@@ -221,7 +221,7 @@ async fn reads_of_single_resources_are_always_asked_anew() {
     let (account, aws) = shared().await;
     let lb = account.load_balancer("web").await;
     for _ in 0..2 {
-        aws.load_balancer_attributes(&lb.arn).await.unwrap();
+        aws.elbv2().describe_load_balancer_attributes(&lb.arn).await.unwrap();
         aws.listeners(&lb.arn).await.unwrap();
     }
     assert_eq!(account.aws.count(Call::DescribeLoadBalancerAttributes), 2);

@@ -2,6 +2,7 @@
 
 use cloud_provider::testing::request;
 use cloud_provider::{CloudLoadBalancer, Plan, ServiceView, Step, Verb};
+use provider_aws::client::Elbv2;
 
 use crate::fixture::{Cluster, PREFIX, a_cluster, nodes_of, web};
 
@@ -46,6 +47,20 @@ async fn attributes_are_told_from_what_to_what() {
     let after = annotated(&[("attributes", "load_balancing.cross_zone.enabled=true")]);
     let plan = plan(&cluster, &after).await;
     assert_eq!(changes(&plan, "load_balancing.cross_zone.enabled"), [pair("false", "true")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_capacity_is_told_from_what_to_what_and_changed_once() {
+    let cluster = a_cluster(2).await;
+    let mut service = annotated(&[("minimum-load-balancer-capacity", "CapacityUnits=3000")]);
+    let before = plan(&cluster, &service).await;
+    assert_eq!(changes(&before, "CapacityUnits"), [pair("none", "3000")]);
+    cluster.ready(&mut service).await;
+    let arn = cluster.load_balancer().await.arn;
+    let reserved = cluster.aws.describe_capacity_reservation(&arn).await.unwrap();
+    assert_eq!(reserved.minimum_units, Some(3000));
+    let after = plan(&cluster, &service).await;
+    assert_eq!(changes(&after, "CapacityUnits"), []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,7 @@ async fn a_load_balancer_is_made_read_back_and_removed() {
         tags: tags.clone(),
     };
     let targets = aws.create_target_group(&targets).await.unwrap();
-    aws.register_targets(&targets.arn, &[Target::new(instance_id(&node), 30080)]).await.unwrap();
+    aws.elbv2().register_targets(&targets.arn, &[Target::new(instance_id(&node), 30080)]).await.unwrap();
     let listener = CreateListener {
         load_balancer_arn: balancer.arn.clone(),
         port: 80,
@@ -94,7 +94,7 @@ async fn a_load_balancer_is_made_read_back_and_removed() {
         forward: Forward::to(&targets.arn),
         tags: tags.clone(),
     };
-    let listener = aws.create_listener(&listener).await.unwrap();
+    let listener = aws.elbv2().create_listener(&listener).await.unwrap();
 
     let shown = &network.load_balancers().await[0];
     assert_eq!(shown.ports(), ["TCP:80"]);
@@ -108,7 +108,7 @@ async fn a_load_balancer_is_made_read_back_and_removed() {
         .collect();
     assert_eq!(read, BTreeMap::from([(balancer.arn.as_str(), "front")]));
 
-    aws.delete_listener(&listener.arn).await.unwrap();
+    aws.elbv2().delete_listener(&listener.arn).await.unwrap();
     aws.delete_load_balancer(&balancer.arn).await.unwrap();
     aws.delete_target_group(&targets.arn).await.unwrap();
     aws.delete_security_group(&group).await.unwrap();

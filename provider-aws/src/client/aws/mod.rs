@@ -18,7 +18,8 @@ use super::{
 
 /// AWS with shared reads: every request the crate makes goes through one of these.
 ///
-/// Reads are named after what they return, writes after AWS's request. All pages of a list are read.
+/// Reads are named after what they return, writes after AWS's request. All pages of a list are read. What is neither
+/// shared nor taken note of is asked of [`elbv2`](Self::elbv2).
 ///
 /// # What is shared
 /// | read | |
@@ -122,5 +123,12 @@ impl Aws {
             snapshots: Snapshots::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The requests themselves, for what nothing here has to know of: reads that nobody shares, and changes of what no
+    /// shared answer shows. Whatever changes tags, a security group, or what a load balancer or a target group is
+    /// described by has a method here, which takes note of it.
+    pub fn elbv2(&self) -> &dyn Elbv2 {
+        self.inner.elbv2.as_ref()
     }
 }

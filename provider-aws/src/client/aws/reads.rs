@@ -11,9 +11,8 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        Attributes, CapacityReservation, Certificate, Ec2, Elbv2, Instance, Listener, LoadBalancer, Page,
-        Result, RouteTable, SecurityGroup, SecurityGroupQuery, Select, Snapshot, Subnet, SubnetQuery,
-        TagFilter, Tags, Target, TargetGroup, TargetHealth, Vpc, Zone,
+        Certificate, Ec2, Elbv2, Instance, Listener, LoadBalancer, Page, Result, RouteTable, SecurityGroup,
+        SecurityGroupQuery, Select, Snapshot, Subnet, SubnetQuery, TagFilter, Tags, TargetGroup, Vpc, Zone,
         snapshot::{Patch, Source},
     },
     Aws, Inner,
@@ -101,38 +100,6 @@ impl Aws {
         Ok(found)
     }
 
-    /// All attributes of a load balancer.
-    ///
-    /// # Errors
-    /// `LoadBalancerNotFound`.
-    pub async fn load_balancer_attributes(&self, arn: &str) -> Result<Attributes> {
-        self.inner.elbv2.describe_load_balancer_attributes(arn).await
-    }
-
-    /// The reserved minimum capacity of a load balancer.
-    ///
-    /// # Errors
-    /// `LoadBalancerNotFound`.
-    pub async fn capacity_reservation(&self, arn: &str) -> Result<CapacityReservation> {
-        self.inner.elbv2.describe_capacity_reservation(arn).await
-    }
-
-    /// All attributes of a target group.
-    ///
-    /// # Errors
-    /// `TargetGroupNotFound`.
-    pub async fn target_group_attributes(&self, arn: &str) -> Result<Attributes> {
-        self.inner.elbv2.describe_target_group_attributes(arn).await
-    }
-
-    /// The health of the given targets, or of all if none are given.
-    ///
-    /// # Errors
-    /// `TargetGroupNotFound`, `InvalidTarget`, `HealthUnavailable`.
-    pub async fn target_health(&self, target_group: &str, targets: &[Target]) -> Result<Vec<TargetHealth>> {
-        self.inner.elbv2.describe_target_health(target_group, targets).await
-    }
-
     /// The listeners of a load balancer.
     ///
     /// # Errors
@@ -150,14 +117,6 @@ impl Aws {
         let elbv2 = &self.inner.elbv2;
         let listed = all_pages!(page => elbv2.describe_listener_certificates(listener, page));
         Ok(listed.into_iter().collect())
-    }
-
-    /// All attributes of a listener.
-    ///
-    /// # Errors
-    /// `ListenerNotFound`.
-    pub async fn listener_attributes(&self, arn: &str) -> Result<Attributes> {
-        self.inner.elbv2.describe_listener_attributes(arn).await
     }
 
     /// Subnets that meet the query.

@@ -2,10 +2,9 @@
 
 use super::{
     super::{
-        Attributes, CapacityChange, CreateListener, CreateLoadBalancer, CreateSecurityGroup,
-        CreateTargetGroup, IngressRule, IpAddressType, Listener, LoadBalancer, ModifyListener,
+        CreateLoadBalancer, CreateSecurityGroup, CreateTargetGroup, IngressRule, IpAddressType, LoadBalancer,
         ModifyTargetGroup, Result, SecurityGroup, SecurityGroupQuery, SetSecurityGroups, SetSubnets, Tags,
-        Target, TargetGroup, ZoneMapping,
+        TargetGroup, ZoneMapping,
         snapshot::{LoadBalancerChange, Patch},
     },
     Aws, Inner,
@@ -141,22 +140,6 @@ impl Aws {
         result
     }
 
-    /// [`Elbv2::modify_load_balancer_attributes`](super::super::Elbv2::modify_load_balancer_attributes).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn modify_load_balancer_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()> {
-        self.inner.elbv2.modify_load_balancer_attributes(arn, attributes).await
-    }
-
-    /// [`Elbv2::modify_capacity_reservation`](super::super::Elbv2::modify_capacity_reservation).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn modify_capacity_reservation(&self, arn: &str, change: CapacityChange) -> Result<()> {
-        self.inner.elbv2.modify_capacity_reservation(arn, change).await
-    }
-
     /// [`Elbv2::create_target_group`](super::super::Elbv2::create_target_group). Whose it is tell the tags: a
     /// target group of the same name and settings is returned whoever made it.
     ///
@@ -194,56 +177,6 @@ impl Aws {
         result
     }
 
-    /// [`Elbv2::modify_target_group_attributes`](super::super::Elbv2::modify_target_group_attributes).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn modify_target_group_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()> {
-        self.inner.elbv2.modify_target_group_attributes(arn, attributes).await
-    }
-
-    /// [`Elbv2::register_targets`](super::super::Elbv2::register_targets); one request, so at most
-    /// [`TARGETS_PER_CALL`](super::super::TARGETS_PER_CALL) targets.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn register_targets(&self, target_group: &str, targets: &[Target]) -> Result<()> {
-        self.inner.elbv2.register_targets(target_group, targets).await
-    }
-
-    /// [`Elbv2::deregister_targets`](super::super::Elbv2::deregister_targets); one request, so at most
-    /// [`TARGETS_PER_CALL`](super::super::TARGETS_PER_CALL) targets.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn deregister_targets(&self, target_group: &str, targets: &[Target]) -> Result<()> {
-        self.inner.elbv2.deregister_targets(target_group, targets).await
-    }
-
-    /// [`Elbv2::create_listener`](super::super::Elbv2::create_listener).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn create_listener(&self, request: &CreateListener) -> Result<Listener> {
-        self.inner.elbv2.create_listener(request).await
-    }
-
-    /// [`Elbv2::modify_listener`](super::super::Elbv2::modify_listener).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn modify_listener(&self, request: &ModifyListener) -> Result<Listener> {
-        self.inner.elbv2.modify_listener(request).await
-    }
-
-    /// [`Elbv2::delete_listener`](super::super::Elbv2::delete_listener).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn delete_listener(&self, arn: &str) -> Result<()> {
-        self.inner.elbv2.delete_listener(arn).await
-    }
-
     /// [`Elbv2::add_listener_certificates`](super::super::Elbv2::add_listener_certificates) for each of these, one after
     /// the other; those before a failure stay.
     ///
@@ -266,14 +199,6 @@ impl Aws {
             self.inner.elbv2.remove_listener_certificates(listener, certificate).await?;
         }
         Ok(())
-    }
-
-    /// [`Elbv2::modify_listener_attributes`](super::super::Elbv2::modify_listener_attributes).
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn modify_listener_attributes(&self, arn: &str, attributes: &Attributes) -> Result<()> {
-        self.inner.elbv2.modify_listener_attributes(arn, attributes).await
     }
 
     /// [`Elbv2::add_tags`](super::super::Elbv2::add_tags) on each of these, one request each, in this order; those before
