@@ -233,6 +233,29 @@ pub fn hex(texts: &[&str]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Why a tag of somebody's choice cannot be put on what is made; none when it can.
+///
+/// Up to 128 and 256 characters, `aws:` reserved, of letters, separators and digits of any language and `_.:/=+-@` (*Tag*
+/// in the ELBv2 API reference, *Tag restrictions* in the EC2 user guide).
+pub fn refused_as_a_tag(key: &str, value: &str) -> Option<&'static str> {
+    if key.starts_with("aws:") {
+        Some("begins with aws:, which AWS keeps to itself")
+    } else if is_tracking_key(key) {
+        Some("is a key by which load balancers are recognised")
+    } else if key.chars().count() > 128 || value.chars().count() > 256 {
+        Some("is longer than AWS takes")
+    } else if !key.chars().chain(value.chars()).all(is_of_a_tag) {
+        Some("has characters that AWS does not take in tags")
+    } else {
+        None
+    }
+}
+
+/// AWS's letters, separators and digits are those of Unicode.
+fn is_of_a_tag(c: char) -> bool {
+    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

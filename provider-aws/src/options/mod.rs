@@ -21,6 +21,7 @@ pub use self::security_group::{Access, SecuritySpec};
 pub use self::target_group::TargetGroupSpec;
 use crate::client::IpAddressType;
 use crate::config::AwsConfig;
+use crate::naming;
 
 /// What a Service asks for, without mistakes in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,24 +102,13 @@ fn refuse_what_is_not_supported(reader: &mut Reader<'_>, service: &ServiceView) 
     }
 }
 
-/// AWS: keys of 1 to 128 characters, values of up to 256, `aws:` reserved; letters, digits, spaces and `_.:/=+-@` (*Tag*
-/// in the ELBv2 API reference, *Tag restrictions* in the EC2 user guide).
+/// The Service's own tags, as far as AWS takes them and nobody else manages them.
 fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, String> {
     let tags = reader.map(key::TAGS);
     for (name, value) in &tags {
-        let problem = if name.starts_with("aws:") {
-            "begins with aws:, which AWS keeps to itself"
-        } else if crate::naming::is_tracking_key(name) {
-            "is a key by which load balancers are recognised"
-        } else if name.chars().count() > 128 || value.chars().count() > 256 {
-            "is longer than AWS takes"
-        } else if !name.chars().chain(value.chars()).all(is_of_a_tag) {
-            "has characters that AWS does not take in tags"
-        } else if config.externally_managed_tags.contains(name) {
-            "is managed by somebody else, as the operator configured"
-        } else {
-            continue;
-        };
+        let is_managed = config.externally_managed_tags.contains(name);
+        let managed = is_managed.then_some("is managed by somebody else, as the operator configured");
+        let Some(problem) = naming::refused_as_a_tag(name, value).or(managed) else { continue };
         let allowed = "other keys of up to 128 characters with values of up to 256, of letters, digits, spaces and _.:/=+-@";
         reader.wrong(key::TAGS, format!("{name}={value}"), problem, allowed);
     }
@@ -131,11 +121,6 @@ fn read_tags(reader: &mut Reader<'_>, config: &AwsConfig) -> BTreeMap<String, St
         );
     }
     tags
-}
-
-/// AWS's letters, separators and digits are those of Unicode.
-fn is_of_a_tag(c: char) -> bool {
-    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
 }
 
 /// AWS: "You can't specify UDP or TCP_UDP if dual-stack mode is enabled" (CreateListener), unless IPv6 addresses are

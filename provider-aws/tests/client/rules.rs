@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use provider_aws::client::Call;
+
 const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The text of every source file in a folder.
@@ -56,4 +58,15 @@ fn every_code_of_the_fake_is_in_the_tables_and_the_other_way_round() {
     let unknown: Vec<_> =
         named.difference(&codes).filter(|code| code.starts_with(char::is_uppercase)).collect();
     assert_eq!(unknown, Vec::<&String>::new(), "the fake does not know these");
+}
+
+#[test]
+fn every_call_is_in_the_list_of_what_was_asked_of_each() {
+    let text = fs::read_to_string(format!("{FOLDER}/tests/client/README.md")).expect("the lists are there");
+    let (_, list) = text.split_once("## What was asked of every call").expect("the list");
+    let rows = list.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let listed: BTreeSet<&str> =
+        rows.flat_map(|cell| cell.split("`, `")).map(|name| name.trim_end_matches('`')).collect();
+    let calls: BTreeSet<&str> = Call::ALL.iter().map(|call| call.name()).collect();
+    assert_eq!(listed, calls);
 }

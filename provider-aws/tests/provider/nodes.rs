@@ -1,6 +1,7 @@
 //! Nodes that come, go, come back, or cannot be let in.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use cloud_provider::testing::{a_node, request};
 use cloud_provider::{CloudLoadBalancer, ErrorClass, NodeSet, Note, NoteKind, Outcome};
@@ -19,6 +20,39 @@ fn a_node_of_another_group(cluster: &Cluster, name: &str) -> (String, String) {
         tags: Tags::new(),
     });
     (instance, group)
+}
+
+/// What was logged meanwhile.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn about(&self, what: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|message| message.contains(what)).count()
+    }
+}
+
+impl tracing::Subscriber for Told {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut fields = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            fields.push_str(&format!("{field}={value:?} "));
+        });
+        self.0.lock().unwrap().push(fields);
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 async fn is_open(cluster: &Cluster, id: &str) -> bool {
@@ -121,15 +155,20 @@ async fn nodes_in_a_zone_without_a_subnet_of_the_load_balancer_are_named_with_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn fargate_nodes_are_no_warning() {
+async fn fargate_nodes_are_no_warning_on_any_service_and_are_said_once_in_the_log() {
     let cluster = a_cluster(1).await;
     let fargate = "aws:///us-east-1a/0123abcd-4567/fargate-ip-10-0-0-1.ec2.internal";
     let nodes = NodeSet::of([
         a_node("n1").provider_id(&format!("aws:///us-east-1a/{}", cluster.instances[0])).build(),
         a_node("fargate").provider_id(fargate).build(),
     ]);
-    let outcome = cluster.provider.ensure(&request(&web("web").build(), &nodes)).await.unwrap();
-    assert!(notes(&outcome).is_empty(), "{:?}", notes(&outcome));
+    let told = Told::default();
+    let _telling = tracing::subscriber::set_default(told.clone());
+    for name in ["web", "shop", "mail"] {
+        let outcome = cluster.provider.ensure(&request(&web(name).build(), &nodes)).await.unwrap();
+        assert!(notes(&outcome).is_empty(), "{:?}", notes(&outcome));
+    }
+    assert_eq!(told.about("nodes of Fargate are no instances"), 1);
 }
 
 #[tokio::test(start_paused = true)]

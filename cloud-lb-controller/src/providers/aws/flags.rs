@@ -117,9 +117,15 @@ pub(super) type PortRange = std::ops::RangeInclusive<u16>;
 
 /// Reads `KEY=VALUE`; the value may be empty and may hold further `=`.
 fn tag(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("{:?} is not a tag; write it as team=web", cut_short(text))),
+    let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+        return Err(format!("{:?} is not a tag; write it as team=web", cut_short(text)));
+    };
+    match provider_aws::naming::refused_as_a_tag(key, value) {
+        None => Ok((key.to_owned(), value.to_owned())),
+        Some(problem) => Err(format!(
+            "{:?} {problem}; keys have up to 128 characters and values up to 256, of letters, digits, spaces and _.:/=+-@",
+            cut_short(text)
+        )),
     }
 }
 
@@ -145,6 +151,21 @@ mod tests {
         for wrong in ["", "team", "=web"] {
             assert!(tag(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_tag_that_aws_would_refuse_of_every_load_balancer_is_refused_at_the_start() {
+        for (wrong, problem) in [
+            ("aws:team=web", "keeps to itself"),
+            ("elbv2.k8s.aws/cluster=blue", "recognised"),
+            ("cost*=1", "characters that AWS does not take"),
+            ("cost=50%", "characters that AWS does not take"),
+        ] {
+            let told = tag(wrong).expect_err(wrong);
+            assert!(told.starts_with(&format!("{wrong:?} ")) && told.contains(problem), "{told}");
+        }
+        let long = format!("{}=1", "k".repeat(129));
+        assert!(tag(&long).expect_err("long").contains("longer"));
     }
 
     #[test]

@@ -76,7 +76,38 @@ fn is_answered_here(uri: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
     use super::*;
+
+    /// A way out that leads nowhere and notes what was to go there.
+    #[derive(Clone, Debug, Default)]
+    struct Way(Arc<Mutex<Vec<String>>>);
+
+    impl HttpConnector for Way {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().unwrap().push(request.uri().to_owned());
+            HttpConnectorFuture::ready(Err(ConnectorError::user("it leads nowhere".into())))
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_of_this_machine_are_asked_for_directly_and_aws_through_the_proxy() {
+        let (proxied, direct) = (Way::default(), Way::default());
+        let route = Route {
+            proxied: SharedHttpConnector::new(proxied.clone()),
+            direct: SharedHttpConnector::new(direct.clone()),
+        };
+        let (instance, aws) =
+            ("http://169.254.169.254/latest/api/token", "https://ec2.us-east-1.amazonaws.com/");
+        for uri in [instance, aws] {
+            route.call(HttpRequest::get(uri).unwrap()).await.unwrap_err();
+        }
+        assert_eq!(*direct.0.lock().unwrap(), [instance]);
+        assert_eq!(*proxied.0.lock().unwrap(), [aws]);
+    }
 
     #[test]
     fn metadata_services_are_never_asked_through_a_proxy() {
