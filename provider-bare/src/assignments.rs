@@ -281,6 +281,11 @@ impl Assignments {
         self.taken(ip).map_or(&[], |taken| &taken.owners)
     }
 
+    /// Those whose status may show it though it is not, or no longer, theirs.
+    pub(crate) fn shown_by(&self, ip: IpAddr) -> &[Arc<Holder>] {
+        self.taken(ip).map_or(&[], |taken| &taken.shown_by)
+    }
+
     /// The key by which others may join the address.
     pub(crate) fn key_of(&self, ip: IpAddr) -> Option<Arc<SharingKey>> {
         self.taken(ip)?.owners.first()?.sharing.key.clone()

@@ -38,7 +38,9 @@ use crate::allocation::{Addresses, Allocation, LostAddress, WaitReason};
 use crate::assignments::{Assignments, Holder, Reuse};
 use crate::desired::{Handling, ObservedService, Sharing};
 use crate::maps::UidMap;
-use crate::plan::{CurrentAddresses, Decision, Inputs, Leaving, Namespaces, Policy, decide, why_lost};
+use crate::plan::{
+    CurrentAddresses, Decision, Inputs, Leaving, Namespaces, Policy, are_of_several_pools, decide, why_lost,
+};
 use crate::wait_queue::{QueuePosition, WaitQueue, WaitTarget};
 use by_uid::ByUid;
 use last_addresses::LastAddresses;
@@ -87,15 +89,16 @@ impl Entry {
 
     /// What it was answered to have, now that its status shows this; none if that is no news. A status that still
     /// shows what it showed before the last answer, or what that answer gave up, was not written: then that answer is as
-    /// if it had not been given.
-    fn answered_by(&self, published: &[IpAddr]) -> Option<Addresses> {
+    /// if it had not been given. One of which nothing is shown stands, but where it could not be announced by now.
+    fn answered_by(&self, published: &[IpAddr], inputs: Inputs<'_>) -> Option<Addresses> {
         let is_its = |ip: &&IpAddr| self.owned.contains(ip) || self.shown.contains(ip);
         let shows_its_last_answer = published.iter().any(|ip| self.answered.contains(ip));
         let shows_what_it_gave_up =
             published.iter().any(|ip| self.shown.contains(ip) && !self.answered.contains(ip));
         let answered: Addresses = published.iter().filter(is_its).copied().collect();
         let was_not_written = !shows_its_last_answer || shows_what_it_gave_up;
-        (was_not_written && !answered.is_empty()).then_some(answered)
+        let may_stand = answered.is_empty() && !are_of_several_pools(inputs, &self.answered);
+        (was_not_written && !may_stand).then_some(answered)
     }
 
     /// What it owns and was answered. What is set aside for it in memory alone does not exist for anybody yet.
@@ -308,9 +311,8 @@ impl Allocator {
         if let Some(id) = known.filter(stays_ours) {
             self.update(id, observed.sharing, observed.handling);
             self.confirm(id, published);
-            let entry = &mut self.entries[id];
-            if let Some(answered) = entry.answered_by(published) {
-                entry.answered = answered;
+            if let Some(answered) = self.entries[id].answered_by(published, self.inputs()) {
+                self.entries[id].answered = answered;
             }
             return id;
         }
@@ -358,15 +360,29 @@ impl Allocator {
         }
     }
 
+    /// Whether a Service whose status shows an address may have it: nobody owns it that would be in the way, and no other
+    /// Service of ours gave it up whose status may still show it.
+    fn may_take_over(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> bool {
+        let is_anothers = |holder: &Arc<Holder>| {
+            let other = holder.id.uid.as_str();
+            other != uid && self.entry(other).is_some_and(|entry| !entry.is_avoided())
+        };
+        self.assignments.owner_in_the_way(ip, uid, sharing).is_none()
+            && (!self.assignments.owners(ip).is_empty()
+                || !self.assignments.shown_by(ip).iter().any(is_anothers))
+    }
+
     /// Takes an address that a status shows: for that Service, or out of everybody's reach.
     fn register(&mut self, id: EntryId, ip: IpAddr) {
         let entry = &mut self.entries[id];
         if entry.owned.contains(&ip) || entry.shown.contains(&ip) {
             return;
         }
-        let Holder { id, sharing } = &*entry.holder;
-        let in_the_way = self.assignments.owner_in_the_way(ip, &id.uid, sharing).is_some();
-        if entry.is_avoided() || in_the_way {
+        let entry = &self.entries[id];
+        let taken =
+            entry.is_avoided() || !self.may_take_over(ip, &entry.holder.id.uid, &entry.holder.sharing);
+        let entry = &mut self.entries[id];
+        if taken {
             self.assignments.show(&self.pools, ip, &entry.holder);
             entry.shown.push(ip);
         } else {

@@ -19,13 +19,12 @@ impl Allocator {
         let known = self.entry(uid).filter(|entry| !entry.is_avoided());
         let (answered, owned, outdated): (Addresses, Addresses, Addresses) = match known {
             Some(entry) => {
-                let answered =
-                    entry.answered_by(&observed.published).unwrap_or_else(|| entry.answered.clone());
+                let answered = entry.answered_by(&observed.published, self.inputs());
+                let answered = answered.unwrap_or_else(|| entry.answered.clone());
                 (answered, entry.owned.clone(), entry.outdated())
             }
             None => {
-                let free =
-                    |ip: &&IpAddr| self.assignments.owner_in_the_way(**ip, uid, &observed.sharing).is_none();
+                let free = |ip: &&IpAddr| self.may_take_over(**ip, uid, &observed.sharing);
                 let (owned, shown): (Vec<&IpAddr>, Vec<&IpAddr>) = observed.published.iter().partition(free);
                 let copied = |ips: Vec<&IpAddr>| ips.into_iter().copied().collect();
                 (observed.published.iter().copied().collect(), copied(owned), copied(shown))

@@ -72,7 +72,7 @@ impl Planner<'_> {
         let mut names: Vec<&str> =
             asked.value.iter().filter_map(|ip| Some(self.inputs.pools.owner(*ip)?.name.as_str())).collect();
         names.dedup();
-        if names.len() < 2 || !self.takes_one_pool() {
+        if names.len() < 2 || !self.inputs.policy.takes_one_pool() {
             return None;
         }
         let problem =

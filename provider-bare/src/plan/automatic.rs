@@ -215,7 +215,7 @@ impl Planner<'_> {
         let kept = slots.iter().find(|slot| !slot.is_unfilled()).and_then(|slot| slot.had).map(|(ip, _)| ip);
         let usable = |pool: &usize| self.is_of_asked_pool(*pool) && self.serves(pools.at(*pool));
         let first = kept.and_then(|ip| pools.site(ip)).map(|site| site.pool).filter(usable);
-        if !self.takes_one_pool() {
+        if !self.inputs.policy.takes_one_pool() {
             let others = eligible.into_iter().filter(|pool| Some(*pool) != first);
             let pools = first.into_iter().chain(others).collect();
             return Search { pools, one_pool: None, inseparable: SmallVec::new() };

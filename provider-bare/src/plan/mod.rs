@@ -68,6 +68,13 @@ pub struct Policy {
     pub announcer: Announcer,
 }
 
+impl Policy {
+    /// Whether all addresses of a Service have to be of one pool.
+    fn takes_one_pool(self) -> bool {
+        self.announcer == Announcer::MetalLb
+    }
+}
+
 /// All that a decision depends on besides the Service.
 #[derive(Clone, Copy)]
 pub(crate) struct Inputs<'a> {
@@ -174,6 +181,13 @@ pub(crate) fn provides(inputs: Inputs<'_>, request: &AddressRequest, ip: IpAddr)
     Planner { inputs, current: CurrentAddresses::default(), request }.provided(ip)
 }
 
+/// Whether a Service has addresses of several pools, where all of them have to be of one.
+pub(crate) fn are_of_several_pools(inputs: Inputs<'_>, ips: &[IpAddr]) -> bool {
+    let mut pools = ips.iter().filter_map(|ip| inputs.pools.site(*ip)).map(|site| site.pool);
+    let first = pools.next();
+    inputs.policy.takes_one_pool() && pools.any(|pool| Some(pool) != first)
+}
+
 /// One decision: the request of one Service, beside everything that it depends on.
 struct Planner<'a> {
     inputs: Inputs<'a>,
@@ -228,11 +242,6 @@ impl Planner<'_> {
             .pools
             .owner(ip)
             .is_some_and(|pool| pool.hands_out_to(ip, &self.request.id.key) && self.serves(pool))
-    }
-
-    /// Whether all addresses of a Service have to be of one pool.
-    fn takes_one_pool(&self) -> bool {
-        self.inputs.policy.announcer == Announcer::MetalLb
     }
 
     /// Who keeps the Service from having an address.

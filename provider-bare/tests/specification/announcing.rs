@@ -8,7 +8,9 @@ use metallb::pool::Definition;
 use provider_bare::BareConfig;
 use provider_bare::plan::RemovedAddress;
 
-use crate::support::{BOTH, Cluster, PoolWords, V6, decisive, notes, pool, service, with_own_announcer};
+use crate::support::{
+    BOTH, Cluster, PoolWords, V6, decisive, entry, notes, pool, service, with_own_announcer,
+};
 
 const IPS: &str = "metallb.io/loadBalancerIPs";
 const POOL: &str = "metallb.io/address-pool";
@@ -69,6 +71,25 @@ fn who_waits_for_both_families_of_one_pool_has_them_as_soon_as_one_pool_has_both
     assert_eq!(cluster.counters("a").available_ipv4, 1, "nothing is taken alone");
     cluster.delete("six");
     assert_eq!(cluster.ips("s"), ["1.2.3.4", "1000::4"]);
+}
+
+#[test]
+fn addresses_that_no_status_shows_are_chosen_again_if_they_are_of_two_pools_by_now() {
+    let mut cluster = Cluster::new([pool("both", &["1.2.3.0/30", "fc00::/126"])]);
+    let key = cluster.put(prefer("s"));
+    // The answer is there, the write is not.
+    cluster.ensure(&key).expect("there are addresses");
+    cluster.set_pools([pool("v4", &["1.2.3.0/30"]), pool("v6", &["fc00::/126"])]);
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.0"], "the speaker would announce neither");
+
+    let mut cluster = Cluster::new([pool("both", &["1.2.3.0/30", "fc00::/126"])]);
+    cluster.serve(prefer("s"));
+    // Somebody else writes into the status.
+    cluster.put(prefer("s").published([entry("9.9.9.9")]));
+    cluster.set_pools([pool("v4", &["1.2.3.0/30"]), pool("v6", &["fc00::/126"])]);
+    cluster.settle();
+    assert_eq!(cluster.ips("s"), ["1.2.3.0"]);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use cloud_provider::ServiceKey;
+use cloud_provider::testing::a_service_named;
 use metallb::pool::Definition;
 use provider_bare::BareConfig;
 use provider_bare::plan::RemovedAddress;
 
-use crate::support::{Cluster, PoolWords, notes, pool, service};
+use crate::support::{Cluster, PoolWords, entry, notes, pool, service};
 
 fn a() -> Definition {
     pool("a", &["1.2.3.0/29"])
@@ -97,6 +99,17 @@ fn an_address_that_is_taken_back_and_given_up_again_before_anybody_was_told_stay
     assert!(!before.contains(&new), "{new:?} is shown by another");
     cluster.settle();
     assert_eq!(all(&cluster), before);
+}
+
+#[test]
+fn an_address_that_a_status_still_shows_is_not_had_by_whoever_somebody_writes_it_for() {
+    let mut cluster = Cluster::new([a()]);
+    cluster.serve(service("s"));
+    cluster.set_pools([a().for_namespace("other", 1), b()]);
+    // The answer is there, the write is not.
+    cluster.ensure(&ServiceKey::new("default", "s")).expect("there is a replacement");
+    let theirs = a_service_named("other", "t").published([entry("1.2.3.0")]);
+    assert_eq!(cluster.serve(theirs), ["1.2.3.1"]);
 }
 
 #[test]
