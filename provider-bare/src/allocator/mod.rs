@@ -374,20 +374,19 @@ impl Allocator {
 
     /// Takes an address that a status shows: for that Service, or out of everybody's reach.
     fn register(&mut self, id: EntryId, ip: IpAddr) {
-        let entry = &mut self.entries[id];
+        let entry = &self.entries[id];
         if entry.owned.contains(&ip) || entry.shown.contains(&ip) {
             return;
         }
-        let entry = &self.entries[id];
-        let taken =
-            entry.is_avoided() || !self.may_take_over(ip, &entry.holder.id.uid, &entry.holder.sharing);
+        let Holder { id: service, sharing } = &*entry.holder;
+        let is_its = !entry.is_avoided() && self.may_take_over(ip, &service.uid, sharing);
         let entry = &mut self.entries[id];
-        if taken {
-            self.assignments.show(&self.pools, ip, &entry.holder);
-            entry.shown.push(ip);
-        } else {
+        if is_its {
             self.assignments.own(&self.pools, ip, &entry.holder);
             entry.owned.push(ip);
+        } else {
+            self.assignments.show(&self.pools, ip, &entry.holder);
+            entry.shown.push(ip);
         }
     }
 
