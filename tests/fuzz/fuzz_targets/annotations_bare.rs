@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &str| tests::fuzz::read("annotations_bare", input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tests::fuzz::read("annotations_bare", input));

@@ -1,10 +1,11 @@
-//! What users write, read from bytes that nobody meant: no input may panic, open more than it says, or be told back
-//! whole.
+//! What users write and networks carry, read from bytes that nobody meant: no input may panic, open more than it says, or
+//! be told back whole.
 //!
-//! A [`Target`] is one reader. The suite `fuzz` gives each of them inputs made by [`mutate`] from examples, the same each
-//! time; `tests/fuzz` gives the same readers to `cargo fuzz`, which looks for inputs that reach new code.
+//! A [`Target`] is one reader. The suite `fuzz` gives each of them inputs made from examples, the same each time;
+//! `tests/fuzz` gives the same readers to `cargo fuzz`, which looks for inputs that reach new code.
 
-pub mod mutate;
+mod frames;
+mod mutate;
 
 use cloud_provider::testing::{ServiceBuilder, a_service};
 use cloud_provider::{Mistake, SourceRanges};
@@ -17,101 +18,154 @@ use serde_json::Value;
 /// The most that may be told of one mistake, in bytes: an event's message ends at 1,024 characters.
 const LONGEST_MISTAKE: usize = 4_096;
 
-/// One reader of what users write.
+/// One reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
     /// Its name, which is that of its fuzz target.
     pub name: &'static str,
-    /// Reads the input.
+    reader: Reader,
+}
+
+/// What reads an input, and panics when what it made of it breaks a promise; and inputs to begin with.
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    Text(fn(&str), &'static [&'static str]),
+    Bytes(fn(&[u8]), fn() -> Vec<Vec<u8>>),
+}
+
+impl Target {
+    /// Reads so many inputs that are nearly right, the same for the same seed.
     ///
     /// # Panics
-    /// When what it made of it breaks a promise.
-    pub read: fn(&str),
-    /// Inputs to begin with.
-    pub examples: &'static [&'static str],
+    /// When the reader does, with the input.
+    pub fn try_inputs(&self, inputs: u64, seed: u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let name = self.name;
+        match self.reader {
+            Reader::Text(read, examples) => {
+                for _ in 0..inputs {
+                    let input = mutate::text(examples, &mut rng);
+                    let read = std::panic::catch_unwind(|| read(&input));
+                    assert!(read.is_ok(), "{name}: FUZZ_SEED={seed}, the input {input:?}");
+                }
+            }
+            Reader::Bytes(read, examples) => {
+                let examples = examples();
+                for _ in 0..inputs {
+                    let input = mutate::bytes(&examples, &mut rng);
+                    let read = std::panic::catch_unwind(|| read(&input));
+                    assert!(read.is_ok(), "{name}: FUZZ_SEED={seed}, the input {input:02x?}");
+                }
+            }
+        }
+    }
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "source_ranges",
-        read: source_ranges,
-        examples: &[
-            "10.0.0.0/8",
-            "192.0.2.7/32\nfd00::/8",
-            " 0.0.0.0/0 ",
-            "010.0.0.1/8\n::ffff:192.0.2.0/120",
-            "10.0.0.0/+0",
-        ],
+        reader: Reader::Text(
+            source_ranges,
+            &[
+                "10.0.0.0/8",
+                "192.0.2.7/32\nfd00::/8",
+                " 0.0.0.0/0 ",
+                "010.0.0.1/8\n::ffff:192.0.2.0/120",
+                "10.0.0.0/+0",
+            ],
+        ),
     },
     Target {
         name: "annotations_aws",
-        read: annotations_aws,
-        examples: &[
-            "type=external\nnlb-target-type=instance\nscheme=internet-facing",
-            "subnets=subnet-1,subnet-2\neip-allocations=eipalloc-1,eipalloc-2",
-            "ssl-cert=arn:aws:acm:us-east-1:123456789012:certificate/a\nssl-ports=443,https",
-            "healthcheck-protocol=HTTP\nhealthcheck-path=/ready\nhealthcheck-interval=10\nhealthcheck-port=traffic-port",
-            "attributes=load_balancing.cross_zone.enabled=true\ntarget-group-attributes=preserve_client_ip.enabled=true",
-            "additional-resource-tags=a=b,c=d\ntarget-node-labels=a=b\nproxy-protocol=*",
-            "listener-attributes.TCP-80=tcp.idle_timeout.seconds=400\nmanage-backend-security-group-rules=true",
-        ],
+        reader: Reader::Text(
+            annotations_aws,
+            &[
+                "type=external\nnlb-target-type=instance\nscheme=internet-facing",
+                "subnets=subnet-1,subnet-2\neip-allocations=eipalloc-1,eipalloc-2",
+                "ssl-cert=arn:aws:acm:us-east-1:123456789012:certificate/a\nssl-ports=443,https",
+                "healthcheck-protocol=HTTP\nhealthcheck-path=/ready\nhealthcheck-interval=10\nhealthcheck-port=traffic-port",
+                "attributes=load_balancing.cross_zone.enabled=true\ntarget-group-attributes=preserve_client_ip.enabled=true",
+                "additional-resource-tags=a=b,c=d\ntarget-node-labels=a=b\nproxy-protocol=*",
+                "listener-attributes.TCP-80=tcp.idle_timeout.seconds=400\nmanage-backend-security-group-rules=true",
+            ],
+        ),
     },
     Target {
         name: "annotations_bare",
-        read: annotations_bare,
-        examples: &[
-            "metallb.io/loadBalancerIPs=192.0.2.10,2001:db8::10",
-            "metallb.io/address-pool=office\nmetallb.io/allow-shared-ip=key",
-            "metallb.universe.tf/loadBalancerIPs=::ffff:192.0.2.10\nmetallb.universe.tf/address-pool= office ",
-        ],
+        reader: Reader::Text(
+            annotations_bare,
+            &[
+                "metallb.io/loadBalancerIPs=192.0.2.10,2001:db8::10",
+                "metallb.io/address-pool=office\nmetallb.io/allow-shared-ip=key",
+                "metallb.universe.tf/loadBalancerIPs=::ffff:192.0.2.10\nmetallb.universe.tf/address-pool= office ",
+            ],
+        ),
     },
     Target {
         name: "pool_manifests",
-        read: pool_manifests,
-        examples: &[
-            "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: a}\nspec: {addresses: [192.0.2.0/24, 2001:db8::-2001:db8::f]}\n",
-            "apiVersion: v1\nkind: List\nitems:\n- apiVersion: metallb.io/v1beta1\n  kind: IPAddressPool\n  metadata: {name: b}\n  spec:\n    addresses: [10.0.0.1-10.0.0.9]\n    avoidBuggyIPs: true\n    serviceAllocation: {priority: 5, namespaces: [x]}\n",
-            "---\nkind: BGPPeer\n---\n{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: c}, spec: {addresses: [0.0.0.0/0], autoAssign: false}}\n",
-        ],
+        reader: Reader::Text(
+            pool_manifests,
+            &[
+                "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {name: a}\nspec: {addresses: [192.0.2.0/24, 2001:db8::-2001:db8::f]}\n",
+                "apiVersion: v1\nkind: List\nitems:\n- apiVersion: metallb.io/v1beta1\n  kind: IPAddressPool\n  metadata: {name: b}\n  spec:\n    addresses: [10.0.0.1-10.0.0.9]\n    avoidBuggyIPs: true\n    serviceAllocation: {priority: 5, namespaces: [x]}\n",
+                "---\nkind: BGPPeer\n---\n{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: c}, spec: {addresses: [0.0.0.0/0], autoAssign: false}}\n",
+            ],
+        ),
     },
     Target {
         name: "definitions",
-        read: definitions,
-        examples: &[
-            r#"{"metadata":{"name":"a","namespace":"m"},"spec":{"addresses":["192.0.2.0/24"],"autoAssign":true}}"#,
-            r#"{"metadata":{"name":"a"},"spec":{"addresses":["192.0.2.1-192.0.2.9"],"serviceAllocation":{"serviceSelectors":[{"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}]}}}"#,
-            r#"{"metadata":{"name":"a","creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"addresses":[1,null]}}"#,
-        ],
+        reader: Reader::Text(
+            definitions,
+            &[
+                r#"{"metadata":{"name":"a","namespace":"m"},"spec":{"addresses":["192.0.2.0/24"],"autoAssign":true}}"#,
+                r#"{"metadata":{"name":"a"},"spec":{"addresses":["192.0.2.1-192.0.2.9"],"serviceAllocation":{"serviceSelectors":[{"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}]}}}"#,
+                r#"{"metadata":{"name":"a","creationTimestamp":"2026-01-01T00:00:00Z"},"spec":{"addresses":[1,null]}}"#,
+            ],
+        ),
     },
     Target {
         name: "config_file",
-        read: config_file,
-        examples: &[
-            "cloud-provider: [bare]\nleader-elect: false\nkube-api-qps: 0.5\nverify-interval: 1h\n",
-            "cloud-provider: aws,bare\naws-node-ports: 30000-32767\naws-default-tags: [team=web]\nbare-class: \"\"\n",
-            "# nothing\n---\nlog-level: info,kube=debug\nhttp-address: '[::1]:10258'\nconcurrent-service-syncs: 32\n",
-        ],
+        reader: Reader::Text(
+            config_file,
+            &[
+                "cloud-provider: [bare]\nleader-elect: false\nkube-api-qps: 0.5\nverify-interval: 1h\n",
+                "cloud-provider: aws,bare\naws-node-ports: 30000-32767\naws-default-tags: [team=web]\nbare-class: \"\"\n",
+                "# nothing\n---\nlog-level: info,kube=debug\nhttp-address: '[::1]:10258'\nconcurrent-service-syncs: 32\n",
+            ],
+        ),
     },
     Target {
         name: "http",
-        read: http,
-        examples: &[
-            "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            "PUT /loglevel HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\ndebug",
-            "PUT /loglevel HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ninfo\r\n0\r\n\r\n",
-            "HEAD /healthz HTTP/1.0\r\n\r\n",
-        ],
+        reader: Reader::Text(
+            http,
+            &[
+                "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                "PUT /loglevel HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\ndebug",
+                "PUT /loglevel HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ninfo\r\n0\r\n\r\n",
+                "HEAD /healthz HTTP/1.0\r\n\r\n",
+            ],
+        ),
     },
+    Target { name: "question", reader: Reader::Bytes(frames::question, frames::questions) },
+    Target { name: "beat", reader: Reader::Bytes(frames::beat, frames::beats) },
+    Target { name: "bgp", reader: Reader::Bytes(frames::bgp, frames::bgp_streams) },
+    Target { name: "bfd", reader: Reader::Bytes(frames::bfd, frames::bfd_streams) },
 ];
 
-/// Gives the input to the reader of this name.
+/// Gives the input to the reader of this name. One of text reads as much as is text.
 ///
 /// # Panics
 /// When there is none, or when the reader does.
-pub fn read(name: &str, input: &str) {
+pub fn read(name: &str, input: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name);
-    (target.unwrap_or_else(|| panic!("no reader {name}")).read)(input);
+    match target.unwrap_or_else(|| panic!("no reader {name}")).reader {
+        Reader::Text(read, _) => {
+            let text = input.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            read(text);
+        }
+        Reader::Bytes(read, _) => read(input),
+    }
 }
 
 fn told_short<'a>(mistakes: impl IntoIterator<Item = &'a Mistake>) {

@@ -31,11 +31,8 @@ const PIECES: [&str; 24] = [
 /// How many changes are made to one example, at most.
 const MOST_CHANGES: usize = 6;
 
-/// One input, from one of the examples.
-///
-/// # Panics
-/// When there are no examples.
-pub fn input(examples: &[&str], rng: &mut fastrand::Rng) -> String {
+/// A text, from one of the examples.
+pub(super) fn text(examples: &[&str], rng: &mut fastrand::Rng) -> String {
     let mut text: Vec<char> = examples[rng.usize(..examples.len())].chars().collect();
     for _ in 0..rng.usize(0..=MOST_CHANGES) {
         let at = rng.usize(0..=text.len());
@@ -58,4 +55,30 @@ pub fn input(examples: &[&str], rng: &mut fastrand::Rng) -> String {
         }
     }
     text.into_iter().collect()
+}
+
+/// Bytes, from one of the examples.
+pub(super) fn bytes(examples: &[Vec<u8>], rng: &mut fastrand::Rng) -> Vec<u8> {
+    let mut bytes = examples[rng.usize(..examples.len())].clone();
+    for _ in 0..rng.usize(0..=MOST_CHANGES) {
+        let at = rng.usize(0..=bytes.len());
+        let end = rng.usize(at..=bytes.len()).min(at + 12);
+        match rng.u32(0..8) {
+            // Mostly one byte is another: what has lengths in it is seldom read far after anything else.
+            0..4 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = rng.u8(..)),
+            4 => drop(bytes.drain(at..end)),
+            5 => bytes.insert(at, rng.u8(..)),
+            6 => {
+                let copy: Vec<u8> = bytes[at..end].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            _ => {
+                // The end of another example.
+                let other = &examples[rng.usize(..examples.len())];
+                bytes.truncate(at);
+                bytes.extend(&other[rng.usize(0..=other.len())..]);
+            }
+        }
+    }
+    bytes
 }
