@@ -15,7 +15,11 @@ export PIP_USER=0
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 fail() { say "$@"; exit 1; }
 
-command -v curl >/dev/null || fail "curl is missing; install it with: apt-get install --yes curl"
+needs() { command -v "$1" >/dev/null || fail "$1 is missing; install it with: apt-get install --yes $2"; }
+
+needs curl curl
+# Without it `down` could not tell the emulator from another process, and would leave it.
+needs ps procps
 [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && ((port <= 65535)) || fail "LOCALSTACK_PORT=$port is not a port"
 
 # Docker's own word for "compose" differs between versions.

@@ -19,16 +19,49 @@ fn sandbox() -> Command {
     command
 }
 
-#[test]
-fn the_demonstration_ends_well_and_shows_a_reused_address() {
-    let output = sandbox().arg("--demo").output().unwrap();
+/// What a program shows that ends well, without the ends of its lines: what is long goes on below.
+fn shown_by(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    // What cannot be broken, such as the host name of a load balancer, may be longer.
+    let too_long = |line: &&str| line.chars().count() > 80 && line.split_whitespace().count() > 1;
+    assert_eq!(shown.lines().find(too_long), None, "within 80 columns");
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_demonstration_ends_well_shows_a_reused_address_and_says_what_to_try_next() {
+    let shown = shown_by(sandbox().arg("--demo"));
     // Which of the pool's first two it is, is a matter of which Service a real server showed first.
     let reused =
         ["192.0.2.10", "192.0.2.11"].map(|ip| shown.contains(&format!("{ip} went from web to another.")));
     assert!(reused.contains(&true), "{shown}");
     assert!(shown.contains("typo is Invalid: metadata.annotations[metallb.io/loadBalancerIPs]"), "{shown}");
+    let next = shown.split_once("What to try next").expect("it says what to try").1;
+    assert!(next.contains("cargo run --bin sandbox -- --demo --provider aws"), "{shown}");
+    assert!(!shown.contains('\x1b'), "colours are for terminals: {shown}");
+}
+
+#[test]
+fn it_works_from_any_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    shown_by(sandbox().arg("--demo").current_dir(folder.path()));
+}
+
+#[test]
+fn an_aws_endpoint_that_does_not_answer_is_one_line() {
+    let nobody = "http://127.0.0.1:9";
+    let output =
+        sandbox().args(["--demo", "--provider", "aws"]).env("AWS_ENDPOINT_URL", nobody).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.starts_with(&format!("sandbox: AWS_ENDPOINT_URL={nobody}: nothing answers there")),
+        "{said}"
+    );
+    assert!(said.contains("localstack/up"), "{said}");
 }
 
 /// Runs kubectl, which keeps what it keeps beside the kubeconfig; what it prints.
@@ -70,12 +103,10 @@ async fn the_lines_it_says_to_try_work() {
 
 #[test]
 fn the_demonstration_on_aws_shows_plans_and_leaves_nothing() {
-    let output = sandbox().args(["--demo", "--provider", "aws"]).output().unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    let shown = shown_by(sandbox().args(["--demo", "--provider", "aws"]));
     for expected in [
         "AWS is the strict AWS in memory.",
-        "plan for web:\n      + security group",
+        "plan for web: + security group",
         "+ listener TLS-443",
         "+ listener TCP_UDP-53",
         "\"internet-faced\" is not a known value; allowed: internal, internet-facing",

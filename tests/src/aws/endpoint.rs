@@ -1,16 +1,21 @@
 //! Where an AWS endpoint for tests answers, and how it is reached.
 
+use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use provider_aws::client::Sdk;
+
+/// How long an endpoint may take to its first answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The variable that names an endpoint which runs already.
 pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
@@ -88,6 +93,25 @@ impl Endpoint {
             ec2: aws_sdk_ec2::Client::new(&config),
             elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
             config,
+        }
+    }
+
+    /// Whether it answers as AWS does; what is wrong, in a few words.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn answers(&self) -> Result<(), String> {
+        match tokio::time::timeout(PATIENCE, self.ec2.describe_vpcs().send()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                // The SDK wraps the cause in layers that say only that there is one.
+                let mut cause: &dyn Error = &error;
+                while let Some(deeper) = cause.source() {
+                    cause = deeper;
+                }
+                Err(format!("nothing answers there as AWS does ({cause})"))
+            }
+            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tests::sandbox::{Backend, Sandbox, SandboxError};
+use tests::sandbox::{Backend, Sandbox, SandboxError, usual_kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -20,9 +20,9 @@ struct Arguments {
     #[arg(long, default_value = "bare")]
     provider: Backend,
 
-    /// Where to write the kubeconfig while the sandbox stays up
-    #[arg(long, default_value = "target/sandbox.kubeconfig")]
-    kubeconfig: PathBuf,
+    /// Where to write the kubeconfig while the sandbox stays up; sandbox.kubeconfig in cargo's target folder if unset
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
 
     /// The folder of example manifests; deploy/examples, or the provider's folder in it
     #[arg(long)]
@@ -43,8 +43,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), SandboxError> {
-    let examples = arguments.examples.as_deref().unwrap_or(arguments.provider.examples());
-    let sandbox = Sandbox::start(arguments.provider, examples).await?;
+    let examples = arguments.examples.unwrap_or_else(|| arguments.provider.examples());
+    let sandbox = Sandbox::start(arguments.provider, &examples).await?;
     if arguments.demo {
         return sandbox.demonstrate().await;
     }
@@ -53,5 +53,5 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     let ctrl_c = async {
         interrupts.recv().await;
     };
-    sandbox.stay(&arguments.kubeconfig, ctrl_c).await
+    sandbox.stay(&arguments.kubeconfig.unwrap_or_else(usual_kubeconfig), ctrl_c).await
 }

@@ -7,6 +7,7 @@ use provider_aws::client::fake::{FakeAws, Lag, Lags};
 use provider_aws::client::{Aws, SharingOptions};
 use provider_aws::{AwsConfig, AwsProvider};
 
+use super::SandboxError;
 use crate::aws::{ENDPOINT_URL, Endpoint, Network};
 
 /// The cluster's name at AWS.
@@ -34,10 +35,13 @@ enum Backing {
 
 impl Account {
     /// Opens one as the environment wants it.
-    pub(super) async fn open() -> Self {
+    ///
+    /// # Errors
+    /// When the endpoint that it names does not answer as AWS does.
+    pub(super) async fn open() -> Result<Self, SandboxError> {
         match std::env::var(ENDPOINT_URL) {
             Ok(url) if !url.is_empty() => Account::at(url).await,
-            _ => Account::in_memory(),
+            _ => Ok(Account::in_memory()),
         }
     }
 
@@ -52,16 +56,18 @@ impl Account {
         Account { backing: Backing::Memory(aws, vpc.id), nodes, certificate }
     }
 
-    async fn at(url: String) -> Self {
+    async fn at(url: String) -> Result<Self, SandboxError> {
         let region = std::env::var("AWS_REGION").unwrap_or_else(|_| REGION.to_owned());
-        let network = Network::seed(&Endpoint::at(url, &region).await, CLUSTER).await;
+        let endpoint = Endpoint::at(&url, &region).await;
+        endpoint.answers().await.map_err(|reason| SandboxError::Endpoint { url, reason })?;
+        let network = Network::seed(&endpoint, CLUSTER).await;
         let mut nodes = Vec::new();
         for number in 0..NODE_COUNT {
             nodes.push(network.launch(number).await);
         }
         // Emulators take IAM's certificates on trust.
         let certificate = "arn:aws:iam::123456789012:server-certificate/sandbox".to_owned();
-        Account { backing: Backing::Endpoint(Box::new(network)), nodes, certificate }
+        Ok(Account { backing: Backing::Endpoint(Box::new(network)), nodes, certificate })
     }
 
     /// Where it is, for people.

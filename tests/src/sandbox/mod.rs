@@ -3,6 +3,7 @@
 mod aws;
 mod demo;
 pub mod manifests;
+mod page;
 mod plan_first;
 pub mod table;
 
@@ -22,6 +23,7 @@ use crate::cluster::Running;
 use crate::control_plane::{ControlPlane, Options};
 use aws::Account;
 use manifests::ManifestError;
+use page::say;
 use plan_first::PlanFirst;
 
 /// Why the sandbox cannot go on.
@@ -47,6 +49,17 @@ pub enum SandboxError {
     /// The MetalLB resource definitions could not be written out.
     #[error("the resource definitions: {0}")]
     Definitions(String),
+    /// The AWS endpoint that the environment names is none.
+    #[error(
+        "{variable}={url}: {reason}; localstack/up starts an endpoint, and without the variable AWS is in memory",
+        variable = crate::aws::ENDPOINT_URL
+    )]
+    Endpoint {
+        /// Where it should be.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Something did not happen that the demonstration shows.
     #[error("{0}")]
     Unexpected(String),
@@ -62,13 +75,29 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// The folder of manifests for its users.
-    pub fn examples(self) -> &'static Path {
-        Path::new(match self {
+    /// The folder of manifests for its users, wherever the program is run.
+    pub fn examples(self) -> PathBuf {
+        let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let workspace = workspace.canonicalize().unwrap_or_else(|_| workspace.to_owned());
+        from_here(&workspace.join(match self {
             Backend::Bare => "deploy/examples",
             Backend::Aws => "deploy/examples/aws",
-        })
+        }))
     }
+}
+
+/// Where the kubeconfig is written unless somebody wants it elsewhere: in the folder that cargo builds in, which is not
+/// always `target`.
+pub fn usual_kubeconfig() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let target = program.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    target.join("sandbox.kubeconfig")
+}
+
+/// A path as whoever stands in this folder would write it.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).to_owned()
 }
 
 /// A control plane with three nodes, what the provider works on, and a controller at work.
@@ -100,7 +129,7 @@ impl Sandbox {
         let (provider, platform) = match backend {
             Backend::Bare => (bare(&client).await?, Platform::Bare),
             Backend::Aws => {
-                let account = Account::open().await;
+                let account = Account::open().await?;
                 let provider: Arc<dyn CloudLoadBalancer> = Arc::new(PlanFirst(account.provider()));
                 (provider, Platform::Aws(account))
             }
@@ -135,26 +164,23 @@ impl Sandbox {
     pub async fn stay(self, kubeconfig: &Path, stop: impl Future<Output = ()>) -> Result<(), SandboxError> {
         let file = |source| SandboxError::File { path: kubeconfig.to_owned(), source };
         self.plane.write_kubeconfig(kubeconfig).map_err(file)?;
-        let examples = self.examples.display();
-        let kubectl = format!("kubectl --kubeconfig {}", kubeconfig.display());
-        println!(
-            "The control plane answers at {}, and the controller is at work. In another terminal:",
-            self.plane.url()
-        );
-        println!();
-        println!("  {kubectl} apply -f {examples}");
-        println!("  {kubectl} get svc -w");
-        println!("  {kubectl} describe svc typo");
+        let whole = std::path::absolute(kubeconfig).map_err(file)?;
+        let url = self.plane.url();
+        say(&format!("The control plane answers at {url}, and the controller is at work."));
+        say("In another terminal, in this folder:\n");
+        say(&format!("  export KUBECONFIG={}", whole.display()));
+        say(&format!("  kubectl apply -f {}", self.examples.display()));
+        say("  kubectl get svc -w");
+        say("  kubectl describe svc typo");
         if let Platform::Bare = self.platform {
-            println!("  {kubectl} get ipaddresspools -n metallb-system");
+            say("  kubectl get ipaddresspools -n metallb-system");
         }
-        println!("  {kubectl} delete svc web");
+        say("  kubectl delete svc web");
         if let Platform::Aws(account) = &self.platform {
-            println!();
-            println!("AWS is {}. A certificate for TLS: {}", account.place(), account.certificate);
+            say(&format!("\nAWS is {}.", account.place()));
+            say(&format!("A certificate for TLS: {}", account.certificate));
         }
-        println!();
-        println!("Ctrl-C stops it all.");
+        say("\nCtrl-C stops it all.");
         stop.await;
         println!("Stopping.");
         self.running.stop().await;

@@ -8,6 +8,8 @@ use cloud_provider::{
     ServiceView, WakeupStream,
 };
 
+use super::page::say;
+
 /// Prints the plan of each Service before it is applied; all else is the provider's behind it.
 pub(super) struct PlanFirst(pub(super) Arc<dyn CloudLoadBalancer>);
 
@@ -59,7 +61,7 @@ impl CloudLoadBalancer for PlanFirst {
         if let Ok(plan) = self.0.plan(request).await
             && !plan.is_empty()
         {
-            println!("{}", told(&request.service().id, &plan));
+            say(&told(&request.service().id, &plan));
         }
         self.0.ensure(request).await
     }

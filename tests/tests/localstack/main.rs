@@ -14,5 +14,6 @@ mod proxies;
 mod requests;
 mod restarts;
 mod sandbox;
+mod scripts;
 mod services;
 mod strict;

@@ -99,8 +99,13 @@ impl Program {
 
     /// What it shows under `/metrics`.
     async fn metrics(&self) -> String {
-        let address =
-            || self.log().split_once("address=")?.1.split_once('\n').map(|(address, _)| address.to_owned());
+        let address = || {
+            self.log()
+                .lines()
+                .find(|it| it.contains("serving health"))?
+                .split_once(" address=")
+                .map(|it| it.1.to_owned())
+        };
         eventually("it says where it serves", || address().is_some()).await;
         let (_, metrics) =
             http(&address().expect("an address"), "GET", "/metrics", "").await.expect("metrics");

@@ -7,6 +7,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::json;
 
 use super::super::aws::Account;
+use super::super::page::say;
 use super::super::{Sandbox, SandboxError, table};
 use super::{TYPO, apply_examples, headline, indented, list, reason, show_services, until};
 
@@ -18,7 +19,7 @@ const CERTIFICATE: &str = "service.beta.kubernetes.io/aws-load-balancer-ssl-cert
 
 pub(super) async fn show(sandbox: &Sandbox, account: &Account) -> Result<(), SandboxError> {
     let services: Api<Service> = Api::namespaced(sandbox.client.clone(), "default");
-    println!("AWS is {}.", account.place());
+    say(&format!("AWS is {}.", account.place()));
     apply_examples(sandbox, |object| give_certificate(object, &account.certificate)).await?;
 
     headline("Every Service is planned, gets a load balancer, or is told why not");
@@ -31,12 +32,12 @@ pub(super) async fn show(sandbox: &Sandbox, account: &Account) -> Result<(), San
         all.iter().any(|s| s.name_any() == TYPO && reason(s, sandbox.provider) == "Ensured")
     })
     .await?;
-    println!("{}", indented(&table::services(&list(&services).await?)));
+    say(&indented(&table::services(&list(&services).await?)));
 
     headline("Deleting web: what was made for it goes");
     let before = owned_by(account, "web").await?;
     for resource in &before {
-        println!("  - {resource}");
+        say(&format!("  - {resource}"));
     }
     delete(&services, "web").await?;
     let after = owned_by(account, "web").await?;
@@ -44,18 +45,18 @@ pub(super) async fn show(sandbox: &Sandbox, account: &Account) -> Result<(), San
         let message = format!("of web there was {before:?}; now that it is deleted, there is {after:?}");
         return Err(SandboxError::Unexpected(message));
     }
-    println!("\n  web is deleted, and nothing of it is left at AWS.");
+    say("\n  web is deleted, and nothing of it is left at AWS.");
 
     headline("Deleting the others");
     for service in list(&services).await? {
         delete(&services, &service.name_any()).await?;
-        println!("  {} is deleted", service.name_any());
+        say(&format!("  {} is deleted", service.name_any()));
     }
     let left = account.leftovers().await;
     if !left.is_empty() {
         return Err(SandboxError::Unexpected(format!("at AWS there is still {left:?}")));
     }
-    println!("\n  Nothing is left at AWS.");
+    say("\n  Nothing is left at AWS.");
     Ok(())
 }
 

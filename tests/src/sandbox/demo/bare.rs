@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
+use super::super::page::say;
 use super::super::{Sandbox, SandboxError, manifests, table};
 use super::{apply_examples, headline, indented, list, show_services, until};
 use crate::cluster::addresses;
@@ -27,18 +28,18 @@ pub(super) async fn show(sandbox: &Sandbox) -> Result<(), SandboxError> {
         "spec": { "type": "LoadBalancer", "selector": { "app": "another" }, "ports": [{ "port": 80 }] },
     });
     let another = serde_json::from_value(another).map_err(kube::Error::SerdeError)?;
-    println!("  {} applied", manifests::apply(client, &another).await?);
+    say(&format!("  {} applied", manifests::apply(client, &another).await?));
     until(&services, "another is served", |all| {
         all.iter().any(|s| s.name_any() == "another" && !addresses(s).is_empty())
     })
     .await?;
     let all = list(&services).await?;
-    println!("{}", indented(&table::services(&all)));
+    say(&indented(&table::services(&all)));
     let reused = all.iter().find(|s| s.name_any() == "another").map(addresses).unwrap_or_default();
     if reused != freed {
         let message = format!("web gave back {freed:?}, and another Service got {reused:?}");
         return Err(SandboxError::Unexpected(message));
     }
-    println!("\n  {} went from web to another.", freed.join(", "));
+    say(&format!("\n  {} went from web to another.", freed.join(", ")));
     Ok(())
 }

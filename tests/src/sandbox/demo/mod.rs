@@ -10,6 +10,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::time::timeout;
 
+use super::page::{Ink, say, say_in};
 use super::{Platform, Sandbox, SandboxError, manifests, table};
 use crate::cluster::{DEADLINE, condition};
 
@@ -23,7 +24,18 @@ pub(super) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
         Platform::Aws(account) => aws::show(sandbox, account).await,
     };
     telling.abort();
-    shown
+    shown?;
+    let (other, has) = match &sandbox.platform {
+        Platform::Bare => ("aws", "Network Load Balancers"),
+        Platform::Aws(_) => ("bare", "addresses from pools"),
+    };
+    headline("What to try next");
+    say(&format!("  cargo run --bin sandbox -- --provider {}", sandbox.provider));
+    say("      the same control plane stays up, for kubectl and manifests of your own");
+    say(&format!("  cargo run --bin sandbox -- --demo --provider {other}"));
+    say(&format!("      the same with {has}"));
+    say("  README.md, \"Run it in a cluster\"");
+    Ok(())
 }
 
 /// Applies the examples, each as `prepared`.
@@ -35,7 +47,7 @@ async fn apply_examples(
     for file in manifests::files(&sandbox.examples)? {
         for mut object in manifests::read(&file)? {
             prepared(&mut object);
-            println!("  {} applied", manifests::apply(&sandbox.client, &object).await?);
+            say(&format!("  {} applied", manifests::apply(&sandbox.client, &object).await?));
         }
     }
     Ok(())
@@ -48,9 +60,9 @@ async fn show_services(sandbox: &Sandbox, services: &Api<Service>) -> Result<(),
         all.iter().all(|s| reason(s, provider) == if s.name_any() == TYPO { "Invalid" } else { "Ensured" })
     })
     .await?;
-    println!("{}", indented(&table::services(&list(services).await?)));
+    say(&indented(&table::services(&list(services).await?)));
     if let Some((_, reason, message)) = condition(&services.get(TYPO).await?, provider) {
-        println!("\n  {TYPO} is {reason}: {message}");
+        say(&format!("\n  {TYPO} is {reason}: {message}"));
     }
     Ok(())
 }
@@ -61,7 +73,8 @@ fn reason(service: &Service, provider: &str) -> String {
 }
 
 fn headline(text: &str) {
-    println!("\n{text}\n");
+    say_in(Ink::Headline, &format!("\n{text}"));
+    say("");
 }
 
 fn indented(text: &str) -> String {
@@ -102,12 +115,13 @@ async fn tell_events(client: kube::Client) {
     let stream = watcher(events, on_services).default_backoff().applied_objects();
     let mut stream = std::pin::pin!(stream);
     while let Ok(Some(event)) = stream.try_next().await {
-        println!(
-            "  · {} {} {}: {}",
-            event.type_.as_deref().unwrap_or_default(),
+        let kind = event.type_.as_deref().unwrap_or_default();
+        let told = format!(
+            "  · {kind} {} {}: {}",
             event.reason.as_deref().unwrap_or_default(),
             event.involved_object.name.as_deref().unwrap_or_default(),
             event.message.as_deref().unwrap_or_default(),
         );
+        say_in(if kind == "Warning" { Ink::Warning } else { Ink::Plain }, &told);
     }
 }
