@@ -4,8 +4,11 @@
 //! repeats of the same event into its count. The rate is shared fairly: each Service in its turn, however much one of
 //! them has to tell; and of each Service so many are posted as client-go would. What does not fit is dropped: the
 //! condition carries the current state, so nothing is lost but history.
+//!
+//! The API server forgets events after an hour. What lasts is told again every ten minutes, as the same event counted up,
+//! so that whoever looks at a Service later finds the reason.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ const ALL_EVENTS: Rate = Rate { burst: 100, interval: Duration::from_millis(50) 
 const EVENTS_PER_SERVICE: Rate = Rate { burst: 25, interval: Duration::from_secs(300) };
 /// Events waiting to be posted; of more, those of the Service that has most are dropped.
 const MAX_QUEUED_EVENTS: usize = 1_000;
+/// How often what lasts is told again.
+const REPEATED_EVERY: Duration = Duration::from_secs(600);
 /// Posted events remembered to fold repeats, and Services whose buckets are not full: client-go's `maxLruCacheEntries`.
 const MAX_REMEMBERED: usize = 4_096;
 /// Longest message, in bytes, that the newer Events API shows.
@@ -85,6 +90,59 @@ impl Events {
         }
         self.waiting.added.notify_one();
     }
+
+    /// Has an event told again every ten minutes from now on, in place of what lasted for that Service before; what lasts
+    /// already goes on as it does.
+    pub(crate) fn lasts(&self, request: EventRequest) {
+        self.waiting.lock().lasting.add(request, Instant::now());
+        self.waiting.added.notify_one();
+    }
+
+    /// What lasted for a Service has passed.
+    pub(crate) fn has_passed(&self, service: &ServiceId) {
+        self.waiting.lock().lasting.remove(service);
+    }
+}
+
+/// What is told again while it lasts: of each Service one event.
+#[derive(Debug, Default)]
+struct Lasting {
+    events: HashMap<ServiceId, (Instant, EventRequest)>,
+    due: BTreeSet<(Instant, ServiceId)>,
+}
+
+impl Lasting {
+    fn add(&mut self, request: EventRequest, now: Instant) {
+        let id = request.service.clone();
+        if self.events.get(&id).is_some_and(|(_, lasts)| *lasts == request) {
+            return;
+        }
+        self.remove(&id);
+        let at = now + REPEATED_EVERY;
+        self.due.insert((at, id.clone()));
+        self.events.insert(id, (at, request));
+    }
+
+    fn remove(&mut self, id: &ServiceId) {
+        if let Some((at, _)) = self.events.remove(id) {
+            self.due.remove(&(at, id.clone()));
+        }
+    }
+
+    /// The next event that is due, which will be due again later.
+    fn pop_due(&mut self, now: Instant) -> Option<EventRequest> {
+        let (at, id) = self.due.first().filter(|(at, _)| *at <= now)?.clone();
+        let (_, request) = self.events.get(&id)?.clone();
+        self.due.remove(&(at, id.clone()));
+        let next = now + REPEATED_EVERY;
+        self.due.insert((next, id.clone()));
+        self.events.insert(id, (next, request.clone()));
+        Some(request)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
 }
 
 /// The events of each Service in a line of its own; the lines are served in turn.
@@ -96,6 +154,7 @@ struct FairQueue {
     /// Of Services that had events lately.
     buckets: HashMap<ServiceId, TokenBucket>,
     len: usize,
+    lasting: Lasting,
 }
 
 impl FairQueue {
@@ -135,6 +194,14 @@ impl FairQueue {
         dropped.is_some()
     }
 
+    /// Puts what is due again in line; when the next is.
+    fn repeat(&mut self, now: Instant) -> Option<Instant> {
+        while let Some(request) = self.lasting.pop_due(now) {
+            self.add(request, now);
+        }
+        self.lasting.next()
+    }
+
     fn pop(&mut self) -> Option<EventRequest> {
         let id = self.order.pop_front()?;
         let line = self.lines.get_mut(&id)?;
@@ -168,7 +235,11 @@ async fn post_all(
         let now = Instant::now();
         sleep_until(bucket.next(now)).await;
         // Taken out as late as can be, so that whoever came meanwhile has its turn.
-        let request = waiting.lock().pop();
+        let (request, next_repeat) = {
+            let mut queue = waiting.lock();
+            let next_repeat = queue.repeat(Instant::now());
+            (queue.pop(), next_repeat)
+        };
         match request {
             // What it did is told by whoever did it: who leads no more has nothing to tell, and another tells it anew.
             Some(_) if !may_post() => tracing::debug!("an event was dropped: this process does not lead"),
@@ -176,7 +247,18 @@ async fn post_all(
                 bucket.take(Instant::now());
                 post(&client, &reporter, &mut posted, &request).await;
             }
-            None => waiting.added.notified().await,
+            None => {
+                let repeat = async {
+                    match next_repeat {
+                        Some(at) => sleep_until(at).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = waiting.added.notified() => {}
+                    () = repeat => {}
+                }
+            }
         }
     }
 }
@@ -348,6 +430,44 @@ mod tests {
         assert_eq!(tell(0, true).await, 1);
         assert_eq!(tell(1, false).await, 1);
         assert_eq!(tell(2, true).await, 2, "what was not told then is not told later either");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_is_told_again_every_ten_minutes_as_the_same_event_until_it_has_passed() {
+        let sent: Arc<Mutex<Vec<String>>> = Arc::default();
+        let requests = sent.clone();
+        let server = service_fn(move |request: Request<Body>| {
+            let requests = requests.clone();
+            async move {
+                let method = request.method().to_string();
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                requests.lock().unwrap().push(format!("{method} {}", body["count"]));
+                let event = json!({ "metadata": { "name": "e" }, "involvedObject": {} });
+                Ok::<_, Infallible>(Response::new(Body::from(event.to_string().into_bytes())))
+            }
+        });
+        let client = kube::Client::new(server, "default");
+        let (events, post) = Events::new(client, "test".into(), || true);
+        let mut post = std::pin::pin!(post);
+        let mut after = async |seconds| {
+            let _ = tokio::time::timeout(Duration::from_secs(seconds), &mut post).await;
+            sent.lock().unwrap().clone()
+        };
+
+        events.emit(about("web", 0));
+        events.lasts(about("web", 0));
+        assert_eq!(after(599).await, ["POST 1"]);
+        // Another attempt that comes to the same.
+        events.lasts(about("web", 0));
+        assert_eq!(after(2).await, ["POST 1", "PATCH 2"]);
+        assert_eq!(after(1_200).await, ["POST 1", "PATCH 2", "PATCH 3", "PATCH 4"]);
+        // Something else takes its place, and lasts from then on.
+        events.emit(about("web", 1));
+        events.lasts(about("web", 1));
+        assert_eq!(after(590).await.last().unwrap(), "POST 1");
+        events.has_passed(&about("web", 1).service);
+        assert_eq!(after(3_600).await.len(), 5, "what has passed is told no more");
     }
 
     #[test]

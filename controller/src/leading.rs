@@ -56,8 +56,9 @@ impl ServiceController {
         let lost = held.lost();
         let ended = tokio::select! {
             ended = &mut work => {
-                if let Err(error) = held.release().await {
-                    tracing::warn!(%error, "the Lease was not released; it runs out by itself");
+                match held.release().await {
+                    Ok(()) => tracing::info!("leads no more: the Lease is released"),
+                    Err(error) => tracing::warn!(%error, "the Lease was not released; it runs out by itself"),
                 }
                 ended
             }

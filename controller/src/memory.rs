@@ -131,6 +131,11 @@ impl Memories {
         self.lock().get(id)?.memory.as_ref()?.last.provider
     }
 
+    /// What was published for a Service when it was last reconciled.
+    pub(crate) fn published(&self, id: &ServiceId) -> Option<Published> {
+        self.lock().get(id)?.memory.as_ref()?.published.clone()
+    }
+
     /// The view of a Service that was last valid, as of its last reconcile.
     pub(crate) fn last_valid_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
         self.lock().get(id)?.memory.as_ref()?.last_valid_view.clone()

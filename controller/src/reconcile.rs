@@ -154,6 +154,7 @@ impl Reconciliation {
             context.memories.put(memory);
         } else {
             context.memories.forget(&id);
+            context.events.has_passed(&id);
             if !tracked.is_interesting() {
                 context.services.forget(&id);
                 if !context.services.shows(&id) {

@@ -70,6 +70,9 @@ impl Report<'_> {
                     Some(kept) => format!("{why}; until then {kept}"),
                     None => why,
                 };
+                // As MetalLB tells it, so that whoever looks for that event finds it.
+                let message = format!("Failed to allocate IP for {}: {why}", self.service.id.key);
+                notes.push(note(NoteKind::Warning, "AllocationFailed", message));
                 Ok(Outcome::Pending(self.pending(reason, why, notes)))
             }
         }

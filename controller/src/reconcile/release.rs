@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud_provider::{NoteKind, ServiceId};
+use cloud_provider::{NoteKind, Published, ServiceId};
 use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, delete};
@@ -58,18 +58,29 @@ pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option
                 if let Err(NotDeleted { again, .. }) = delete_all(context, id, &holders).await {
                     return (again, ReconcileOutcome::Failed);
                 }
+                if let Some(published) = context.memories.published(id) {
+                    tracing::info!(freed = %with_annotations(&published), "released: the Service is gone");
+                }
                 context.memories.forget(id);
+                context.events.has_passed(id);
                 context.releases.forget(id);
                 return (None, ReconcileOutcome::CleanedUp);
             }
             // Nobody holds anything, and nobody serves what is not there.
             Step::Rest(None) | Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends | Step::Refuse => {
                 context.memories.forget(id);
+                context.events.has_passed(id);
                 context.releases.forget(id);
                 return (None, ReconcileOutcome::Unchanged);
             }
         }
     }
+}
+
+/// What was published, with what was told beside it, such as the pool.
+fn with_annotations(published: &Published) -> String {
+    let annotations = published.annotations.iter().map(|(key, value)| format!(" ({key}: {value})"));
+    published.to_string() + &annotations.collect::<String>()
 }
 
 /// Asks the API server for a Service by name. Only its word that there is none, or another, is a deletion.
@@ -103,6 +114,11 @@ impl Reconciliation {
         next: Option<ProviderIndex>,
     ) -> Result<Option<Instant>, Stop> {
         let context = self.context.clone();
+        // A process that has just begun, or has failed at this before, knows it from the Service alone.
+        let shown =
+            Some(&self.tracked.view.published).filter(|it| !it.is_empty()).cloned().map(Published::new);
+        let published = self.memory.published.take().or(shown);
+        context.events.has_passed(&self.memory.id);
         // Half of a deletion may be all that comes of it: from here on nothing counts as done.
         self.memory.forget_what_was_done();
         self.memory.last.provider.get_or_insert(holders[0]);
@@ -124,19 +140,33 @@ impl Reconciliation {
             self.emit(NoteKind::Normal, "DeletedLoadBalancer", "Deleted load balancer".into());
         }
         self.tell();
+        if let Some(published) = published {
+            tracing::info!(freed = %with_annotations(&published), "released: {}", self.why_released(next));
+        }
         self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
         self.result = ReconcileOutcome::CleanedUp;
         Ok(None)
+    }
+
+    fn why_released(&self, next: Option<ProviderIndex>) -> &'static str {
+        match (self.tracked.deleting, self.tracked.is_load_balancer, next) {
+            (true, ..) => "the Service is deleted",
+            (_, false, _) => "the Service is no load balancer any more",
+            (_, _, Some(_)) => "another provider serves the Service",
+            (_, _, None) => "the Service is of another class",
+        }
     }
 
     async fn not_deleted(&mut self, not_deleted: NotDeleted) -> Result<Option<Instant>, Stop> {
         let NotDeleted { holder, error, again } = not_deleted;
         self.result = ReconcileOutcome::Failed;
         let record = Record::new(self.name(holder), Readiness::False, DELETE_FAILED, error.to_string());
+        let message = format!("Error deleting load balancer: {}", record.message);
+        let event = self.event(NoteKind::Warning, "DeleteLoadBalancerFailed", message);
         if self.record_of(holder) != Some(&record) {
-            let message = format!("Error deleting load balancer: {}", record.message);
-            self.emit(NoteKind::Warning, "DeleteLoadBalancerFailed", message);
+            self.post(event.clone());
         }
+        self.context.events.lasts(event);
         self.write_condition(holder, record).await?;
         Ok(again)
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, call, while_wanted};
 use crate::decide::{Attempt, AttemptedCall, NodeAttempt, Observed, ProviderIndex, Success, Why};
+use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
 use crate::status::{Readiness, Record, StatusPatch};
@@ -119,6 +120,7 @@ impl Reconciliation {
         self.memory.last.node_attempt = None;
         self.memory.last_valid_view = Some(self.tracked.view.clone());
         self.memory.published = published;
+        self.context.events.has_passed(&self.memory.id);
         self.memory.backoff = Backoff::new(self.context.config.retry);
     }
 
@@ -230,6 +232,14 @@ impl Reconciliation {
         let news = self.record_of(provider) != Some(&record);
         let noted = !pending.notes.is_empty();
         let told_by_a_process_before = !news && self.memory.emitted_notes.is_empty();
+        // Who only waits for something to be made is told of nothing that lasts.
+        match pending.notes.iter().find(|note| note.kind == NoteKind::Warning) {
+            Some(note) => {
+                let lasting = self.event(note.kind, &note.reason, note.message.clone());
+                self.context.events.lasts(lasting);
+            }
+            None => self.context.events.has_passed(&self.memory.id),
+        }
         self.emit_notes(pending.notes, told_by_a_process_before);
         if news && !noted {
             self.emit(NoteKind::Normal, &record.reason, record.message.clone());
@@ -288,7 +298,16 @@ impl Reconciliation {
                 }
                 match self.memory.ensure_record.clone().filter(|_| recovered) {
                     // What the last ensure came to holds again; if that was a refusal, it still does.
-                    Some(record) => self.write_status(provider, record).await,
+                    Some(record) => {
+                        match self.memory.last.attempt {
+                            Some(_) => {
+                                let refusal = self.failure_event(AttemptedCall::Ensure, &record);
+                                self.context.events.lasts(refusal);
+                            }
+                            None => self.context.events.has_passed(&self.memory.id),
+                        }
+                        self.write_status(provider, record).await
+                    }
                     None => Ok(()),
                 }
             }
@@ -324,22 +343,33 @@ impl Reconciliation {
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
         }
-        tracing::warn!(?attempted, %error, "not as the Service wants it");
         let record =
             Record::new(self.name(provider), Readiness::False, error.class().as_str(), error.to_string());
-        if self.record_of(provider) != Some(&record) {
-            let (reason, doing) = match attempted {
-                AttemptedCall::Ensure => ("SyncLoadBalancerFailed", "syncing load balancer"),
-                AttemptedCall::UpdateBackends => {
-                    ("UpdateLoadBalancerFailed", "updating load balancer with new hosts")
-                }
-            };
-            self.emit(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message));
+        if self.memory.record.as_ref() == Some(&record) {
+            tracing::debug!(%error, "still not as the Service wants it");
+        } else {
+            // What a process before has said is said once more by this one: its log may be all that there is.
+            tracing::warn!(class = error.class().as_str(), %error, "not as the Service wants it");
         }
+        let event = self.failure_event(attempted, &record);
+        if self.record_of(provider) != Some(&record) {
+            self.post(event.clone());
+        }
+        self.context.events.lasts(event);
         if attempted == AttemptedCall::Ensure {
             self.memory.ensure_record = Some(record.clone());
         }
         self.write_status(provider, record).await
+    }
+
+    fn failure_event(&self, attempted: AttemptedCall, record: &Record) -> EventRequest {
+        let (reason, doing) = match attempted {
+            AttemptedCall::Ensure => ("SyncLoadBalancerFailed", "syncing load balancer"),
+            AttemptedCall::UpdateBackends => {
+                ("UpdateLoadBalancerFailed", "updating load balancer with new hosts")
+            }
+        };
+        self.event(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message))
     }
 
     fn attempted(

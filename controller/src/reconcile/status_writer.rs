@@ -181,7 +181,6 @@ impl Reconciliation {
                 "Somebody else{who} keeps changing what is written here; it is put back after growing pauses of up to a \
                  minute. One Service must have one controller: see that only one of them serves its class"
             );
-            tracing::warn!(who, "somebody else keeps changing a Service's status");
             self.emit(NoteKind::Warning, "StatusContested", message);
         }
         self.memory.contest_emitted = contested;
@@ -193,21 +192,25 @@ impl Reconciliation {
         self.context.metrics.retried(provider, "WriteFailed");
         self.result = ReconcileOutcome::WriteFailed;
         if self.memory.refusal.as_ref() != Some(&error) {
-            tracing::warn!(error, "the API server does not let us write the Service's status");
             let message = format!("Error syncing load balancer: the status could not be written: {error}");
             self.emit(NoteKind::Warning, "SyncLoadBalancerFailed", message);
             self.memory.refusal = Some(error);
         }
     }
 
+    /// Tells the operator in the log, and the user in an event.
+    pub(super) fn emit(&mut self, kind: NoteKind, reason: &str, message: String) {
+        match kind {
+            NoteKind::Normal => tracing::info!(reason, "{message}"),
+            NoteKind::Warning => tracing::warn!(reason, "{message}"),
+        }
+        let event = self.event(kind, reason, message);
+        self.post(event);
+    }
+
     /// An event, to be posted when the status says what it tells of ([`tell`](Self::tell)): who reads of an address in an
     /// event is to find it in the status, and the write that users wait for has the API server to itself.
-    pub(super) fn emit(&mut self, kind: NoteKind, reason: &str, message: String) {
-        if kind == NoteKind::Normal {
-            tracing::info!(reason, "{message}");
-        }
-        let service = self.memory.id.clone();
-        let event = EventRequest { service, kind, reason: reason.into(), message };
+    pub(super) fn post(&mut self, event: EventRequest) {
         let untold = &mut self.memory.untold;
         // The same again is what an attempt says whose status could not be written before.
         if untold.len() < MAX_UNTOLD_EVENTS && !untold.contains(&event) {
@@ -220,6 +223,10 @@ impl Reconciliation {
         for event in std::mem::take(&mut self.memory.untold) {
             self.context.events.emit(event);
         }
+    }
+
+    pub(super) fn event(&self, kind: NoteKind, reason: &str, message: String) -> EventRequest {
+        EventRequest { service: self.memory.id.clone(), kind, reason: reason.into(), message }
     }
 
     /// Tells the notes that were not told before.

@@ -22,6 +22,17 @@ fn an_address_in_use_is_waited_for_under_a_reason_of_its_own_and_is_no_mistake()
 }
 
 #[test]
+fn who_gets_no_address_is_warned_by_metallbs_reason() {
+    let mut cluster = Cluster::new([pool("p", &["1.2.3.4/32"])]);
+    cluster.serve(service("holder"));
+    let pending = cluster.wait(service("s"));
+    assert_eq!(pending.reason, "PoolExhausted");
+    let [note] = &pending.notes[..] else { panic!("{pending:?}") };
+    assert_eq!((note.kind, note.reason.as_str()), (NoteKind::Warning, "AllocationFailed"));
+    assert_eq!(note.message, format!("Failed to allocate IP for default/s: {}", pending.why));
+}
+
+#[test]
 fn who_is_in_the_way_is_told_anew_when_it_is_somebody_else() {
     let mut cluster = Cluster::new([pool("p", &["1.2.3.4/32"])]);
     cluster.serve(service("first"));
