@@ -1,11 +1,19 @@
 //! What the chart renders for which values.
 
+use std::collections::BTreeSet;
+
+use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::render::{AWS, BARE, EVERYTHING, chart, configuration, helm, only, template, title};
+use super::render::{AWS, BARE, EVERYTHING, chart, configuration, helm, objects, only, template, title};
 
+/// Kinds and names; without the hash of the configuration's content.
 fn titles(values: &[&str]) -> Vec<String> {
-    let mut titles: Vec<String> = chart(values).iter().map(title).collect();
+    let plain = |title: String| match title.rsplit_once("-config-") {
+        Some((before, hash)) if hash.len() == 10 => format!("{before}-config"),
+        _ => title,
+    };
+    let mut titles: Vec<String> = chart(values).iter().map(title).map(plain).collect();
     titles.sort();
     titles
 }
@@ -64,6 +72,7 @@ fn what_is_optional_comes_when_it_is_asked_for() {
         ("rbac.doctor=true", "ClusterRole cloud-lb-controller-doctor", true),
         ("config.bare-pools-namespace=metallb-system", "Role cloud-lb-controller-pools", true),
         ("metrics.serviceMonitor.enabled=true", "ServiceMonitor cloud-lb-controller", true),
+        ("metrics.podMonitor.enabled=true", "PodMonitor cloud-lb-controller", true),
         ("networkPolicy.enabled=true", "NetworkPolicy cloud-lb-controller", true),
     ];
     let before = titles(BARE);
@@ -138,6 +147,59 @@ fn a_change_of_the_configuration_makes_new_pods() {
     let pods = |values: &[&str]| only(&chart(values), "Deployment")["spec"]["template"].clone();
     assert_eq!(pods(BARE), pods(BARE));
     assert_ne!(pods(BARE), pods(&[BARE, &["config.log-level=debug"]].concat()));
+}
+
+#[test]
+fn where_nobody_is_elected_the_old_replica_ends_before_the_new_one_begins() {
+    let strategy = |values: &[&str]| only(&chart(values), "Deployment")["spec"]["strategy"]["type"].clone();
+    assert_eq!(strategy(BARE), "RollingUpdate");
+    assert_eq!(strategy(&[BARE, &["config.leader-elect=false", "replicas=1"]].concat()), "Recreate");
+}
+
+#[test]
+fn what_ends_a_pod_is_shown_by_kubectl_describe() {
+    let container = only(&chart(BARE), "Deployment")["spec"]["template"]["spec"]["containers"][0].clone();
+    assert_eq!(container["terminationMessagePolicy"], "FallbackToLogsOnError");
+}
+
+#[test]
+fn both_providers_are_a_list_or_a_word_with_a_comma() {
+    let words = |provider: &str| configuration(&chart(&[AWS, &[provider]].concat()));
+    let list = words("provider={bare,aws}");
+    assert!(list.starts_with("cloud-provider: bare,aws\n"), "{list}");
+    assert_eq!(list, words("provider=bare\\,aws"));
+}
+
+#[test]
+fn releases_of_one_name_have_roles_of_their_own_in_each_namespace() {
+    let roles = |namespace: &str| {
+        let said = template(BARE, &["--namespace", namespace]);
+        let objects = objects(&said.output);
+        let of_the_cluster =
+            |it: &&DynamicObject| it.types.as_ref().is_some_and(|it| it.kind.starts_with("ClusterRole"));
+        objects.iter().filter(of_the_cluster).map(title).collect::<BTreeSet<_>>()
+    };
+    let (here, there) = (roles("one"), roles("another"));
+    assert!(!here.is_empty() && here.is_disjoint(&there), "{here:?} {there:?}");
+}
+
+#[test]
+fn what_openshift_gives_itself_can_be_left_to_it() {
+    let without =
+        ["runAsUser", "runAsGroup", "fsGroup"].map(|field| format!("podSecurityContext.{field}=null"));
+    let values: Vec<&str> = BARE.iter().copied().chain(without.iter().map(String::as_str)).collect();
+    let pod = only(&chart(&values), "Deployment")["spec"]["template"]["spec"].clone();
+    assert_eq!(
+        pod["securityContext"],
+        json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } })
+    );
+}
+
+#[test]
+fn on_the_nodes_network_names_of_the_cluster_are_resolved_all_the_same() {
+    let pod = only(&chart(&[BARE, &["hostNetwork=true"]].concat()), "Deployment")["spec"]["template"]["spec"]
+        .clone();
+    assert_eq!((&pod["hostNetwork"], &pod["dnsPolicy"]), (&json!(true), &json!("ClusterFirstWithHostNet")));
 }
 
 #[test]

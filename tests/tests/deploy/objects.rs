@@ -16,21 +16,26 @@ use tests::cluster::Cluster;
 use super::process::{Access, finish};
 use super::render::{AWS, BARE, EVERYTHING, chart, chart_text, overlay, overlay_text, title};
 
-/// The part of the Prometheus operator's kind that the chart uses.
+/// The part of the Prometheus operator's kinds that the chart uses.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ServiceMonitor {
+struct Monitor {
     api_version: String,
     kind: String,
     metadata: ObjectMeta,
-    spec: ServiceMonitorSpec,
+    spec: MonitorSpec,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ServiceMonitorSpec {
+struct MonitorSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_label: Option<String>,
     selector: LabelSelector,
+    #[serde(default)]
     endpoints: Vec<Endpoint>,
+    #[serde(default)]
+    pod_metrics_endpoints: Vec<Endpoint>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -40,6 +45,14 @@ struct Endpoint {
     path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     interval: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrape_timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    honor_labels: Option<bool>,
+    #[serde(default)]
+    relabelings: Vec<Value>,
+    #[serde(default)]
+    metric_relabelings: Vec<Value>,
 }
 
 /// Reads an object as its type and writes it again: what the type does not have is lost on the way.
@@ -63,7 +76,7 @@ fn read_and_written(object: &Value) -> Value {
         "RoleBinding" => through::<RoleBinding>,
         "Service" => through::<Service>,
         "ServiceAccount" => through::<ServiceAccount>,
-        "ServiceMonitor" => through::<ServiceMonitor>,
+        "ServiceMonitor" | "PodMonitor" => through::<Monitor>,
         other => panic!("{other} is not among the kinds that the chart is known to make"),
     };
     through(object)
@@ -136,6 +149,23 @@ spec:
   group: monitoring.coreos.com
   scope: Namespaced
   names: {plural: servicemonitors, singular: servicemonitor, kind: ServiceMonitor}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: podmonitors.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {plural: podmonitors, singular: podmonitor, kind: PodMonitor}
   versions:
   - name: v1
     served: true

@@ -28,23 +28,34 @@ impl Release {
         Release { cluster, access }
     }
 
-    /// Runs Helm off the test's own thread: the control plane may live there.
+    /// Runs Helm, which has to succeed.
     async fn helm(&self, arguments: &[&str]) -> Said {
-        let kubeconfig = self.access.kubeconfig().display().to_string();
-        let mut all: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        all.extend(["--namespace", INSTALLED_AS, "--kubeconfig", &kubeconfig].map(str::to_owned));
-        let run = move || helm(&all.iter().map(String::as_str).collect::<Vec<_>>());
-        let said = tokio::task::spawn_blocking(run).await.expect("no panic");
+        let said = self.try_helm(arguments).await;
         assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.errors);
         said
     }
 
+    /// Runs Helm off the test's own thread: the control plane may live there.
+    async fn try_helm(&self, arguments: &[&str]) -> Said {
+        let kubeconfig = self.access.kubeconfig().display().to_string();
+        let mut all: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        all.extend(["--namespace", INSTALLED_AS, "--kubeconfig", &kubeconfig].map(str::to_owned));
+        let run = move || helm(&all.iter().map(String::as_str).collect::<Vec<_>>());
+        tokio::task::spawn_blocking(run).await.expect("no panic")
+    }
+
     /// `helm upgrade --install` with values.
     async fn install(&self, values: &[&str]) -> Said {
+        let said = self.try_install(values).await;
+        assert_eq!(said.code, Some(0), "{values:?}: {}", said.errors);
+        said
+    }
+
+    async fn try_install(&self, values: &[&str]) -> Said {
         let mut arguments = vec!["upgrade", "--install", INSTALLED_AS, "deploy/helm/cloud-lb-controller"];
         arguments.push("--create-namespace");
         arguments.extend(values.iter().flat_map(|value| ["--set", *value]));
-        self.helm(&arguments).await
+        self.try_helm(&arguments).await
     }
 
     async fn deployment(&self) -> Option<Deployment> {
@@ -53,9 +64,23 @@ impl Release {
     }
 
     async fn config(&self) -> String {
+        let pod = self.deployment().await.and_then(|it| it.spec?.template.spec).expect("a Deployment");
+        let volumes = pod.volumes.unwrap_or_default();
+        let name =
+            volumes.into_iter().find_map(|volume| Some(volume.config_map?.name)).expect("its ConfigMap");
+        self.config_named(&name).await.expect("the configuration is there")
+    }
+
+    async fn config_named(&self, name: &str) -> Option<String> {
         let api: Api<ConfigMap> = Api::namespaced(self.cluster.client.clone(), INSTALLED_AS);
-        let found = api.get(&format!("{INSTALLED_AS}-config")).await.expect("the configuration is there");
-        found.data.expect("data")["config.yaml"].clone()
+        let found = api.get_opt(name).await.expect("an answer")?;
+        Some(found.data.expect("data")["config.yaml"].clone())
+    }
+
+    async fn configs(&self) -> BTreeSet<String> {
+        let api: Api<ConfigMap> = Api::namespaced(self.cluster.client.clone(), INSTALLED_AS);
+        let ours = ListParams::default().labels(&format!("app.kubernetes.io/instance={INSTALLED_AS}"));
+        api.list(&ours).await.expect("an answer").iter().map(ResourceExt::name_any).collect()
     }
 
     /// The names of roles and bindings that are no namespace's: a cluster has some of its own.
@@ -88,14 +113,16 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
     let release = Release::on(Cluster::start().await);
     let client = release.cluster.client.clone();
     let before = release.roles_of_the_cluster().await;
-
     let said = release.install(BARE).await;
     assert!(said.output.contains("doctor --config=/etc/cloud-lb-controller/config.yaml"), "{}", said.output);
     let first = release.deployment().await.expect("a Deployment");
     assert!(release.definition().await.is_some());
     pool(&release.cluster, "office", "192.0.2.10-192.0.2.19").await;
 
+    let old = release.configs().await;
     release.install(&[BARE, &["config.log-level=debug"]].concat()).await;
+    assert!(release.configs().await.is_superset(&old), "Pods of before read theirs as long as they run");
+    assert_eq!(release.configs().await.len(), 2);
     assert!(release.config().await.contains("log-level: debug"));
     let second = release.deployment().await.expect("a Deployment");
     assert_ne!(
@@ -115,6 +142,19 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
     release.install(BARE).await;
     assert!(release.deployment().await.is_some());
     pools.get("office").await.expect("the pool is still there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_for_a_namespace_that_is_not_there_fails_before_anything_is_changed() {
+    let release = Release::on(Cluster::start().await);
+    let before = release.roles_of_the_cluster().await;
+    let values = [BARE, &["config.bare-pools-namespace=nowhere"]].concat();
+    let said = release.try_install(&values).await;
+    assert!(
+        said.errors.contains("namespace \"nowhere\" is not there, and a role is to be made in it"),
+        "{said:?}"
+    );
+    assert_eq!(release.roles_of_the_cluster().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ pub(crate) const AWS: &[&str] =
 
 /// All that can be switched on.
 pub(crate) const EVERYTHING: &[&str] = &[
-    "provider=bare\\,aws",
+    "provider={bare,aws}",
     "aws.clusterName=my-cluster",
     "aws.roleArn=arn:aws:iam::111122223333:role/nlb",
     "image.repository=example.com/clb",
@@ -31,7 +31,7 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "config.delete-orphans=true",
     "config.bare-pools-namespace=metallb-system",
     "config.drain-timeout=1h2m3s4ms",
-    "config.http-address=127.0.0.1:9000",
+    "config.http-address=[::]:9000",
     "config.aws-default-tags={team=web,stage=test}",
     "topologySpreadConstraints[0].maxSkew=1",
     "topologySpreadConstraints[0].topologyKey=rack",
@@ -50,6 +50,32 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "metrics.serviceMonitor.enabled=true",
     "metrics.serviceMonitor.interval=30s",
     "metrics.serviceMonitor.labels.release=prometheus",
+    "metrics.serviceMonitor.scrapeTimeout=5s",
+    "metrics.serviceMonitor.jobLabel=job",
+    "metrics.serviceMonitor.honorLabels=true",
+    "metrics.serviceMonitor.annotations.a=b",
+    "metrics.serviceMonitor.relabelings[0].action=labelmap",
+    "metrics.serviceMonitor.metricRelabelings[0].action=labelmap",
+    "metrics.podMonitor.enabled=true",
+    "metrics.podMonitor.interval=30s",
+    "commonLabels.cost=network",
+    "commonAnnotations.example\\.com/owner=network",
+    "deploymentAnnotations.example\\.com/e=f",
+    "nameOverride=lb",
+    "updateStrategy.type=RollingUpdate",
+    "updateStrategy.rollingUpdate.maxSurge=1",
+    "minReadySeconds=10",
+    "revisionHistoryLimit=3",
+    "podDisruptionBudget.minAvailable=1",
+    "podDisruptionBudget.unhealthyPodEvictionPolicy=IfHealthyBudget",
+    "podSecurityContext.runAsUser=null",
+    "securityContext.privileged=false",
+    "livenessProbe.initialDelaySeconds=5",
+    "readinessProbe.successThreshold=1",
+    "hostNetwork=true",
+    "envFrom[0].secretRef.name=proxy",
+    "extraContainers[0].name=sidecar",
+    "extraContainers[0].image=example.com/sidecar",
     "networkPolicy.enabled=true",
     "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
 ];
@@ -116,7 +142,8 @@ pub(crate) fn overlay(name: &str) -> Vec<DynamicObject> {
     objects(&overlay_text(name))
 }
 
-fn objects(text: &str) -> Vec<DynamicObject> {
+/// The objects of what was rendered.
+pub(crate) fn objects(text: &str) -> Vec<DynamicObject> {
     manifests::parse(text, "what was rendered").expect("objects")
 }
 

@@ -175,11 +175,18 @@ async fn the_schema_has_every_flag_of_the_program_and_no_other() {
 #[test]
 fn wrong_values_are_refused_by_name() {
     let table = [
-        ("provider=gcp", "at '/provider': value must be one of '', 'bare', 'aws'"),
+        ("provider=gcp", "at '/provider': 'gcp' does not match pattern '^((bare|aws)(,(bare|aws))*)?$'"),
+        ("provider={bare,gcp}", "at '/provider/1': value must be one of 'bare', 'aws'"),
         ("colour=red", "additional properties 'colour' not allowed"),
         ("image.tga=1", "at '/image': additional properties 'tga' not allowed"),
         ("image.digest=latest", "at '/image/digest'"),
         ("image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of"),
+        ("replicaCount=3", "replicaCount is a value of another chart; here it is replicas"),
+        (
+            "speaker.enabled=true",
+            "speaker is a value of another chart; here it is a value of MetalLB's own chart",
+        ),
+        ("config.http-address=127.0.0.1:1", "config.http-address is on loopback, where no probe reaches it"),
         ("replicas=two", "at '/replicas': got string, want integer"),
         ("replicas=-1", "at '/replicas': minimum: got -1, want 0"),
         ("config.leader-elekt=true", "at '/config': additional properties 'leader-elekt' not allowed"),

@@ -141,6 +141,11 @@ pub(crate) async fn the_kustomization_runs_two_replicas_under_pod_security_restr
     std::fs::write(folder.path().join("kustomization.yaml"), overlay).expect("it is written");
     let folder = folder.path().display().to_string();
 
+    // Definitions are made where nobody has them, and not touched where somebody has.
+    let definitions = Path::new(WORKSPACE).join("deploy/kustomize/definitions").display().to_string();
+    stage.kubectl(&["create", "-k", &definitions]);
+    let again = stage.try_kubectl(&["create", "-k", &definitions]).expect_err("they are there");
+    assert!(again.contains("AlreadyExists"), "{again}");
     stage.kubectl(&["apply", "--server-side", "-k", &folder]);
     rolled_out(stage);
     two_replicas_run_on_two_nodes_under_restricted(stage).await;
@@ -148,6 +153,10 @@ pub(crate) async fn the_kustomization_runs_two_replicas_under_pod_security_restr
     a_service_is_served(stage, "kustomized").await;
     stage.clear().await;
     stage.kubectl(&["delete", "-k", &folder, "--timeout=60s"]);
+    // The pools are still there, and with them what MetalLB may have configured.
+    let pools = stage.kubectl(&["get", "ipaddresspools", "--all-namespaces", "--output=name"]);
+    assert!(pools.contains("ipaddresspool.metallb.io/lan"), "{pools}");
+    stage.kubectl(&["delete", "-k", &definitions, "--timeout=60s"]);
 }
 
 pub(crate) async fn the_chart_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
