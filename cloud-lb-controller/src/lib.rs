@@ -10,6 +10,7 @@
 //! It is a library besides only so that the workspace's suites can depend on it, features included. Who wants a
 //! controller of their own embeds `service-controller`.
 
+mod build_info;
 mod commands;
 mod connection;
 mod election;

@@ -15,7 +15,7 @@ pub(crate) fn http_address(text: &str) -> Result<HttpAddress, String> {
         return Ok(HttpAddress(None));
     }
     text.parse().map(|address| HttpAddress(Some(address))).map_err(|_| {
-        format!("{:?} is not an address with a port, such as 0.0.0.0:10258 or [::1]:10258", cut_short(text))
+        format!("{:?} is not an address with a port, such as [::]:10258 or 127.0.0.1:10258", cut_short(text))
     })
 }
 

@@ -4,6 +4,7 @@
 
 mod answer;
 mod connections;
+mod listen;
 
 use std::convert::Infallible;
 use std::io;
@@ -17,7 +18,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 
 pub use answer::{Answer, text, verdict};
 use connections::Connections;
@@ -29,7 +29,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on `address` until the process ends, and says where that is: a port of 0 is any that is free. `answer` is given
-/// each request and who asks.
+/// each request and who asks. `[::]` is every address of both families, or of IPv4 where the kernel has no IPv6.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -38,7 +38,7 @@ where
     F: Fn(Request<Incoming>, IpAddr) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Answer> + Send,
 {
-    let listener = TcpListener::bind(address).await?;
+    let listener = listen::listen(address).await?;
     let bound = listener.local_addr()?;
     tokio::spawn(async move {
         let connections = Arc::new(Connections::default());

@@ -127,7 +127,8 @@ impl Program {
     pub async fn address(&self) -> String {
         self.until_it_says("serving health").await;
         let log = self.log();
-        let rest = log.split("address=").nth(1).expect("an address in the log");
+        let line = log.lines().find(|line| line.contains("serving health")).expect("it was just there");
+        let rest = line.split(" address=").nth(1).expect("an address in the log");
         rest.split_whitespace().next().expect("an address").to_owned()
     }
 

@@ -17,9 +17,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cloud_provider::cut_short;
 
 use crate::error::{CliError, DONE, USAGE};
-use crate::flags::{RunFlags, file};
+use crate::flags::{RunFlags, file, given, order};
 use crate::traces::Traces;
-use crate::{logging, providers};
+use crate::{build_info, logging, providers};
 
 /// Gives every Kubernetes Service of type LoadBalancer an address
 #[derive(Debug, Parser)]
@@ -56,7 +56,7 @@ enum Command {
     RemoveConditions(Box<remove_conditions::RemoveConditionsFlags>),
     /// Print the resource definitions the bare-metal provider needs
     Crds,
-    /// Print the version
+    /// Print the version, the commit it was built from, and its features
     Version,
 }
 
@@ -76,7 +76,9 @@ pub async fn main() -> ExitCode {
         }
         Some(Command::Crds) => crds(),
         Some(Command::Version) => {
-            println!("cloud-lb-controller {}", env!("CARGO_PKG_VERSION"));
+            println!("cloud-lb-controller {}", build_info::VERSION);
+            println!("commit: {}", build_info::COMMIT);
+            println!("features: {}", build_info::features());
             Ok(DONE)
         }
         None => run(arguments.run).await,
@@ -103,21 +105,35 @@ pub(crate) fn read_flags_of(file: &str) -> Result<(), String> {
 
 fn parse() -> Result<Arguments, ExitCode> {
     let command = Arguments::command();
-    let arguments = file::with_file(std::env::args_os().collect(), &command).map_err(|e| fail(&e, USAGE))?;
-    let parsed = command.try_get_matches_from(arguments).and_then(|m| Arguments::from_arg_matches(&m));
-    parsed.map_err(|error| {
+    let arguments = order::command_first(std::env::args_os().collect(), &command);
+    let merged = file::with_file(arguments, &command).map_err(|e| fail(&e, USAGE))?;
+    let parsed = command.clone().try_get_matches_from(&merged.arguments);
+    let parsed = parsed.and_then(|m| Arguments::from_arg_matches(&m).map(|arguments| (arguments, m)));
+    let (mut arguments, matches) = parsed.map_err(|error| {
         // Help and version are "errors" that go to standard output and are none.
         if error.use_stderr() {
-            return fail(&one_line(&error), USAGE);
+            let blamed = merged.blame(&command, one_line);
+            return fail(&blamed.unwrap_or_else(|| one_line(&error)), USAGE);
         }
         let _ = error.print();
         ExitCode::from(DONE)
-    })
+    })?;
+    // The default is `run`, whether it is written or not.
+    match (&mut arguments.command, matches.subcommand_matches("run"), command.find_subcommand("run")) {
+        (Some(Command::Run(flags)), Some(matches), Some(run)) => {
+            flags.given = given::not_by_default(matches, run)
+        }
+        (None, ..) => arguments.run.given = given::not_by_default(&matches, &command),
+        _ => {}
+    }
+    Ok(arguments)
 }
 
 async fn run(flags: RunFlags) -> Result<u8, CliError> {
     let traces = Traces::from_environment().map_err(CliError::Usage)?;
     let log_level = start_logging(&flags, traces.as_ref())?;
+    #[cfg(not(feature = "otel"))]
+    crate::traces::report_if_asked_for();
     let result = run::run(flags, log_level).await;
     if let Some(traces) = traces {
         traces.end().await;

@@ -23,7 +23,7 @@ use crate::{connection, providers};
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlanFlags {
     /// A Service of the cluster
-    #[arg(value_name = "NAMESPACE/NAME", required_unless_present_any = ["file", "all"], conflicts_with_all = ["file", "all"])]
+    #[arg(value_name = "NAMESPACE/NAME", conflicts_with_all = ["file", "all"])]
     service: Option<String>,
 
     /// Services in a manifest, whether the cluster has them or not; - reads standard input
@@ -33,6 +33,10 @@ pub(super) struct PlanFlags {
     /// Every Service of type LoadBalancer of the cluster
     #[arg(long)]
     all: bool,
+
+    /// The namespace of what names none; with --all, the only one
+    #[arg(short, long)]
+    namespace: Option<String>,
 
     /// For people or for machines
     #[arg(short, long, default_value = "text")]
@@ -63,6 +67,12 @@ struct ServicePlan {
 /// # Errors
 /// When the cluster or a provider cannot be asked.
 pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
+    if flags.service.is_none() && flags.file.is_none() && !flags.all {
+        let message =
+            "what is to be planned? Give NAMESPACE/NAME, or -f FILE, or --all, which -n NAMESPACE narrows";
+        return Err(CliError::Usage(message.into()));
+    }
+    let namespace = flags.namespace.as_deref();
     let client = connection::client(&flags.run.cluster, "plan").await?;
     let providers =
         providers::build(&flags.run.chosen_providers()?, &client, &Watches::new(client.clone())).await?;
@@ -78,9 +88,12 @@ pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
         provider.resume(&existing).await.map_err(failed)?;
     }
     let wanted = match (&flags.service, &flags.file) {
-        (Some(name), _) => vec![find(name, &existing)?],
-        (None, Some(file)) => from_file(file, &existing)?,
-        (None, None) => existing.clone(),
+        (Some(name), _) => vec![find(name, namespace, &existing)?],
+        (None, Some(file)) => from_file(file, namespace, &existing)?,
+        (None, None) => {
+            let is_there = |view: &&Arc<ServiceView>| namespace.is_none_or(|it| view.id.key.namespace == it);
+            existing.iter().filter(is_there).cloned().collect()
+        }
     };
     let all_nodes =
         Api::<Node>::all(client).list(&ListParams::default()).await.map_err(|e| api("listing Nodes", e))?;
@@ -113,8 +126,12 @@ async fn plan(
     ServicePlan { service, provider: Some(provider.name().to_owned()), result }
 }
 
-fn find(name: &str, existing: &[Arc<ServiceView>]) -> Result<Arc<ServiceView>, CliError> {
-    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+fn find(
+    name: &str,
+    namespace: Option<&str>,
+    existing: &[Arc<ServiceView>],
+) -> Result<Arc<ServiceView>, CliError> {
+    let (namespace, name) = name.split_once('/').unwrap_or((namespace.unwrap_or("default"), name));
     let key = ServiceKey::new(namespace, name);
     existing
         .iter()
@@ -124,7 +141,11 @@ fn find(name: &str, existing: &[Arc<ServiceView>]) -> Result<Arc<ServiceView>, C
 }
 
 /// The Services of a manifest; one that the cluster has too keeps its identity and what is allocated to it.
-fn from_file(file: &Path, existing: &[Arc<ServiceView>]) -> Result<Vec<Arc<ServiceView>>, CliError> {
+fn from_file(
+    file: &Path,
+    namespace: Option<&str>,
+    existing: &[Arc<ServiceView>],
+) -> Result<Vec<Arc<ServiceView>>, CliError> {
     let wrong = |reason: String| CliError::Usage(format!("-f {}: {reason}", file.display()));
     let mut text = String::new();
     if file == Path::new("-") {
@@ -137,7 +158,7 @@ fn from_file(file: &Path, existing: &[Arc<ServiceView>]) -> Result<Vec<Arc<Servi
     let mut views = Vec::new();
     for document in documents.into_iter().filter(|d| d["kind"] == "Service") {
         let mut service: Service = serde_json::from_value(document).map_err(|e| wrong(e.to_string()))?;
-        service.metadata.namespace.get_or_insert_with(|| "default".into());
+        service.metadata.namespace.get_or_insert_with(|| namespace.unwrap_or("default").into());
         let mut view = service_view(&service);
         if let Some(known) = existing.iter().find(|known| known.id.key == view.id.key) {
             view.id = known.id.clone();

@@ -16,7 +16,7 @@ use crate::flags::RunFlags;
 use crate::logging::LogLevel;
 use crate::providers::Provider;
 use crate::server::{self, Shown};
-use crate::{election, providers, signals};
+use crate::{build_info, election, providers, signals};
 
 /// Between two tries to reach the API server before there is a controller that does so by itself.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +35,14 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
     signals::follow(stop.clone()).map_err(CliError::Signals)?;
     let config = connection::config(&flags.cluster).await?;
     let identity = unique_identity();
+    tracing::info!(
+        version = build_info::VERSION,
+        commit = build_info::COMMIT,
+        features = build_info::features(),
+        identity,
+        flags = flags.given.join(" "),
+        "cloud-lb-controller begins"
+    );
     let metrics = Arc::new(Metrics::default());
     server::metrics::of_the_program(&metrics);
     chosen.iter().for_each(|provider| provider.show_metrics(&metrics));

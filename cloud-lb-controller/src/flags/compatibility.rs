@@ -1,7 +1,8 @@
 //! Flags of cloud-controller-manager that have no meaning here, so that a Deployment's arguments can be taken over.
 //!
 //! They are accepted, left out of the help, and named once in the log. Flags that would lead somewhere else if
-//! they were ignored, such as `--master`, are not among them: those are usage errors.
+//! they were ignored, such as `--master`, are not among them: those are usage errors, and for those that Deployments
+//! usually have the error says what to write instead.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
@@ -16,16 +17,13 @@ const VALUES: &[&str] = &[
     "authorization-kubeconfig",
     "authorization-webhook-cache-authorized-ttl",
     "authorization-webhook-cache-unauthorized-ttl",
-    "bind-address",
     "cert-dir",
     "cidr-allocator-type",
     "client-ca-file",
-    "cloud-config",
     "cluster-cidr",
     "concurrent-node-status-updates",
     "concurrent-node-syncs",
     "controller-start-interval",
-    "controllers",
     "external-cloud-volume-plugin",
     "feature-gates",
     "http2-max-streams-per-connection",
@@ -44,7 +42,6 @@ const VALUES: &[&str] = &[
     "requestheader-uid-headers",
     "requestheader-username-headers",
     "route-reconciliation-period",
-    "secure-port",
     "tls-cert-file",
     "tls-cipher-suites",
     "tls-curve-preferences",
@@ -75,6 +72,25 @@ const SWITCHES: &[&str] = &[
     "profiling",
     "use-service-account-credentials",
 ];
+
+/// What is not safe to ignore, with what to do about it.
+const REFUSED: &[(&str, &str)] = &[
+    ("bind-address", SERVED),
+    ("secure-port", SERVED),
+    (
+        "cloud-config",
+        "there is no such file here: what it says are flags, which --help lists; take the flag away",
+    ),
+];
+
+const SERVED: &str =
+    "health and metrics are served here without TLS: take the flag away, and say where by --http-address";
+
+/// Which controllers are to run.
+const CONTROLLERS: &str = "controllers";
+
+/// The one there is here, by all its names in Kubernetes.
+const SERVICE_CONTROLLER: [&str; 2] = ["service", "service-lb-controller"];
 
 /// The verbosity, which has no long name.
 const VERBOSITY: &str = "v";
@@ -107,6 +123,12 @@ impl Args for CompatibilityFlags {
             value.default_missing_value("true").value_parser(clap::value_parser!(bool))
         });
         let lock = accepted(LOCK).long(LOCK).value_parser(only_leases);
+        let refused = REFUSED.iter().map(|&(name, instead)| {
+            let refuse = move |_: &str| Err::<String, String>(instead.to_owned());
+            accepted(name).long(name).value_parser(refuse)
+        });
+        let controllers = accepted(CONTROLLERS).long(CONTROLLERS).value_parser(only_services);
+        let command = command.args(refused).arg(controllers);
         let verbosity = accepted(VERBOSITY).short('v').value_name("LEVEL");
         command.args(values).args(switches).arg(lock).arg(verbosity)
     }
@@ -128,6 +150,23 @@ impl FromArgMatches for CompatibilityFlags {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Takes a list of controllers as cloud-controller-manager reads it (`IsControllerEnabled` of k8s.io/controller-manager):
+/// a name, one with `-` before it, or `*`. One that leaves Services to somebody else must not be ignored.
+fn only_services(controllers: &str) -> Result<String, String> {
+    let named = |sign: &str| {
+        let name =
+            |item: &str| item.strip_prefix(sign).is_some_and(|name| SERVICE_CONTROLLER.contains(&name));
+        controllers.split(',').map(str::trim).any(name)
+    };
+    let all = controllers.split(',').any(|item| item.trim() == "*");
+    if named("") || all && !named("-") {
+        return Ok(controllers.to_owned());
+    }
+    Err("the controller of Services is the one there is here, and this switches it off; take the flag away, or stop the \
+         program"
+        .into())
 }
 
 fn only_leases(lock: &str) -> Result<String, String> {
@@ -160,6 +199,25 @@ mod tests {
         assert!(parse(&["--leader-elect-resource-lock", "leases"]).unwrap().is_empty());
         let error = parse(&["--leader-elect-resource-lock", "endpoints"]).unwrap_err();
         assert!(error.contains("the only lock there is here is leases"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_safe_to_ignore_is_refused_with_what_to_do_about_it() {
+        for (flag, says) in [
+            ("--bind-address=127.0.0.1", "--http-address"),
+            ("--secure-port=10258", "--http-address"),
+            ("--cloud-config=/etc/cloud.conf", "flags, which --help lists"),
+            ("--controllers=-service,*", "this switches it off"),
+            ("--controllers=route", "this switches it off"),
+        ] {
+            let error = parse(&[flag]).unwrap_err();
+            assert!(error.contains(says), "{flag}: {error}");
+        }
+        for flag in
+            ["--controllers=service", "--controllers=*,-route", "--controllers=service-lb-controller,-node"]
+        {
+            assert!(parse(&[flag]).is_ok(), "{flag}");
+        }
     }
 
     #[test]

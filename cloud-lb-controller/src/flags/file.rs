@@ -10,35 +10,51 @@ use std::path::Path;
 
 use clap::Command;
 use cloud_provider::cut_short;
-use serde::Deserialize;
+use serde_json::Value;
 
-/// What a flag may hold in a file.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Value {
-    Flag(bool),
-    Number(i64),
-    Fraction(f64),
-    Text(String),
-    List(Vec<String>),
+/// The arguments, with those of a file put in front.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    /// All of them.
+    pub arguments: Vec<OsString>,
+    /// The file, as it was named, and what came from it.
+    file: Option<(String, Vec<String>)>,
+}
+
+impl Merged {
+    /// Whether the file is to blame for what is wrong with the arguments: the line that says so, with the key.
+    pub(crate) fn blame(
+        &self,
+        command: &Command,
+        in_words: impl Fn(&clap::Error) -> String,
+    ) -> Option<String> {
+        let (file, flags) = self.file.as_ref()?;
+        flags.iter().find_map(|flag| {
+            let alone = command.clone().try_get_matches_from(["", flag]);
+            let error = alone.err().filter(clap::Error::use_stderr)?;
+            let key = flag.trim_start_matches("--").split('=').next().unwrap_or_default();
+            Some(format!("--config {file}: {key}: {}", in_words(&error)))
+        })
+    }
 }
 
 /// The arguments, with those of the file that `--config` names put in front.
 ///
 /// # Errors
 /// One line that names the file and what is wrong with it.
-pub(crate) fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, String> {
-    let Some(path) = path_in(&arguments) else { return Ok(arguments) };
-    let wrong = |reason: String| format!("--config {}: {reason}", path.display());
+pub(crate) fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<Merged, String> {
+    let Some(path) = path_in(&arguments) else { return Ok(Merged { arguments, file: None }) };
+    let name = path.display().to_string();
+    let wrong = |reason: String| format!("--config {name}: {reason}");
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let given: Vec<String> = arguments.iter().filter_map(|a| a.to_str().map(str::to_owned)).collect();
     let from_file = read(&text, &given, command).map_err(wrong)?;
     // After a subcommand's name, if there is one, and before everything else that was given.
     let subcommand =
         given.iter().position(|a| command.get_subcommands().any(|s| s.get_name() == a)).unwrap_or_default();
-    let mut all = arguments;
-    all.splice((subcommand + 1)..=subcommand, from_file.into_iter().map(OsString::from));
-    Ok(all)
+    let mut all = arguments.clone();
+    all.splice((subcommand + 1)..=subcommand, from_file.iter().map(OsString::from));
+    Ok(Merged { arguments: all, file: Some((name, from_file)) })
 }
 
 /// The flags of a file, but those that are given or in the environment.
@@ -60,17 +76,32 @@ pub(crate) fn read(text: &str, given: &[String], command: &Command) -> Result<Ve
         if in_environment || on_command_line {
             continue;
         }
-        match value {
-            Value::Flag(false) if !flag.get_action().takes_values() => {}
-            Value::Flag(true) if !flag.get_action().takes_values() => from_file.push(format!("--{name}")),
-            Value::Flag(value) => from_file.push(format!("--{name}={value}")),
-            Value::Number(value) => from_file.push(format!("--{name}={value}")),
-            Value::Fraction(value) => from_file.push(format!("--{name}={value}")),
-            Value::Text(value) => from_file.push(format!("--{name}={value}")),
-            Value::List(values) => from_file.push(format!("--{name}={}", values.join(","))),
+        match (value, flag.get_action().takes_values()) {
+            (Value::Bool(false), false) => {}
+            (Value::Bool(true), false) => from_file.push(format!("--{name}")),
+            _ => from_file.push(format!("--{name}={}", written(value).ok_or_else(|| no_value(name, value))?)),
         }
     }
     Ok(from_file)
+}
+
+/// A value as it is written on the command line; none for what is no value of a flag.
+fn written(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(value) => Some(value.to_string()),
+        Value::String(value) => Some(value.clone()),
+        Value::Array(values) => {
+            let each: Option<Vec<String>> = values.iter().map(written).collect();
+            each.map(|each| each.join(","))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+fn no_value(name: &str, value: &Value) -> String {
+    let value = cut_short(value.to_string());
+    format!("{name}: {value} is no value of a flag; write a word, a number, true or false, or a list of them")
 }
 
 fn path_in(arguments: &[OsString]) -> Option<&Path> {
@@ -136,7 +167,8 @@ mod tests {
         let merged = with_file(all, &RunFlags::augment_args(Command::new("test")));
         std::fs::remove_file(path).unwrap();
         let count = |all: Vec<OsString>| all.len().saturating_sub(2);
-        merged.map(|all| {
+        merged.map(|merged| {
+            let all = merged.arguments;
             let keep = count(all.clone());
             all.into_iter().skip(1).take(keep - 1).map(|a| a.into_string().unwrap()).collect()
         })
@@ -177,6 +209,13 @@ mod tests {
         let error = merged(&format!("{}: true\n", "k".repeat(900)), &[]).unwrap_err();
         assert!(error.contains("… (cut: 900 characters)") && error.len() < 600, "{error}");
         assert!(error.contains("the keys are the flags"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused_by_its_key() {
+        let error = merged("verify-interval: {minutes: 5}\n", &[]).unwrap_err();
+        assert!(error.contains("verify-interval: {\"minutes\":5} is no value of a flag"), "{error}");
+        assert!(merged("http-address:\n", &[]).unwrap_err().contains("http-address: null is no value"));
     }
 
     #[test]

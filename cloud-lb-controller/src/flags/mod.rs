@@ -2,6 +2,8 @@
 
 pub(crate) mod compatibility;
 pub(crate) mod file;
+pub(crate) mod given;
+pub(crate) mod order;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -35,6 +37,9 @@ pub(crate) struct RunFlags {
     pub log: LogFlags,
     #[command(flatten)]
     pub compatibility: CompatibilityFlags,
+    /// Those that are not as by default, as they would be written on the command line.
+    #[arg(skip)]
+    pub given: Vec<String>,
 }
 
 impl RunFlags {
@@ -131,8 +136,9 @@ pub(crate) struct ElectionFlags {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Serving")]
 pub(crate) struct ServingFlags {
-    /// Where /healthz, /readyz, /metrics and /loglevel are served, without TLS; empty: nowhere
-    #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:10258", value_name = "ADDRESS:PORT", value_parser = http_address)]
+    /// Where /healthz, /readyz, /metrics and /loglevel are served, without TLS; empty: nowhere. [::] is every address of
+    /// both families, or of IPv4 where the kernel has no IPv6
+    #[arg(long, env = "HTTP_ADDRESS", default_value = "[::]:10258", value_name = "ADDRESS:PORT", value_parser = http_address)]
     pub http_address: HttpAddress,
 
     /// From where /loglevel may be changed; it can be read from everywhere
@@ -172,7 +178,8 @@ impl fmt::Display for LogLevelFrom {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
 pub(crate) struct LogFlags {
-    /// A level (error, warn, info, debug, trace), or levels by part: info,service_controller=debug
+    /// A level (off, error, warn, info, debug, trace), or levels by part: info,service_controller=debug. From debug on, a
+    /// level is for this program first, and for what it is made of one level later
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 

@@ -39,6 +39,21 @@ async fn plan_says_what_would_change_and_exits_2_and_0_once_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flag_may_stand_before_the_command_and_a_namespace_narrows_a_plan() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    cluster.create("web").await;
+    let access = Access::to(&cluster.plane);
+    let all = |namespace| ["--cloud-provider", "bare", "plan", "--all", "-n", namespace];
+    let said = access.output(&all(&cluster.namespace)).await;
+    assert!(said.code == Some(2) && said.output.contains("192.0.2.10"), "{said:?}");
+    let said = access.output(&all("elsewhere")).await;
+    assert_eq!((said.code, said.output.as_str()), (Some(0), ""), "{said:?}");
+    let said = access.output(&["plan", "web", "-n", &cluster.namespace, "--cloud-provider=bare"]).await;
+    assert!(said.output.starts_with(&format!("{}/web (bare):", cluster.namespace)), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn plan_reads_a_manifest_the_cluster_does_not_have_and_writes_nothing() {
     let cluster = Cluster::start().await;
     with_pool(&cluster).await;
@@ -114,9 +129,14 @@ async fn crds_go_through_kubectl_apply() {
 }
 
 #[tokio::test]
-async fn version_is_the_packages() {
+async fn version_is_the_packages_with_commit_and_features() {
     let mut version = command("cloud-lb-controller");
     version.arg("version");
     let said = finish(version).await;
-    assert_eq!(said.output, format!("cloud-lb-controller {}\n", env!("CARGO_PKG_VERSION")));
+    let lines: Vec<&str> = said.output.lines().collect();
+    assert_eq!(lines[0], concat!("cloud-lb-controller ", env!("CARGO_PKG_VERSION")));
+    let commit = lines[1].strip_prefix("commit: ").expect("the commit");
+    assert!(commit == "unknown" || commit.len() == 12, "{commit}");
+    let features = lines[2].strip_prefix("features: ").expect("the features");
+    assert!(features.contains("aws bare"), "{features}");
 }

@@ -67,3 +67,81 @@ async fn what_was_done_for_a_service_is_a_line_at_the_level_info() {
     assert!(line.contains(" INFO ") && line.contains("IPAllocated"), "{line}");
     assert!(line.contains(&format!("service={}/web", cluster.namespace)), "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_tells_the_day() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let mut program = Program::start(&access, &["--log-format=text", "--drain-timeout=20s"]);
+    program.until_it_says("became leader").await;
+    cluster.create("web").await;
+    program.until_it_says("Assigned IP [192.0.2.10] from pool office").await;
+    cluster.create_with("typo", json!({ "spec": { "loadBalancerIP": "198.51.100.700" } })).await;
+    program.until_it_says("not as the Service wants it").await;
+    cluster.delete("web").await;
+    program.until_it_says("released: the Service is gone").await;
+    program.signal("TERM");
+    assert!(program.end().await.success());
+
+    let log = program.log();
+    let line = |words: &str| {
+        let mut saying = log.lines().filter(|line| line.contains(words));
+        let line = saying.next().unwrap_or_else(|| panic!("{words} is missing in\n{log}"));
+        assert_eq!(saying.next(), None, "{words} is there twice in\n{log}");
+        line
+    };
+    let began = line("cloud-lb-controller begins");
+    for said in [
+        "version=\"",
+        "commit=\"",
+        "features=\"",
+        "identity=",
+        "--cloud-provider=bare",
+        "--drain-timeout=20s",
+    ] {
+        assert!(began.contains(said), "{said}: {began}");
+    }
+    assert!(!began.contains("--verify-interval"), "that is as by default: {began}");
+    let freed = line("released: the Service is gone");
+    assert!(freed.contains("freed=192.0.2.10") && freed.contains("office"), "{freed}");
+    line("leads no more: the Lease is released");
+    for dump in ["Some(", "None", "{ "] {
+        let dumped = log.lines().find(|line| line.contains(dump));
+        assert_eq!(dumped, None, "no Debug dump");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_pool_is_a_warning_by_metallbs_reason() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let program = Program::start(&access, &["--log-format=text"]);
+    let many = 11;
+    for number in 0..many {
+        cluster.create(&format!("s{number}")).await;
+    }
+    program.until_it_says("AllocationFailed").await;
+    let log = program.log();
+    let line = log.lines().find(|line| line.contains("AllocationFailed")).expect("it was just there");
+    assert!(line.contains(" WARN ") && line.contains("no free IPv4 address in office"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_debug_the_program_speaks_and_not_what_it_is_made_of() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let program = Program::start(&access, &["--log-format=text", "--log-level=debug"]);
+    cluster.create("web").await;
+    program.until_it_says("reconciled").await;
+    let log = program.log();
+    let foreign = log.lines().find(|line| {
+        line.contains(" DEBUG ")
+            && !["service_controller", "cloud_lb_controller", "apiserver_client", "provider_", "metallb"]
+                .iter()
+                .any(|ours| line.contains(&format!(" {ours}")))
+    });
+    assert_eq!(foreign, None);
+}

@@ -31,6 +31,20 @@ async fn bad_flags_are_one_line_and_code_64() {
         (&["--http-address=everywhere"], "\"everywhere\" is not an address with a port"),
         (&["--log-level=shout=loud"], "--log-level: \"shout=loud\" is no log filter"),
         (
+            &["--log-level=warning"],
+            "--log-level: \"warning\" is no log filter (\"warning\" is no level; did you mean \"warn\"?)",
+        ),
+        (&["--log-level=inof"], "--log-level: \"inof\" is no log filter (\"inof\" is no level)"),
+        (&["--secure-port=10258"], "take the flag away, and say where by --http-address"),
+        (
+            &["--controllers=-service"],
+            "the controller of Services is the one there is here, and this switches it off",
+        ),
+        (
+            &["--cloud-provider=bare", "plan"],
+            "what is to be planned? Give NAMESPACE/NAME, or -f FILE, or --all, which -n NAMESPACE narrows",
+        ),
+        (
             &["--aws-rate-elb-read=fast"],
             "\"fast\" is not a rate; write requests a second (0.01 to 1000), a colon",
         ),
@@ -52,7 +66,12 @@ async fn a_bad_file_of_flags_is_one_line_that_names_it_and_code_64() {
     for (text, says) in [
         ("leader-elekt: true\n", "unknown key \"leader-elekt\"; did you mean \"leader-elect\"?"),
         ("- a list\n", "not a map of flags"),
-        ("verify-interval: soon\n", "\"soon\" is not a duration"),
+        ("verify-interval: soon\n", "flags.yaml: verify-interval: invalid value 'soon'"),
+        ("cloud-provider: [bare, tin]\n", "flags.yaml: cloud-provider: invalid value 'tin'"),
+        (
+            "verify-interval: {minutes: 5}\n",
+            "flags.yaml: verify-interval: {\"minutes\":5} is no value of a flag",
+        ),
     ] {
         let file = access.file("flags.yaml", text);
         let mut command = command("cloud-lb-controller");
@@ -116,7 +135,10 @@ async fn without_a_region_aws_is_not_asked_for_anything() {
     let mut command = access.command(&["--cloud-provider=aws", "--http-address="]);
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     let said = finish(command).await;
-    assert!(line(&said, 64).starts_with("no AWS region: "), "{said:?}");
+    assert_eq!(said.code, Some(64), "{said:?}");
+    // The lines before it are the log's.
+    let last = said.errors.lines().last().expect("a line");
+    assert!(last.starts_with("cloud-lb-controller: no AWS region: "), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

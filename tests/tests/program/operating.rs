@@ -29,7 +29,9 @@ async fn health_readiness_metrics_and_the_log_level_are_served() {
     assert_eq!(http(&address, "GET", "/nowhere", "").await.unwrap().0, 404);
 
     assert_eq!(http(&address, "PUT", "/loglevel", "debug").await, Some((200, "debug\n".into())));
-    assert_eq!(http(&address, "PUT", "/loglevel", "controller=shout").await.unwrap().0, 400);
+    for no_level in ["controller=shout", "warning", "inof", ""] {
+        assert_eq!(http(&address, "PUT", "/loglevel", no_level).await.unwrap().0, 400, "{no_level:?}");
+    }
     assert_eq!(http(&address, "GET", "/loglevel", "").await, Some((200, "debug\n".into())));
 
     cluster.create("web").await;

@@ -1,8 +1,10 @@
 //! Log lines: as text or JSON, at a level that can be changed while the program runs.
 
-use std::io::IsTerminal;
+mod filter;
 
-use cloud_provider::cut_short;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -12,9 +14,12 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 use crate::flags::{LogFlags, LogFormat};
 use crate::traces::Traces;
 
-/// The log level in force.
+/// The log level in force, and how it was written.
 #[derive(Clone, Debug)]
-pub(crate) struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub(crate) struct LogLevel {
+    handle: reload::Handle<EnvFilter, Registry>,
+    written: Arc<Mutex<String>>,
+}
 
 /// What holds a filter that can be changed, for as long as it lives.
 pub(crate) type Filter = reload::Layer<EnvFilter, Registry>;
@@ -24,30 +29,25 @@ impl LogLevel {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn beginning_with(filter: &str) -> Result<(Filter, Self), String> {
-        let (filter, handle) = reload::Layer::new(parse(filter)?);
-        Ok((filter, LogLevel(handle)))
+    pub(crate) fn beginning_with(text: &str) -> Result<(Filter, Self), String> {
+        let (filter, handle) = reload::Layer::new(filter::parse(text)?);
+        Ok((filter, LogLevel { handle, written: Arc::new(Mutex::new(text.trim().to_owned())) }))
     }
 
-    /// The filter in force.
+    /// The filter in force, as it was written.
     pub(crate) fn get(&self) -> String {
-        self.0.with_current(ToString::to_string).unwrap_or_default()
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts another filter in force.
     ///
     /// # Errors
     /// What is wrong with it, and what would be right; the one in force stays.
-    pub(crate) fn set(&self, filter: &str) -> Result<(), String> {
-        self.0.reload(parse(filter)?).map_err(|error| error.to_string())
+    pub(crate) fn set(&self, text: &str) -> Result<(), String> {
+        self.handle.reload(filter::parse(text)?).map_err(|error| error.to_string())?;
+        text.trim().clone_into(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
-}
-
-fn parse(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter.trim()).map_err(|error| {
-        let (filter, error) = (cut_short(filter), cut_short(error.to_string()));
-        format!("{filter:?} is no log filter ({error}); write a level such as info, or info,controller=debug")
-    })
 }
 
 /// Starts logging to standard error, and, if spans are exported, to where they go.

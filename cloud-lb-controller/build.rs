@@ -1,0 +1,25 @@
+//! Which commit the program is built from, so that whoever reports a mistake can say.
+
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=CLOUD_LB_COMMIT");
+    // Where the source is no checkout, as in an image's build, whoever builds says it.
+    let given = std::env::var("CLOUD_LB_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = given.or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
+    println!("cargo::rustc-env=COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    // A commit is a line more in this file. One that is not there would have this run at every build.
+    if let Some(moves) =
+        git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|file| Path::new(file).exists())
+    {
+        println!("cargo::rerun-if-changed={moves}");
+    }
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| said.trim().to_owned())
+}
