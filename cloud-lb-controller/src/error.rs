@@ -9,6 +9,8 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const CANNOT: u8 = 1;
 /// `plan` found changes, `doctor` or `orphans` found something.
 pub(crate) const FOUND: u8 = 2;
+/// `doctor` found nothing that fails, and could not look at everything.
+pub(crate) const BLIND: u8 = 3;
 /// The command line or a file is wrong (`EX_USAGE` of sysexits).
 pub(crate) const USAGE: u8 = 64;
 

@@ -6,8 +6,12 @@ use std::fmt;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
+    /// There is nothing of the kind here that could be looked at.
+    Skip,
     /// As it should be.
     Ok,
+    /// It could not be looked at, which says nothing of the cluster.
+    Blind,
     /// It works, or would; somebody should look.
     Warn,
     /// It cannot work like this.
@@ -15,9 +19,11 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
+            Severity::Skip => "skip",
             Severity::Ok => "ok",
+            Severity::Blind => "blind",
             Severity::Warn => "warn",
             Severity::Fail => "fail",
         }
@@ -41,6 +47,16 @@ impl Finding {
         Finding { severity: Severity::Ok, subject, says: says.into() }
     }
 
+    /// There is nothing of the kind here.
+    pub(crate) fn skip(subject: &'static str, says: impl Into<String>) -> Self {
+        Finding { severity: Severity::Skip, subject, says: says.into() }
+    }
+
+    /// It could not be looked at; `mend` says what would help.
+    pub(crate) fn blind(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
+        Finding { severity: Severity::Blind, subject, says: format!("{says}; {mend}") }
+    }
+
     /// Somebody should look.
     pub(crate) fn warn(subject: &'static str, says: impl fmt::Display, mend: impl fmt::Display) -> Self {
         Finding { severity: Severity::Warn, subject, says: format!("{says}; {mend}") }
@@ -51,9 +67,9 @@ impl Finding {
         Finding { severity: Severity::Fail, subject, says: format!("{says}; {mend}") }
     }
 
-    /// The check could not look. That says nothing of the cluster, so it does not fail.
+    /// The API server did not show it.
     pub(crate) fn unseen(subject: &'static str, error: &kube::Error) -> Self {
-        Finding::warn(subject, in_words(error), "not checked, run doctor with rights to read it")
+        Finding::blind(subject, in_words(error), "not checked, run doctor with rights to read it")
     }
 }
 
@@ -63,10 +79,15 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The last line of the report.
+/// The last line of the report. What was not checked is not among what is well.
 pub(crate) fn count(findings: &[Finding]) -> String {
     let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    format!("{} ok, {} warn, {} fail", of(Severity::Ok), of(Severity::Warn), of(Severity::Fail))
+    let counted =
+        format!("{} ok, {} warn, {} fail", of(Severity::Ok), of(Severity::Warn), of(Severity::Fail));
+    match of(Severity::Skip) + of(Severity::Blind) {
+        0 => counted,
+        unchecked => format!("{unchecked} not checked, {counted}"),
+    }
 }
 
 #[cfg(test)]
@@ -83,5 +104,7 @@ mod tests {
     fn the_count_names_every_verdict() {
         let findings = [Finding::ok("a", "b"), Finding::warn("a", "b", "c"), Finding::ok("a", "b")];
         assert_eq!(count(&findings), "2 ok, 1 warn, 0 fail");
+        let findings = [Finding::ok("a", "b"), Finding::skip("a", "b"), Finding::blind("a", "b", "c")];
+        assert_eq!(count(&findings), "2 not checked, 1 ok, 0 warn, 0 fail");
     }
 }

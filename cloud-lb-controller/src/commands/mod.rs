@@ -1,10 +1,11 @@
 //! The command line: flags to configuration, configuration to parts, and exit codes.
 //!
-//! Exit codes: 0 done; 1 it cannot run; 2 `plan`, `doctor` or `orphans` found something; 64 the
-//! command line or a file is wrong; 130 told to stop a second time.
+//! Exit codes: 0 done; 1 it cannot run; 2 `plan`, `doctor` or `orphans` found something; 3 `doctor` could not look at
+//! everything; 64 the command line or a file is wrong; 130 told to stop a second time.
 
 pub(crate) mod doctor;
 mod orphans;
+mod output;
 mod plan;
 mod remove_conditions;
 mod run;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apiserver_client::Watches;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cloud_provider::kubernetes::{node_view, service_view};
 use cloud_provider::{
     CloudLoadBalancer, FamilyPolicy, IpFamily, NodeSet, Plan, Request, ServiceKey, ServiceView, Verb,
@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::{Api, ListParams};
 use serde_json::json;
 
+use super::output::Output;
 use crate::error::{CliError, DONE, FOUND};
 use crate::flags::RunFlags;
 use crate::{connection, providers};
@@ -44,15 +45,6 @@ pub(super) struct PlanFlags {
 
     #[command(flatten)]
     pub run: RunFlags,
-}
-
-/// How a plan is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Lines, in colour on a terminal
-    Text,
-    /// One JSON document
-    Json,
 }
 
 /// What came of one Service.

@@ -103,6 +103,10 @@ pub(crate) struct ClusterFlags {
     pub config: Option<PathBuf>,
 }
 
+/// The Lease, where nobody says anything.
+const USUAL_LEASE: &str = "cloud-lb-controller";
+const USUAL_LEASE_NAMESPACE: &str = "kube-system";
+
 /// Which of several replicas acts.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Leader election")]
@@ -124,12 +128,20 @@ pub(crate) struct ElectionFlags {
     pub leader_elect_retry_period: Duration,
 
     /// The Lease's name
-    #[arg(long, env = "LEADER_ELECT_RESOURCE_NAME", default_value = "cloud-lb-controller")]
+    #[arg(long, env = "LEADER_ELECT_RESOURCE_NAME", default_value = USUAL_LEASE)]
     pub leader_elect_resource_name: String,
 
     /// The Lease's namespace
-    #[arg(long, env = "LEADER_ELECT_RESOURCE_NAMESPACE", default_value = "kube-system")]
+    #[arg(long, env = "LEADER_ELECT_RESOURCE_NAMESPACE", default_value = USUAL_LEASE_NAMESPACE)]
     pub leader_elect_resource_namespace: String,
+}
+
+impl ElectionFlags {
+    /// Whether the Lease is the one that is meant where nobody says anything.
+    pub(crate) fn names_the_usual_lease(&self) -> bool {
+        self.leader_elect_resource_namespace == USUAL_LEASE_NAMESPACE
+            && self.leader_elect_resource_name == USUAL_LEASE
+    }
 }
 
 /// What is served over HTTP.

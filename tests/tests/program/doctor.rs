@@ -1,9 +1,9 @@
 //! `doctor` on clusters in good and in bad health; what it prints is kept in `docs/output`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::cluster::Cluster;
 
-use super::process::{Access, apply, define, pool, with_pool};
+use super::process::{Access, Program, apply, define, pool, with_pool};
 use tests::recorded::matches_the_docs;
 
 const IPVS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kube-proxy, namespace: kube-system}\n\
@@ -74,4 +74,65 @@ async fn without_rights_every_missing_verb_is_a_line() {
     {
         assert!(said.output.contains(&format!("may not {verb} in ")), "{verb}: {}", said.output);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_may_not_look_at_is_not_well_and_the_code_says_so() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    cluster.add_node("node-1").await;
+    // The roles of a Pod, which has no right to see Deployments.
+    let access = Access::with(&cluster.kubeconfig());
+    let said = access.output(&DOCTOR).await;
+    assert_eq!(said.code, Some(3), "{said:?}");
+    let class = said.output.lines().find(|line| line.contains(" class ")).expect("a line");
+    assert!(class.starts_with("blind class "), "{class}");
+    assert!(said.output.lines().last().expect("a count").contains(" not checked, "), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_machines_it_is_json() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let said = Access::to(&cluster.plane).output(&[&DOCTOR[..], &["-o", "json"]].concat()).await;
+    let findings: Vec<Value> = serde_json::from_str(&said.output).expect("JSON");
+    let server = &findings[0];
+    assert_eq!((&server["verdict"], &server["subject"]), (&json!("ok"), &json!("api-server")), "{server}");
+    assert!(server["says"].as_str().is_some_and(|says| says.ends_with(" answers")), "{server}");
+}
+
+const INSTALLED: &str = "
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: lb-config-1, namespace: default}
+data: {config.yaml: 'leader-elect-resource-name: led'}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: lb, namespace: default, labels: {app.kubernetes.io/name: cloud-lb-controller}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: lb}}
+  template:
+    metadata: {labels: {app: lb}}
+    spec:
+      containers: [{name: controller, image: example.com/lb}]
+      volumes: [{name: config, configMap: {name: lb-config-1}}]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_outside_it_finds_what_is_installed_and_its_lease() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    apply(&cluster, INSTALLED).await;
+    let access = Access::to(&cluster.plane);
+    let said = access.output(&DOCTOR).await;
+    let found = "Deployment default/lb, 0 of 2 replicas ready: nobody holds the Lease default/led";
+    assert!(said.output.contains(&format!("warn  leadership     {found}")), "{}", said.output);
+
+    let lease = ["--leader-elect-resource-namespace=default", "--leader-elect-resource-name=led"];
+    let program = Program::start(&access, &lease);
+    program.until_it_says("became leader").await;
+    let said = access.output(&DOCTOR).await;
+    assert!(said.output.contains("holds the Lease default/led and leads"), "{}", said.output);
 }

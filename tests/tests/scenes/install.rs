@@ -160,7 +160,10 @@ pub(crate) async fn the_kustomization_runs_two_replicas_under_pod_security_restr
 }
 
 pub(crate) async fn the_chart_runs_two_replicas_under_pod_security_restricted(stage: &Stage) {
-    with_a_pool(stage);
+    // With the rights to look at everything that doctor looks at.
+    let doctors = [values(FIRST), vec!["rbac.doctor=true".to_owned()]].concat();
+    chart(stage, &doctors);
+    pool(stage, &POOL);
     two_replicas_run_on_two_nodes_under_restricted(stage).await;
     a_service_is_served(stage, "charted").await;
 

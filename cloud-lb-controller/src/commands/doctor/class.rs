@@ -30,7 +30,7 @@ struct Rival {
 pub(super) async fn look(client: &kube::Client, ours: &[ClassRule]) -> Vec<Finding> {
     match rivals(client).await {
         Ok(rivals) => judge(&rivals, ours),
-        Err(error) => vec![Finding::warn(
+        Err(error) => vec![Finding::blind(
             SUBJECT,
             in_words(&error),
             "not checked, run doctor with rights to list Deployments, DaemonSets, Pods and Leases",

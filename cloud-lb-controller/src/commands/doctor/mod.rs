@@ -3,6 +3,7 @@
 //! Every check has a rim that fetches and a plain function that judges what was fetched.
 
 mod class;
+mod installed;
 mod lease;
 mod nodes;
 mod rbac;
@@ -11,35 +12,53 @@ mod server;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::{Value, json};
 
+use super::output::Output;
 use crate::connection;
-use crate::error::{CliError, DONE, FOUND};
+use crate::error::{BLIND, CliError, DONE, FOUND};
 use crate::finding::{self, Finding, Severity};
 use crate::flags::RunFlags;
 use crate::providers::Provider;
 
-/// Nothing of its own: it checks what `run` would do with the same flags.
+/// It checks what `run` would do with the same flags.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorFlags {
+    /// For people or for machines
+    #[arg(short, long, default_value = "text")]
+    output: Output,
+
     #[command(flatten)]
     pub run: RunFlags,
 }
 
-/// Prints one line a check and a count. The exit code: 0 nothing fails, 2 something does.
+/// Prints one line a check and a count. The exit code: 0 nothing fails, 2 something does, 3 nothing does, as far as it
+/// could look.
 ///
 /// # Errors
 /// When the flags are wrong or name no cluster. What is wrong with the cluster is a finding.
 pub(crate) async fn run(flags: DoctorFlags) -> Result<u8, CliError> {
-    let flags = flags.run;
+    let DoctorFlags { output, run: flags } = flags;
     let providers = flags.chosen_providers()?;
     let client = connection::client(&flags.cluster, "doctor").await?;
     let findings = examine(&client, &flags, &providers).await;
-    for finding in &findings {
-        println!("{finding}");
+    match output {
+        Output::Text => {
+            findings.iter().for_each(|finding| println!("{finding}"));
+            println!("{}", finding::count(&findings));
+        }
+        Output::Json => println!("{:#}", findings.iter().map(as_json).collect::<Value>()),
     }
-    println!("{}", finding::count(&findings));
-    let failed = findings.iter().any(|finding| finding.severity == Severity::Fail);
-    Ok(if failed { FOUND } else { DONE })
+    let has = |severity| findings.iter().any(|finding| finding.severity == severity);
+    Ok(match (has(Severity::Fail), has(Severity::Blind)) {
+        (true, _) => FOUND,
+        (false, true) => BLIND,
+        (false, false) => DONE,
+    })
+}
+
+fn as_json(finding: &Finding) -> Value {
+    json!({ "verdict": finding.severity.word(), "subject": finding.subject, "says": finding.says })
 }
 
 async fn examine(client: &kube::Client, flags: &RunFlags, providers: &[Arc<dyn Provider>]) -> Vec<Finding> {

@@ -20,7 +20,7 @@ pub(super) fn unread(subject: &'static str, error: &ApiError) -> Finding {
             let mend = format!("allow {}, as {POLICY} does", error.call.action());
             Finding::fail(subject, one_line(error), mend)
         }
-        _ => Finding::warn(subject, one_line(error), "not checked, run doctor again"),
+        _ => Finding::blind(subject, one_line(error), "not checked, run doctor again"),
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn look(
 ) -> Vec<Finding> {
     let Some(cluster) = cluster else {
         let mend = "give --cluster-name NAME";
-        return vec![Finding::warn(SUBJECT, "not checked: they depend on the cluster's name", mend)];
+        return vec![Finding::blind(SUBJECT, "not checked: they depend on the cluster's name", mend)];
     };
     let mut findings = Vec::new();
     let here = SecurityGroupQuery { vpc_id: Some(vpc.to_owned()), ..SecurityGroupQuery::default() };
@@ -203,7 +203,7 @@ mod tests {
         );
         assert_eq!(
             unread("subnets", &error("RequestLimitExceeded")).to_string(),
-            "warn  subnets        DescribeSubnets: RequestLimitExceeded: because; not checked, run doctor again"
+            "blind subnets        DescribeSubnets: RequestLimitExceeded: because; not checked, run doctor again"
         );
     }
 }

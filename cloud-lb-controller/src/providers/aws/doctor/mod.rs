@@ -33,7 +33,7 @@ pub(super) async fn look(client: &kube::Client, flags: &AwsFlags) -> Vec<Finding
             return findings;
         }
         Err(error) => {
-            findings.push(Finding::warn(
+            findings.push(Finding::blind(
                 "cluster-name",
                 error,
                 "not checked, nor anything that depends on it",

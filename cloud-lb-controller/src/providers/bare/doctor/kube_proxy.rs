@@ -39,9 +39,10 @@ pub(super) async fn look(client: &kube::Client) -> Finding {
 
 fn judge(configuration: Option<&str>) -> Finding {
     let Some(text) = configuration else {
-        return Finding::ok(
+        return Finding::skip(
             SUBJECT,
-            "no ConfigMap kube-system/kube-proxy with config.conf: not found, not checked",
+            "there is no ConfigMap kube-system/kube-proxy with config.conf; where kube-proxy runs all the same, see that it \
+             is not in IPVS mode without strictARP",
         );
     };
     let configuration = match read(text) {
@@ -82,7 +83,7 @@ mod tests {
     #[test]
     fn only_ipvs_without_strict_arp_is_a_trap() {
         for (configuration, severity) in [
-            (None, Severity::Ok),
+            (None, Severity::Skip),
             (Some(""), Severity::Ok),
             (Some("mode: \"\"\nipvs: {strictARP: false}"), Severity::Ok),
             (Some("mode: iptables"), Severity::Ok),
