@@ -9,7 +9,10 @@ mod output;
 mod plan;
 mod remove_conditions;
 mod run;
+mod why;
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -21,6 +24,9 @@ use crate::error::{CliError, DONE, USAGE};
 use crate::flags::{RunFlags, file, given, order};
 use crate::traces::Traces;
 use crate::{build_info, logging, providers};
+
+/// What the program is called as a plugin of kubectl, which makes `kubectl lb` of it.
+const PLUGIN: &str = "kubectl-lb";
 
 /// Gives every Kubernetes Service of type LoadBalancer an address
 #[derive(Debug, Parser)]
@@ -46,6 +52,9 @@ enum Command {
     /// Show what would change, and why; never writes
     #[command(args_override_self = true)]
     Plan(Box<plan::PlanFlags>),
+    /// Say why a Service has, or lacks, its address: condition, events, what its provider makes of it, who announces it
+    #[command(args_override_self = true)]
+    Why(Box<why::WhyFlags>),
     /// Check what usually goes wrong, and say how to mend it
     #[command(args_override_self = true)]
     Doctor(Box<doctor::DoctorFlags>),
@@ -70,6 +79,7 @@ pub async fn main() -> ExitCode {
     let result = match arguments.command {
         Some(Command::Run(flags)) => run(*flags).await,
         Some(Command::Plan(flags)) => with_logs(&flags.run.clone(), plan::run(*flags)).await,
+        Some(Command::Why(flags)) => with_logs(&flags.run.clone(), why::run(*flags)).await,
         Some(Command::Doctor(flags)) => with_logs(&flags.run.clone(), doctor::run(*flags)).await,
         Some(Command::Orphans(flags)) => with_logs(&flags.run.clone(), orphans::run(*flags)).await,
         Some(Command::RemoveConditions(flags)) => {
@@ -104,9 +114,18 @@ pub(crate) fn read_flags_of(file: &str) -> Result<(), String> {
     parsed.map(drop).map_err(|error| one_line(&error))
 }
 
+/// As a plugin of kubectl the program asks and does not run: without a command it shows its help.
+fn as_plugin(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().map(Path::new).and_then(Path::file_stem).and_then(OsStr::to_str);
+    if arguments.len() == 1 && name == Some(PLUGIN) {
+        arguments.push("help".into());
+    }
+    arguments
+}
+
 fn parse() -> Result<Arguments, ExitCode> {
     let command = Arguments::command();
-    let arguments = order::command_first(std::env::args_os().collect(), &command);
+    let arguments = order::command_first(as_plugin(std::env::args_os().collect()), &command);
     let merged = file::with_file(arguments, &command).map_err(|e| fail(&e, USAGE))?;
     let parsed = command.clone().try_get_matches_from(&merged.arguments);
     let parsed = parsed.and_then(|m| Arguments::from_arg_matches(&m).map(|arguments| (arguments, m)));

@@ -140,3 +140,52 @@ async fn version_is_the_packages_with_commit_and_features() {
     let features = lines[2].strip_prefix("features: ").expect("the features");
     assert!(features.contains("aws bare"), "{features}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_says_in_one_screen_why_a_service_has_or_lacks_its_address() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let program = Program::start(&access, &[]);
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    cluster.create_with("typo", json!({ "spec": { "loadBalancerIP": "198.51.100.700" } })).await;
+    program.until_it_says("not as the Service wants it").await;
+    cluster.until_event("typo", "SyncLoadBalancerFailed").await;
+    cluster.until_event("web", "IPAllocated").await;
+
+    let said = access.output(&["why", &format!("{}/web", cluster.namespace)]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for line in [
+        "address       192.0.2.10",
+        "condition     bare: True Ensured for ",
+        "event         Normal IPAllocated, ",
+        "bare          all is as the Service wants it; nothing to do",
+    ] {
+        assert!(said.output.contains(line), "{line}: {}", said.output);
+    }
+    let said = access.output(&["why", "typo", "-n", &cluster.namespace]).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    for line in [
+        "address       no address",
+        "condition     bare: False Invalid for ",
+        "event         Warning SyncLoadBalancerFailed",
+    ] {
+        assert!(said.output.contains(line), "{line}: {}", said.output);
+    }
+    assert!(said.output.lines().count() < 24, "one screen: {}", said.output);
+    let said = access.output(&["why", "nobody", "-n", &cluster.namespace]).await;
+    assert!(said.errors.contains(&format!("there is no Service {}/nobody", cluster.namespace)), "{said:?}");
+}
+
+#[tokio::test]
+async fn as_a_plugin_of_kubectl_it_shows_its_help_and_runs_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = folder.path().join("kubectl-lb");
+    std::os::unix::fs::symlink(command("cloud-lb-controller").get_program(), &plugin).expect("a link");
+    let mut plugin = std::process::Command::new(plugin);
+    plugin.env_clear();
+    let said = finish(plugin).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.output.contains("why "), "{said:?}");
+}
