@@ -90,6 +90,7 @@ impl Memory {
         match &self.record {
             Some(record) if record.ready == Readiness::True => ServiceState::Ready,
             Some(record) if record.reason == DELETE_FAILED => ServiceState::Failing,
+            Some(record) if record.reason == ErrorClass::Invalid.as_str() => ServiceState::Mistaken,
             Some(record) if ErrorClass::ALL.iter().any(|class| class.as_str() == record.reason) => {
                 ServiceState::Failing
             }

@@ -15,17 +15,21 @@ pub(crate) enum ServiceState {
     Ready,
     /// Waiting for something that comes by itself.
     Waiting,
+    /// What its user wrote cannot be done: nobody else can mend it.
+    Mistaken,
     /// Something is wrong, and its condition says what.
     Failing,
 }
 
 impl ServiceState {
-    const ALL: [Self; 3] = [ServiceState::Ready, ServiceState::Waiting, ServiceState::Failing];
+    const ALL: [Self; 4] =
+        [ServiceState::Ready, ServiceState::Waiting, ServiceState::Mistaken, ServiceState::Failing];
 
     fn as_str(self) -> &'static str {
         match self {
             ServiceState::Ready => "ready",
             ServiceState::Waiting => "waiting",
+            ServiceState::Mistaken => "mistaken",
             ServiceState::Failing => "failing",
         }
     }

@@ -72,6 +72,8 @@ fn what_is_optional_comes_when_it_is_asked_for() {
         ("rbac.doctor=true", "ClusterRole cloud-lb-controller-doctor", true),
         ("config.bare-pools-namespace=metallb-system", "Role cloud-lb-controller-pools", true),
         ("metrics.serviceMonitor.enabled=true", "ServiceMonitor cloud-lb-controller", true),
+        ("metrics.prometheusRule.enabled=true", "PrometheusRule cloud-lb-controller", true),
+        ("metrics.dashboard.enabled=true", "ConfigMap cloud-lb-controller-dashboard", true),
         ("metrics.podMonitor.enabled=true", "PodMonitor cloud-lb-controller", true),
         ("networkPolicy.enabled=true", "NetworkPolicy cloud-lb-controller", true),
     ];

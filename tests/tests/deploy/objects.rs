@@ -55,6 +55,21 @@ struct Endpoint {
     metric_relabelings: Vec<Value>,
 }
 
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Rule {
+    api_version: String,
+    kind: String,
+    metadata: ObjectMeta,
+    spec: RuleSpec,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct RuleSpec {
+    groups: Vec<Value>,
+}
+
 /// Reads an object as its type and writes it again: what the type does not have is lost on the way.
 fn through<T: DeserializeOwned + Serialize>(object: &Value) -> Value {
     let typed: T =
@@ -76,6 +91,7 @@ fn read_and_written(object: &Value) -> Value {
         "RoleBinding" => through::<RoleBinding>,
         "Service" => through::<Service>,
         "ServiceAccount" => through::<ServiceAccount>,
+        "PrometheusRule" => through::<Rule>,
         "ServiceMonitor" | "PodMonitor" => through::<Monitor>,
         other => panic!("{other} is not among the kinds that the chart is known to make"),
     };
@@ -111,7 +127,8 @@ fn every_field_is_known(objects: &[DynamicObject]) {
 
 #[test]
 fn every_field_is_one_that_its_kind_has() {
-    for values in [BARE, AWS, EVERYTHING] {
+    let with_the_dashboard = [BARE, &["metrics.dashboard.enabled=true"]].concat();
+    for values in [BARE, AWS, EVERYTHING, &with_the_dashboard] {
         every_field_is_known(&chart(values));
     }
     for name in ["bare", "aws"] {
@@ -166,6 +183,23 @@ spec:
   group: monitoring.coreos.com
   scope: Namespaced
   names: {plural: podmonitors, singular: podmonitor, kind: PodMonitor}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: prometheusrules.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {plural: prometheusrules, singular: prometheusrule, kind: PrometheusRule}
   versions:
   - name: v1
     served: true

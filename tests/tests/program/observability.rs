@@ -10,7 +10,7 @@ use super::process::read;
 use super::recorded::{metric_sources, registered};
 
 /// PromQL's words that are written like a metric's name or stand where one could.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 23] = [
     "absent",
     "by",
     "count",
@@ -21,7 +21,10 @@ const WORDS: [&str; 20] = [
     "label_values",
     "le",
     "max",
+    "and",
     "min",
+    "min_over_time",
+    "waiting",
     "name",
     "or",
     "rate",
@@ -157,7 +160,8 @@ fn every_alert_has_its_page_in_the_runbook_and_every_page_its_alert() {
         for annotation in ["summary", "description"] {
             assert!(!alert["annotations"][annotation].as_str().expect("words").is_empty(), "{name}");
         }
-        let page = format!("docs/operate.md#{}", name.to_lowercase());
+        let page =
+            format!("{}/blob/main/docs/operate.md#{}", env!("CARGO_PKG_REPOSITORY"), name.to_lowercase());
         assert_eq!(alert["annotations"]["runbook_url"], page.as_str(), "{name}");
     }
     assert_eq!(names.keys().copied().collect::<BTreeSet<_>>(), pages);
@@ -183,6 +187,10 @@ fn the_dashboard_loads() {
     let variables = dashboard["templating"]["list"].as_array().expect("variables");
     let variables: Vec<&Value> = variables.iter().map(|variable| &variable["name"]).collect();
     assert_eq!(variables, ["datasource", "job", "instance"]);
+    // "All" is all that the variable lists, which are ours; a pattern would match what anybody else runs.
+    for variable in dashboard["templating"]["list"].as_array().expect("variables") {
+        assert!(variable["allValue"].is_null(), "{variable}");
+    }
     let mut ids = BTreeSet::new();
     let mut rows: Vec<(i64, i64, i64, i64)> = Vec::new();
     for panel in panels() {
@@ -204,5 +212,19 @@ fn the_dashboard_loads() {
                 assert!(expression.contains(r#"{job=~"$job",instance=~"$instance""#), "{expression}");
             }
         }
+    }
+}
+
+#[test]
+fn the_chart_brings_the_same_alerts_and_the_same_dashboard() {
+    for name in ["alerts.yaml", "dashboard.json"] {
+        let copy = "deploy/helm/cloud-lb-controller/files/".to_owned() + name;
+        let original = read(format!("deploy/observability/{name}"));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(std::path::Path::new(super::process::WORKSPACE).join(&copy), &original)
+                .expect("a file");
+        }
+        let advice = "UPDATE_DOCS=1 cargo test --workspace --test program writes it again";
+        assert!(read(&copy) == original, "{copy} is another than deploy/observability has; {advice}");
     }
 }
