@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
+use tests::rights::{INSTALLED_AS, Rights};
 
 use super::process::{Access, Program, apply, define, pool, with_pool};
 use tests::recorded::matches_the_docs;
@@ -82,8 +83,9 @@ async fn what_it_may_not_look_at_is_not_well_and_the_code_says_so() {
     with_pool(&cluster).await;
     cluster.add_node("node-1").await;
     // The roles of a Pod, which has no right to see Deployments.
-    let access = Access::with(&cluster.kubeconfig());
-    let said = access.output(&DOCTOR).await;
+    let access = Access::with(&cluster.kubeconfig_with(Rights::of_the_bare_overlay()));
+    let lease = format!("--leader-elect-resource-namespace={INSTALLED_AS}");
+    let said = access.output(&[&DOCTOR[..], &[&lease]].concat()).await;
     assert_eq!(said.code, Some(3), "{said:?}");
     let class = said.output.lines().find(|line| line.contains(" class ")).expect("a line");
     assert!(class.starts_with("blind class "), "{class}");

@@ -1,0 +1,109 @@
+//! The guides: every link leads somewhere, every page is in the summary, and what a release is made of is named.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex_lite::Regex;
+
+const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Folders that hold what is built or installed.
+const LEFT_OUT: [&str; 6] = ["target", ".git", ".venv", "node_modules", "bin", ".run"];
+
+fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if path.is_dir() && !LEFT_OUT.contains(&name.as_str()) {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// What stands between fences is shown and not read.
+fn without_code(text: &str) -> String {
+    let mut inside = false;
+    let lines = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        inside ^= fence;
+        !inside && !fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The anchors of a page, as GitHub makes them of its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = without_code(text);
+    let headings = headings.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file_or_a_heading_that_there_is() {
+    let link = Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
+    let mut all = Vec::new();
+    pages(Path::new(WORKSPACE), &mut all);
+    assert!(all.len() > 20, "{all:?}");
+    let mut dead = Vec::new();
+    for page in all {
+        let text = fs::read_to_string(&page).expect("text");
+        for found in link.captures_iter(&without_code(&text)) {
+            let target = &found[1];
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').map_or((target, None), |(file, it)| (file, Some(it)));
+            let file = match file {
+                "" => page.clone(),
+                file => page.parent().expect("a folder").join(file),
+            };
+            let there = match anchor {
+                _ if !file.exists() => false,
+                Some(anchor) if file.extension().is_some_and(|ending| ending == "md") => {
+                    anchors(&fs::read_to_string(&file).expect("text")).contains(anchor)
+                }
+                _ => true,
+            };
+            if !there {
+                dead.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert_eq!(dead, Vec::<String>::new());
+}
+
+#[test]
+fn every_guide_is_in_the_summary_of_the_site() {
+    let docs = Path::new(WORKSPACE).join("docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md")).expect("a summary");
+    let mut all = Vec::new();
+    pages(&docs, &mut all);
+    for page in all {
+        let name = page.strip_prefix(&docs).expect("in docs").display().to_string();
+        assert!(
+            name == "SUMMARY.md" || summary.contains(&format!("({name})")),
+            "{name} is not in the summary"
+        );
+    }
+}
+
+#[test]
+fn the_plugins_manifest_is_for_this_version_and_for_what_a_release_uploads() {
+    let read = |name: &str| fs::read_to_string(Path::new(WORKSPACE).join(name)).expect("text");
+    let (manifest, release) = (read("deploy/krew/lb.yaml"), read(".github/workflows/release.yaml"));
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    assert!(manifest.contains(&format!("version: {version}\n")));
+    for architecture in ["amd64", "arm64"] {
+        let archive = format!("kubectl-lb-linux-{architecture}.tar.gz");
+        assert!(manifest.contains(&format!("/releases/download/{version}/{archive}")), "{archive}");
+    }
+    assert!(release.contains("dist/kubectl-lb-linux-${{ matrix.architecture }}.tar.gz"));
+}
