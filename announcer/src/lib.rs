@@ -35,6 +35,21 @@
 //! | [`segment`] | which addresses this node answers for on one link |
 //! | [`rank`](mod@rank) | which of two nodes comes first for an address |
 //! | [`gratuitous`], [`defence`] | when an address is announced without being asked for: at first, now and then, against a foreign claim |
+//!
+//! # Promises
+//!
+//! * From the same view every node comes to the same answer about who may announce, and each refusal has a reason.
+//! * An address stays where it is: who joins moves nothing, and who dies moves only what it had. Of two nodes that answer
+//!   for one address one stops, as soon as it hears the other. See [`segment`] for the rules, and for what can go wrong all
+//!   the same.
+//! * Any bytes from the network are read without panic. A heartbeat is believed under the cluster's key, and once.
+//! * A router is told the new before the old goes, and nothing by who restarts, where routes are kept over a restart.
+//! * It needs `CAP_NET_RAW` to answer on links, and no capability for BGP and BFD. There is no unsafe code in it.
+//!
+//! # Versions
+//!
+//! It is for Linux. It goes with kube 5 and k8s-openapi 0.29, switches on no version of Kubernetes' API, and has no features
+//! of its own.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

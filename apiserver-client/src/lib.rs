@@ -1,6 +1,24 @@
 //! How a controller meets the API server: no request without an end, no watch that is silent for long, and back at work
 //! the moment the server answers again.
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use apiserver_client::{Bounds, Watches, bounded};
+//! use futures::StreamExt;
+//! use k8s_openapi::api::core::v1::Node;
+//! use kube::{Api, Client};
+//!
+//! let client = bounded(&Client::try_default().await?, Bounds::default());
+//! let watches = Watches::new(client);
+//! let mut nodes = watches.follow("nodes", Api::<Node>::all);
+//! while let Some(event) = nodes.next().await {
+//!     // Failures were logged already, and the watch goes on by itself.
+//!     println!("{event:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! ```text
 //! Watches ──▶ kube's watcher ──▶ bounded ──▶ kube's client (made by `connect`)
 //!    │                              ▲
@@ -20,6 +38,17 @@
 //! to 60 s when the server has long been back, and is reset by each attempt to list. A `410` that comes as the status of
 //! a watch request makes it ask for the same version for ever. kube's `read_timeout` is used by [`connect`]; it cannot be
 //! all, because an embedder brings a client of its own.
+//!
+//! # Promises
+//!
+//! * No request is without an end, and no watch is silent for longer than [`Bounds`] say.
+//! * A watch is up again within a second after a server that was away for a minute is ready, and a server that is away is
+//!   asked by one look for all who wait.
+//! * The cause of a failure is one line of the log, in words, each time that it changes.
+//!
+//! # Versions
+//!
+//! It goes with kube 5 and k8s-openapi 0.29, switches on no version of Kubernetes' API, and has no features of its own.
 #![deny(missing_docs)]
 
 mod backoff;

@@ -4,6 +4,47 @@
 //! addresses from a pool on a LAN. It implements one trait, [`CloudLoadBalancer`]; a generic controller does
 //! everything that concerns Kubernetes (watching, finalizers, status, events, retries, leadership).
 //!
+//! The heart of a provider whose Services are all behind one proxy, to which DNS leads every name of a domain:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use cloud_provider::{CloudLoadBalancer, Error, Ingress, Outcome, Published, Request, ServiceView};
+//! # use cloud_provider::{Owned, Plan, ServiceId};
+//!
+//! struct Wildcard;
+//!
+//! fn wanted(service: &ServiceView) -> Published {
+//!     let key = &service.id.key;
+//!     Published::new([Ingress::hostname(format!("{}.{}.lb.example.com", key.name, key.namespace))])
+//! }
+//!
+//! #[async_trait::async_trait]
+//! impl CloudLoadBalancer for Wildcard {
+//!     fn name(&self) -> &'static str {
+//!         "wildcard"
+//!     }
+//!     fn claims(&self, service: &ServiceView) -> bool {
+//!         service.class.as_deref() == Some("example.com/wildcard")
+//!     }
+//!     // Nothing exists outside of the cluster that would have to go before a Service may.
+//!     fn holds_resources(&self) -> bool {
+//!         false
+//!     }
+//!     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {
+//!         Ok(Outcome::ready(wanted(request.service())))
+//!     }
+//!     // And what there is, what would be done, and what goes: nothing more, here.
+//! #   async fn resume(&self, _services: &[Arc<ServiceView>]) -> Result<(), Error> { Ok(()) }
+//! #   async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
+//! #       Ok(Some(wanted(service)).filter(|published| published.ingress == service.published))
+//! #   }
+//! #   async fn update_backends(&self, _request: &Request) -> Result<(), Error> { Ok(()) }
+//! #   async fn delete(&self, _service: &ServiceId) -> Result<(), Error> { Ok(()) }
+//! #   async fn plan(&self, _request: &Request) -> Result<Plan, Error> { Ok(Plan::new([])) }
+//! #   async fn list(&self) -> Result<Vec<Owned>, Error> { Ok(Vec::new()) }
+//! }
+//! ```
+//!
 //! # The data's way
 //!
 //! ```text
@@ -32,7 +73,13 @@
 //! over in a wildcard is a Service that is served wrongly, and a compiler can find it. [`Error`] alone may gain
 //! variants, since whoever handles one goes by its [class](Error::class).
 //!
-//! # Features
+//! # Promises
+//!
+//! What a provider may rely on, and what is asked of it, stands at each method of [`CloudLoadBalancer`]: every call may be
+//! repeated, given up or be the last one that the process makes, and running it again is right. Nothing that serves is
+//! broken by a mistake of the user's, which is told by field, value, what is allowed and what happens until then.
+//!
+//! # Features and versions
 //!
 //! | feature | what it adds |
 //! |---|---|

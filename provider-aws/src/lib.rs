@@ -25,6 +25,13 @@
 //! Only `site`, [`observe`] and `apply` wait for AWS; everything else is plain functions over plain data, which
 //! prints as JSON. [`AwsProvider`] strings the stages together.
 //!
+//! # Promises
+//!
+//! * A mistake in a Service, or a refusal by AWS, is told by the annotation that it comes from, and what serves goes on.
+//! * What is made carries its owner's tags from its first moment; what nobody of ours made is left alone.
+//! * Every call may fail, be given up or lose its answer: running the same step again is right.
+//! * A restart, a change of leader and a Service that stays as it is write nothing.
+//!
 //! # Setting it up
 //!
 //! Connect to AWS (the `client` module's `sdk`, or the strict in-memory AWS behind the feature `testing`), wrap it in

@@ -234,7 +234,7 @@ impl Observer<'_> {
         };
         let mut settings = BTreeMap::new();
         for wanted in wanted.settings.wanted() {
-            settings.insert(wanted.field(), wanted.found(&self.aws, arn).await?);
+            settings.insert(wanted.field(), wanted.found(self.aws, arn).await?);
         }
         let listeners = self.aws.listeners(arn).await?;
         let arns: Vec<String> = listeners.iter().map(|listener| listener.arn.clone()).collect();

@@ -7,7 +7,8 @@ use aws_sdk_ec2::config::ProvideCredentials;
 
 use super::Sdk;
 
-/// Where credentials come from; never the credentials themselves.
+/// Where credentials come from; never the credentials themselves. It is told, never taken, and whoever tries out what is
+/// told to a user makes one: so it stays exhaustive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The last link of the chain that made them, in words: `environment variables`, `a web identity token`, ...
