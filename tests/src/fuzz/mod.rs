@@ -5,7 +5,7 @@
 //! `tests/fuzz` gives the same readers to `cargo fuzz`, which looks for inputs that reach new code.
 
 mod frames;
-mod mutate;
+pub mod mutate;
 
 use cloud_provider::testing::{ServiceBuilder, a_service};
 use cloud_provider::{Mistake, SourceRanges};
