@@ -14,8 +14,8 @@
 //! | [`keeper`] | all that waits |
 //!
 //! Names are made of node and Service, so that whatever is written twice is one object, and objects of a former life are found
-//! by their labels. Writing waits for a second of quiet and never holds up a packet: whoever announces sends an [`Announced`]
-//! down a channel and goes on.
+//! by their labels. Writing waits for a second of quiet and never holds up a packet: whoever announces sends an
+//! [`Announced`](announced::Announced) down a channel and goes on.
 //!
 //! # How the program calls it
 //!

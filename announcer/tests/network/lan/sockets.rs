@@ -4,12 +4,12 @@ use announcer::arp::{ArpFrame, Operation};
 use announcer::ndp::NdpFrame;
 use announcer::net::{FrameRoom, LinkChanges, PacketSocket, Traffic, links};
 
-use crate::answers::resolve;
-use crate::network::{scene, until};
+use super::answers::resolve;
+use super::network::{scene, until};
 
 #[test]
 fn links_are_read_with_what_matters_of_them() {
-    scene("sockets::links_are_read_with_what_matters_of_them", |lan| {
+    scene("lan::sockets::links_are_read_with_what_matters_of_them", |lan| {
         let machine = lan.machine();
         machine.ip("link add bridge0 type bridge");
         machine.ip("link add inner type veth peer name outer");
@@ -30,7 +30,7 @@ fn links_are_read_with_what_matters_of_them() {
 
 #[test]
 fn a_change_of_a_link_is_told_at_once() {
-    scene("sockets::a_change_of_a_link_is_told_at_once", |lan| {
+    scene("lan::sockets::a_change_of_a_link_is_told_at_once", |lan| {
         let machine = lan.machine();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let mut changes = machine.inside(|| LinkChanges::new().expect("word of changes"));
@@ -41,7 +41,7 @@ fn a_change_of_a_link_is_told_at_once() {
 
 #[test]
 fn a_frame_is_heard_on_its_own_link_and_by_the_socket_of_its_kind() {
-    scene("sockets::a_frame_is_heard_on_its_own_link_and_by_the_socket_of_its_kind", |lan| {
+    scene("lan::sockets::a_frame_is_heard_on_its_own_link_and_by_the_socket_of_its_kind", |lan| {
         let (asking, machine) = (lan.machine(), lan.machine());
         let links = machine.inside(|| links().expect("links"));
         let open =

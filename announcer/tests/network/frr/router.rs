@@ -16,7 +16,8 @@ use announcer::bgp::update::NextHops;
 use announcer::distance::Distance;
 use serde_json::Value;
 
-use crate::scene::{output, run, until};
+use super::scene::until;
+use crate::namespaces::{output, run};
 
 /// The router's autonomous system, and ours.
 pub(crate) const ROUTER_AS: u32 = 64_600;

@@ -10,16 +10,17 @@ use announcer::bgp::connection::Peering;
 use announcer::bgp::reason::DownReason;
 use announcer::distance::Distance;
 
-use crate::router::{Node, OUR_AS, Router, routes};
-use crate::scene::{play, run, until};
-use crate::sessions::{random, stands, ways};
+use super::router::{Node, OUR_AS, Router, routes};
+use super::scene::{play, until};
+use super::sessions::{random, stands, ways};
+use crate::namespaces::run;
 
 const IP: &str = "198.51.100.7";
 
 #[test]
 fn when_a_path_is_cut_bfd_ends_the_routes_that_lead_there_and_the_session_and_both_come_back() {
     play(
-        "bfd::when_a_path_is_cut_bfd_ends_the_routes_that_lead_there_and_the_session_and_both_come_back",
+        "frr::bfd::when_a_path_is_cut_bfd_ends_the_routes_that_lead_there_and_the_session_and_both_come_back",
         || async {
             let nodes = [Node(1), Node(2)];
             let lines = format!("neighbor NODE remote-as {OUR_AS}\nneighbor NODE bfd profile fast");
@@ -68,20 +69,23 @@ fn when_a_path_is_cut_bfd_ends_the_routes_that_lead_there_and_the_session_and_bo
 
 #[test]
 fn over_ipv6_bfd_comes_up_and_switched_off_it_takes_no_session_along_on_our_side() {
-    play("bfd::over_ipv6_bfd_comes_up_and_switched_off_it_takes_no_session_along_on_our_side", || async {
-        let node = Node(1);
-        let router = Router::start("").await;
-        router.configure(&["bfd", &format!("peer {}", node.v6()), "profile fast"]);
-        let key = PathKey { from: None, to: node.router_v6().into(), distance: Distance::Link };
-        let path = Paths::default().watch(key, Profile::default(), random());
-        let mut standing = path.standing();
-        standing.wait_for(|standing| standing.state == BfdState::Up).await.expect("it is watched");
-        let state = || router.shows("bfd peers")[0]["status"].as_str().map(str::to_owned);
-        until("the router sees it", Some("up".to_owned()), state).await;
-        path.switch_off().await;
-        until("the router is told", Some("down".to_owned()), state).await;
-        let why = &router.shows("bfd peers")[0]["remote-diagnostic"];
-        assert_eq!(why, "administratively down");
-        assert_eq!(standing.borrow().losses, 0);
-    });
+    play(
+        "frr::bfd::over_ipv6_bfd_comes_up_and_switched_off_it_takes_no_session_along_on_our_side",
+        || async {
+            let node = Node(1);
+            let router = Router::start("").await;
+            router.configure(&["bfd", &format!("peer {}", node.v6()), "profile fast"]);
+            let key = PathKey { from: None, to: node.router_v6().into(), distance: Distance::Link };
+            let path = Paths::default().watch(key, Profile::default(), random());
+            let mut standing = path.standing();
+            standing.wait_for(|standing| standing.state == BfdState::Up).await.expect("it is watched");
+            let state = || router.shows("bfd peers")[0]["status"].as_str().map(str::to_owned);
+            until("the router sees it", Some("up".to_owned()), state).await;
+            path.switch_off().await;
+            until("the router is told", Some("down".to_owned()), state).await;
+            let why = &router.shows("bfd peers")[0]["remote-diagnostic"];
+            assert_eq!(why, "administratively down");
+            assert_eq!(standing.borrow().losses, 0);
+        },
+    );
 }

@@ -13,7 +13,7 @@ use announcer::responder::{Command, Report, Responder};
 use announcer::segment::{Change, Eligible, Link, Links, Me, Settings};
 use tokio::sync::mpsc;
 
-use crate::network::{Lan, Machine};
+use super::network::{Lan, Machine};
 
 /// No two lives have the same number.
 static LIVES: AtomicU64 = AtomicU64::new(1);

@@ -1,5 +1,5 @@
-//! What clients of an address meet while nodes come, go and break. Each scene has a bar of 2 s of silence, which a busy
-//! machine needs; the bench `silence` prints how long it really is.
+//! What clients of an address meet while nodes come, go and break. In each scene an address may be silent for 2 s, which a
+//! busy machine needs; on a quiet one it is a fraction of that.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use announcer::ndp::NdpFrame;
 use announcer::net::{FrameRoom, PacketSocket, Traffic, links};
 use announcer::segment::Change;
 
-use crate::answers::{Client, serve};
-use crate::network::{Lan, Machine, scene, until};
-use crate::node::Node;
+use super::answers::{Client, serve};
+use super::network::{Lan, Machine, scene, until};
+use super::node::Node;
 
-const BOTH: [&str; 2] = ["10.9.0.200", "fd00:9::200"];
+const ADDRESSES: [&str; 2] = ["10.9.0.200", "fd00:9::200"];
 
 /// How long an address may be silent where something broke.
-const BAR: Duration = Duration::from_secs(2);
+const MAX_SILENCE: Duration = Duration::from_secs(2);
 
 /// Plays a scene for an address of each family, in a network of its own.
 macro_rules! scenes {
     ($(fn $name:ident())+) => { $(
         #[test]
         fn $name() {
-            scene(concat!("scenes::", stringify!($name)), |lan| {
-                for address in BOTH {
+            scene(concat!("lan::scenes::", stringify!($name)), |lan| {
+                for address in ADDRESSES {
                     play::$name(lan, address.parse().expect("an address"));
                 }
             });
@@ -72,7 +72,7 @@ fn client_of(lan: &Lan, ip: IpAddr, node: &Node) -> Client {
 fn moved(client: Client, from: &Node, to: &Node) {
     until("the other answers", || client.is_answered_by(to.name()));
     let heard = client.ends();
-    assert!(heard.silence < BAR, "{heard:?}");
+    assert!(heard.silence < MAX_SILENCE, "{heard:?}");
     assert_eq!(heard.by, [from.name(), to.name()], "back and forth");
 }
 
@@ -169,7 +169,7 @@ mod play {
                 .any(|frame| frame == claim(new, ip))
         });
         let heard = client.ends();
-        assert!(heard.silence < BAR, "{heard:?}");
+        assert!(heard.silence < MAX_SILENCE, "{heard:?}");
         client_of(lan, ip, &node).ends();
     }
 
@@ -182,7 +182,7 @@ mod play {
         let nodes = [a, b];
         until("there is one owner", || owners(&nodes, ip) == 1);
         let heard = client.ends();
-        assert!(heard.silence < BAR, "{heard:?}");
+        assert!(heard.silence < MAX_SILENCE, "{heard:?}");
     }
 
     pub(super) fn somebody_else_who_claims_the_address_is_told_and_answered_once(lan: &Lan, ip: IpAddr) {

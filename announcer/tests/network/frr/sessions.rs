@@ -11,8 +11,8 @@ use announcer::bgp::route::{Attributes, LargeCommunity, Wanted};
 use announcer::bgp::session::Leaving;
 use announcer::distance::Distance;
 
-use crate::router::{Node, OUR_AS, ROUTER_AS, Router, configuration, routes};
-use crate::scene::{play, until};
+use super::router::{Node, OUR_AS, ROUTER_AS, Router, configuration, routes};
+use super::scene::{play, until};
 
 pub(crate) fn random() -> fastrand::Rng {
     fastrand::Rng::with_seed(7)
@@ -58,7 +58,7 @@ fn full() -> Arc<Wanted> {
 #[test]
 fn routes_of_both_families_reach_the_routers_kernel_over_one_session_and_leave_it_when_withdrawn() {
     play(
-        "sessions::routes_of_both_families_reach_the_routers_kernel_over_one_session_and_leave_it_when_withdrawn",
+        "frr::sessions::routes_of_both_families_reach_the_routers_kernel_over_one_session_and_leave_it_when_withdrawn",
         || async {
             let node = Node(1);
             let lines = format!("neighbor NODE remote-as {OUR_AS}");
@@ -89,7 +89,7 @@ fn routes_of_both_families_reach_the_routers_kernel_over_one_session_and_leave_i
 #[test]
 fn over_a_session_of_ipv6_and_within_one_as_local_preference_and_routes_of_both_families_arrive() {
     play(
-        "sessions::over_a_session_of_ipv6_and_within_one_as_local_preference_and_routes_of_both_families_arrive",
+        "frr::sessions::over_a_session_of_ipv6_and_within_one_as_local_preference_and_routes_of_both_families_arrive",
         || async {
             let node = Node(1);
             let session = format!("neighbor {} remote-as internal\n", node.v6());
@@ -115,7 +115,7 @@ fn over_a_session_of_ipv6_and_within_one_as_local_preference_and_routes_of_both_
 #[test]
 fn two_nodes_share_the_traffic_and_one_that_leaves_takes_only_its_own_way_along() {
     play(
-        "sessions::two_nodes_share_the_traffic_and_one_that_leaves_takes_only_its_own_way_along",
+        "frr::sessions::two_nodes_share_the_traffic_and_one_that_leaves_takes_only_its_own_way_along",
         || async {
             let nodes = [Node(1), Node(2)];
             let lines = format!("neighbor NODE remote-as {OUR_AS}");
@@ -143,7 +143,7 @@ fn two_nodes_share_the_traffic_and_one_that_leaves_takes_only_its_own_way_along(
 
 #[test]
 fn a_thousand_routes_arrive_and_leave_with_few_messages() {
-    play("sessions::a_thousand_routes_arrive_and_leave_with_few_messages", || async {
+    play("frr::sessions::a_thousand_routes_arrive_and_leave_with_few_messages", || async {
         let node = Node(1);
         let router =
             Router::start(&Router::peers_over_v4(&format!("neighbor NODE remote-as {OUR_AS}"), &[node]))
@@ -167,7 +167,7 @@ fn a_thousand_routes_arrive_and_leave_with_few_messages() {
 #[test]
 fn a_wrong_as_is_told_by_name_whoever_notices_it_and_mended_the_session_comes_up() {
     play(
-        "sessions::a_wrong_as_is_told_by_name_whoever_notices_it_and_mended_the_session_comes_up",
+        "frr::sessions::a_wrong_as_is_told_by_name_whoever_notices_it_and_mended_the_session_comes_up",
         || async {
             let node = Node(1);
             let router =
@@ -196,7 +196,7 @@ fn a_wrong_as_is_told_by_name_whoever_notices_it_and_mended_the_session_comes_up
 
 #[test]
 fn a_router_that_is_not_there_yet_is_found_when_it_is() {
-    play("sessions::a_router_that_is_not_there_yet_is_found_when_it_is", || async {
+    play("frr::sessions::a_router_that_is_not_there_yet_is_found_when_it_is", || async {
         let node = Node(1);
         let router = Router::start("").await;
         let peering = Peering::start(node.dial(node.v4().into()), node.peer(), None, random());

@@ -1,6 +1,5 @@
 //! A local network of network namespaces: a switch, and machines on it. It takes no right that its user does not have.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::Command;
@@ -10,45 +9,20 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// How long what is a matter of moments may take on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+use crate::namespaces::{DEADLINE, is_inside};
 
-/// Set for a process that is in namespaces of its own already.
-const INSIDE: &str = "ANNOUNCER_LAN_INSIDE";
-
-/// Plays a scene in namespaces of its own: this test is started over there, by `unshare`, and whatever it makes ends with
-/// it.
-#[track_caller]
-pub(crate) fn scene(test: &str, play: impl FnOnce(&Lan)) {
-    if std::env::var_os(INSIDE).is_some() {
-        return play(&Lan::new());
-    }
-    if let Some((_, package)) = TOOLS.iter().find(|(tool, _)| !is_installed(tool)) {
-        panic!("apt-get install --yes {package} brings what this suite needs");
-    }
-    let itself = std::env::current_exe().expect("the path of this program");
-    let unshare = |program: &OsStr| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net", "--mount", "--"]).arg(program);
-        command
-    };
-    let may = unshare("true".as_ref()).output().expect("unshare is installed");
-    let refusal = String::from_utf8_lossy(&may.stderr);
-    assert!(may.status.success(), "namespaces are refused to this user; run it as root ({})", refusal.trim());
-    let mut scene = unshare(itself.as_os_str());
-    scene.args(["--exact", test, "--nocapture"]).env(INSIDE, "yes");
-    let output = scene.output().expect("unshare is installed");
-    let (said, complained) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{test}: {}\n{said}\n{complained}", output.status);
-}
+/// How long a look at a condition is apart from the next. What is waited for has the processor meanwhile.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What is run, and the Debian package that has it.
-const TOOLS: [(&str, &str); 3] = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")];
+const NEEDED: [(&str, &str); 3] = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")];
 
-fn is_installed(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
+/// Plays a scene in a network of its own. `name` is the path of the test that calls it.
+#[track_caller]
+pub(crate) fn scene(name: &str, play: impl FnOnce(&Lan)) {
+    if is_inside(name, &NEEDED) {
+        play(&Lan::new());
+    }
 }
 
 /// Waits for something that is a matter of moments.
@@ -56,8 +30,9 @@ fn is_installed(tool: &str) -> bool {
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < SOON, "it did not come to be: {what}");
-        thread::yield_now();
+        assert!(began.elapsed() < DEADLINE, "it did not come to be: {what}");
+        // Nobody wakes this thread: it looks again.
+        thread::park_timeout(LOOK_INTERVAL);
     }
 }
 

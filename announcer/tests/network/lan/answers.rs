@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::network::Machine;
+use super::network::Machine;
 
-const PORT: u16 = 7;
+const ECHO_PORT: u16 = 7;
 /// Between two questions.
-const PACE: Duration = Duration::from_millis(10);
+const QUESTION_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Has a machine answer at an address: it has it on `lo`, where nobody on the network can find it by themselves, as it is
 /// with what kube-proxy serves. The answer is the machine's name.
@@ -20,7 +20,7 @@ pub(crate) fn serve(machine: &Machine, ip: IpAddr, name: &'static str) {
         IpAddr::V6(ip) => machine.ip(&format!("address add {ip}/128 dev lo nodad")),
     };
     machine.run("sh", &["-c", "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore"]);
-    let socket = machine.inside(|| UdpSocket::bind((ip, PORT)).expect("a socket at the address"));
+    let socket = machine.inside(|| UdpSocket::bind((ip, ECHO_PORT)).expect("a socket at the address"));
     thread::spawn(move || {
         let mut room = [0; 64];
         while let Ok((_, from)) = socket.recv_from(&mut room) {
@@ -33,7 +33,7 @@ pub(crate) fn serve(machine: &Machine, ip: IpAddr, name: &'static str) {
 pub(crate) fn resolve(machine: &Machine, ip: IpAddr) {
     let at = if ip.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = machine.inside(|| UdpSocket::bind(at).expect("a socket"));
-    socket.connect((ip, PORT)).expect("a way to the address");
+    socket.connect((ip, ECHO_PORT)).expect("a way to the address");
     socket.send(b"?").expect("to send");
     // Nobody listens there: that is refused, by a message that only comes once the address was found.
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
@@ -59,8 +59,8 @@ impl Client {
             let mut next = Instant::now();
             while !told.load(Ordering::Relaxed) {
                 // That nobody answers for the address is an error after a while.
-                let _unreachable = socket.send_to(b"?", (ip, PORT));
-                next += PACE;
+                let _unreachable = socket.send_to(b"?", (ip, ECHO_PORT));
+                next += QUESTION_INTERVAL;
                 while let Some(left) =
                     next.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
                 {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use announcer::beat::{Beat, Boot, Cluster, Key, MAX_PAGE_BYTES, Refused, Role};
 use announcer::ethernet::Mac;
 
+use crate::numbers::{Numbers, count};
+
 const FROM: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
 /// From `printf UID | sha256sum`.
 const CLUSTER: [u8; 8] = [0xc2, 0x82, 0xb4, 0xe7, 0x2d, 0xf5, 0xc4, 0x30];
@@ -38,27 +40,6 @@ fn beat() -> Beat {
         hears: vec![Boot(7).mark(), Boot(8).mark()],
         claims: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
     }
-}
-
-/// Numbers by xorshift, so that a failure can be run again by its seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-}
-
-/// How many frames are tried, from `ANNOUNCER_FRAMES`.
-fn count() -> u64 {
-    std::env::var("ANNOUNCER_FRAMES").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000)
 }
 
 #[test]

@@ -4,9 +4,9 @@ use announcer::bgp::connection::Peering;
 use announcer::bgp::peer::BgpPeer;
 use announcer::bgp::session::Leaving;
 
-use crate::router::{Node, OUR_AS, Router, routes};
-use crate::scene::{play, until};
-use crate::sessions::{random, stands, ways};
+use super::router::{Node, OUR_AS, Router, routes};
+use super::scene::{play, until};
+use super::sessions::{random, stands, ways};
 
 const V4: &str = "198.51.100.7";
 const V6: &str = "2001:db8:1::7";
@@ -15,7 +15,7 @@ const GONE: &str = "198.51.100.8";
 #[test]
 fn a_restart_changes_no_route_and_what_is_wanted_no_more_goes_when_everything_is_told_again() {
     play(
-        "restart::a_restart_changes_no_route_and_what_is_wanted_no_more_goes_when_everything_is_told_again",
+        "frr::restart::a_restart_changes_no_route_and_what_is_wanted_no_more_goes_when_everything_is_told_again",
         || async {
             let node = Node(1);
             let lines = format!("neighbor NODE remote-as {OUR_AS}");

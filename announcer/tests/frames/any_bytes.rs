@@ -7,31 +7,12 @@ use announcer::arp::{ArpFrame, Operation};
 use announcer::ethernet::Mac;
 use announcer::ndp::{Message, NdpFrame};
 
+use crate::numbers::{Numbers, count};
+
 const OURS: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
 const CLIENT: Mac = Mac::new([2, 0, 0, 0, 0, 9]);
 const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
-
-/// Numbers by xorshift, so that a failure can be run again by its seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-}
-
-/// How many frames are tried, from `ANNOUNCER_FRAMES`.
-fn count() -> u64 {
-    std::env::var("ANNOUNCER_FRAMES").ok().and_then(|count| count.parse().ok()).unwrap_or(50_000)
-}
 
 fn frames() -> Vec<Vec<u8>> {
     let asked = NdpFrame::question(CLIENT, "fe80::9".parse().unwrap(), V6);

@@ -1,48 +1,36 @@
-//! A scene: the test's own program once more, in namespaces of its own.
+//! A scene in namespaces of its own: the test's own program once more, in there, with that one test. Whatever the scene makes
+//! and starts ends with it.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::future::Future;
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is set for the program inside.
-const INSIDE: &str = "ANNOUNCER_SCENE";
+const INSIDE_VARIABLE: &str = "ANNOUNCER_SCENE";
 
 /// How long a condition may take. What is waited for takes seconds at most; a busy machine takes longer.
-const WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What is needed, and the Debian package that has it.
-const NEEDED: [(&str, &str); 6] = [
-    ("/usr/lib/frr/bgpd", "frr"),
-    ("/usr/lib/frr/bfdd", "frr"),
-    ("/usr/bin/vtysh", "frr"),
-    ("ip", "iproute2"),
-    ("nft", "nftables"),
-    ("unshare", "util-linux"),
-];
-
-/// Runs a scene. `name` is the path of the test that calls it.
-pub(crate) fn play<F: Future<Output = ()>>(name: &str, scene: impl FnOnce() -> F) {
-    if std::env::var_os(INSIDE).is_some() {
-        // The scene itself waits for programs, and sessions go on meanwhile.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        return runtime.block_on(scene());
+/// Whether this is the process inside, which is to play the scene. Outside, the scene has been played when this returns. `name`
+/// is the path of the test that calls it; `needed` are programs, each with the Debian package that has it.
+#[track_caller]
+pub(crate) fn is_inside(name: &str, needed: &[(&str, &str)]) -> bool {
+    if std::env::var_os(INSIDE_VARIABLE).is_some() {
+        return true;
     }
-    let missing = missing();
+    let missing = missing(needed);
     assert!(missing.is_empty(), "apt-get install --yes {} brings what is missing", missing.join(" "));
     // With a process namespace, so that whatever the scene starts ends with it; and with its own /proc, or a number of a
-    // process in it is looked up among the machine's, whose network would be taken for the router's.
+    // process in it is looked up among the machine's, whose network would be taken for the scene's.
     let mut inside = Command::new("unshare");
     inside.args(["--net", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]);
     if std::fs::metadata("/proc/self").expect("a process").uid() != 0 {
         inside.args(["--user", "--map-root-user"]);
     }
     inside.arg(std::env::current_exe().expect("this program"));
-    inside.args(["--exact", name, "--nocapture", "--test-threads", "1"]).env(INSIDE, name);
+    inside.args(["--exact", name, "--nocapture", "--test-threads", "1"]).env(INSIDE_VARIABLE, name);
     let Output { status, stdout, stderr } = inside.output().expect("unshare runs");
     let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(
@@ -54,17 +42,18 @@ pub(crate) fn play<F: Future<Output = ()>>(name: &str, scene: impl FnOnce() -> F
         // Before the first one stands what the test's own program says of itself.
         line.split_once("measured: ").into_iter().for_each(|(_, figure)| println!("measured: {figure}"));
     }
+    false
 }
 
-fn missing() -> Vec<&'static str> {
+fn missing<'a>(needed: &[(&str, &'a str)]) -> Vec<&'a str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |tool: &str| match tool.starts_with('/') {
         true => Path::new(tool).exists(),
         false => std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()),
     };
-    let missing: BTreeMap<_, _> =
-        NEEDED.into_iter().filter(|(tool, _)| !is_there(tool)).map(|(tool, from)| (from, tool)).collect();
-    missing.into_keys().collect()
+    let missing: BTreeSet<&str> =
+        needed.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
+    missing.into_iter().collect()
 }
 
 /// Runs a command line of words without spaces to its end; what it wrote.
@@ -83,24 +72,4 @@ pub(crate) fn output(mut command: Command) -> String {
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(status.success(), "{command:?}: {status}; {}", String::from_utf8_lossy(&stderr));
     String::from_utf8_lossy(&stdout).into_owned()
-}
-
-/// Waits until what is seen is what is expected, and says how long that took.
-#[track_caller]
-pub(crate) fn until<T: PartialEq + Debug>(
-    what: &str,
-    expected: T,
-    mut look: impl FnMut() -> T,
-) -> impl Future<Output = Duration> {
-    let (start, caller) = (Instant::now(), std::panic::Location::caller());
-    async move {
-        loop {
-            let seen = look();
-            if seen == expected {
-                return start.elapsed();
-            }
-            assert!(start.elapsed() < WITHIN, "{caller}: {what}: {seen:?} is seen, {expected:?} is expected");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
 }

@@ -1,0 +1,7 @@
+//! FRR as the router.
+
+mod bfd;
+mod restart;
+mod router;
+mod scene;
+mod sessions;
