@@ -32,7 +32,7 @@ const PIECES: [&str; 24] = [
 const MOST_CHANGES: usize = 6;
 
 /// A text, from one of the examples.
-pub(super) fn text(examples: &[&str], rng: &mut fastrand::Rng) -> String {
+pub fn text(examples: &[&str], rng: &mut fastrand::Rng) -> String {
     let mut text: Vec<char> = examples[rng.usize(..examples.len())].chars().collect();
     for _ in 0..rng.usize(0..=MOST_CHANGES) {
         let at = rng.usize(0..=text.len());

@@ -34,7 +34,7 @@ async fn a_file_of_flags_that_nobody_meant_ends_in_one_line() {
     let access = Access::with("");
     let mut rng = fastrand::Rng::with_seed(1);
     for _ in 0..FILE_COUNT {
-        let text = mutate::input(&FLAGS, &mut rng);
+        let text = mutate::text(&FLAGS, &mut rng);
         let file = access.file("flags.yaml", &text);
         let mut command = command("cloud-lb-controller");
         // It ends here at the latest: there is no such kubeconfig.
@@ -56,7 +56,7 @@ async fn bytes_that_nobody_meant_do_not_keep_the_port_from_answering() {
     let talk = move || {
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..CONNECTION_COUNT {
-            let text = mutate::input(&REQUESTS, &mut rng);
+            let text = mutate::text(&REQUESTS, &mut rng);
             let mut connection = TcpStream::connect(&to).expect("it listens");
             connection.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
             // The other side may be gone before all of it is sent.
