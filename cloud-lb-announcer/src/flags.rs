@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use announcer::agent::Config;
+use announcer::agent::{BgpEngine, Config};
 use announcer::link::Excluded;
-use clap::Parser;
+use announcer::status::object::Pod;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Parser, ValueEnum};
 use cloud_provider::ClassRule;
 use regex::Regex;
 
@@ -48,6 +49,26 @@ pub(crate) struct Flags {
     #[arg(long, env = "IGNORE_EXCLUDE_LABEL")]
     ignore_exclude_label: bool,
 
+    /// Who speaks to routers: nobody, our own speaker, or FRR, for which an FRRConfiguration is written
+    #[arg(long, env = "BGP", default_value = "off", value_name = "ENGINE")]
+    bgp: Bgp,
+
+    /// Where frr-k8s looks for FRRConfigurations; only with --bgp=frr-k8s
+    #[arg(long, env = "FRR_K8S_NAMESPACE", default_value = "frr-k8s-system", value_name = "NAMESPACE")]
+    frr_k8s_namespace: String,
+
+    /// The namespace that it runs in: there it tells what it announces; without it, it does not tell it
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pod_namespace: Option<String>,
+
+    /// The Pod that it runs in, with which what it tells goes; with --pod-uid
+    #[arg(long, env = "POD_NAME", requires = "pod_uid", value_name = "NAME")]
+    pod_name: Option<String>,
+
+    /// That Pod's UID
+    #[arg(long, env = "POD_UID", requires = "pod_name", value_name = "UID")]
+    pod_uid: Option<String>,
+
     /// Where /healthz, /readyz and /metrics are served, without TLS
     #[arg(long, env = "HTTP_ADDRESS", default_value = "0.0.0.0:7479", value_name = "ADDRESS:PORT")]
     pub(crate) http_address: SocketAddr,
@@ -59,6 +80,17 @@ pub(crate) struct Flags {
     /// Lines for people or for machines
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+}
+
+/// Who speaks to routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bgp {
+    /// Nobody
+    Off,
+    /// Our own speaker
+    Native,
+    /// FRR, as frr-k8s runs it
+    FrrK8s,
 }
 
 impl Flags {
@@ -73,6 +105,14 @@ impl Flags {
         config.classes = self.bare_class.clone();
         config.pools_namespace.clone_from(&self.bare_pools_namespace);
         config.ignore_exclude_label = self.ignore_exclude_label;
+        config.bgp = match self.bgp {
+            Bgp::Off => None,
+            Bgp::Native => Some(BgpEngine::Native),
+            Bgp::FrrK8s => Some(BgpEngine::FrrK8s { namespace: self.frr_k8s_namespace.clone() }),
+        };
+        config.namespace.clone_from(&self.pod_namespace);
+        let pod = self.pod_name.clone().zip(self.pod_uid.clone());
+        config.pod = pod.map(|(name, uid)| Pod { name, uid });
         Ok(config)
     }
 }
@@ -104,6 +144,7 @@ mod tests {
             ("--log-level", "warning"),
             ("--log-level", "info,announcer=inof"),
             ("--log-format", "xml"),
+            ("--bgp", "frr"),
             ("--bare-class", "Not A Class"),
         ] {
             let said = parsed(&[flag, value]).expect_err(value);

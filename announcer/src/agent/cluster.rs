@@ -18,7 +18,10 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, CustomResourceExt, Resource};
 use metallb::announcing::{Announcing, Definitions};
-use metallb::crd::{IPAddressPool, L2Advertisement, L2AdvertisementSpec};
+use metallb::crd::{
+    BFDProfile, BFDProfileSpec, BGPAdvertisement, BGPAdvertisementSpec, BGPPeer, BGPPeerSpec, Community,
+    CommunitySpec, IPAddressPool, L2Advertisement, L2AdvertisementSpec,
+};
 use metallb::pool::Definition;
 use metallb::pools::Pools;
 use metallb::written::{Spec, Written};
@@ -40,6 +43,10 @@ pub(super) enum News {
     Node(Box<Event<Node>>),
     Pool(Box<Event<DynamicObject>>),
     Layer2(Box<Event<DynamicObject>>),
+    Bgp(Box<Event<DynamicObject>>),
+    Peer(Box<Event<DynamicObject>>),
+    Profile(Box<Event<DynamicObject>>),
+    Community(Box<Event<DynamicObject>>),
     /// The API server has no such kind, by its full name.
     NoKind(String),
 }
@@ -48,6 +55,7 @@ pub(super) enum News {
 pub(super) fn follow(
     watches: &Watches,
     pools_namespace: Option<&str>,
+    with_bgp: bool,
 ) -> SelectAll<BoxStream<'static, News>> {
     let mut all = SelectAll::new();
     all.push(told(watches.follow("services", Api::all), News::Service));
@@ -55,6 +63,13 @@ pub(super) fn follow(
     all.push(told(watches.follow("nodes", Api::all), News::Node));
     all.push(of_metallb::<IPAddressPool>(watches, pools_namespace, News::Pool));
     all.push(of_metallb::<L2Advertisement>(watches, pools_namespace, News::Layer2));
+    if !with_bgp {
+        return all;
+    }
+    all.push(of_metallb::<BGPAdvertisement>(watches, pools_namespace, News::Bgp));
+    all.push(of_metallb::<BGPPeer>(watches, pools_namespace, News::Peer));
+    all.push(of_metallb::<BFDProfile>(watches, pools_namespace, News::Profile));
+    all.push(of_metallb::<Community>(watches, pools_namespace, News::Community));
     all
 }
 
@@ -109,6 +124,10 @@ pub(super) struct Known {
     nodes: Mirror<Arc<NodeView>>,
     pools: Mirror<Definition>,
     layer2: Mirror<Written<L2AdvertisementSpec>>,
+    bgp: Mirror<Written<BGPAdvertisementSpec>>,
+    peers: Mirror<Written<BGPPeerSpec>>,
+    profiles: Mirror<Written<BFDProfileSpec>>,
+    communities: Mirror<Written<CommunitySpec>>,
     /// What is in force of the definitions above.
     in_force: Option<(Pools, Announcing)>,
     /// Mistakes that were logged, so that each is said once.
@@ -130,8 +149,8 @@ impl Pending {
 }
 
 impl Known {
-    pub(super) fn new(classes: ClassRule, ignore_exclude_label: bool) -> Self {
-        Known {
+    pub(super) fn new(classes: ClassRule, ignore_exclude_label: bool, with_bgp: bool) -> Self {
+        let mut known = Known {
             classes,
             ignore_exclude_label,
             services: Mirror::default(),
@@ -139,10 +158,22 @@ impl Known {
             nodes: Mirror::default(),
             pools: Mirror::default(),
             layer2: Mirror::default(),
+            bgp: Mirror::default(),
+            peers: Mirror::default(),
+            profiles: Mirror::default(),
+            communities: Mirror::default(),
             in_force: None,
             mistakes: Vec::new(),
             pending: None,
+        };
+        if !with_bgp {
+            // What is not followed is not waited for.
+            known.bgp.has_no_kind();
+            known.peers.has_no_kind();
+            known.profiles.has_no_kind();
+            known.communities.has_no_kind();
         }
+        known
     }
 
     /// Takes in what a watch told. True if something is to be decided anew.
@@ -158,8 +189,18 @@ impl Known {
             }
             News::Pool(event) => self.pools.apply(*event, |object| Some(written(object))),
             News::Layer2(event) => self.layer2.apply(*event, |object| Some(written(object))),
-            News::NoKind(name) if name == IPAddressPool::crd_name() => self.pools.has_no_kind(),
-            News::NoKind(_) => self.layer2.has_no_kind(),
+            News::Bgp(event) => self.bgp.apply(*event, |object| Some(written(object))),
+            News::Peer(event) => self.peers.apply(*event, |object| Some(written(object))),
+            News::Profile(event) => self.profiles.apply(*event, |object| Some(written(object))),
+            News::Community(event) => self.communities.apply(*event, |object| Some(written(object))),
+            News::NoKind(name) => match name {
+                name if name == IPAddressPool::crd_name() => self.pools.has_no_kind(),
+                name if name == BGPAdvertisement::crd_name() => self.bgp.has_no_kind(),
+                name if name == BGPPeer::crd_name() => self.peers.has_no_kind(),
+                name if name == BFDProfile::crd_name() => self.profiles.has_no_kind(),
+                name if name == Community::crd_name() => self.communities.has_no_kind(),
+                _ => self.layer2.has_no_kind(),
+            },
         };
         if !definitions {
             return false;
@@ -196,6 +237,10 @@ impl Known {
             (self.nodes.is_listed(), "nodes"),
             (self.pools.is_listed(), "ipaddresspools.metallb.io"),
             (self.layer2.is_listed(), "l2advertisements.metallb.io"),
+            (self.bgp.is_listed(), "bgpadvertisements.metallb.io"),
+            (self.peers.is_listed(), "bgppeers.metallb.io"),
+            (self.profiles.is_listed(), "bfdprofiles.metallb.io"),
+            (self.communities.is_listed(), "communities.metallb.io"),
         ]
         .into_iter()
         .filter_map(|(listed, name)| (!listed).then_some(name))
@@ -235,7 +280,13 @@ impl Known {
         let (pools, announcing) = self.in_force.take().unwrap_or_default();
         let definitions: Vec<Definition> = self.pools.values().cloned().collect();
         let (pools, wrong_pools) = pools.update(&definitions);
-        let said = Definitions { layer2: self.layer2.values().cloned().collect(), ..Definitions::default() };
+        let said = Definitions {
+            layer2: self.layer2.values().cloned().collect(),
+            bgp: self.bgp.values().cloned().collect(),
+            peers: self.peers.values().cloned().collect(),
+            bfd_profiles: self.profiles.values().cloned().collect(),
+            communities: self.communities.values().cloned().collect(),
+        };
         let (announcing, wrong) = announcing.update(&said);
         let mistakes: Vec<String> = wrong_pools
             .iter()
@@ -321,11 +372,14 @@ mod tests {
         all.extend(list(vec![slice()], News::Slice));
         all.extend(list(vec![node], News::Node));
         all.extend(list(vec![pool()], News::Pool));
+        for kind in [News::Bgp, News::Peer, News::Profile, News::Community] {
+            all.extend(list(Vec::new(), kind));
+        }
         all
     }
 
     fn known() -> (Known, Instant) {
-        let (mut known, now) = (Known::new(ClassRule::default(), false), Instant::now());
+        let (mut known, now) = (Known::new(ClassRule::default(), false, true), Instant::now());
         for news in nearly_all().into_iter().chain(list(vec![advertisement()], News::Layer2)) {
             known.apply(now, news);
         }
@@ -341,7 +395,7 @@ mod tests {
 
     #[test]
     fn nothing_is_decided_before_every_first_list_is_in() {
-        let (mut known, now) = (Known::new(ClassRule::default(), false), Instant::now());
+        let (mut known, now) = (Known::new(ClassRule::default(), false, true), Instant::now());
         for news in nearly_all() {
             assert!(!known.apply(now, news));
         }
@@ -357,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_the_api_server_does_not_know_has_no_objects() {
-        let (mut known, now) = (Known::new(ClassRule::default(), false), Instant::now());
+        let (mut known, now) = (Known::new(ClassRule::default(), false, true), Instant::now());
         for news in nearly_all() {
             known.apply(now, news);
         }

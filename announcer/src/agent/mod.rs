@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! watches ─▶ what is known ─▶ which nodes may announce what ─▶ each link's thread
+//!                                              │          ├─▶ sessions with routers, or FRR
+//!                                              │          └─▶ objects and events that tell it
 //! links   ─────────────────────────────────────────────────▶ which threads there are
 //! ```
 //!
@@ -9,13 +11,17 @@
 //! last is announced.
 
 mod cluster;
+mod events;
 mod key;
 mod mirror;
 mod responders;
+mod routers;
 mod shown;
+mod statuses;
 mod told;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
@@ -31,14 +37,21 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::announcements::layer2;
+use crate::announcements::{bgp, layer2};
 use crate::beat::{Cluster, Key};
 use crate::link::Excluded;
 use crate::net::LinkChanges;
 use crate::segment::{Change, Settings};
+use crate::status;
+use crate::status::keeper::Assigned;
+use crate::status::object::Pod;
 use cluster::Known;
+use events::{Events, PeerTroubles, Said};
 use responders::{Common, Responders};
+pub use routers::BgpEngine;
+use routers::Routers;
 pub use shown::Shown;
+use statuses::{Decided, Statuses};
 use told::Told;
 
 /// Between two looks for what must be there before anything is announced: the key, and who the cluster is.
@@ -65,6 +78,12 @@ pub struct Config {
     pub ignore_exclude_label: bool,
     /// How fast the heart beats.
     pub settings: Settings,
+    /// Who speaks to routers; none: nobody, and what is said about routers is not read.
+    pub bgp: Option<BgpEngine>,
+    /// The namespace that it runs in, where it tells what it announces; none: it does not tell it.
+    pub namespace: Option<String>,
+    /// The Pod that it runs in, with which what it tells goes; none outside of one.
+    pub pod: Option<Pod>,
 }
 
 impl Config {
@@ -78,6 +97,9 @@ impl Config {
             excluded,
             ignore_exclude_label: false,
             settings: Settings::default(),
+            bgp: None,
+            namespace: None,
+            pod: None,
         }
     }
 }
@@ -122,11 +144,21 @@ impl Announcer {
             changes: tell,
         });
         let watches = Watches::new(self.client.clone());
-        let mut news = cluster::follow(&watches, config.pools_namespace.as_deref());
-        let mut known = Known::new(config.classes.clone(), config.ignore_exclude_label);
+        let mut news = cluster::follow(&watches, config.pools_namespace.as_deref(), config.bgp.is_some());
+        let mut known = Known::new(config.classes.clone(), config.ignore_exclude_label, config.bgp.is_some());
         let mut told = Told::default();
+        let (events, mut peer_troubles) =
+            (Events::start(self.client.clone(), config.node.to_string()), PeerTroubles::default());
+        let (tell_of_peers, mut peer_news) = mpsc::unbounded_channel();
+        let engine = config.bgp.as_ref();
+        let routers = engine.map(|engine| Routers::start(&self.client, engine, tell_of_peers));
+        self.shown.routers(routers.as_ref().and_then(Routers::shown));
+        let (assigned, mut assignments) = mpsc::unbounded_channel();
+        let mut statuses = self.statuses(&watches, assigned);
+        let (mut decided, mut uids) = (Decided::default(), BTreeMap::new());
         let mut links = LinkChanges::new()?;
         let mut decide = responders.look()?;
+        let mut is_decided = false;
         loop {
             if decide && let Some(view) = known.view() {
                 let announcements = layer2(&view);
@@ -134,10 +166,25 @@ impl Announcer {
                 told.hostnames(&view);
                 told.refusals(&config.node, &announcements);
                 let services =
-                    announcements.into_iter().map(|(ip, announcement)| (ip, announcement.services));
+                    announcements.iter().map(|(ip, announcement)| (*ip, announcement.services.clone()));
                 self.shown.services(services.collect());
+                let advertised = bgp(&view, &config.node);
+                told.conflicts(&advertised.conflicts);
+                let followed =
+                    routers.as_ref().map(|routers| routers.follow(&view, &config.node, &advertised));
+                let left_out = followed.unwrap_or_default();
+                peer_troubles.left_out(&left_out).into_iter().for_each(|said| events.say(said));
+                let left_out = left_out.into_keys().map(|peer| peer.name).collect();
+                decided = Decided { layer2: announcements, bgp: advertised, left_out };
+                uids = view.services.values().map(|it| (it.id.key.clone(), it.id.clone())).collect();
+                is_decided = true;
             }
-            self.shown.reports(responders.reports());
+            let reports = responders.reports();
+            // Before anything was decided, nothing is known of what a former life has told.
+            if let Some(statuses) = statuses.as_mut().filter(|_| is_decided) {
+                statuses.tell(&decided, reports.keys());
+            }
+            self.shown.reports(reports);
             self.shown.trouble(trouble(&known, &responders));
             let due = [known.due(), responders.again()].into_iter().flatten().min();
             decide = tokio::select! {
@@ -150,6 +197,22 @@ impl Announcer {
                 Some((link, change)) = happened.recv() => {
                     self.shown.count(&link, &change);
                     self.log(&link, &change);
+                    if let (Some(statuses), Some(ip)) = (&mut statuses, change.ip()) {
+                        statuses.happened(&link, &change, &self.shown.services_of(ip));
+                    }
+                    false
+                }
+                Some(news) = peer_news.recv() => {
+                    match news.down {
+                        Some(why) => events.say(Said::of_peer(news.peer, "SessionDown", why)),
+                        None => tracing::info!(peer = %news.peer, "the session is up"),
+                    }
+                    false
+                }
+                Some(assigned) = assignments.recv() => {
+                    if let Some(id) = uids.get(&assigned.service).cloned() {
+                        events.say(Said::of_service(id, Assigned::REASON, assigned.to_string()));
+                    }
                     false
                 }
                 Some(first) = news.next() => {
@@ -172,11 +235,27 @@ impl Announcer {
         }
         self.shown.trouble(Some("stopping".to_owned()));
         tracing::info!("handing over what is announced from here");
-        responders.leave().await;
+        let sessions = async {
+            if let Some(routers) = routers {
+                routers.leave().await;
+            }
+        };
+        tokio::join!(responders.leave(), sessions);
         while let Ok((link, change)) = happened.try_recv() {
             self.log(&link, &change);
         }
         Ok(())
+    }
+
+    /// Who tells in the cluster what is announced, where it is known in which namespace.
+    fn statuses(&self, watches: &Watches, assigned: mpsc::UnboundedSender<Assigned>) -> Option<Statuses> {
+        let Config { node, namespace, pod, .. } = &self.config;
+        let announcer = status::object::Announcer {
+            node: node.to_string(),
+            namespace: namespace.clone()?,
+            pod: pod.clone(),
+        };
+        Some(Statuses::start(self.client.clone(), watches.clone(), announcer, assigned))
     }
 
     /// The key, as soon as there is one.

@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::bfd::packet::BfdState;
+use crate::engine::speaker;
 use crate::responder::Report;
 use crate::segment::Change;
 
@@ -26,6 +28,7 @@ struct State {
     reports: BTreeMap<String, watch::Receiver<Report>>,
     services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
     owner_changes: BTreeMap<OwnerChange, u64>,
+    routers: Option<watch::Receiver<speaker::Shown>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -61,6 +64,11 @@ struct OnLink {
 struct OfAddress {
     link: String,
     ip: Ip,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRouter {
+    peer: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -109,6 +117,10 @@ impl Shown {
 
     pub(super) fn reports(&self, reports: BTreeMap<String, watch::Receiver<Report>>) {
         self.state().reports = reports;
+    }
+
+    pub(super) fn routers(&self, routers: Option<watch::Receiver<speaker::Shown>>) {
+        self.state().routers = routers;
     }
 
     pub(super) fn services(&self, services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>) {
@@ -182,6 +194,7 @@ impl Shown {
                 unheeded.get_or_create(&Unheeded { link: link(), reason: reason.clone() }).inc_by(*count);
             }
         }
+        register_routers(registry, state.routers.as_ref());
         registry.register(
             "cloud_lb_announcer_announced",
             "Addresses that this node answers for, by Service",
@@ -220,4 +233,30 @@ impl Shown {
         // A panic elsewhere does not make plain maps wrong.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The figures of sessions with routers.
+fn register_routers(registry: &mut Registry, routers: Option<&watch::Receiver<speaker::Shown>>) {
+    let up: Family<OfRouter, Gauge> = Family::default();
+    let ups: Family<OfRouter, Counter> = Family::default();
+    let prefixes: Family<OfRouter, Gauge> = Family::default();
+    let path_up: Family<OfRouter, Gauge> = Family::default();
+    let path_losses: Family<OfRouter, Counter> = Family::default();
+    for (peer, shown) in routers.iter().flat_map(|routers| routers.borrow().clone()) {
+        let of_router = OfRouter { peer };
+        let session = shown.session.borrow();
+        up.get_or_create(&of_router).set(session.up.is_some().into());
+        ups.get_or_create(&of_router).inc_by(session.ups);
+        prefixes.get_or_create(&of_router).set(i64::try_from(session.told).unwrap_or(i64::MAX));
+        if let Some(path) = &shown.path {
+            let path = path.borrow();
+            path_up.get_or_create(&of_router).set((path.state == BfdState::Up).into());
+            path_losses.get_or_create(&of_router).inc_by(path.losses);
+        }
+    }
+    registry.register("cloud_lb_announcer_bgp_session_up", "Whether the session with a peer is up", up);
+    registry.register("cloud_lb_announcer_bgp_session_ups", "How often the session with a peer came up", ups);
+    registry.register("cloud_lb_announcer_bgp_prefixes", "Routes that a peer has been told", prefixes);
+    registry.register("cloud_lb_announcer_bfd_up", "Whether BFD sees the path to a peer", path_up);
+    registry.register("cloud_lb_announcer_bfd_losses", "How often BFD lost the path to a peer", path_losses);
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::announcements::{Announcement, Hostname, Refusal, View, hostnames};
+use crate::announcements::{Announcement, Conflict, Hostname, Refusal, View, hostnames};
 
 /// What was said already about what is not announced, so that each is said once.
 #[derive(Default)]
 pub(super) struct Told {
     hostnames: Vec<Hostname>,
     refusals: BTreeMap<IpAddr, Refusal>,
+    conflicts: Vec<Conflict>,
 }
 
 impl Told {
@@ -23,6 +24,13 @@ impl Told {
             );
         }
         self.hostnames = hostnames;
+    }
+
+    pub(super) fn conflicts(&mut self, conflicts: &[Conflict]) {
+        for new in conflicts.iter().filter(|conflict| !self.conflicts.contains(conflict)) {
+            tracing::warn!("{new}");
+        }
+        self.conflicts = conflicts.to_vec();
     }
 
     pub(super) fn refusals(&mut self, node: &str, announcements: &BTreeMap<IpAddr, Announcement>) {

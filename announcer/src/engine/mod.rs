@@ -9,6 +9,9 @@
 //! | privileges | none | those of FRR |
 //! | VRF, unnumbered peers, passwords, echo | no | yes |
 //! | `localASN` | yes | no |
+//! | at work | [`speaker`] | [`frr_k8s_keeper`] |
 
 pub mod frr_k8s;
+pub mod frr_k8s_keeper;
 pub mod native;
+pub mod speaker;

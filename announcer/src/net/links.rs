@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -33,6 +34,20 @@ pub fn links() -> io::Result<Vec<Link>> {
         link
     });
     Ok(with_subnets.collect())
+}
+
+/// The addresses that others can reach this node by, with the lengths of their subnets: on any link, of any kind. Those that
+/// are good on one link or on none alone are not among them.
+///
+/// # Errors
+/// Where the kernel cannot be asked.
+pub fn addresses() -> io::Result<Vec<IpNet>> {
+    let is_good_elsewhere = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    };
+    let all = getifaddrs()?.filter_map(|entry| net(&entry));
+    Ok(all.filter(|net| is_good_elsewhere(net.addr())).collect())
 }
 
 /// What a socket is bound to in order to be on the link of this index; none if there is no such link any more.
@@ -69,11 +84,15 @@ fn has_master(name: &str) -> bool {
 }
 
 fn subnet(entry: &InterfaceAddress) -> Option<IpNet> {
-    let (address, netmask) = (entry.address.as_ref()?, entry.netmask.as_ref()?);
-    IpNet::with_netmask(ip(address)?, ip(netmask)?).ok().map(|net| net.trunc())
+    net(entry).map(|net| net.trunc())
 }
 
-fn ip(address: &SockaddrStorage) -> Option<std::net::IpAddr> {
+fn net(entry: &InterfaceAddress) -> Option<IpNet> {
+    let (address, netmask) = (entry.address.as_ref()?, entry.netmask.as_ref()?);
+    IpNet::with_netmask(ip(address)?, ip(netmask)?).ok()
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
 }

@@ -10,6 +10,6 @@ mod thread;
 
 pub use changes::LinkChanges;
 pub use groups::Groups;
-pub use links::links;
+pub use links::{addresses, links};
 pub use socket::{FrameRoom, PacketSocket, Traffic};
 pub use thread::LinkThread;

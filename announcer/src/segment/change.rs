@@ -56,6 +56,19 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The address that it happened to, if it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Change::Taken { ip, .. }
+            | Change::GivenUp { ip, .. }
+            | Change::Defended { ip, .. }
+            | Change::Foreign { ip, .. } => Some(*ip),
+            Change::Heard { .. } | Change::Silent { .. } => None,
+        }
+    }
+}
+
 /// Why an address was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {

@@ -76,7 +76,7 @@ impl fmt::Display for Assigned {
 /// next process of this node finds them.
 #[derive(Debug)]
 pub struct StatusKeeper {
-    announced: watch::Sender<Announced>,
+    announced: watch::Sender<Option<Announced>>,
     gone: mpsc::UnboundedSender<(ServiceKey, String)>,
     task: JoinHandle<()>,
 }
@@ -93,7 +93,7 @@ impl StatusKeeper {
         pace: Pace,
         assigned: mpsc::UnboundedSender<Assigned>,
     ) -> Self {
-        let (announced, announces) = watch::channel(Announced::default());
+        let (announced, announces) = watch::channel(None);
         let (gone, went) = mpsc::unbounded_channel();
         let writer = Writer {
             client,
@@ -117,10 +117,10 @@ impl StatusKeeper {
     /// From now on this is what the node announces. Never waits.
     pub fn announce(&self, announced: Announced) {
         self.announced.send_if_modified(|before| {
-            let is_new = *before != announced;
-            *before = announced;
             // The first word counts, whatever it is: objects of a former life go by it.
-            is_new || before.layer2.is_empty() && before.bgp.is_empty()
+            let is_new = before.as_ref() != Some(&announced);
+            *before = Some(announced);
+            is_new
         });
     }
 
@@ -199,7 +199,7 @@ impl Writer {
     async fn run(
         mut self,
         watches: Watches,
-        mut announces: watch::Receiver<Announced>,
+        mut announces: watch::Receiver<Option<Announced>>,
         mut went: mpsc::UnboundedReceiver<(ServiceKey, String)>,
     ) {
         if announces.changed().await.is_err() {
@@ -207,7 +207,7 @@ impl Writer {
         }
         let mut layer2 = self.follow(&watches, Protocol::Layer2);
         let mut bgp = self.follow(&watches, Protocol::Bgp);
-        self.announces(&announces.borrow_and_update().clone());
+        self.announces(announces.borrow_and_update().clone());
         loop {
             tokio::select! {
                 // A failure is the watch's own to get over, and to tell of.
@@ -217,7 +217,7 @@ impl Writer {
                     if changed.is_err() {
                         return;
                     }
-                    self.announces(&announces.borrow_and_update().clone());
+                    self.announces(announces.borrow_and_update().clone());
                 }
                 Some((service, node)) = went.recv() => {
                     self.gone.insert(StatusKey::of(Protocol::Layer2, &service, &node));
@@ -240,8 +240,9 @@ impl Writer {
         })
     }
 
-    fn announces(&mut self, announced: &Announced) {
-        self.wanted = self.announcer.objects(announced).into_iter().collect();
+    fn announces(&mut self, announced: Option<Announced>) {
+        let Some(announced) = announced else { return };
+        self.wanted = self.announcer.objects(&announced).into_iter().collect();
         self.told.retain(|key| self.wanted.contains_key(key) || self.known.contains_key(key));
         self.due.note();
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 mod frr_k8s;
 mod native;
+mod speaker;
 
 fn written<S: serde::de::DeserializeOwned>(name: &str, spec: Value) -> Written<S> {
     Written {
