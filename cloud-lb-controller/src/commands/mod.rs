@@ -141,7 +141,7 @@ fn parse() -> Result<Arguments, ExitCode> {
     // The default is `run`, whether it is written or not.
     match (&mut arguments.command, matches.subcommand_matches("run"), command.find_subcommand("run")) {
         (Some(Command::Run(flags)), Some(matches), Some(run)) => {
-            flags.given = given::not_by_default(matches, run)
+            flags.given = given::not_by_default(matches, run);
         }
         (None, ..) => arguments.run.given = given::not_by_default(&matches, &command),
         _ => {}

@@ -21,7 +21,8 @@ pub(crate) fn not_by_default(matches: &ArgMatches, command: &Command) -> Vec<Str
             continue;
         }
         let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
-        if values != flag.get_default_values().iter().map(|value| value.as_os_str()).collect::<Vec<_>>() {
+        if values != flag.get_default_values().iter().map(clap::builder::OsStr::as_os_str).collect::<Vec<_>>()
+        {
             let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
             given.push(format!("--{name}={}", cut_short(values.join(","))));
         }
