@@ -80,6 +80,14 @@ impl Memory {
         self.emitted_notes = Vec::new();
     }
 
+    /// What is shown and asks for the same as what was last valid is kept in its place: one copy of a Service, not two.
+    pub(crate) fn keep_one_view(&mut self, shown: &Arc<ServiceView>, inputs: u64) {
+        let asks_for_the_same = self.last.success.as_ref().is_some_and(|success| success.inputs == inputs);
+        if let Some(valid) = self.last_valid_view.as_mut().filter(|_| asks_for_the_same) {
+            *valid = shown.clone();
+        }
+    }
+
     /// Whether nothing was done for this Service, or all of it was undone.
     pub(crate) fn is_blank(&self) -> bool {
         self.last == Last::default()
@@ -154,5 +162,29 @@ impl Memories {
     fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, Entry>> {
         // A panic in another reconcile does not make a plain map wrong.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::testing::a_service;
+
+    use super::*;
+    use crate::decide::Success;
+
+    #[test]
+    fn of_a_service_that_asks_for_the_same_one_copy_is_kept() {
+        let [valid, shown] = [(); 2].map(|()| Arc::new(a_service().build()));
+        let mut memory = Memory::new(valid.id.clone(), RetryConfig::default());
+        memory.keep_one_view(&shown, 7);
+        assert!(memory.last_valid_view.is_none(), "what was never valid does not become it");
+
+        memory.last.success = Some(Success { inputs: 7, nodes: 0, resync_at: None });
+        memory.last_valid_view = Some(valid.clone());
+        memory.keep_one_view(&shown, 8);
+        assert!(Arc::ptr_eq(memory.last_valid_view.as_ref().unwrap(), &valid), "it asks for something else");
+
+        memory.keep_one_view(&shown, 7);
+        assert!(Arc::ptr_eq(memory.last_valid_view.as_ref().unwrap(), &shown));
     }
 }

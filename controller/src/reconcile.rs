@@ -178,6 +178,7 @@ impl Reconciliation {
                 (Step::Rest(until), Some(provider)) => {
                     // What was left out on the way is written now, if it may be.
                     self.withheld_until = None;
+                    self.memory.keep_one_view(&self.tracked.view, observed.inputs);
                     self.restore(provider).await?;
                     return Ok(until);
                 }
