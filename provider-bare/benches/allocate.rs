@@ -80,8 +80,10 @@ fn measure(
 ) -> (Duration, Duration) {
     let (mut fastest, mut fastest_back) = (Duration::MAX, Duration::MAX);
     let count = u32::try_from(sample).expect("it is small");
-    for _ in 0..ROUND_COUNT {
-        let services: Vec<ObservedService> = (in_use..in_use + sample).map(|i| observed(family, i)).collect();
+    for round in 0..ROUND_COUNT {
+        // Nobody comes back: those are searched for what they had.
+        let first = in_use + round * sample;
+        let services: Vec<ObservedService> = (first..first + sample).map(|i| observed(family, i)).collect();
         let uids: Vec<String> = services.iter().map(|service| service.id.uid.clone()).collect();
         let start = Instant::now();
         measured(allocator, services);

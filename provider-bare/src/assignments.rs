@@ -267,13 +267,19 @@ impl Assignments {
         self.first_free(pool, family).is_some()
     }
 
-    fn first_free(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
+    /// The first address of the pool and family that nobody has.
+    pub(crate) fn first_free(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
         self.spaces[pool].free[family].first().map(|number| address(family, number))
     }
 
     /// Addresses that became easier to have since the last call.
     pub(crate) fn next_changed(&mut self) -> Option<IpAddr> {
         self.changed.pop_first()
+    }
+
+    /// Nobody waits for any of these.
+    pub(crate) fn forget_changed(&mut self) {
+        self.changed.clear();
     }
 
     /// Those to whom the address belongs.

@@ -49,10 +49,11 @@ pub(crate) struct UidHasher(u64);
 
 impl Hasher for UidHasher {
     fn write(&mut self, bytes: &[u8]) {
-        for eight in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..eight.len()].copy_from_slice(eight);
-            self.0 = (self.0.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(SPREAD);
+        let mut add = |word: u64| self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(SPREAD);
+        let (eights, rest) = bytes.as_chunks::<8>();
+        eights.iter().for_each(|eight| add(u64::from_le_bytes(*eight)));
+        if !rest.is_empty() {
+            add(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
         }
     }
 

@@ -78,6 +78,11 @@ impl WaitQueue {
         targets.iter().filter_map(first).min()
     }
 
+    /// Whether nobody waits for anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_target.is_empty()
+    }
+
     /// Whether anybody waits for it.
     pub(crate) fn has(&self, target: &WaitTarget) -> bool {
         self.by_target.contains_key(target)

@@ -1,9 +1,11 @@
 //! Which addresses Services had that have none now.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use cloud_provider::ServiceKey;
+
+use crate::maps::UidMap;
 
 /// How many Services that have gone are remembered. Beyond that the one that went first is forgotten, so that memory
 /// stays bounded.
@@ -12,7 +14,8 @@ const MOST_REMEMBERED_SERVICES: usize = 4096;
 /// What Services had when they went, in memory alone: a preference, never a claim.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastAddresses {
-    by_service: HashMap<ServiceKey, Vec<IpAddr>>,
+    /// Whoever chooses names so that they are in each other's way makes a search as long as there are entries, at worst.
+    by_service: UidMap<ServiceKey, Vec<IpAddr>>,
     order: VecDeque<ServiceKey>,
 }
 
@@ -30,6 +33,10 @@ impl LastAddresses {
 
     /// What the Service had; nothing if that is not remembered.
     pub(super) fn of(&self, service: &ServiceKey) -> &[IpAddr] {
+        // Most have never gone: their names need not be hashed for that.
+        if self.by_service.is_empty() {
+            return &[];
+        }
         self.by_service.get(service).map_or(&[], Vec::as_slice)
     }
 }

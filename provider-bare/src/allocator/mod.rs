@@ -113,12 +113,19 @@ impl Entry {
 
     /// What its status may show though it is not its own (any longer).
     fn outdated(&self) -> Addresses {
-        self.shown.iter().copied().filter(|ip| !self.owned.contains(ip)).collect()
+        those(&self.shown, |ip| !self.owned.contains(ip))
     }
 
     fn is_avoided(&self) -> bool {
         matches!(self.handling, Handling::Avoid)
     }
+}
+
+/// Those of these addresses: mostly none of none, which costs next to nothing.
+fn those(addresses: &[IpAddr], which: impl Fn(&IpAddr) -> bool) -> Addresses {
+    let mut those = Addresses::new();
+    addresses.iter().filter(|ip| which(ip)).for_each(|ip| those.push(*ip));
+    those
 }
 
 /// What a decision for a Service starts from. A choice that nobody was told of is no state: it is only the first to be
@@ -131,10 +138,7 @@ struct Basis {
 impl Basis {
     fn new(answered: &[IpAddr], owned: &[IpAddr], shown: &[IpAddr]) -> Self {
         let is_its = |ip: &IpAddr| owned.contains(ip) || shown.contains(ip);
-        Basis {
-            has: answered.iter().copied().filter(is_its).collect(),
-            chosen: owned.iter().copied().filter(|ip| !answered.contains(ip)).collect(),
-        }
+        Basis { has: those(answered, is_its), chosen: those(owned, |ip| !answered.contains(ip)) }
     }
 }
 
@@ -199,14 +203,16 @@ impl Allocator {
         self.serve_waiting();
         let lost = self.lost(id, &published);
         let entry = &mut self.entries[id];
-        entry.answered.clone_from(&entry.owned);
-        entry.shown = entry.outdated();
+        entry.answered = Addresses::from_slice(&entry.owned);
+        if !entry.shown.is_empty() {
+            entry.shown = entry.outdated();
+        }
         // It is answered now; no need to wake it for what it hears.
         self.wakeups.remove(&entry.holder.id.key);
         ServiceAddresses {
-            addresses: entry.owned.clone(),
+            addresses: Addresses::from_slice(&entry.owned),
             allocation: entry.allocation.clone(),
-            outdated: entry.shown.clone(),
+            outdated: Addresses::from_slice(&entry.shown),
             lost,
         }
     }
@@ -263,30 +269,34 @@ impl Allocator {
             let ends = entry.leaving.iter().map(|leaving| leaving.until).filter(|until| *until > self.now);
             self.ends.extend(ends.map(|until| (until, id)));
         }
-        let uid = entry.holder.id.uid.as_str();
-        let outdated = entry.outdated();
+        let changed = entry.owned != addresses || is_news(&entry.allocation, &allocation);
         // Others see it with the ports and the key that it has now: what stays is entered anew if these changed.
         let anew = !Arc::ptr_eq(&entry.entered, &entry.holder);
-        for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
-            self.assignments.leave(&self.pools, *ip, uid);
-        }
-        for ip in outdated.iter().filter(|ip| addresses.contains(ip)) {
-            self.assignments.leave(&self.pools, *ip, uid);
-        }
-        for ip in addresses.iter().filter(|ip| anew || !entry.owned.contains(ip)) {
-            self.assignments.own(&self.pools, *ip, &entry.holder);
-        }
-        // Its status goes on showing what was answered before, until it is written.
-        let given_up = |ip: &&IpAddr| !addresses.contains(ip) && entry.may_show(**ip);
-        let given_up: Addresses = entry.owned.iter().filter(given_up).copied().collect();
-        for ip in given_up {
-            self.assignments.show(&self.pools, ip, &entry.holder);
-            if !entry.shown.contains(&ip) {
-                entry.shown.push(ip);
+        if entry.owned.is_empty() && entry.shown.is_empty() {
+            addresses.iter().for_each(|ip| self.assignments.own(&self.pools, *ip, &entry.holder));
+        } else {
+            let uid = entry.holder.id.uid.as_str();
+            for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
+                self.assignments.leave(&self.pools, *ip, uid);
+            }
+            for ip in entry.outdated().iter().filter(|ip| addresses.contains(ip)) {
+                self.assignments.leave(&self.pools, *ip, uid);
+            }
+            for ip in addresses.iter().filter(|ip| anew || !entry.owned.contains(ip)) {
+                self.assignments.own(&self.pools, *ip, &entry.holder);
+            }
+            // Its status goes on showing what was answered before, until it is written.
+            let given_up = |ip: &IpAddr| !addresses.contains(ip) && entry.may_show(*ip);
+            for ip in those(&entry.owned, given_up) {
+                self.assignments.show(&self.pools, ip, &entry.holder);
+                if !entry.shown.contains(&ip) {
+                    entry.shown.push(ip);
+                }
             }
         }
-        let changed = entry.owned != addresses || is_news(&entry.allocation, &allocation);
-        entry.entered = entry.holder.clone();
+        if anew {
+            entry.entered = entry.holder.clone();
+        }
         entry.owned = addresses;
         entry.allocation = allocation;
         let waiting = (!waits_for.is_empty()).then(|| {
@@ -323,7 +333,7 @@ impl Allocator {
         let id = self.insert(observed);
         published.iter().for_each(|ip| self.register(id, *ip));
         let entry = &mut self.entries[id];
-        entry.answered.clone_from(&entry.owned);
+        entry.answered = Addresses::from_slice(&entry.owned);
         id
     }
 

@@ -64,6 +64,10 @@ impl Allocator {
     /// Gives what became free, or fit to be joined, to those who wait for it: all of it together, so that who comes
     /// first in the queue is first whatever it needs.
     pub(super) fn serve_waiting(&mut self) {
+        if self.queue.is_empty() {
+            self.assignments.forget_changed();
+            return;
+        }
         let mut targets: HashSet<WaitTarget> = HashSet::new();
         let mut last: Option<QueuePosition> = None;
         loop {

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::{CurrentAddresses, Decision, FamilySlot, FamilySlots, Fit, Planner, PoolOrder, RemovedAddress};
 use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Preferred;
+use crate::desired::Families;
 use crate::wait_queue::Rank;
 
 /// Where addresses are looked for.
@@ -57,6 +58,30 @@ enum Obstacle {
 }
 
 impl Planner<'_> {
+    /// What [`automatic`](Self::automatic) comes to for nearly every Service that is new, in a few steps: one that has
+    /// nothing, wants one family of whatever pool, and shares with nobody, where a pool for it has a free address. None for
+    /// all others.
+    pub(super) fn first_address(&self) -> Option<Decision> {
+        let (CurrentAddresses { has, chosen, shown, last, .. }, pools) = (self.current, self.inputs.pools);
+        let Families::One(family) = self.request.families else { return None };
+        let has_any = !(has.is_empty() && chosen.is_empty() && shown.is_empty() && last.is_empty());
+        let is_particular = self.request.pool.is_some() || self.request.sharing.key.is_some();
+        if has_any || is_particular || pools.reserved_for(&self.request.id.key).next().is_some() {
+            return None;
+        }
+        let mut eligible = pools.automatic().iter().filter(|pool| self.serves(pools.at(**pool)));
+        let found = eligible.find_map(|pool| self.inputs.assignments.first_free(*pool, family))?;
+        let decision = Decision {
+            addresses: Addresses::from_buf_and_len([found; 2], 1),
+            allocation: Allocation::Served,
+            rank: Rank::Pending,
+            waits_for: Vec::new(),
+            leaving: Vec::new(),
+        };
+        debug_assert_eq!(decision, self.automatic(), "the short way and the long way are one");
+        Some(decision)
+    }
+
     /// The way of a Service that names no address.
     pub(super) fn automatic(&self) -> Decision {
         let eligible = match self.eligible_pools() {

@@ -205,7 +205,7 @@ impl Planner<'_> {
         }
         match &self.request.addresses {
             Some(asked) => self.asked_by_address(asked),
-            None => self.automatic(),
+            None => self.first_address().unwrap_or_else(|| self.automatic()),
         }
     }
 
