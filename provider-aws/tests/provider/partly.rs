@@ -129,6 +129,32 @@ async fn a_subnet_that_is_tagged_later_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_elastic_ip_that_another_load_balancer_lets_go_of_is_taken() {
+    let cluster = a_cluster(2).await;
+    let ip = cluster.aws.seed_elastic_ip();
+    let with_ip = |name: &str| {
+        let place = [
+            ("scheme", "internet-facing"),
+            ("subnets", cluster.vpc.public[0].as_str()),
+            ("eip-allocations", ip.as_str()),
+        ];
+        let service = place.iter().fold(web(name), |service, (suffix, value)| {
+            service.annotation(&format!("{PREFIX}{suffix}"), value)
+        });
+        service.build()
+    };
+    let (mut first, mut second) = (with_ip("first"), with_ip("second"));
+    cluster.ready(&mut first).await;
+    let mut wakeups = cluster.provider.wakeups();
+    let refused = cluster.ensure(&second).await.expect_err("the address is in use").to_string();
+    assert!(refused.contains("eip-allocations") && refused.contains(&ip), "{refused}");
+    cluster.deleted(&first).await;
+    let woken = tokio::time::timeout(Duration::from_secs(3600), wakeups.next()).await;
+    assert_eq!(woken, Ok(Some(second.id.key.clone())));
+    cluster.ready(&mut second).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_that_is_no_refusal_ends_the_call() {
     let cluster = a_cluster(2).await;
     cluster.aws.fail_always(Call::CreateListener, Fault::before("InternalFailure"));
