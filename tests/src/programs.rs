@@ -13,7 +13,7 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 static BUILT: LazyLock<PathBuf> = LazyLock::new(build);
 
-/// The folder of `cloud-lb-controller`, and of the examples in `examples/`; built in the profile of the test.
+/// The folder of `cloud-lb-controller` and `cloud-lb-announcer`, and of the examples in `examples/`; built in the profile of the test.
 ///
 /// # Panics
 /// When they do not build.
@@ -21,37 +21,39 @@ pub fn folder() -> &'static Path {
     &BUILT
 }
 
-/// The variable that names the program to put into images, where it is not to be built.
+/// The variable that names the controller's program to put into images, with the announcer's beside it, where they are not
+/// to be built.
 pub const RELEASED: &str = "CLOUD_LB_CONTROLLER";
 
-/// The program as it is delivered: the file that [`RELEASED`] names, or else one that is built, which takes minutes once.
+/// The programs as they are delivered, the controller's and the announcer's: the file that [`RELEASED`] names and its
+/// neighbour, or else those that are built, which takes minutes once.
 ///
 /// # Panics
-/// When it does not build, or is not there.
-pub fn released() -> &'static Path {
-    static FOUND: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os(RELEASED) {
+/// When they do not build, or are not there.
+pub fn released() -> &'static [PathBuf; 2] {
+    static FOUND: LazyLock<[PathBuf; 2]> = LazyLock::new(|| match env::var_os(RELEASED) {
         Some(path) if !path.is_empty() => {
-            let path = PathBuf::from(path);
-            assert!(
-                path.is_file(),
-                "{RELEASED}={} is no file: build it, or unset the variable",
-                path.display()
-            );
-            path
+            let controller = PathBuf::from(path);
+            let announcer = controller.with_file_name("cloud-lb-announcer");
+            for path in [&controller, &announcer] {
+                assert!(path.is_file(), "{} is no file: build it, or unset {RELEASED}", path.display());
+            }
+            [controller, announcer]
         }
         _ => build_release(),
     });
     &FOUND
 }
 
-fn build_release() -> PathBuf {
+fn build_release() -> [PathBuf; 2] {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // The package alone: in the whole workspace it would have the features that the tests ask for.
-    cargo.args(["build", "--release", "--package", "cloud-lb-controller"]);
+    let programs = ["cloud-lb-controller", "cloud-lb-announcer"];
+    // The packages alone: in the whole workspace they would have the features that the tests ask for.
+    cargo.args(["build", "--release"]).args(programs.iter().flat_map(|name| ["--package", name]));
     without_own_package(&mut cargo);
     let built = cargo.current_dir(WORKSPACE).status().expect("cargo runs");
-    assert!(built.success(), "the program does not build");
-    Path::new(WORKSPACE).join("target/release/cloud-lb-controller")
+    assert!(built.success(), "the programs do not build");
+    programs.map(|name| Path::new(WORKSPACE).join("target/release").join(name))
 }
 
 /// The Helm that `deploy/tools/up` installs, or that `HELM` names.
@@ -77,7 +79,8 @@ fn build() -> PathBuf {
     let folder = test.parent().and_then(|deps| deps.parent()).expect("it is in deps/ of a profile's folder");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // The whole workspace, or its dependencies would be built once more with fewer features.
-    cargo.args(["build", "--quiet", "--workspace", "--bin", "cloud-lb-controller", "--example", "embed"]);
+    cargo.args(["build", "--quiet", "--workspace", "--example", "embed"]);
+    cargo.args(["--bin", "cloud-lb-controller", "--bin", "cloud-lb-announcer"]);
     cargo.arg("--target-dir").arg(folder.parent().expect("it is in the target folder"));
     without_own_package(&mut cargo);
     if folder.ends_with("release") {

@@ -40,12 +40,16 @@ impl Told {
             if self.refusals.get(&ip) != Some(&refusal) {
                 let services =
                     announcement.services.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                match announcement.nodes {
-                    Err(_) => {
-                        tracing::warn!(service = services, "{ip} is announced by no node: {refusal}");
-                    }
-                    Ok(_) => {
+                match (&announcement.nodes, &refusal) {
+                    (Ok(_), _) => {
                         tracing::debug!(service = services, "{ip} is not announced from here: {refusal}");
+                    }
+                    // Every Service that is scaled to nothing, or has only just come.
+                    (Err(_), Refusal::NoEndpoints) => {
+                        tracing::info!(service = services, "{ip} is announced by no node: {refusal}");
+                    }
+                    (Err(_), _) => {
+                        tracing::warn!(service = services, "{ip} is announced by no node: {refusal}");
                     }
                 }
             }

@@ -3,6 +3,7 @@
 //!
 //! Helm is the one that `deploy/tools/up` installs; kubectl is the machine's.
 
+mod announcer;
 mod built_image;
 mod chart;
 mod definitions;

@@ -1,7 +1,7 @@
 //! What is rendered is what Kubernetes knows: no field that it does not have, and an API server takes it.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tests::cluster::Cluster;
 
 use super::process::{Access, finish};
-use super::render::{AWS, BARE, EVERYTHING, chart, chart_text, overlay, overlay_text, title};
+use super::render::{ANNOUNCED, AWS, BARE, EVERYTHING, chart, chart_text, overlay, overlay_text, title};
 
 /// The part of the Prometheus operator's kinds that the chart uses.
 #[derive(Deserialize, Serialize)]
@@ -83,12 +83,14 @@ fn read_and_written(object: &Value) -> Value {
         "ClusterRoleBinding" => through::<ClusterRoleBinding>,
         "ConfigMap" => through::<ConfigMap>,
         "CustomResourceDefinition" => through::<CustomResourceDefinition>,
+        "DaemonSet" => through::<DaemonSet>,
         "Deployment" => through::<Deployment>,
         "Namespace" => through::<Namespace>,
         "NetworkPolicy" => through::<NetworkPolicy>,
         "PodDisruptionBudget" => through::<PodDisruptionBudget>,
         "Role" => through::<Role>,
         "RoleBinding" => through::<RoleBinding>,
+        "Secret" => through::<Secret>,
         "Service" => through::<Service>,
         "ServiceAccount" => through::<ServiceAccount>,
         "PrometheusRule" => through::<Rule>,
@@ -128,10 +130,10 @@ fn every_field_is_known(objects: &[DynamicObject]) {
 #[test]
 fn every_field_is_one_that_its_kind_has() {
     let with_the_dashboard = [BARE, &["metrics.dashboard.enabled=true"]].concat();
-    for values in [BARE, AWS, EVERYTHING, &with_the_dashboard] {
+    for values in [BARE, ANNOUNCED, AWS, EVERYTHING, &with_the_dashboard] {
         every_field_is_known(&chart(values));
     }
-    for name in ["bare", "aws"] {
+    for name in ["bare", "bare-announced", "aws"] {
         every_field_is_known(&overlay(name));
     }
 }
@@ -215,10 +217,10 @@ spec:
 async fn an_api_server_takes_all_of_it() {
     let cluster = Cluster::start().await;
     super::process::apply(&cluster, BEFORE).await;
-    for values in [BARE, AWS, EVERYTHING] {
+    for values in [BARE, ANNOUNCED, AWS, EVERYTHING] {
         try_out(&cluster, &chart_text(values)).await;
     }
-    for name in ["bare", "aws"] {
+    for name in ["bare", "bare-announced", "aws"] {
         try_out(&cluster, &overlay_text(name)).await;
     }
 }

@@ -15,6 +15,13 @@ use super::process::{Said, WORKSPACE};
 pub(crate) const BARE: &[&str] = &["provider=bare", "image.repository=cloud-lb-controller"];
 pub(crate) const AWS: &[&str] =
     &["provider=aws", "aws.clusterName=my-cluster", "image.repository=cloud-lb-controller"];
+/// With announcers, by a key of the installer's.
+pub(crate) const ANNOUNCED: &[&str] = &[
+    "provider=bare",
+    "image.repository=cloud-lb-controller",
+    "announcer.enabled=true",
+    "announcer.existingSecret=cloud-lb-controller-announcer-key",
+];
 
 /// All that can be switched on.
 pub(crate) const EVERYTHING: &[&str] = &[
@@ -78,6 +85,8 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "envFrom[0].secretRef.name=proxy",
     "extraContainers[0].name=sidecar",
     "extraContainers[0].image=example.com/sidecar",
+    "announcer.enabled=true",
+    "announcer.config.log-level=debug",
     "networkPolicy.enabled=true",
     "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::render::{AWS, BARE, chart, overlay, title};
+use super::render::{ANNOUNCED, AWS, BARE, chart, overlay, title};
 
 /// What Helm says about itself.
 const HELMS_OWN: [&str; 3] = ["helm.sh/chart", "app.kubernetes.io/managed-by", "helm.sh/resource-policy"];
@@ -63,6 +63,11 @@ fn are_the_same(overlay: &[DynamicObject], chart: &[DynamicObject]) {
 fn on_bare_metal() {
     // Definitions are a kustomization of their own: the chart asks the cluster which are there, kustomize cannot.
     are_the_same(&overlay("bare"), &chart(&[BARE, &["bare.installDefinitions=false"]].concat()));
+}
+
+#[test]
+fn on_bare_metal_with_announcers() {
+    are_the_same(&overlay("bare-announced"), &chart(ANNOUNCED));
 }
 
 #[test]

@@ -28,7 +28,7 @@ const FLAGS: [&str; 4] = ["--cloud-provider", "bare", "--bare-pools-namespace", 
 fn install_metallb(stage: &Stage) {
     for (program, image) in IMAGES {
         let path = stage.cluster.program(&format!("metallb-{program}"));
-        stage.load(&[image], program, &path, "0");
+        stage.load(&[image], &[(program, &path)], "0");
     }
     let manifest = stage.cluster.program("metallb-native.yaml").display().to_string();
     stage.kubectl(&["apply", "-f", &manifest]);
@@ -64,7 +64,8 @@ async fn until_the_webhook_refuses(stage: &Stage) {
 
 /// Runs the program as an administrator does.
 fn ours(stage: &Stage, arguments: &[&str]) -> String {
-    let mut program = Command::new(programs::released());
+    let [controller, _] = programs::released();
+    let mut program = Command::new(controller);
     program.env_clear().args(arguments).args(FLAGS).arg("--kubeconfig").arg(stage.cluster.kubeconfig());
     finish(program).unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
 }

@@ -30,9 +30,14 @@ pub(crate) fn helm(stage: &Stage, arguments: &[&str]) -> String {
 
 /// Installs the chart with these values, or upgrades it to them, and waits until all replicas are the new ones.
 pub(crate) fn chart(stage: &Stage, values: &[String]) {
+    chart_in(stage, "restricted", values);
+}
+
+/// The same in a namespace that admits Pods of this level.
+pub(crate) fn chart_in(stage: &Stage, admitted: &str, values: &[String]) {
     // The namespace that the kustomization brings, and the chart's notes leave to the user.
     stage.apply(&format!(
-        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {INSTALLED_AS}\n  labels: {{pod-security.kubernetes.io/enforce: restricted}}\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {INSTALLED_AS}\n  labels: {{pod-security.kubernetes.io/enforce: {admitted}}}\n"
     ));
     let mut arguments = vec!["upgrade", "--install", INSTALLED_AS, "deploy/helm/cloud-lb-controller"];
     arguments.extend(values.iter().flat_map(|value| ["--set", value.as_str()]));

@@ -3,6 +3,7 @@
 //! One cluster for each mode of kube-proxy, and one scene after the other in it. A scene does not need those before it.
 //! `tests/README.md` says what it takes, and what the variables `CLUSTER_SCENES` and `SCENE` do.
 
+mod announcer;
 mod client;
 mod handover;
 mod install;
@@ -43,6 +44,9 @@ async fn kube_proxy_by_nftables() {
         release::a_namespace_goes_with_its_services_and_their_addresses_are_free_again,
         release::an_upgrade_moves_no_address_and_costs_no_request,
         release::what_is_published_outlives_the_release_and_the_next_one_takes_it_over,
+        announcer::a_client_finds_an_address_by_arp_and_by_neighbour_discovery,
+        announcer::where_the_cable_of_the_announcing_node_is_pulled_the_other_one_answers,
+        announcer::a_rollout_of_the_announcers_and_the_end_of_one_cost_no_request,
         handover::metallb_hands_over_and_takes_back_and_no_request_is_lost,
     ];
     play(ProxyMode::Nftables, SCENES).await;

@@ -41,23 +41,25 @@ impl Stage {
     /// Starts a cluster, and puts the images into it.
     pub(crate) async fn open(mode: ProxyMode) -> Self {
         // Before the cluster starts: it may have to be built.
-        let released = programs::released();
+        let [controller, announcer] = programs::released();
         let program = Path::new(env!("CARGO_BIN_EXE_cluster"));
         let cluster = RealCluster::start(mode, program).await.unwrap_or_else(|error| panic!("{error}"));
         // From the end of the pool: what nobody asks for comes from its beginning.
         let stage = Stage { cluster, next: AtomicU8::new(219) };
         for name in ["web", "probe"] {
-            stage.load(&[&format!("localhost/{name}:1")], name, &stage.cluster.program(name), "65532");
+            stage.load(&[&format!("localhost/{name}:1")], &[(name, &stage.cluster.program(name))], "65532");
         }
         let names = [FIRST, SECOND].map(|tag| format!("{IMAGE}:{tag}"));
-        // As deploy/image/Dockerfile names user and program.
-        stage.load(&[&names[0], &names[1]], "cloud-lb-controller", released, "65532:65532");
+        // As deploy/image/Dockerfile names user and programs.
+        let programs: [(&str, &Path); 2] =
+            [("cloud-lb-controller", controller), ("cloud-lb-announcer", announcer)];
+        stage.load(&[&names[0], &names[1]], &programs, "65532:65532");
         stage
     }
 
-    /// Puts an image with one program into both nodes.
-    pub(crate) fn load(&self, names: &[&str], entry: &str, program: &Path, user: &str) {
-        let archive = image::archive(names, &[(entry, program)], entry, user);
+    /// Puts an image with these programs into both nodes; it runs the first.
+    pub(crate) fn load(&self, names: &[&str], programs: &[(&str, &Path)], user: &str) {
+        let archive = image::archive(names, programs, programs[0].0, user);
         archive.and_then(|archive| self.cluster.load(&archive)).unwrap_or_else(|error| panic!("{error}"));
     }
 

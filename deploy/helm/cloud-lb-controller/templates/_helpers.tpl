@@ -18,6 +18,12 @@ app.kubernetes.io/name: {{ .Values.nameOverride | default "cloud-lb-controller" 
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The announcer's Pods: none of the controller's selectors finds them. */}}
+{{- define "clb.announcerSelector" -}}
+app.kubernetes.io/name: cloud-lb-announcer
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{- define "clb.labels" -}}
 {{- with omit .Values.commonLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
 {{- toYaml . }}
@@ -107,6 +113,9 @@ vpcId: config.aws-vpc-id
 {{- $config := dict "cloud-provider" (include "clb.providers" .) }}
 {{- if include "clb.chose" (dict "root" . "name" "aws") }}
 {{- $_ := set $config "cluster-name" .Values.aws.clusterName }}
+{{- end }}
+{{- if .Values.announcer.enabled }}
+{{- $_ := set $config "bare-announcer" "own" }}
 {{- end }}
 {{- $_ := set $config "leader-elect-resource-name" (include "clb.name" .) }}
 {{- $_ := set $config "leader-elect-resource-namespace" .Release.Namespace }}
