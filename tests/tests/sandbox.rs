@@ -64,6 +64,25 @@ fn an_aws_endpoint_that_does_not_answer_is_one_line() {
     assert!(said.contains("localstack/up"), "{said}");
 }
 
+#[test]
+fn with_a_network_a_page_is_fetched_by_both_addresses_and_again_after_the_node_was_cut_off() {
+    let path = std::env::var_os("PATH").expect("a path");
+    let output = sandbox().args(["--demo", "--network"]).env("PATH", path).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shown.matches("a page from node-").count(), 4, "{shown}");
+    assert_eq!(shown.matches(" s without answers\n").count(), 2, "{shown}");
+}
+
+#[test]
+fn without_the_tools_for_a_network_the_demonstration_says_what_brings_them_and_goes_on() {
+    let output = sandbox().args(["--demo", "--network"]).env("PATH", "/nowhere").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(shown.contains("`apt-get install util-linux` brings"), "{shown}");
+    assert!(shown.contains("went from web to another."), "{shown}");
+}
+
 /// Runs kubectl, which keeps what it keeps beside the kubeconfig; what it prints.
 fn kubectl(kubeconfig: &Path, arguments: &[&str]) -> String {
     let mut command = tests::kubectl::kubectl(kubeconfig.parent().expect("a folder"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tests::sandbox::{Backend, Sandbox, SandboxError, usual_kubeconfig};
+use tests::sandbox::{Backend, Sandbox, SandboxError, network, usual_kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +15,11 @@ struct Arguments {
     /// Show the whole job once, then exit: 0 when everything happened as it should
     #[arg(long)]
     demo: bool,
+
+    /// Show a network too, made of namespaces of this machine: a page is fetched by an announced address, and the node that
+    /// answers is cut off
+    #[arg(long, requires = "demo")]
+    network: bool,
 
     /// Who makes load balancers
     #[arg(long, default_value = "bare")]
@@ -29,17 +34,35 @@ struct Arguments {
     examples: Option<PathBuf>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sandbox: {error}");
-            ExitCode::FAILURE
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.network && network::is_entered().is_none() {
+        if let Some(missing) = network::missing() {
+            println!("There is no network to show: {missing}. The demonstration goes on without.\n");
+        } else {
+            return match network::enter() {
+                Ok(status) if status.success() => ExitCode::SUCCESS,
+                Ok(_) => ExitCode::FAILURE,
+                Err(error) => failed(&SandboxError::Network(error)),
+            };
         }
     }
+    serve(arguments)
+}
+
+#[tokio::main]
+async fn serve(arguments: Arguments) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &SandboxError) -> ExitCode {
+    eprintln!("sandbox: {error}");
+    ExitCode::FAILURE
 }
 
 async fn run(arguments: Arguments) -> Result<(), SandboxError> {

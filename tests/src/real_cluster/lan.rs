@@ -44,18 +44,18 @@ pub(super) const POD_BRIDGE: &str = "pods";
 
 /// The machines, with their cables plugged in.
 #[derive(Debug)]
-pub(super) struct Lan {
+pub(crate) struct Lan {
     switch: Machine,
     pub(super) plane: Machine,
-    pub(super) nodes: [Machine; 2],
-    pub(super) client: Machine,
+    pub(crate) nodes: [Machine; 2],
+    pub(crate) client: Machine,
     /// Where the host, which is not on the LAN, finds the API server.
     pub(super) server: String,
 }
 
 impl Lan {
     /// Makes it. `folder` holds the namespaces, and `tag` is in the name of the one device that the host itself gets.
-    pub(super) fn make(folder: &Path, tag: &str) -> Result<Self, ClusterError> {
+    pub(crate) fn make(folder: &Path, tag: &str) -> Result<Self, ClusterError> {
         let make = |name| Machine::make(name, folder);
         let switch = make("switch")?;
         let [plane, client] = [make("plane")?, make("client")?];
@@ -82,7 +82,7 @@ impl Lan {
     }
 
     /// Pulls the cable of a machine, or plugs it in again.
-    pub(super) fn cable(&self, machine: &str, is_in: bool) -> Result<(), ClusterError> {
+    pub(crate) fn cable(&self, machine: &str, is_in: bool) -> Result<(), ClusterError> {
         let state = if is_in { "up" } else { "down" };
         self.switch.ip(&[format!("link set {machine} {state}")])
     }

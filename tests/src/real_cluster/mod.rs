@@ -41,12 +41,12 @@ use kube::{Api, Client};
 
 pub use self::error::ClusterError;
 pub use self::kube_proxy::ProxyMode;
+pub(crate) use self::lan::Lan;
 pub use self::lan::{POOL, addresses};
 pub use self::machine::Machine;
 pub use self::record::{Found, Process};
 
 use self::credentials::Credentials;
-use self::lan::Lan;
 use self::node::Node;
 use self::processes::Processes;
 use self::record::Record;

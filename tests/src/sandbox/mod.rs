@@ -3,6 +3,7 @@
 mod aws;
 mod demo;
 pub mod manifests;
+pub mod network;
 mod page;
 mod plan_first;
 pub mod table;
@@ -21,6 +22,7 @@ use thiserror::Error;
 
 use crate::cluster::Running;
 use crate::control_plane::{ControlPlane, Options};
+use crate::real_cluster::ClusterError;
 use aws::Account;
 use manifests::ManifestError;
 use page::say;
@@ -60,6 +62,12 @@ pub enum SandboxError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The network could not be made.
+    #[error("the network: {0}")]
+    Network(io::Error),
+    /// The machines of the network could not be made.
+    #[error("the network: {0}")]
+    Machines(#[from] ClusterError),
     /// Something did not happen that the demonstration shows.
     #[error("{0}")]
     Unexpected(String),

@@ -10,6 +10,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::time::timeout;
 
+use super::network;
 use super::page::{Ink, say, say_in};
 use super::{Platform, Sandbox, SandboxError, manifests, table};
 use crate::cluster::{DEADLINE, condition};
@@ -25,6 +26,10 @@ pub(super) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
     };
     telling.abort();
     shown?;
+    let entered = network::is_entered();
+    if let Some(folder) = &entered {
+        network::show(&sandbox.client, folder).await?;
+    }
     let (other, has) = match &sandbox.platform {
         Platform::Bare => ("aws", "Network Load Balancers"),
         Platform::Aws(_) => ("bare", "addresses from pools"),
@@ -34,6 +39,10 @@ pub(super) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
     say("      the same control plane stays up, for kubectl and manifests of your own");
     say(&format!("  cargo run --bin sandbox -- --demo --provider {other}"));
     say(&format!("      the same with {has}"));
+    if entered.is_none() {
+        say("  cargo run --bin sandbox -- --demo --network");
+        say("      two nodes and a client on a network, and a node that is cut off");
+    }
     say("  README.md, \"Run it in a cluster\"");
     Ok(())
 }
@@ -72,7 +81,7 @@ fn reason(service: &Service, provider: &str) -> String {
     condition(service, provider).map(|(_, reason, _)| reason).unwrap_or_default()
 }
 
-fn headline(text: &str) {
+pub(super) fn headline(text: &str) {
     say_in(Ink::Headline, &format!("\n{text}"));
     say("");
 }
@@ -89,7 +98,7 @@ async fn list(services: &Api<Service>) -> Result<Vec<Service>, SandboxError> {
 }
 
 /// Waits until the Services are as described.
-async fn until(
+pub(super) async fn until(
     services: &Api<Service>,
     what: &str,
     are_so: impl Fn(&[Service]) -> bool,
