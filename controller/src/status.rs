@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use cloud_provider::{Ingress, IpMode, ProviderCondition, Published};
+use cloud_provider::{Ingress, IpMode, ProviderCondition, Published, ServiceView};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
@@ -136,6 +136,29 @@ fn record(condition: &Condition) -> Option<Record> {
     })
 }
 
+/// What a Service shows of what a provider published, as the provider would say it. `declared`: the annotations that it may
+/// publish; `seen`: the Service's [`published_conditions`].
+pub fn shown(
+    provider: &str,
+    declared: &[&str],
+    view: &ServiceView,
+    seen: &BTreeMap<String, ProviderCondition>,
+) -> Published {
+    let mut published = Published::new(view.published.iter().cloned());
+    for key in declared {
+        if let Some(value) = view.annotations.get(*key) {
+            published = published.with_annotation(*key, value);
+        }
+    }
+    let prefix = format!("{provider}{CONDITION_DOMAIN}");
+    for (type_, condition) in seen {
+        if let Some(word) = type_.strip_prefix(&prefix) {
+            published = published.with_condition(word, condition.clone());
+        }
+    }
+    published
+}
+
 /// One write to a Service's status subresource, put together piece by piece. Strategic merge; never names the
 /// spec; carries the UID.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -255,12 +278,7 @@ impl StatusPatch {
 
 /// Adds to `patch` what `published` says and the Service, as last seen, does not say yet. Of the annotations that the
 /// provider may publish (`declared`), those that it does not publish now are taken off.
-pub fn publish(
-    patch: &mut StatusPatch,
-    published: &Published,
-    declared: &[&str],
-    seen: &cloud_provider::ServiceView,
-) {
+pub fn publish(patch: &mut StatusPatch, published: &Published, declared: &[&str], seen: &ServiceView) {
     if !published.agrees_with(&seen.published) {
         patch.ingress(&published.ingress);
     }

@@ -13,7 +13,8 @@ use crate::decide::{Attempt, AttemptedCall, NodeAttempt, Observed, ProviderIndex
 use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
-use crate::status::{Readiness, Record, StatusPatch};
+use crate::service::Tracked;
+use crate::status::{Readiness, Record, StatusPatch, shown};
 
 impl Reconciliation {
     pub(super) async fn ensure(
@@ -338,6 +339,7 @@ impl Reconciliation {
                 Some(now + self.memory.backoff.failed())
             }
         };
+        self.take_over_what_is_shown(provider);
         self.attempted(observed, attempted, again, error.class() == ErrorClass::Invalid);
         self.result = ReconcileOutcome::Failed;
         if again.is_some() {
@@ -370,6 +372,25 @@ impl Reconciliation {
             }
         };
         self.event(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message))
+    }
+
+    /// A process that has just begun, and does not get to ensure the Service, knows of what serves only what the Service
+    /// shows: that stays on it, whoever takes it off, and the Service is held for it.
+    fn take_over_what_is_shown(&mut self, provider: ProviderIndex) {
+        let last = &self.memory.last;
+        let begins = last.success.is_none() && last.attempt.is_none() && self.memory.published.is_none();
+        if !begins || self.record_of(provider).is_none() {
+            return;
+        }
+        let Tracked { view, conditions, .. } = &*self.tracked;
+        if !view.published.is_empty() {
+            let provider = &self.context.providers[provider].provider;
+            let declared = provider.published_annotations();
+            self.memory.published = Some(shown(provider.name(), &declared, view, conditions));
+        }
+        if self.tracked.has_finalizer {
+            self.memory.last.provider = Some(provider);
+        }
     }
 
     fn attempted(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloud_provider::testing::{Calls, MemoryCloud, Method, NODE_LABELS, Point};
 use cloud_provider::{ErrorClass, SourceRanges};
 use serde_json::json;
-use tests::cluster::{Cluster, addresses, condition, eventually, quick};
+use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer, quick};
 
 const RANGES: &str = cloud_provider::SOURCE_RANGES_ANNOTATION;
 
@@ -177,6 +177,43 @@ async fn a_service_that_gets_a_mistake_follows_its_nodes_in_this_process_and_the
 #[tokio::test]
 async fn a_service_whose_change_is_refused_follows_its_nodes_in_this_process_and_the_next() {
     nodes_are_followed_in_spite_of(async |cluster, cloud| {
+        cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Invalid);
+        cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
+    })
+    .await;
+}
+
+/// A Service serves and gets a mistake, and a new process begins; then somebody wipes what the Service says of what serves.
+async fn what_serves_is_told_in_spite_of(mistake: impl AsyncFnOnce(&Cluster, &MemoryCloud)) {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    cluster.add_node("n1").await;
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    let shown = cluster.until_published("web").await;
+    mistake(&cluster, &cloud).await;
+    until_refused(&cluster).await;
+    running.crash().await;
+    let running = cluster.run(cloud.provider());
+    cluster.add_node("n2").await;
+    until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
+
+    let nothing =
+        json!({ "metadata": { "finalizers": null }, "status": { "loadBalancer": { "ingress": null } } });
+    cluster.change_status("web", nothing).await;
+
+    let told = |service: &_| addresses(service) == shown && has_finalizer(service);
+    cluster.until("web", "to show what serves, and to be held", told).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_serves_is_told_by_the_next_process_too_while_its_service_has_a_mistake() {
+    what_serves_is_told_in_spite_of(async |cluster, _| store_ranges(cluster, "web", "everybody")).await;
+}
+
+#[tokio::test]
+async fn what_serves_is_told_by_the_next_process_too_while_a_change_is_refused() {
+    what_serves_is_told_in_spite_of(async |cluster, cloud| {
         cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Invalid);
         cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
     })
