@@ -51,7 +51,7 @@ impl Setting {
         }
     }
 
-    /// As it should be, in the words in which [`found`](Self::found) tells how it is.
+    /// As it should be, in the words in which it is told how it is.
     pub fn value(self) -> String {
         match self {
             Setting::Capacity(CapacityChange::Units(units)) => units_in_words(Some(units)),
