@@ -50,7 +50,7 @@ pub(crate) struct Flags {
     ignore_exclude_label: bool,
 
     /// Who speaks to routers: nobody, our own speaker, or FRR, for which an FRRConfiguration is written
-    #[arg(long, env = "BGP", default_value = "off", value_name = "ENGINE")]
+    #[arg(long, env = "BGP", default_value = "native", value_name = "ENGINE")]
     bgp: Bgp,
 
     /// Where frr-k8s looks for FRRConfigurations; only with --bgp=frr-k8s

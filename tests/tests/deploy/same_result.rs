@@ -67,7 +67,10 @@ fn on_bare_metal() {
 
 #[test]
 fn on_bare_metal_with_announcers() {
-    are_the_same(&overlay("bare-announced"), &chart(ANNOUNCED));
+    are_the_same(
+        &overlay("bare-announced"),
+        &chart(&[ANNOUNCED, &["bare.installDefinitions=false"]].concat()),
+    );
 }
 
 #[test]

@@ -74,6 +74,16 @@ pub(crate) async fn a_client_finds_an_address_by_arp_and_by_neighbour_discovery(
         answers_of(stage, stage.cluster.client_machine(), address, &["node-1", "node-2"]).await;
         owner_and_other(stage, address).await;
     }
+    // It is told who announces, and the controller tells it on.
+    let condition = "{.status.conditions[?(@.type==\"bare.cloud-lb-controller/Announced\")].status}";
+    let field = format!("jsonpath={condition}");
+    until("the Service says that it is announced", SCENE_TIMEOUT, async || {
+        match stage.kubectl(&["--namespace", "found", "get", "service", "web", "--output", &field]).as_str() {
+            "True" => Ok(()),
+            other => Err(format!("its condition is {other:?}")),
+        }
+    })
+    .await;
     // What does not go with MetalLB's speaker is not said where ours announces.
     let log = stage.kubectl(&["--namespace", INSTALLED_AS, "logs", DAEMON_SET, "--all-pods", "--tail=-1"]);
     assert!(
