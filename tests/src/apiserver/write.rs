@@ -188,6 +188,7 @@ impl State {
         }
         let mut config = decoded.object;
         self.check_names(&config, write, false)?;
+        let is_named = object::meta(&config, "name").is_some();
         object::set_meta(&mut config, "name", write.name.clone());
         let strategy = resource.strategy.clone();
         let rules = |path: &[&str]| strategy.list_rule(path);
@@ -222,6 +223,13 @@ impl State {
         let warnings = self.unknown(resource, write, decoded.unknown, true)?;
         if live.is_some() {
             return self.replace(resource, new, write, warnings, false);
+        }
+        // Where it exists the address says which one is meant; what is to be made has to say its name.
+        if !is_named {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                write.name
+            )));
         }
         if resource.namespaced {
             object::set_meta(&mut new, "namespace", write.namespace.clone());

@@ -30,7 +30,9 @@ impl Metal {
 
     /// A node says that it answers for a Service, as MetalLB's speaker says it.
     async fn says_that_it_answers(&self, object: &str, node: &str, service: &str) {
-        let kind = json!({ "apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status" });
+        let kind = json!({
+            "apiVersion": "metallb.io/v1beta1", "kind": "ServiceL2Status", "metadata": { "name": object },
+        });
         let with = |fields: Value| {
             let mut object = kind.clone();
             object.as_object_mut().expect("fields").extend(fields.as_object().expect("fields").clone());
