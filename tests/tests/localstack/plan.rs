@@ -57,7 +57,7 @@ fn steady(fixture: &Fixture, instances: &[String], printed: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_plan_at_aws_is_as_documented_and_what_it_says_happens() {
+async fn the_plan_at_aws_is_as_documented() {
     let emulator = Endpoint::start_in(REGION).await;
     let strict = StrictAws::before(&emulator.url).await;
     let fixture = Fixture::at(Endpoint::at(strict.url(), REGION).await).await;
