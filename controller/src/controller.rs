@@ -128,6 +128,7 @@ impl ServiceController {
         let client = user_agent.client(&bounded(&client, config.bounds), SERVICE_CONTROLLER);
         let watches = watches.unwrap_or_else(|| Watches::new(client.clone()));
         metrics.begins();
+        providers.iter().for_each(|provider| metrics.begins_with(provider.name()));
         let counted = metrics.clone();
         health.begins(&watches, move || counted.longest_reconcile(), config.longest_reconcile());
         metrics.show_health(health.clone());

@@ -2,8 +2,10 @@
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
+
+use crate::exposition::{OPENMETRICS, TEXT, as_text, is_asked_for};
 
 /// A status, a kind of content, and the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,10 +18,15 @@ pub struct Answer {
 impl Answer {
     /// Metrics in the text format of [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/).
     pub fn metrics(encoded: String) -> Self {
-        Answer {
-            status: StatusCode::OK,
-            kind: "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            body: encoded,
+        Answer { status: StatusCode::OK, kind: OPENMETRICS, body: encoded }
+    }
+
+    /// The same in that format if the request asks for it, as Prometheus does, or else in the one that was before it.
+    pub fn metrics_as_asked(encoded: String, headers: &HeaderMap) -> Self {
+        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        match is_asked_for(accept) {
+            true => Answer::metrics(encoded),
+            false => Answer { status: StatusCode::OK, kind: TEXT, body: as_text(&encoded) },
         }
     }
 

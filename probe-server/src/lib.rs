@@ -4,6 +4,7 @@
 
 mod answer;
 mod connections;
+mod exposition;
 mod listen;
 
 use std::convert::Infallible;

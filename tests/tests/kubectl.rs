@@ -274,3 +274,15 @@ async fn the_server_tells_what_it_is_and_has() {
     }
     assert!(k.run("explain service").await.contains("Service"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kubectl_makes_by_itself_is_taken_as_protobuf() {
+    let k = Kubectl::start().await;
+    k.run("create namespace made").await;
+    k.run("create service loadbalancer made --tcp=80:8080 --namespace made").await;
+    let ports = k
+        .run("get service made --namespace made --output jsonpath={.spec.type}{.spec.ports[0].targetPort}")
+        .await;
+    assert_eq!(ports, "LoadBalancer8080");
+    assert_eq!(k.run("auth can-i create services").await.trim(), "yes");
+}

@@ -225,7 +225,7 @@ async fn announced(client: &kube::Client, view: &ServiceView) -> Vec<String> {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .filter_map(|it| it.as_str())
+                .filter_map(serde_json::Value::as_str)
                 .collect();
             lines.push(match (kind, peers.as_slice()) {
                 ("ServiceL2Status", _) => format!("on the local network by {node}"),

@@ -41,6 +41,17 @@ pub(crate) enum ReconcileOutcome {
 }
 
 impl ReconcileOutcome {
+    pub(super) const ALL: [Self; 8] = [
+        ReconcileOutcome::Unchanged,
+        ReconcileOutcome::Ready,
+        ReconcileOutcome::Pending,
+        ReconcileOutcome::NodesUpdated,
+        ReconcileOutcome::CleanedUp,
+        ReconcileOutcome::ImplementedElsewhere,
+        ReconcileOutcome::Failed,
+        ReconcileOutcome::WriteFailed,
+    ];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             ReconcileOutcome::Unchanged => "Unchanged",

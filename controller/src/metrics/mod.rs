@@ -12,6 +12,7 @@ mod queue;
 mod service_counts;
 #[cfg(test)]
 mod tests;
+mod zero;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

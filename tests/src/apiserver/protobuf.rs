@@ -1,5 +1,6 @@
-//! Bodies in Kubernetes' protobuf, of the two kinds in which Helm keeps its releases: Secrets, and the options of
-//! their deletion. Numbers of fields are those of `generated.proto` in Kubernetes' API packages.
+//! Bodies in Kubernetes' protobuf, of the kinds that clients send so: Secrets, in which Helm keeps its releases, the options
+//! of a deletion, and what `kubectl create` and `kubectl auth` make by themselves. Numbers of fields are those of
+//! `generated.proto` in Kubernetes' API packages.
 
 use k8s_openapi::ByteString;
 use serde_json::{Map, Value, json};
@@ -16,6 +17,9 @@ pub(crate) fn parse(body: &[u8]) -> Option<Value> {
     let mut object = match text(&types, 2)?.as_str() {
         "Secret" => secret(bytes(&unknown, 2)?)?,
         "DeleteOptions" => delete_options(bytes(&unknown, 2)?)?,
+        "Namespace" => namespace(bytes(&unknown, 2)?)?,
+        "Service" => service(bytes(&unknown, 2)?)?,
+        "SelfSubjectAccessReview" => access_review(bytes(&unknown, 2)?)?,
         _ => return None,
     };
     object.insert("apiVersion".into(), text(&types, 1)?.into());
@@ -64,9 +68,72 @@ fn delete_options(message: &[u8]) -> Option<Map<String, Value>> {
     Some(options)
 }
 
-/// A field of a message; numbers have no bytes.
+fn namespace(message: &[u8]) -> Option<Map<String, Value>> {
+    let message = fields(message)?;
+    Some(Map::from_iter([("metadata".to_owned(), metadata(bytes(&message, 1)?)?.into())]))
+}
+
+/// What `kubectl create service` sets.
+fn service(message: &[u8]) -> Option<Map<String, Value>> {
+    let mut service = namespace(message)?;
+    let message = fields(message)?;
+    let message = fields(bytes(&message, 2)?)?;
+    let mut spec = Map::new();
+    let ports = message.iter().filter(|field| field.number == 1);
+    let ports: Option<Vec<Value>> = ports.map(|field| port(field.bytes).map(Value::from)).collect();
+    spec.insert("ports".into(), ports?.into());
+    let selector = entries(&message, 2)?.into_iter();
+    let selector = selector.map(|(key, value)| Some((key, String::from_utf8(value.to_vec()).ok()?.into())));
+    spec.insert("selector".into(), selector.collect::<Option<Map<String, Value>>>()?.into());
+    for (number, name) in [(3, "clusterIP"), (4, "type"), (10, "externalName")] {
+        insert_text(&mut spec, name, &message, number);
+    }
+    service.insert("spec".into(), spec.into());
+    Some(service)
+}
+
+fn port(message: &[u8]) -> Option<Map<String, Value>> {
+    let message = fields(message)?;
+    let mut port = Map::new();
+    insert_text(&mut port, "name", &message, 1);
+    insert_text(&mut port, "protocol", &message, 2);
+    for (number, name) in [(3, "port"), (5, "nodePort")] {
+        if let Some(value) = value(&message, number).filter(|value| *value > 0) {
+            port.insert(name.into(), value.into());
+        }
+    }
+    if let Some(target) = bytes(&message, 4) {
+        let target = fields(target)?;
+        // Type 0 is a number, 1 a name.
+        let target_port = match value(&target, 1) {
+            Some(1) => text(&target, 3)?.into(),
+            _ => value(&target, 2).unwrap_or_default().into(),
+        };
+        port.insert("targetPort".into(), target_port);
+    }
+    Some(port)
+}
+
+fn access_review(message: &[u8]) -> Option<Map<String, Value>> {
+    let message = fields(message)?;
+    let message = fields(bytes(&message, 2)?)?;
+    let mut spec = Map::new();
+    if let Some(attributes) = bytes(&message, 1) {
+        let attributes = fields(attributes)?;
+        let names = ["namespace", "verb", "group", "version", "resource", "subresource", "name"];
+        let mut of_a_resource = Map::new();
+        for (number, name) in (1..).zip(names) {
+            insert_text(&mut of_a_resource, name, &attributes, number);
+        }
+        spec.insert("resourceAttributes".into(), of_a_resource.into());
+    }
+    Some(Map::from_iter([("spec".to_owned(), spec.into())]))
+}
+
+/// A field of a message: of a number its value, of all else its bytes.
 struct Field<'a> {
     number: u64,
+    value: u64,
     bytes: &'a [u8],
 }
 
@@ -74,9 +141,10 @@ fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut fields = Vec::new();
     while !message.is_empty() {
         let key = varint(&mut message)?;
+        let mut value = 0;
         let length = match key & 7 {
             0 => {
-                varint(&mut message)?;
+                value = varint(&mut message)?;
                 0
             }
             1 => {
@@ -91,7 +159,7 @@ fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
             _ => return None,
         };
         let (bytes, rest) = message.split_at_checked(length)?;
-        fields.push(Field { number: key >> 3, bytes });
+        fields.push(Field { number: key >> 3, value, bytes });
         message = rest;
     }
     Some(fields)
@@ -112,6 +180,10 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
 
 fn bytes<'a>(message: &[Field<'a>], number: u64) -> Option<&'a [u8]> {
     message.iter().find(|field| field.number == number).map(|field| field.bytes)
+}
+
+fn value(message: &[Field<'_>], number: u64) -> Option<u64> {
+    message.iter().find(|field| field.number == number).map(|field| field.value)
 }
 
 fn text(message: &[Field<'_>], number: u64) -> Option<String> {

@@ -175,7 +175,8 @@ impl Sandbox {
         let whole = std::path::absolute(kubeconfig).map_err(file)?;
         let url = self.plane.url();
         say(&format!("The control plane answers at {url}, and the controller is at work."));
-        say("In another terminal, in this folder:\n");
+        say("In another terminal, in this folder:");
+        say("");
         say(&format!("  export KUBECONFIG={}", whole.display()));
         say(&format!("  kubectl apply -f {}", self.examples.display()));
         say("  kubectl get svc -w");
