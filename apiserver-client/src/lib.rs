@@ -63,6 +63,7 @@ mod words;
 pub use bounds::{Bounds, bounded, is_watch};
 pub use comeback::Comebacks;
 pub use connect::connect;
+pub use transport::Transport;
 pub use watch_state::{WatchFailure, WatchState};
 pub use watches::Watches;
 pub use words::{in_words, watch_in_words};

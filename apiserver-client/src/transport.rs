@@ -28,8 +28,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(35);
 /// How long a connection may take to come about. Of what is lost on the way TCP sends again after 1 and 3 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the layers of a client stand on.
-pub(crate) type Transport = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
+/// What the layers of a client stand on: what carries a request to the server and its answer back.
+pub type Transport = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
 
 /// The way to the server that a configuration names.
 ///

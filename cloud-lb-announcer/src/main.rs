@@ -61,7 +61,7 @@ async fn run(flags: Flags) -> Result<(), String> {
     let shown = announcer.shown();
     let answer = move |request: Request<Incoming>, _| {
         let shown = shown.clone();
-        async move { answer(request.method(), request.uri().path(), &shown) }
+        async move { answer(&request, &shown) }
     };
     let address = probe_server::serve(http_address, answer)
         .await
@@ -70,12 +70,12 @@ async fn run(flags: Flags) -> Result<(), String> {
     announcer.run(stop).await.map_err(|error| format!("the node's links cannot be followed: {error}"))
 }
 
-fn answer(method: &Method, path: &str, shown: &Arc<Shown>) -> Answer {
-    match (method == Method::GET, path) {
+fn answer<B>(request: &Request<B>, shown: &Arc<Shown>) -> Answer {
+    match (request.method() == Method::GET, request.uri().path()) {
         // That it answers is all there is to say: what needs the API server or a link is no reason to start over.
         (true, "/healthz" | "/livez") => verdict(Ok(())),
         (true, "/readyz") => verdict(shown.ready()),
-        (true, "/metrics") => Answer::metrics(shown.metrics()),
+        (true, "/metrics") => Answer::metrics(shown.metrics(), request.headers()),
         (false, "/healthz" | "/livez" | "/readyz" | "/metrics") => Answer::method_not_allowed(),
         _ => Answer::not_found("there are /healthz, /readyz and /metrics"),
     }

@@ -11,6 +11,7 @@ use crate::error::CliError;
 use crate::flags::ClusterFlags;
 use crate::pace::Pace;
 use crate::proxy;
+use crate::requests::RequestCounts;
 
 /// What the program calls itself to the API server.
 ///
@@ -50,6 +51,14 @@ async fn inferred() -> Result<(kube::Config, Option<String>), CliError> {
 /// When the configuration is of no use.
 pub(crate) fn unpaced(config: kube::Config) -> Result<kube::Client, CliError> {
     apiserver_client::connect(config, &Identity::new()).map_err(|e| CliError::NoCluster(e.to_string()))
+}
+
+/// The same, whose requests are counted.
+///
+/// # Errors
+/// As [`unpaced`].
+pub(crate) fn counted(config: kube::Config, counts: &RequestCounts) -> Result<kube::Client, CliError> {
+    apiserver_client::connect(config, counts).map_err(|e| CliError::NoCluster(e.to_string()))
 }
 
 /// The same client, at the pace of the flags.

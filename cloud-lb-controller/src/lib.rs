@@ -23,6 +23,7 @@ mod providers;
 mod proxy;
 #[doc(hidden)]
 pub mod readers;
+mod requests;
 mod rights;
 mod server;
 mod signals;

@@ -16,16 +16,12 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Metrics in the text format of [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/).
-    pub fn metrics(encoded: String) -> Self {
-        Answer { status: StatusCode::OK, kind: OPENMETRICS, body: encoded }
-    }
-
-    /// The same in that format if the request asks for it, as Prometheus does, or else in the one that was before it.
-    pub fn metrics_as_asked(encoded: String, headers: &HeaderMap) -> Self {
+    /// Metrics, encoded as [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/): so if the request asks for
+    /// that, as Prometheus does, or else in the text format that was before it.
+    pub fn metrics(encoded: String, headers: &HeaderMap) -> Self {
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
         match is_asked_for(accept) {
-            true => Answer::metrics(encoded),
+            true => Answer { status: StatusCode::OK, kind: OPENMETRICS, body: encoded },
             false => Answer { status: StatusCode::OK, kind: TEXT, body: as_text(&encoded) },
         }
     }

@@ -121,7 +121,7 @@ fn no_module_depends_on_one_that_depends_on_it() {
         let arrows = arrows(&found);
         let imports: usize = arrows.values().map(BTreeSet::len).sum();
         // In a crate of a few files only the root may import, what stands below it.
-        assert!(imports > 5 || found.len() < 5, "{name}: its imports are not understood");
+        assert!(imports > 5 || found.len() < 6, "{name}: its imports are not understood");
         for module in arrows.keys() {
             let circle = circle(module, &arrows);
             assert!(circle.is_none(), "{name}: {circle:?}");

@@ -286,3 +286,13 @@ async fn what_kubectl_makes_by_itself_is_taken_as_protobuf() {
     assert_eq!(ports, "LoadBalancer8080");
     assert_eq!(k.run("auth can-i create services").await.trim(), "yes");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_from_standard_input_is_its_items() {
+    let k = Kubectl::start().await;
+    let item =
+        |name: &str| BALANCER.trim().replace("name: web,", &format!("name: {name},")).replace('\n', "\n  ");
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n", item("web"), item("api"));
+    assert_eq!(k.run_with("create -f -", &list).await, "service/web created\nservice/api created\n");
+    assert_eq!(k.run_with("replace -f -", &list).await, "service/web replaced\nservice/api replaced\n");
+}

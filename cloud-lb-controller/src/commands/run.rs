@@ -15,6 +15,7 @@ use crate::error::CliError;
 use crate::flags::RunFlags;
 use crate::logging::LogLevel;
 use crate::providers::Provider;
+use crate::requests::RequestCounts;
 use crate::server::{self, Shown};
 use crate::{build_info, election, providers, signals};
 
@@ -44,12 +45,13 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
         "cloud-lb-controller begins"
     );
     let metrics = Arc::new(Metrics::default());
-    server::metrics::of_the_program(&metrics);
+    let requests = RequestCounts::default();
+    server::metrics::of_the_program(&metrics, &requests);
     chosen.iter().for_each(|provider| provider.show_metrics(&metrics));
     let mut leadership = match flags.election.leader_elect {
         true => {
             // The calls that decide who leads wait behind no others.
-            let direct = connection::unpaced(config.clone())?;
+            let direct = connection::counted(config.clone(), &requests)?;
             Some(Arc::new(election::candidate(direct, &flags.election, &identity)?))
         }
         false => None,
@@ -67,7 +69,7 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
         let bind = |source| CliError::Bind { address, source };
         server::serve(address, shown).await.map_err(bind)?;
     }
-    let work = Work { flags, chosen, config, identity, metrics, health, stop };
+    let work = Work { flags, chosen, config, identity, metrics, requests, health, stop };
     loop {
         match (work.until_it_ends(leadership.as_deref()).await, &leadership) {
             (Err(CliError::Controller(Error::LostLeadership)), Some(lost)) => {
@@ -86,6 +88,7 @@ struct Work {
     config: kube::Config,
     identity: String,
     metrics: Arc<Metrics>,
+    requests: RequestCounts,
     health: Health,
     stop: CancellationToken,
 }
@@ -96,9 +99,10 @@ impl Work {
         let (flags, config) = (&self.flags, self.config.clone());
         let client = match leadership {
             Some(leadership) => {
-                leadership.fenced_client(config).map_err(|e| CliError::NoCluster(e.to_string()))?
+                let client = leadership.fenced_client_over(config, self.requests.clone());
+                client.map_err(|e| CliError::NoCluster(e.to_string()))?
             }
-            None => connection::unpaced(config)?,
+            None => connection::counted(config, &self.requests)?,
         };
         let client = connection::paced(client, &flags.cluster);
         let client = connection::user_agent()?.client(&client, SERVICE_CONTROLLER);

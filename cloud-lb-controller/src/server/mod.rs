@@ -92,7 +92,7 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, shown: &Shown) -> Answ
     match (request.method(), path.as_str()) {
         (&Method::GET, "/healthz" | "/livez") => verdict(shown.healthy()),
         (&Method::GET, "/readyz") => verdict(shown.ready()),
-        (&Method::GET, "/metrics") => Answer::metrics_as_asked(shown.metrics.encode(), request.headers()),
+        (&Method::GET, "/metrics") => Answer::metrics(shown.metrics.encode(), request.headers()),
         (&Method::GET, "/loglevel") => text(StatusCode::OK, shown.log_level.get()),
         (&Method::PUT, "/loglevel") if !shown.log_level_from.admits(peer) => {
             text(StatusCode::FORBIDDEN, format!("not from {peer}; allowed: {}", shown.log_level_from))

@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apiserver_client::connect;
-use http::{Method, Request};
-use kube::client::Body;
+use apiserver_client::{Transport, connect};
+use http::{Method, Request, Response};
+use kube::client::{Body, DynBody};
 use kube::{Client, Config};
-use tower::BoxError;
 use tower::filter::FilterLayer;
+use tower::layer::util::Stack;
+use tower::{BoxError, Layer, Service};
 
 use super::fence::Fence;
 
@@ -37,8 +38,14 @@ impl Gate {
         self.term().map_or_else(|| method.is_safe(), |term| term.is_leader())
     }
 
-    /// A client whose requests pass through here.
-    pub(super) fn client(&self, config: Config) -> Result<Client, kube::Error> {
+    /// A client whose requests pass through here, and then through `layer`.
+    pub(super) fn client<L>(&self, config: Config, layer: L) -> Result<Client, kube::Error>
+    where
+        L: Layer<Transport>,
+        L::Service:
+            Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
         let gate = self.clone();
         let filter = FilterLayer::new(move |request: Request<Body>| {
             if gate.lets_out(request.method()) {
@@ -46,7 +53,7 @@ impl Gate {
             }
             Err(BoxError::from("not sent: this process does not lead"))
         });
-        connect(config, &filter)
+        connect(config, &Stack::new(layer, filter))
     }
 }
 

@@ -58,11 +58,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver_client::Transport;
+use http::{Request, Response};
 use kube::Client;
+use kube::client::{Body, DynBody};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tower::layer::util::Identity;
+use tower::{BoxError, Layer, Service};
 use tracing::{info, warn};
 
 use crate::user_agent::{LEADER_ELECTION, UserAgent};
@@ -138,7 +143,21 @@ impl Leadership {
     /// # Errors
     /// As those of [`Client::try_from`].
     pub fn fenced_client(&self, config: kube::Config) -> Result<Client, kube::Error> {
-        self.gate.client(config)
+        self.fenced_client_over(config, Identity::new())
+    }
+
+    /// The same, with a layer between the fence and the network: for one who counts or traces what leaves.
+    ///
+    /// # Errors
+    /// As [`Leadership::fenced_client`].
+    pub fn fenced_client_over<L>(&self, config: kube::Config, layer: L) -> Result<Client, kube::Error>
+    where
+        L: Layer<Transport>,
+        L::Service:
+            Service<Request<Body>, Response = Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
+        <L::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        self.gate.client(config, layer)
     }
 
     /// The same candidate for another term, after it has lost one.

@@ -1,12 +1,35 @@
 //! The OpenAPI v3 documents: as much of them as kubectl needs for `apply`, `create`, `replace`, `diff` and
-//! `explain`. Built-in kinds show their outline only; custom ones the schema of their definition.
+//! `explain`. Built-in kinds show their outline only; custom ones the schema of their definition. Of OpenAPI v2, by which
+//! kubectl checks lists, and what is older than 1.24 everything, there is the frame: kinds that it does not describe are not
+//! checked by kubectl but by the server alone.
 
+use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::discovery::{GIT_VERSION, hash};
 use super::kinds::{Resource, crd};
 use super::object::{list_at, str_at};
 use super::state::State;
+
+/// The media type of OpenAPI v2 as protobuf.
+pub(crate) const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Whether somebody wants protobuf; before Kubernetes 1.23 the name of it was written another way.
+pub(crate) fn is_asked_for_protobuf(accept: &str) -> bool {
+    accept.split(',').any(|range| range.trim().replace('@', ".") == PROTOBUF)
+}
+
+/// `/openapi/v2`.
+pub(crate) fn v2() -> Value {
+    json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": GIT_VERSION}, "paths": {}})
+}
+
+/// The same as a `Document` of [gnostic](https://github.com/google/gnostic-models/blob/main/openapiv2/OpenAPIv2.proto).
+pub(crate) fn v2_in_protobuf() -> Bytes {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
+    let info = [field(1, b"Kubernetes"), field(2, GIT_VERSION.as_bytes())].concat();
+    [field(1, b"2.0"), field(2, &info), field(8, b"")].concat().into()
+}
 
 /// `/openapi/v3`: where the document of each group version is.
 pub(crate) fn index(state: &State) -> Value {

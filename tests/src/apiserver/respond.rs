@@ -25,10 +25,10 @@ pub(crate) enum Reply {
         body: Bytes,
         warnings: Vec<String>,
     },
-    /// JSON under a media type of its own.
+    /// Under a media type of its own.
     Typed {
         media: String,
-        body: Value,
+        body: Bytes,
     },
     Text(&'static str),
     Watch(Box<Watch>),
@@ -69,7 +69,7 @@ impl Reply {
             }
             Self::Typed { media, body } => {
                 let media = HeaderValue::from_str(&media).unwrap_or(JSON);
-                with_type(200, media, full(body.to_string().into()))
+                with_type(200, media, full(body))
             }
             Self::Text(text) => with_type(200, TEXT, full(Bytes::from_static(text.as_bytes()))),
             Self::Watch(watch) => with_type(200, JSON, StreamBody::new(watch.into_stream()).boxed_unsync()),

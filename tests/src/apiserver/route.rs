@@ -271,7 +271,7 @@ impl Router {
         let aggregated = discovery::aggregated_type(call.header(ACCEPT));
         let found = match (parts.as_slice(), aggregated) {
             (["api" | "apis"], Some((version, media))) => {
-                let body = discovery::aggregated(&state, parts == ["api"], version);
+                let body = discovery::aggregated(&state, parts == ["api"], version).to_string().into();
                 return Ok(Reply::Typed { media, body });
             }
             (["api"], None) => Some(discovery::api_versions()),
@@ -279,6 +279,13 @@ impl Router {
             (["api", version], _) => discovery::resource_list(&state, "", version),
             (["apis", group], _) => discovery::group(&state, group),
             (["apis", group, version], _) => discovery::resource_list(&state, group, version),
+            (["openapi", "v2"], _) if openapi::is_asked_for_protobuf(call.header(ACCEPT)) => {
+                return Ok(Reply::Typed {
+                    media: openapi::PROTOBUF.to_owned(),
+                    body: openapi::v2_in_protobuf(),
+                });
+            }
+            (["openapi", "v2"], _) => Some(openapi::v2()),
             (["openapi", "v3"], _) => Some(openapi::index(&state)),
             (["openapi", "v3", rest @ ..], _) => openapi::document(&state, &rest.join("/")),
             _ => None,

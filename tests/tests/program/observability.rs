@@ -2,11 +2,15 @@
 //! are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
 use serde_json::Value;
+use tests::cluster::Cluster;
+use tests::programs::http;
 
-use super::process::read;
+use super::process::{Access, Program, read, with_pool};
 use super::recorded::{metric_sources, registered};
 
 /// PromQL's words that are written like a metric's name or stand where one could.
@@ -227,4 +231,25 @@ fn the_chart_brings_the_same_alerts_and_the_same_dashboard() {
         let advice = "UPDATE_DOCS=1 cargo test --workspace --test program writes it again";
         assert!(read(&copy) == original, "{copy} is another than deploy/observability has; {advice}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_has_nothing_to_say_against_the_metrics() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    let access = Access::to(&cluster.plane);
+    let program = Program::start(&access, &[]);
+    let address = program.address().await;
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    let (_, metrics) = http(&address, "GET", "/metrics", "").await.expect("an answer");
+    assert!(metrics.contains("\nrest_client_requests_total{code=\"200\",method=\"GET\""), "{metrics}");
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("apt-get install --yes --no-install-recommends prometheus");
+    promtool.stdin.take().expect("piped").write_all(metrics.as_bytes()).expect("it reads");
+    let judged = promtool.wait_with_output().expect("it ends");
+    let said =
+        [judged.stdout, judged.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    assert!(judged.status.success() && said.is_empty(), "{said}");
 }

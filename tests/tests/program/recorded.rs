@@ -54,9 +54,10 @@ pub(crate) fn registered() -> BTreeSet<String> {
     found.map(|found| found[1].to_owned()).collect()
 }
 
-/// The files in which metrics are defined: the controller's, the program's, and one of each provider's folder.
+/// The files in which metrics are defined: the controller's, the program's, one of each provider's folder, and the one in
+/// which requests are counted.
 pub(crate) fn metric_sources() -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = vec![read("cloud-lb-controller/src/requests.rs")];
     for folder in
         ["controller/src/metrics", "cloud-lb-controller/src/server", "cloud-lb-controller/src/providers"]
     {
