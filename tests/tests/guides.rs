@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
+use serde_json::Value;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -106,4 +107,31 @@ fn the_plugins_manifest_is_for_this_version_and_for_what_a_release_uploads() {
         assert!(manifest.contains(&format!("/releases/download/{version}/{archive}")), "{archive}");
     }
     assert!(release.contains("dist/kubectl-lb-linux-${{ matrix.architecture }}.tar.gz"));
+}
+
+/// The blocks of a page that are written in this language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().expect("a block").to_owned()).collect()
+}
+
+#[test]
+fn recipes_trust_the_service_account_of_the_chart_and_nobody_else() {
+    let page = fs::read_to_string(Path::new(WORKSPACE).join("docs/recipes.md")).expect("text");
+    // By default the account has the release's name.
+    assert!(page.contains(
+        "$ helm install cloud-lb-controller deploy/helm/cloud-lb-controller --namespace cloud-lb-controller"
+    ));
+    let policies: Vec<Value> =
+        blocks(&page, "json").iter().map(|json| serde_json::from_str(json).expect("JSON")).collect();
+    let [by_token, by_agent] = policies.as_slice() else { panic!("{policies:?}") };
+    let equals = by_token["Statement"][0]["Condition"]["StringEquals"].as_object().expect("a condition");
+    let subject = equals.iter().find(|(key, _)| key.ends_with(":sub")).expect("a subject");
+    assert_eq!(subject.1, "system:serviceaccount:cloud-lb-controller:cloud-lb-controller");
+    assert!(equals.iter().any(|(key, value)| key.ends_with(":aud") && value == "sts.amazonaws.com"));
+    assert_eq!(by_agent["Statement"][0]["Principal"]["Service"], "pods.eks.amazonaws.com");
+    for yaml in blocks(&page, "yaml") {
+        let service: Value = serde_saphyr::from_str(&yaml).expect("YAML");
+        assert_eq!(service["spec"]["type"], "LoadBalancer");
+    }
 }
