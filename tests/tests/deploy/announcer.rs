@@ -57,6 +57,29 @@ fn without_pools_in_the_cluster_there_is_nothing_to_announce() {
     assert!(said.errors.contains("announcer.enabled is for provider bare"), "{}", said.errors);
 }
 
+#[test]
+fn what_frr_is_to_advertise_may_be_written_where_frr_k8s_reads_it_and_nowhere_else() {
+    let by_frr = "announcer.config.bgp=frr-k8s";
+    for (values, namespace) in [
+        (vec![by_frr], "frr-k8s-system"),
+        (vec![by_frr, "announcer.config.frr-k8s-namespace=routers"], "routers"),
+    ] {
+        let objects = chart(&[ANNOUNCED, &values].concat());
+        let named = |kind: &str| {
+            let wanted = format!("{kind} cloud-lb-controller-announcer-frr-k8s");
+            let found = objects.iter().find(|object| title(object) == wanted).expect("it is there");
+            assert_eq!(found.metadata.namespace.as_deref(), Some(namespace));
+            found.data.clone()
+        };
+        let rules = json!([{
+            "apiGroups": ["frrk8s.metallb.io"], "resources": ["frrconfigurations"], "verbs": ["create", "patch"],
+        }]);
+        assert_eq!(named("Role")["rules"], rules);
+        assert_eq!(named("RoleBinding")["subjects"][0]["name"], "cloud-lb-controller-announcer");
+    }
+    assert!(chart(ANNOUNCED).iter().all(|object| !title(object).contains("frr")));
+}
+
 /// The announcer's objects, with the account's name that a test has a token for.
 fn as_the_one_that_asks(objects: &[DynamicObject]) -> Vec<DynamicObject> {
     let own = objects.iter().filter(|object| title(object).ends_with("-announcer"));
