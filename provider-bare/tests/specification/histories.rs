@@ -138,8 +138,15 @@ impl History {
     fn foreign(&mut self, slot: usize, last: Option<u8>) {
         let published = last.map(|last| Ingress::ip(IpAddr::from([10, 0, 0, last])));
         let held = now(self.cluster.provider.list()).expect("it is known in memory");
+        let is_held = |ip: &IpAddr| held.iter().any(|held| held.resource == ip.to_string());
+        // What is about to move is no longer held, and stays with whoever shows it until the move is told.
+        let is_shown = |ip: &IpAddr| {
+            let mut ours = self.services().filter(|service| self.cluster.is_ours(service));
+            ours.any(|service| service.published_ips().any(|shown| shown == *ip))
+        };
         let contested = published.iter().filter_map(|entry| entry.ip);
-        self.contested.extend(contested.filter(|ip| held.iter().any(|held| held.resource == ip.to_string())));
+        let contested: Vec<IpAddr> = contested.filter(|ip| is_held(ip) || is_shown(ip)).collect();
+        self.contested.extend(contested);
         let foreign = a_service_named("foreign", &format!("f{slot}")).uid(&format!("foreign-{slot}"));
         self.cluster.foreign(foreign.class("somebody.else/lb").published(published));
     }
