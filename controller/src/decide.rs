@@ -35,7 +35,8 @@ pub(crate) struct Observed {
     pub inputs: u64,
     /// Fingerprint of what the provider reads of the nodes; 0 where it reads none.
     pub nodes: u64,
-    /// Whether its status shows an address: something serves it, made by this process or by one before.
+    /// Whether its status shows an address, or the platform has one for it: something serves it, made by this process or by
+    /// one before.
     pub serves: bool,
     /// Until when the provider's throttle gate is closed.
     pub throttled_until: Option<Instant>,
@@ -72,6 +73,15 @@ pub(crate) struct NodeAttempt {
     pub again: Option<Instant>,
 }
 
+/// The nodes that what serves was led to by the narrow call, while this process has had no success.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Followed {
+    /// Which nodes.
+    pub nodes: u64,
+    /// When it is led to them again even if they are the same: the platform may have drifted.
+    pub again_at: Instant,
+}
+
 /// The last success.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Success {
@@ -95,8 +105,8 @@ pub(crate) struct Last {
     /// The last `update_backends` since then, if it failed. Apart from the above: that the nodes could be told after all
     /// says nothing about a change that was refused.
     pub node_attempt: Option<NodeAttempt>,
-    /// The nodes that what serves was led to by the narrow call, while this process has had no success.
-    pub followed: Option<u64>,
+    /// Where what a process before has made was led to, while this one has had no success.
+    pub followed: Option<Followed>,
     /// The provider asked for another look.
     pub woken: bool,
 }
@@ -161,12 +171,19 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
     let nodes_changed = match last.success {
         Some(success) => success.nodes != observed.nodes,
         // Served by a process before this one: on which nodes, nobody remembers.
-        None => observed.serves && observed.nodes != 0 && last.followed != Some(observed.nodes),
+        None => {
+            let is_led_there = |it: Followed| it.nodes == observed.nodes && it.again_at > now;
+            observed.serves && observed.nodes != 0 && !last.followed.is_some_and(is_led_there)
+        }
     };
     // What was tried since the last success may be done in part, and the Service says that it failed.
     let undone = last.attempt.is_some_and(|attempt| attempt.inputs != observed.inputs);
-    let resync_at = last.success.and_then(|success| success.resync_at);
-    let resync_is_due = resync_at.is_some_and(|at| at <= now);
+    let resync_at = match last.success {
+        Some(success) => success.resync_at,
+        // What was last valid nobody remembers: what serves is kept on its nodes, and no more than that.
+        None => last.followed.map(|followed| followed.again_at),
+    };
+    let resync_is_due = last.success.is_some() && resync_at.is_some_and(|at| at <= now);
     if let Some(attempt) = last.attempt
         && !undone
         && !last.woken

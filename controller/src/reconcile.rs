@@ -8,7 +8,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use cloud_provider::{Error, Mistakes, Request, ServiceId, ServiceView};
+use cloud_provider::{Error, Mistakes, Published, Request, ServiceId, ServiceView};
 use futures::FutureExt;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, error_span, field};
@@ -232,7 +232,7 @@ impl Reconciliation {
             mistaken: !view.mistakes.is_empty(),
             inputs,
             nodes,
-            serves: !view.published.is_empty(),
+            serves: !view.published.is_empty() || self.memory.published.as_ref().is_some_and(has_address),
             throttled_until,
         }
     }
@@ -240,6 +240,11 @@ impl Reconciliation {
     fn request(&self, view: Arc<ServiceView>) -> Result<Request, Mistakes> {
         Request::new(view, self.nodes.set.clone())
     }
+}
+
+/// Whether clients can reach what is published.
+fn has_address(published: &Published) -> bool {
+    !published.ingress.is_empty()
 }
 
 /// Deletes; "implemented elsewhere" means that nothing of this provider's is left, which is what was asked.

@@ -107,6 +107,13 @@ impl MemoryCloud {
         state.platform.firewalls.retain(|_, it| it.owner.key != *key);
     }
 
+    /// Somebody takes all nodes from behind this Service's load balancers behind the controller's back.
+    pub fn take_nodes_off(&self, key: &ServiceKey) {
+        for balancer in self.lock().platform.balancers.values_mut().filter(|it| it.owner.key == *key) {
+            balancer.forwarding.nodes.clear();
+        }
+    }
+
     /// Every load balancer that is provisioning becomes active, and its Service is worth another look.
     pub fn activate_all(&self) {
         let mut woken = Vec::new();

@@ -28,6 +28,10 @@ fn refused() -> Option<Attempt> {
     Some(Attempt { inputs: 2, nodes: 1, again: None, refused: true })
 }
 
+fn followed(again_at: Instant) -> Option<Followed> {
+    Some(Followed { nodes: 1, again_at })
+}
+
 fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
     Some(NodeAttempt { nodes: 2, again })
 }
@@ -141,13 +145,30 @@ async fn one_step_for_every_situation() {
         (
             "once",
             Observed { mistaken: true, serves: true, ..claimed() },
-            Last { attempt: attempted(None), followed: Some(1), ..Last::default() },
-            Step::Rest(None),
+            Last { attempt: attempted(None), followed: followed(soon), ..Last::default() },
+            Step::Rest(Some(soon)),
+        ),
+        (
+            "and once more when it is time to look for drift",
+            Observed { mistaken: true, serves: true, ..claimed() },
+            Last { attempt: attempted(None), followed: followed(past), ..Last::default() },
+            Step::UpdateBackends,
+        ),
+        (
+            "which waits if it has failed a moment ago",
+            Observed { nodes: 2, mistaken: true, serves: true, ..claimed() },
+            Last {
+                attempt: attempted(None),
+                followed: followed(soon),
+                node_attempt: node_attempt(None),
+                ..Last::default()
+            },
+            Step::Rest(Some(soon)),
         ),
         (
             "and again when they change",
             Observed { nodes: 2, serves: true, ..claimed() },
-            Last { attempt: attempted(None), followed: Some(1), ..Last::default() },
+            Last { attempt: attempted(None), followed: followed(soon), ..Last::default() },
             Step::UpdateBackends,
         ),
         (

@@ -17,6 +17,8 @@ pub enum Operation {
     resume,
     /// `list`
     list,
+    /// `get`
+    get,
 }
 
 /// What came of a reconcile.

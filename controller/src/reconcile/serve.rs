@@ -9,7 +9,7 @@ use cloud_provider::{
 use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, call, while_wanted};
-use crate::decide::{Attempt, AttemptedCall, NodeAttempt, Observed, ProviderIndex, Success, Why};
+use crate::decide::{Attempt, AttemptedCall, Followed, NodeAttempt, Observed, ProviderIndex, Success, Why};
 use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
@@ -135,6 +135,9 @@ impl Reconciliation {
         let next = self.next_resync();
         if let Some(success) = &mut self.memory.last.success {
             success.resync_at = Some(next);
+        }
+        if let Some(followed) = &mut self.memory.last.followed {
+            followed.again_at = next;
         }
     }
 
@@ -268,6 +271,9 @@ impl Reconciliation {
         // A Service that has a mistake now is updated as it was when it had none.
         let view = self.memory.last_valid_view.clone().unwrap_or_else(|| self.tracked.view.clone());
         // After a restart nobody remembers how that was: the provider goes by what it finds.
+        if self.memory.last.success.is_none() {
+            self.put_off_the_resync();
+        }
         let request = Request::for_backends(view, self.nodes.set.clone());
         let update = handle.provider.update_backends(&request);
         let update = call(&context, handle, metrics::Operation::update_backends, update);
@@ -277,12 +283,14 @@ impl Reconciliation {
         match result {
             Ok(()) | Err(Error::ImplementedElsewhere) => {
                 self.result = ReconcileOutcome::NodesUpdated;
+                let again_at = self.next_resync();
                 let last = &mut self.memory.last;
                 // A process that has just begun cannot tell whether they are new.
-                let new_hosts = last.success.is_some() || last.followed.is_some();
+                let are_others = |followed: Followed| followed.nodes != observed.nodes;
+                let new_hosts = last.success.is_some() || last.followed.is_some_and(are_others);
                 match &mut last.success {
                     Some(success) => success.nodes = observed.nodes,
-                    None => last.followed = Some(observed.nodes),
+                    None => last.followed = Some(Followed { nodes: observed.nodes, again_at }),
                 }
                 let recovered = self.memory.last.node_attempt.take().is_some();
                 if recovered && self.memory.last.attempt.is_none() {
@@ -339,8 +347,11 @@ impl Reconciliation {
                 Some(now + self.memory.backoff.failed())
             }
         };
+        let is_refused = error.class() == ErrorClass::Invalid;
         self.take_over_what_is_shown(provider);
-        self.attempted(observed, attempted, again, error.class() == ErrorClass::Invalid);
+        let is_found = !is_refused || self.take_over_what_exists(provider).await;
+        let again = again.or_else(|| (!is_found).then(|| now + self.memory.backoff.failed()));
+        self.attempted(observed, attempted, again, is_refused);
         self.result = ReconcileOutcome::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
@@ -390,6 +401,30 @@ impl Reconciliation {
         }
         if self.tracked.has_finalizer {
             self.memory.last.provider = Some(provider);
+        }
+    }
+
+    /// Where nothing is shown, and the user has to mend the Service before it is ensured: somebody may have wiped its status
+    /// while no process was there to see it. What exists says what is to be shown. Whether it could be told.
+    async fn take_over_what_exists(&mut self, provider: ProviderIndex) -> bool {
+        let context = self.context.clone();
+        let handle = &context.providers[provider];
+        let is_known = self.memory.last.success.is_some() || self.memory.published.is_some();
+        if is_known || !handle.provider.holds_resources() {
+            return true;
+        }
+        let view = self.tracked.view.clone();
+        match call(&context, handle, metrics::Operation::get, handle.provider.get(&view)).await {
+            Ok(Some(published)) => {
+                self.memory.last.provider = Some(provider);
+                self.memory.published = Some(published);
+                true
+            }
+            Ok(None) | Err(Error::ImplementedElsewhere) => true,
+            Err(error) => {
+                tracing::warn!(%error, "what serves a refused Service could not be asked for");
+                false
+            }
         }
     }
 

@@ -220,6 +220,75 @@ async fn what_serves_is_told_by_the_next_process_too_while_a_change_is_refused()
     .await;
 }
 
+/// A Service serves and gets a mistake; then no process runs, and somebody wipes all that its status says.
+async fn a_wiped_status_is_restored_in_spite_of(mistake: impl AsyncFnOnce(&Cluster, &MemoryCloud)) {
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    cluster.add_node("n1").await;
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    let shown = cluster.until_published("web").await;
+    mistake(&cluster, &cloud).await;
+    until_refused(&cluster).await;
+    running.crash().await;
+    let nothing = json!({ "status": { "loadBalancer": { "ingress": null }, "conditions": null } });
+    cluster.change_status("web", nothing).await;
+    // What exists cannot be asked for at once.
+    cloud.fail(Calls::next(Method::Get), Point::Before, ErrorClass::Transient);
+    cluster.add_node("n2").await;
+
+    let running = cluster.run(cloud.provider());
+
+    cluster.until("web", "to show what serves", |service| addresses(service) == shown).await;
+    until_refused(&cluster).await;
+    until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_status_that_is_wiped_while_no_process_runs_is_restored_though_its_service_has_a_mistake() {
+    a_wiped_status_is_restored_in_spite_of(async |cluster, _| store_ranges(cluster, "web", "everybody"))
+        .await;
+}
+
+#[tokio::test]
+async fn a_status_that_is_wiped_while_no_process_runs_is_restored_though_a_change_is_refused() {
+    a_wiped_status_is_restored_in_spite_of(async |cluster, cloud| {
+        cloud.fail(Calls::of(Method::Ensure), Point::Before, ErrorClass::Invalid);
+        cluster.change("web", json!({ "spec": { "ports": [{ "port": 81 }] } })).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_that_somebody_takes_off_are_put_back_by_the_next_process_too_while_its_service_has_a_mistake()
+{
+    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
+    let mut config = quick();
+    config.resync_interval = Duration::from_millis(200);
+    cluster.add_node("n1").await;
+    let running = cluster.run(cloud.provider());
+    cluster.create("web").await;
+    cluster.until_published("web").await;
+    store_ranges(&cluster, "web", "everybody");
+    until_refused(&cluster).await;
+    running.crash().await;
+    let running = cluster.run_with(vec![cloud.provider()], config);
+    eventually("the next process has led it to its nodes", || {
+        cloud.count_about(Method::UpdateBackends, &cluster.key("web")) > 0
+    })
+    .await;
+
+    for _ in 0..2 {
+        cloud.take_nodes_off(&cluster.key("web"));
+        until_nodes(&cloud, &cluster, &["n1"]).await;
+    }
+
+    assert_eq!(cloud.count_about(Method::Ensure, &cluster.key("web")), 1, "nothing else is touched");
+    let news = cluster.events("web").await;
+    assert!(news.iter().all(|(_, reason, ..)| reason != "UpdatedLoadBalancer"), "{news:?}");
+    running.stop().await;
+}
+
 /// A Service serves and gets a mistake; then somebody deletes behind our back what serves.
 async fn drift_is_repaired_in_spite_of(mistake: impl AsyncFnOnce(&Cluster, &MemoryCloud)) {
     let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
