@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{Error, Mistakes, Request, ServiceView};
 
-use crate::client::{SecurityGroup, Snapshot, Target};
+use crate::client::{SecurityGroup, Snapshot, Target, Traffic};
 use crate::converge::Prepared;
-use crate::desired::Limits;
+use crate::desired::{Limits, WayToNodes, node_traffic};
 use crate::failure::{general, together};
 use crate::naming::RESOURCE_TAG;
 use crate::observe::backend_security_group;
@@ -25,6 +25,15 @@ struct Wanted {
     limits: Limits,
     /// A digest of them, if they are all that the Service should have.
     digest: Option<String>,
+    access: Option<NodeAccess>,
+}
+
+/// How the load balancer comes through to its nodes.
+struct NodeAccess {
+    /// What their security groups must let in.
+    traffic: BTreeSet<Traffic>,
+    /// Which groups.
+    groups: BTreeSet<String>,
 }
 
 /// Groups of nodes that are not known to let the load balancers in.
@@ -35,7 +44,8 @@ struct Shut {
 }
 
 impl AwsProvider {
-    /// A Service with a mistake in it keeps its targets up to date all the same, on the node ports they have.
+    /// A Service with a mistake in it keeps its targets up to date all the same, on the node ports they have, and new nodes
+    /// let its load balancer in.
     pub(crate) async fn update(&self, request: &Request) -> Result<(), Error> {
         let service = request.service();
         let found = self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
@@ -48,30 +58,35 @@ impl AwsProvider {
             // What did not parse is missing from the view, and what is missing would be on its way out.
             (Some(mistakes), _) | (None, Err(mistakes)) => Err(mistakes.into()),
         };
-        let (prepared, wanted) = match prepared {
-            Ok(prepared) => {
-                let wanted = by_what_should_exist(&prepared);
-                (Some(prepared), wanted)
-            }
-            Err(Unsurveyed::Failed(Error::Invalid(_))) => (None, self.by_what_exists(request, &found).await?),
+        let wanted = match prepared {
+            Ok(prepared) => by_what_should_exist(prepared),
+            Err(Unsurveyed::Failed(Error::Invalid(_))) => self.by_what_exists(request, &found).await?,
             Err(Unsurveyed::Failed(error)) => return Err(error),
             Err(Unsurveyed::NoVpc(_)) => return Ok(()),
         };
         match wanted {
-            Some(wanted) => self.bring(service, prepared.as_ref(), wanted).await,
+            Some(wanted) => self.bring(service, wanted).await,
             None => Ok(()),
         }
     }
 
-    /// The targets of the target groups there are, where what should exist cannot be told.
+    /// The targets of the target groups there are, where what should exist cannot be told. No `ensure` looks for what
+    /// somebody else has changed there meanwhile, so that it is done here when it is due.
     async fn by_what_exists(&self, request: &Request, found: &Snapshot) -> Result<Option<Wanted>, Error> {
+        let uid = &request.service().id.uid;
         let labels = options::node_labels(request.service());
-        let nodes = match self.surveyor().nodes(request.nodes(), &labels).await {
-            Ok(nodes) => nodes.chosen.instances,
-            Err(Unsurveyed::NoVpc(_)) => None,
+        let chosen = match self.surveyor().nodes(request.nodes(), &labels).await {
+            Ok(chosen) => chosen,
+            Err(Unsurveyed::NoVpc(_)) => return Ok(None),
             Err(Unsurveyed::Failed(error)) => return Err(error),
         };
-        let Some(nodes) = nodes else { return Ok(None) };
+        let Some(nodes) = chosen.chosen.instances.clone() else { return Ok(None) };
+        let access = self.access_as_found(found, self.surveyor().node_groups(&chosen).await?).await?;
+        if self.memory.verification.is_due(uid) {
+            self.memory.doubt(uid);
+            access.iter().flat_map(|access| &access.groups).for_each(|id| self.memory.groups.doubt_open(id));
+            self.memory.verification.put_off(uid);
+        }
         let ports = found.target_groups.iter().map(|(arn, tg)| (arn.clone(), tg.resource.port)).collect();
         let limits = Limits {
             rules_per_group: self.config.rules_per_group,
@@ -86,17 +101,33 @@ impl AwsProvider {
             let port = port(&arn).unwrap_or_default();
             (arn, (port, set))
         });
-        Ok(Some(Wanted { sets: sets.collect(), nodes, limits, digest: None }))
+        Ok(Some(Wanted { sets: sets.collect(), nodes, limits, digest: None, access }))
+    }
+
+    /// What these groups of nodes must let in for the load balancer that exists: nothing, unless it carries the backend
+    /// security group.
+    async fn access_as_found(
+        &self,
+        found: &Snapshot,
+        groups: BTreeSet<String>,
+    ) -> Result<Option<NodeAccess>, Error> {
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let of_the_cluster = self.observer().cluster_groups().await.map_err(general)?;
+        let source = backend_security_group(&self.config.cluster, &of_the_cluster);
+        let carries =
+            |id: &String| found.load_balancers.values().any(|lb| lb.resource.security_groups.contains(id));
+        if !source.is_some_and(|source| carries(&source.id)) {
+            return Ok(None);
+        }
+        let ways = found.target_groups.values().map(|group| WayToNodes::from(&*group.resource));
+        Ok(Some(NodeAccess { traffic: node_traffic(ways, &self.config.node_ports), groups }))
     }
 
     /// Plans and applies. Refusals of AWS concern their part alone; nodes that serve stay as long as a group of new ones
     /// cannot be opened.
-    async fn bring(
-        &self,
-        service: &ServiceView,
-        prepared: Option<&Prepared>,
-        wanted: Wanted,
-    ) -> Result<(), Error> {
+    async fn bring(&self, service: &ServiceView, wanted: Wanted) -> Result<(), Error> {
         let uid = &service.id.uid;
         let mut target_groups = Vec::new();
         for (arn, (port, set)) in wanted.sets {
@@ -104,14 +135,16 @@ impl AwsProvider {
             let refused = self.memory.targets.refused(uid, &arn);
             target_groups.push(TargetGroupTargets { arn, port, present, wanted: set, refused });
         }
-        let shut = match prepared {
-            Some(prepared) => self.shut_groups(prepared).await?,
+        let access = wanted.access.as_ref();
+        let shut = match access {
+            Some(access) => self.shut_groups(access).await?,
             None => None,
         };
-        let access = prepared.and_then(|prepared| prepared.desired.groups.nodes.as_ref());
         let source = shut.as_ref().and_then(|shut| shut.source.as_ref());
         let open = match (access, source, &shut) {
-            (Some(access), Some(source), Some(shut)) => Some((access, source, shut.groups.as_slice())),
+            (Some(access), Some(source), Some(shut)) => {
+                Some((&access.traffic, source, shut.groups.as_slice()))
+            }
             _ => None,
         };
         let planned = plan::backends(&BackendChange { target_groups, open }, &wanted.nodes, &wanted.limits);
@@ -122,8 +155,8 @@ impl AwsProvider {
         }
         let has_failed =
             |id: &str| run.failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.to_owned()));
-        if let (Some(access), Some(prepared)) = (access, prepared) {
-            for group in prepared.node_groups.iter().filter(|id| !has_failed(id)) {
+        if let Some(access) = access {
+            for group in access.groups.iter().filter(|id| !has_failed(id)) {
                 self.memory.groups.opened(group, access.traffic.iter().cloned());
             }
         }
@@ -153,10 +186,9 @@ impl AwsProvider {
     }
 
     /// Those groups of nodes that are not known to let the load balancers in; none when all are.
-    async fn shut_groups(&self, prepared: &Prepared) -> Result<Option<Shut>, Error> {
-        let Some(access) = &prepared.desired.groups.nodes else { return Ok(None) };
+    async fn shut_groups(&self, access: &NodeAccess) -> Result<Option<Shut>, Error> {
         let is_shut = |id: &&String| !self.memory.groups.is_open(id, &access.traffic);
-        let shut: BTreeSet<String> = prepared.node_groups.iter().filter(is_shut).cloned().collect();
+        let shut: BTreeSet<String> = access.groups.iter().filter(is_shut).cloned().collect();
         if shut.is_empty() {
             return Ok(None);
         }
@@ -168,8 +200,10 @@ impl AwsProvider {
 }
 
 /// The targets of the target groups that stay; one that is on its way out takes no new nodes.
-fn by_what_should_exist(prepared: &Prepared) -> Option<Wanted> {
-    let Prepared { found, desired, limits, .. } = prepared;
+fn by_what_should_exist(prepared: Prepared) -> Option<Wanted> {
+    let Prepared { found, desired, limits, node_groups, .. } = prepared;
+    let traffic = desired.groups.nodes.as_ref().map(|nodes| nodes.traffic.clone());
+    let access = traffic.map(|traffic| NodeAccess { traffic, groups: node_groups });
     let sets = desired.targets.as_ref()?;
     let of = |arn: &String| {
         let wanted = desired.target_group_like(found.target_groups.get(arn)?)?;
@@ -178,7 +212,8 @@ fn by_what_should_exist(prepared: &Prepared) -> Option<Wanted> {
     Some(Wanted {
         sets: found.target_groups.keys().filter_map(of).collect(),
         nodes: desired.nodes.clone(),
-        limits: *limits,
+        limits,
         digest: desired.targets_digest(),
+        access,
     })
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use cloud_provider::{Mistake, Mistakes};
 use ipnet::IpNet;
 
-use crate::client::{HealthCheckPort, IngressRule, Protocol, RuleSource, Traffic};
+use crate::client::{HealthCheckPort, IngressRule, Protocol, RuleSource, TargetGroup, Traffic};
 use crate::model::{Groups, rules_weight};
 use crate::options::annotation::key;
 use crate::options::{Access, ListenerSpec, Spec};
@@ -85,28 +85,50 @@ pub(super) fn frontend_rules(
 
 /// Health checks come over TCP, also to UDP targets. The whole range of node ports is opened at once, towards our
 /// load balancers alone: they reach no port that has no listener, and no later Service needs another rule.
-pub(super) fn node_traffic(
-    listeners: &[ListenerSpec],
+pub(crate) fn node_traffic(
+    ways: impl IntoIterator<Item = WayToNodes>,
     node_ports: &RangeInclusive<u16>,
 ) -> BTreeSet<Traffic> {
     let (from, to) = (*node_ports.start(), *node_ports.end());
     let mut traffic = BTreeSet::from([Traffic::Tcp { from, to }]);
-    for listener in listeners {
-        let target_group = &listener.target_group;
-        if target_group.protocol.carries_udp() {
+    for WayToNodes { protocol, port, health_check } in ways {
+        if protocol.carries_udp() {
             traffic.insert(Traffic::Udp { from, to });
         }
-        if !node_ports.contains(&target_group.node_port) {
-            let port = target_group.node_port;
-            traffic.extend(port_traffic(target_group.protocol, port, port));
+        if !node_ports.contains(&port) {
+            traffic.extend(port_traffic(protocol, port, port));
         }
-        if let HealthCheckPort::Number(port) = target_group.health_check.port
+        if let HealthCheckPort::Number(port) = health_check
             && !node_ports.contains(&port)
         {
             traffic.insert(Traffic::Tcp { from: port, to: port });
         }
     }
     traffic
+}
+
+/// On which way a target group, as it should be or as it is found, reaches the nodes.
+pub(crate) struct WayToNodes {
+    /// By which protocol.
+    pub(crate) protocol: Protocol,
+    /// The node port.
+    pub(crate) port: u16,
+    /// Where health checks go.
+    pub(crate) health_check: HealthCheckPort,
+}
+
+impl From<&ListenerSpec> for WayToNodes {
+    fn from(listener: &ListenerSpec) -> Self {
+        let target_group = &listener.target_group;
+        let (protocol, port) = (target_group.protocol, target_group.node_port);
+        WayToNodes { protocol, port, health_check: target_group.health_check.port }
+    }
+}
+
+impl From<&TargetGroup> for WayToNodes {
+    fn from(found: &TargetGroup) -> Self {
+        WayToNodes { protocol: found.protocol, port: found.port, health_check: found.health_check.port }
+    }
 }
 
 fn port_traffic(protocol: Protocol, from: u16, to: u16) -> impl Iterator<Item = Traffic> {

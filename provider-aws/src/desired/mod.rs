@@ -18,6 +18,7 @@ use crate::naming::{
 use crate::options::{Access, ListenerSpec, Spec};
 use crate::site::Site;
 use crate::targets::{TargetLimits, TargetNodes, TargetSets};
+pub(crate) use access::{WayToNodes, node_traffic};
 
 /// Everything one Service should have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -257,7 +258,10 @@ impl Builder<'_> {
             source_group: naming::backend_group_name(&self.config.cluster),
             vpc_id: self.site.vpc_id.clone(),
             tags: naming::backend_group_tags(&self.config.cluster),
-            traffic: access::node_traffic(&self.spec.listeners, &self.config.node_ports),
+            traffic: access::node_traffic(
+                self.spec.listeners.iter().map(Into::into),
+                &self.config.node_ports,
+            ),
         });
         Groups { frontend, given: self.site.given_groups.clone(), nodes, private_link_rules }
     }

@@ -130,6 +130,11 @@ impl GroupMemory {
         lock(&self.opened).get(node_group).is_some_and(|known| traffic.is_subset(known))
     }
 
+    /// A security group of nodes is to be looked at again: somebody may have taken rules out of it.
+    pub(crate) fn doubt_open(&self, node_group: &str) {
+        lock(&self.opened).remove(node_group);
+    }
+
     /// The security groups of nodes that are open; none is remembered afterwards.
     pub(crate) fn take_opened(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.opened)).into_keys().collect()

@@ -42,6 +42,12 @@ impl Verification {
         self.of(uid, |verified| *verified = Verified { due, settled: Some(digest) });
     }
 
+    /// What could be read back without knowing what is wanted was: the rest has its turn a period later.
+    pub(crate) fn put_off(&self, uid: &str) {
+        let due = Instant::now() + self.period;
+        self.of(uid, |verified| verified.due = due);
+    }
+
     /// Whether this process itself found what exists to be what this digest stands for.
     pub(crate) fn is_settled(&self, uid: &str, digest: &str) -> bool {
         lock(&self.services).get(uid).is_some_and(|verified| verified.settled.as_deref() == Some(digest))

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use super::groups::open_nodes;
 use super::target_groups::{TargetChange, target_step};
 use super::{Part, Planned, ResolvedIds, TargetGroupRef};
-use crate::client::{SecurityGroup, Target, TargetHealth, TargetState};
+use crate::client::{SecurityGroup, Target, TargetHealth, TargetState, Traffic};
 use crate::desired::Limits;
-use crate::model::BackendAccess;
 use crate::observe::TargetGroupDetails;
 use crate::targets::TargetNodes;
 
@@ -16,8 +15,9 @@ use crate::targets::TargetNodes;
 pub struct BackendChange<'a> {
     /// Target groups of the Service that take traffic.
     pub target_groups: Vec<TargetGroupTargets>,
-    /// The nodes' security groups, the backend security group, and what they must let in; none when they are open.
-    pub open: Option<(&'a BackendAccess, &'a SecurityGroup, &'a [SecurityGroup])>,
+    /// What the nodes' security groups must let in from the backend security group, that one, and they; none when they
+    /// are open.
+    pub open: Option<(&'a BTreeSet<Traffic>, &'a SecurityGroup, &'a [SecurityGroup])>,
 }
 
 /// The targets of one target group.

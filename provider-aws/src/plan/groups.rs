@@ -9,7 +9,6 @@ use super::rules::{self, Exchange};
 use super::{Action, GroupRef, Operation, Part, Planner, describe};
 use crate::client::{IngressRule, RuleSource, SecurityGroup, Traffic};
 use crate::drift;
-use crate::model::BackendAccess;
 use crate::naming::{PRIVATE_LINK_RULES, SET_ATTRIBUTES_TAG, UID_TAG, remembered};
 use crate::observe::ObservedLoadBalancer;
 
@@ -76,7 +75,7 @@ impl Planner<'_> {
             self.push(Part::Foundation, operation, "no Service of this cluster had it yet");
         }
         let source = self.ids.backend.as_deref();
-        self.actions.extend(open_nodes(wanted, source, &groups.nodes));
+        self.actions.extend(open_nodes(&wanted.traffic, source, &groups.nodes));
     }
 
     pub(super) fn set_groups(&mut self, retained: &ObservedLoadBalancer, groups: BTreeSet<GroupRef>) {
@@ -147,7 +146,7 @@ impl Planner<'_> {
 
 /// The steps that open these groups of nodes to members of the source group, where they are not open yet.
 pub(crate) fn open_nodes(
-    wanted: &BackendAccess,
+    wanted: &BTreeSet<Traffic>,
     source: Option<&str>,
     node_groups: &[SecurityGroup],
 ) -> Vec<Action> {
@@ -161,7 +160,7 @@ pub(crate) fn open_nodes(
     let mut actions = Vec::new();
     for group in node_groups {
         let missing: BTreeSet<Traffic> =
-            wanted.traffic.iter().filter(|traffic| !lets_in(group, traffic)).cloned().collect();
+            wanted.iter().filter(|traffic| !lets_in(group, traffic)).cloned().collect();
         if !missing.is_empty() {
             let operation = Operation::OpenNodes { node_group: group.id.clone(), traffic: missing };
             let part = Part::NodeGroup(group.id.clone());

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use cloud_provider::testing::{a_node, request};
-use cloud_provider::{CloudLoadBalancer, ErrorClass, NodeSet, Note, NoteKind, Outcome};
+use cloud_provider::{
+    CloudLoadBalancer, ErrorClass, Mistake, NodeSet, Note, NoteKind, Outcome, Request, ServiceView,
+};
 use provider_aws::client::fake::{Fault, InstanceSeed, Quotas};
-use provider_aws::client::{Call, IngressRule, InstanceState, RuleSource, Tags, Target, Traffic};
+use provider_aws::client::{
+    Call, Ec2, Elbv2, IngressRule, InstanceState, RuleSource, Select, Tags, Target, Traffic,
+};
 
 use crate::fixture::{Cluster, a_cluster, group, nodes_of, web};
 
@@ -84,6 +88,71 @@ async fn new_nodes_that_could_not_be_opened_are_opened_at_the_next_try_and_old_o
     cluster.provider.update_backends(&replaced).await.unwrap();
     assert!(is_open(&cluster, &node_group).await, "it is remembered only after success");
     assert_eq!(cluster.targets().await, [Target::new(&instance, 30080)]);
+}
+
+/// A Service that serves on the cluster's nodes, as the next process finds it with a mistake in it.
+async fn a_service_with_a_mistake_in_the_next_process(cluster: &mut Cluster) -> ServiceView {
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    service.mistakes.push(Mistake::new("spec.loadBalancerSourceRanges[0]", "everybody", "is no network"));
+    cluster.restart(&[service.clone().into()]).await;
+    service
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_nodes_of_another_group_are_opened_also_for_a_service_with_a_mistake_after_a_restart() {
+    let mut cluster = a_cluster(2).await;
+    let wrong = a_service_with_a_mistake_in_the_next_process(&mut cluster).await;
+    let (instance, node_group) = a_node_of_another_group(&cluster, "new-nodes");
+
+    let nodes = nodes_of(cluster.instances.iter().chain([&instance]));
+    cluster.provider.update_backends(&Request::for_backends(wrong.into(), nodes)).await.unwrap();
+
+    assert!(is_open(&cluster, &node_group).await);
+    assert_eq!(cluster.targets().await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_are_not_opened_for_a_service_with_a_mistake_whose_load_balancer_has_no_groups() {
+    let mut cluster = a_cluster(2).await;
+    let no_group = format!("{}disable-nlb-sg", crate::fixture::PREFIX);
+    let mut service = web("web").annotation(&no_group, "true").build();
+    cluster.ready(&mut service).await;
+    service.mistakes.push(Mistake::new("spec.loadBalancerSourceRanges[0]", "everybody", "is no network"));
+    // Another Service of the cluster has the group that nodes are opened to.
+    cluster.ready(&mut web("other").build()).await;
+    cluster.restart(&[service.clone().into()]).await;
+    let (instance, node_group) = a_node_of_another_group(&cluster, "new-nodes");
+
+    let nodes = nodes_of(cluster.instances.iter().chain([&instance]));
+    cluster.provider.update_backends(&Request::for_backends(service.into(), nodes)).await.unwrap();
+
+    assert!(!is_open(&cluster, &node_group).await, "somebody else sees to it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_takes_away_from_nodes_comes_back_though_the_service_has_a_mistake_since_before_a_restart()
+ {
+    let mut cluster = a_cluster(2).await;
+    let wrong = a_service_with_a_mistake_in_the_next_process(&mut cluster).await;
+    let request = Request::for_backends(wrong.into(), cluster.nodes());
+    cluster.provider.update_backends(&request).await.unwrap();
+    let targets = cluster.targets().await;
+    let mut node_group = String::new();
+    cluster.aws.change_instance(&cluster.instances[0], |it| {
+        node_group = it.security_groups.iter().next().unwrap().clone()
+    });
+
+    let target_group = cluster.aws.describe_target_groups(&Select::All, None).await.unwrap().items.remove(0);
+    cluster.aws.deregister_targets(&target_group.arn, &targets[..1]).await.unwrap();
+    let rules = group(&cluster.aws, &node_group).await.ingress;
+    cluster.aws.revoke_security_group_ingress(&node_group, &rules).await.unwrap();
+    assert!(!is_open(&cluster, &node_group).await);
+    tokio::time::advance(cluster.config.deep_verification).await;
+    cluster.provider.update_backends(&request).await.unwrap();
+
+    assert_eq!(cluster.targets().await, targets);
+    assert!(is_open(&cluster, &node_group).await);
 }
 
 #[tokio::test(start_paused = true)]
