@@ -3,6 +3,7 @@
 mod release;
 mod serve;
 mod status_writer;
+mod take_over;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -13,8 +13,7 @@ use crate::decide::{Attempt, AttemptedCall, Followed, NodeAttempt, Observed, Pro
 use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
-use crate::service::Tracked;
-use crate::status::{Readiness, Record, StatusPatch, shown};
+use crate::status::{Readiness, Record, StatusPatch};
 
 impl Reconciliation {
     pub(super) async fn ensure(
@@ -383,49 +382,6 @@ impl Reconciliation {
             }
         };
         self.event(NoteKind::Warning, reason, format!("Error {doing}: {}", record.message))
-    }
-
-    /// A process that has just begun, and does not get to ensure the Service, knows of what serves only what the Service
-    /// shows: that stays on it, whoever takes it off, and the Service is held for it.
-    fn take_over_what_is_shown(&mut self, provider: ProviderIndex) {
-        let last = &self.memory.last;
-        let begins = last.success.is_none() && last.attempt.is_none() && self.memory.published.is_none();
-        if !begins || self.record_of(provider).is_none() {
-            return;
-        }
-        let Tracked { view, conditions, .. } = &*self.tracked;
-        if !view.published.is_empty() {
-            let provider = &self.context.providers[provider].provider;
-            let declared = provider.published_annotations();
-            self.memory.published = Some(shown(provider.name(), &declared, view, conditions));
-        }
-        if self.tracked.has_finalizer {
-            self.memory.last.provider = Some(provider);
-        }
-    }
-
-    /// Where nothing is shown, and the user has to mend the Service before it is ensured: somebody may have wiped its status
-    /// while no process was there to see it. What exists says what is to be shown. Whether it could be told.
-    async fn take_over_what_exists(&mut self, provider: ProviderIndex) -> bool {
-        let context = self.context.clone();
-        let handle = &context.providers[provider];
-        let is_known = self.memory.last.success.is_some() || self.memory.published.is_some();
-        if is_known || !handle.provider.holds_resources() {
-            return true;
-        }
-        let view = self.tracked.view.clone();
-        match call(&context, handle, metrics::Operation::get, handle.provider.get(&view)).await {
-            Ok(Some(published)) => {
-                self.memory.last.provider = Some(provider);
-                self.memory.published = Some(published);
-                true
-            }
-            Ok(None) | Err(Error::ImplementedElsewhere) => true,
-            Err(error) => {
-                tracing::warn!(%error, "what serves a refused Service could not be asked for");
-                false
-            }
-        }
     }
 
     fn attempted(
