@@ -205,9 +205,12 @@ impl Observer<'_> {
             try_join_all(found.load_balancers.values().cloned().map(|lb| self.load_balancer(desired, lb)));
         let target_groups =
             try_join_all(found.target_groups.values().cloned().map(|tg| self.target_group(desired, tg)));
-        let (load_balancers, target_groups) = futures::try_join!(load_balancers, target_groups)?;
-        let groups = self.cluster_groups().await?;
-        let node_groups = self.node_groups(node_groups).await?;
+        let (load_balancers, target_groups, groups, node_groups) = futures::try_join!(
+            load_balancers,
+            target_groups,
+            self.cluster_groups(),
+            self.node_groups(node_groups)
+        )?;
         Ok(Observed {
             load_balancers,
             target_groups,

@@ -10,6 +10,7 @@ use crate::config::AwsConfig;
 use crate::discovery::{self, DiscoveryError};
 use crate::failure::general;
 use crate::naming::KUBERNETES_CLUSTER_TAG;
+use crate::observe::Observer;
 use crate::options::annotation::key;
 use crate::options::{Access, Spec};
 use crate::subnets::{self, Criteria};
@@ -89,12 +90,24 @@ impl Surveyor<'_> {
         let nodes = self.nodes(nodes, &spec.node_labels).await?;
         let vpc_id = self.vpc.get().cloned().ok_or(Unsurveyed::NoVpc(None))?;
         let present = present(spec, found, self.config);
-        let subnets = self.subnets(spec, &vpc_id, &present).await?;
-        let given_groups = self.given_groups(spec, &vpc_id).await?;
+        let groups = async {
+            let node_groups = self.node_groups(&nodes).await?;
+            // Something is to be made for sure, and what its plan will look at is shared: it comes while subnets do.
+            if found.load_balancers.is_empty() {
+                let observer = Observer { aws: self.aws, config: self.config, vpc_id: Some(&vpc_id) };
+                futures::try_join!(observer.cluster_groups(), observer.node_groups(&node_groups))
+                    .map_err(general)?;
+            }
+            Ok(node_groups)
+        };
+        let (subnets, given_groups, node_groups) = futures::try_join!(
+            self.subnets(spec, &vpc_id, &present),
+            self.given_groups(spec, &vpc_id),
+            groups
+        )?;
         let mut notes: Vec<Note> = nodes.chosen.note().into_iter().collect();
         notes.extend(self.conflicts(service, spec, &present)?);
         notes.extend(nodes.chosen.instances.as_ref().and_then(|nodes| outside(nodes, &subnets)));
-        let node_groups = self.node_groups(&nodes).await?;
         let site = Site {
             vpc_id,
             scheme: present.scheme,
@@ -147,7 +160,6 @@ impl Surveyor<'_> {
 
     async fn subnets(&self, spec: &Spec, vpc_id: &str, present: &Present) -> Result<Vec<Subnet>, Error> {
         let query = SubnetQuery { vpc_id: Some(vpc_id.to_owned()), ..SubnetQuery::default() };
-        let all = self.aws.subnets(&query).await.map_err(general)?;
         let named = spec.load_balancer.subnets.as_deref();
         let criteria = Criteria {
             cluster: &self.config.cluster,
@@ -157,9 +169,10 @@ impl Surveyor<'_> {
             present: &present.subnets,
         };
         if named.is_some() {
+            let all = self.aws.subnets(&query).await.map_err(general)?;
             return Ok(subnets::choose(&criteria, &all, &[])?);
         }
-        let zones = self.aws.zones().await.map_err(general)?;
+        let (all, zones) = futures::try_join!(self.aws.subnets(&query), self.aws.zones()).map_err(general)?;
         let plain = subnets::discoverable(&all, &zones);
         let route_tables: Arc<Vec<RouteTable>> = match subnets::is_any_tagged(present.scheme, &plain) {
             true => Arc::default(),

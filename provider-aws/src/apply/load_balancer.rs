@@ -65,7 +65,7 @@ impl Applier<'_> {
 
     /// AWS answers a create with what exists already under the name, if the settings are the same, and asks not
     /// whose it is (the AWS Load Balancer Controller's issues #2533 and #3027: one Service took another's load
-    /// balancer). The target groups are asked for in the same request, because the next look needs their tags.
+    /// balancer).
     pub(super) async fn check_owner<'t>(
         &self,
         kind: &'static str,
@@ -73,8 +73,7 @@ impl Applier<'_> {
         arns: impl IntoIterator<Item = &'t String>,
     ) -> Result<(), Failure> {
         let asked: Vec<String> = arns.into_iter().cloned().collect();
-        let all: Vec<String> = asked.iter().chain(self.ids.target_groups.values()).cloned().collect();
-        let tags = self.aws.tags(&all).await?;
+        let tags = self.aws.tags(&asked).await?;
         let names = self.names();
         let is_ours = |arn: &String| tags.get(arn).is_some_and(|tags: &Tags| names.owns(tags));
         match asked.iter().all(is_ours) {

@@ -68,7 +68,10 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
                 let answer = slot.answer.lock().await;
                 let came_meanwhile = slot.answers.load(Ordering::SeqCst) > answers_before;
                 let epoch = slot.epoch.load(Ordering::SeqCst);
-                if let Some(shared) = answer.as_ref().filter(|a| came_meanwhile && a.epoch == epoch) {
+                // Those in line may have been there for an answer that came before this caller, and is still good.
+                let is_good =
+                    |a: &&Answer<A>| self.is_fresh(&slot, a) || (came_meanwhile && a.epoch == epoch);
+                if let Some(shared) = answer.as_ref().filter(is_good) {
                     return shared.result.clone();
                 }
                 answer

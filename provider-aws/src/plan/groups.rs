@@ -22,7 +22,24 @@ impl Planner<'_> {
         given.chain(frontend).chain(nodes).collect()
     }
 
-    /// Makes groups and adds rules.
+    /// Makes the groups that are missing; without a rule they let nobody in yet.
+    pub(super) fn make_groups(&mut self) {
+        let Some(groups) = &self.observed.groups else { return };
+        if let Some(wanted) = &self.desired.groups.nodes
+            && groups.backend.is_none()
+        {
+            let operation = Operation::CreateBackendGroup(wanted.clone());
+            self.push(Part::Foundation, operation, "no Service of this cluster had it yet");
+        }
+        if let Some(wanted) = &self.desired.groups.frontend
+            && self.frontend().is_none()
+        {
+            let operation = Operation::CreateFrontendGroup(wanted.clone());
+            self.push(Part::Foundation, operation, "it does not exist");
+        }
+    }
+
+    /// Adds rules.
     pub(super) fn grant(&mut self) {
         if self.observed.groups.is_none() {
             return;
@@ -30,8 +47,6 @@ impl Planner<'_> {
         self.open_nodes();
         let Some(wanted) = &self.desired.groups.frontend else { return };
         let Some(found) = self.frontend() else {
-            let operation = Operation::CreateFrontendGroup(wanted.clone());
-            self.push(Part::Foundation, operation, "it does not exist");
             if !wanted.rules.is_empty() {
                 let rules = wanted.rules.iter().cloned().collect();
                 let operation = Operation::AuthorizeIngress { group: GroupRef::Frontend, rules };
@@ -70,10 +85,6 @@ impl Planner<'_> {
     fn open_nodes(&mut self) {
         let Some(wanted) = &self.desired.groups.nodes else { return };
         let Some(groups) = &self.observed.groups else { return };
-        if groups.backend.is_none() {
-            let operation = Operation::CreateBackendGroup(wanted.clone());
-            self.push(Part::Foundation, operation, "no Service of this cluster had it yet");
-        }
         let source = self.ids.backend.as_deref();
         self.actions.extend(open_nodes(&wanted.traffic, source, &groups.nodes));
     }

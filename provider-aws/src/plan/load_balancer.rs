@@ -37,18 +37,11 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn make_load_balancer(&mut self) {
-        let groups = self.group_refs();
-        match self.retained {
-            None => self.create_load_balancer(groups),
-            Some(retained) => self.change_load_balancer(retained, groups),
+        if self.retained.is_some() {
+            return;
         }
-    }
-
-    fn create_load_balancer(&mut self, groups: BTreeSet<GroupRef>) {
         let wanted = &self.desired.load_balancer;
-        let enforce = self.desired.groups.private_link_rules.filter(|_| !groups.is_empty());
-        let set_groups =
-            Operation::SetSecurityGroups { groups: groups.clone(), enforce_private_link_inbound: enforce };
+        let groups = self.group_refs();
         let operation = Operation::CreateLoadBalancer { load_balancer: wanted.clone(), groups };
         match self.others.first() {
             None => self.push(Part::Foundation, operation, "it does not exist"),
@@ -64,10 +57,26 @@ impl<'a> Planner<'a> {
                 self.actions.push(Action::new(Part::Foundation, operation, reason).replacing(changes));
             }
         }
-        if let Some(enforce) = enforce {
+    }
+
+    /// Brings the settings of the load balancer to what they should be.
+    pub(super) fn set_load_balancer(&mut self) {
+        let groups = self.group_refs();
+        match self.retained {
+            None => self.set_new_load_balancer(groups),
+            Some(retained) => self.change_load_balancer(retained, groups),
+        }
+    }
+
+    /// What AWS does not take with the request that makes it.
+    fn set_new_load_balancer(&mut self, groups: BTreeSet<GroupRef>) {
+        let wanted = &self.desired.load_balancer;
+        if let Some(enforce) = self.desired.groups.private_link_rules.filter(|_| !groups.is_empty()) {
+            let operation =
+                Operation::SetSecurityGroups { groups, enforce_private_link_inbound: Some(enforce) };
             let reason = "rules for PrivateLink cannot be set when it is made";
             let changes = vec![describe::added(PRIVATE_LINK, on_or_off(enforce))];
-            self.push_with(Part::Access, set_groups, reason, changes);
+            self.push_with(Part::Access, operation, reason, changes);
         }
         if !wanted.attributes.is_empty() {
             let operation = Operation::ModifyLoadBalancerAttributes(wanted.attributes.clone());

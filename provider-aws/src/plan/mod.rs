@@ -3,13 +3,16 @@
 //! The order makes every prefix safe to stop after:
 //!
 //! 0. what is taken over from another controller is made ours, the load balancer first, by which the rest is found;
-//! 1. what lets traffic in: the backend security group, the rules on the nodes, the frontend group with its rules;
-//! 2. target groups, with their targets, before anything sends traffic to them;
-//! 3. the load balancer;
-//! 4. listeners: those wanted are made or changed, then the others go (some before, where AWS has no room for both);
-//! 5. what is no longer wanted: IPv6 and source NAT that old listeners needed, targets, rules, an old load balancer,
+//! 1. security groups that are missing: a load balancer that is made without any never gets one;
+//! 2. the load balancer, if there is none: AWS takes minutes over it, and its host name is what users wait for. Without a
+//!    listener it takes no traffic;
+//! 3. what lets traffic in: the rules on the nodes, the rules of the frontend group;
+//! 4. target groups, with their targets, before anything sends traffic to them;
+//! 5. the settings of the load balancer;
+//! 6. listeners: those wanted are made or changed, then the others go (some before, where AWS has no room for both);
+//! 7. what is no longer wanted: IPv6 and source NAT that old listeners needed, targets, rules, an old load balancer,
 //!    old target groups, old groups;
-//! 6. the record that all of it was done.
+//! 8. the record that all of it was done.
 //!
 //! New rules come before old ones go, as far as the quota has room for both, and so do new targets. Each step belongs to
 //! a part, and a part that fails leaves undone only those that need it ([`Part`]). A load balancer that has to be
@@ -78,9 +81,11 @@ pub fn plan(desired: &Desired, observed: &Observed, limits: &Limits) -> Planned 
     let mut planner = Planner::new(desired, observed, *limits);
     planner.claim();
     planner.make_room();
+    planner.make_groups();
+    planner.make_load_balancer();
     planner.grant();
     planner.make_target_groups();
-    planner.make_load_balancer();
+    planner.set_load_balancer();
     planner.make_listeners();
     planner.narrow();
     planner.revoke();

@@ -130,13 +130,13 @@ fn verbs(planned: &Planned) -> Vec<String> {
 }
 
 #[test]
-fn from_nothing_groups_come_first_then_targets_then_the_load_balancer_and_its_listeners() {
+fn from_nothing_groups_come_first_then_the_load_balancer_and_its_listeners_once_there_are_targets() {
     let planned = planned(&observed(Vec::new()));
     let expected = [
         "+ security group",
+        "+ load balancer",
         "+ target group",
         "~ target group",
-        "+ load balancer",
         "+ listener",
         "~ load balancer",
     ];

@@ -32,6 +32,18 @@ async fn equal_questions_at_the_same_time_are_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_again_while_others_are_still_given_the_answer_is_given_it_too() {
+    let (account, aws) = shared().await;
+    let twice = || async {
+        for _ in 0..2 {
+            aws.subnets(&any_subnet()).await.unwrap();
+        }
+    };
+    join_all((0..20).map(|_| twice())).await;
+    assert_eq!(account.aws.requests(), [Call::DescribeSubnets]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_is_kept_for_a_while() {
     let (account, aws) = shared().await;
     for _ in 0..2 {

@@ -266,7 +266,7 @@ async fn nodes_without_a_provider_id_or_from_another_vpc() {
         a_node("young").provider_id("").build(),
         a_node("foreign").provider_id(&format!("aws:///a/{foreign}")).build(),
     ]);
-    let outcome = cluster.provider.ensure(&request(&service, &nodes)).await.unwrap();
+    let outcome = cluster.ensure_on(&service, &nodes).await.unwrap();
     let notes = match outcome {
         Outcome::Ready(ready) => ready.notes,
         Outcome::Pending(pending) => pending.notes,

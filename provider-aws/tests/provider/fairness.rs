@@ -87,7 +87,9 @@ impl Tenant {
                 Ok(Outcome::Ready(_)) => return began.elapsed(),
                 Ok(Outcome::Pending(pending)) => {
                     if let Some(published) = pending.publish {
-                        self.named.lock().unwrap().insert(service.id.uid.clone(), began.elapsed());
+                        let mut named = self.named.lock().unwrap();
+                        named.entry(service.id.uid.clone()).or_insert_with(|| began.elapsed());
+                        drop(named);
                         service.published = published.ingress;
                     }
                     pending.after.unwrap_or_default().min(Duration::from_secs(1))
@@ -135,8 +137,9 @@ async fn with_a_quarter_of_a_second_a_request_the_last_of_twenty_is_there_before
     tenant.serve(20).await;
     let made = tenant.made_after(began);
     assert!(made[19] < 57.0, "{made:?}");
+    // Six requests follow one another before a host name, and no Service waits for another one's.
     let names = tenant.names();
-    assert!(names[19] < 8.0, "a host name comes before its listeners: {names:?}");
+    assert!(names[19] < 6.5 * 0.25, "a load balancer is asked for before what it does not need: {names:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,10 @@ use tokio::time::Instant;
 
 use super::{
     ARNS_PER_CALL, Call, Ec2, Elbv2, FILTER_VALUES, Instance, RouteTable, SecurityGroup, SecurityGroupQuery,
-    Subnet, SubnetQuery, Tags, Vpc, Zone, batch::Batch, cache::Shared, snapshot::Snapshots,
+    Subnet, SubnetQuery, Tags, Vpc, Zone,
+    batch::Batch,
+    cache::Shared,
+    snapshot::{Patch, Snapshots},
 };
 
 /// AWS with shared reads: every request the crate makes goes through one of these.
@@ -53,7 +56,7 @@ struct Inner {
     instances: Mutex<BTreeMap<String, (Arc<Instance>, Instant)>>,
     instance_batch: Batch<Arc<Instance>>,
     tag_batch: Batch<Tags>,
-    snapshots: Snapshots,
+    snapshots: Arc<Snapshots>,
 }
 
 /// How long answers of AWS are shared.
@@ -92,11 +95,17 @@ impl Aws {
     pub fn new(api: impl Elbv2 + Ec2 + 'static, options: SharingOptions) -> Self {
         let api = Arc::new(api);
         let (elbv2, ec2): (Arc<dyn Elbv2>, Arc<dyn Ec2>) = (api.clone(), api);
+        let snapshots = Arc::<Snapshots>::default();
         let tag_batch = {
-            let elbv2 = elbv2.clone();
+            let (elbv2, snapshots) = (elbv2.clone(), snapshots.clone());
             let fetch = move |arns| -> futures::future::BoxFuture<'static, _> {
-                let elbv2 = elbv2.clone();
-                Box::pin(async move { reads::tags_of_those_left(elbv2.as_ref(), arns).await })
+                let (elbv2, snapshots) = (elbv2.clone(), snapshots.clone());
+                Box::pin(async move {
+                    let found = reads::tags_of_those_left(elbv2.as_ref(), arns).await?;
+                    // For all who asked, before the first of them goes on and misses the tags of the others.
+                    snapshots.patch(Patch::Tags(found.clone()));
+                    Ok(found)
+                })
             };
             Batch::new(Call::DescribeTags, options.gather, ARNS_PER_CALL, Arc::new(fetch))
         };
@@ -120,7 +129,7 @@ impl Aws {
             instances: Mutex::default(),
             instance_batch,
             tag_batch,
-            snapshots: Snapshots::default(),
+            snapshots,
         };
         Self { inner: Arc::new(inner) }
     }

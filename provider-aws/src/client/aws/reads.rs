@@ -95,9 +95,7 @@ impl Aws {
     /// # Errors
     /// General ones only.
     pub async fn tags(&self, arns: &[String]) -> Result<BTreeMap<String, Tags>> {
-        let found = self.inner.tag_batch.get(arns.iter().cloned()).await?;
-        self.inner.snapshots.patch(Patch::Tags(found.clone()));
-        Ok(found)
+        self.inner.tag_batch.get(arns.iter().cloned()).await
     }
 
     /// The listeners of a load balancer.
