@@ -71,11 +71,14 @@ fn find_named(named: &[SubnetRef], subnets: &[Subnet]) -> Result<Vec<Subnet>, Mi
         match id.and_then(|id| by_id.remove(id)) {
             Some(subnet) => found.push(subnet.clone()),
             None => {
-                let (SubnetRef::Id(value) | SubnetRef::Name(value)) = reference;
                 mistakes.push(
-                    Mistake::in_annotation(key::SUBNETS, value, "is no subnet of the cluster's VPC")
-                        .allowing("ids or Name tags of subnets in the cluster's VPC, each once")
-                        .meanwhile("nothing is changed"),
+                    Mistake::in_annotation(
+                        key::SUBNETS,
+                        reference.text(),
+                        "is no subnet of the cluster's VPC",
+                    )
+                    .allowing("ids or Name tags of subnets in the cluster's VPC, each once")
+                    .meanwhile("nothing is changed"),
                 );
             }
         }
@@ -234,19 +237,32 @@ fn is_public(subnet: &Subnet, route_tables: &[RouteTable]) -> bool {
 fn check(criteria: &Criteria<'_>, chosen: &[Subnet]) -> Result<(), Mistakes> {
     let mut mistakes = Vec::new();
     let mut zones: BTreeMap<&str, &str> = BTreeMap::new();
-    let wrong = |subnet: &Subnet, problem: String, allowed: &str| {
-        Mistake::in_annotation(key::SUBNETS, &subnet.id, problem)
-            .allowing(allowed)
-            .meanwhile("nothing is changed")
+    // What is quoted is what the user wrote; named subnets are in the order of their names.
+    let written = |number: usize| criteria.named.and_then(|named| named.get(number)).map(SubnetRef::text);
+    let is = |subnet: &Subnet, text: &str, problem: &str| match text == subnet.id {
+        true => problem.to_owned(),
+        false => format!("is {}, which {problem}", subnet.id),
     };
-    for subnet in chosen {
-        if let Some(other) = zones.insert(&subnet.zone, &subnet.id) {
-            let problem = format!("is in zone {}, as {other} is", subnet.zone);
-            mistakes.push(wrong(subnet, problem, "one subnet a zone"));
+    for (number, subnet) in chosen.iter().enumerate() {
+        let other = zones.insert(&subnet.zone, &subnet.id);
+        if let (Some(other), Some(text)) = (other, written(number)) {
+            let problem = is(subnet, text, &format!("is in zone {}, as {other} is", subnet.zone));
+            let mistake = Mistake::in_annotation(key::SUBNETS, text, problem).allowing("one subnet a zone");
+            mistakes.push(mistake.meanwhile("nothing is changed"));
         }
         if criteria.ip_address_type == IpAddressType::DualStack && subnet.ipv6_cidrs.is_empty() {
-            let problem = "has no IPv6 range, which dualstack needs".to_owned();
-            mistakes.push(wrong(subnet, problem, "subnets with an IPv6 range, or ip-address-type ipv4"));
+            let mistake = match written(number) {
+                Some(text) => {
+                    let problem = is(subnet, text, "has no IPv6 range, which dualstack needs");
+                    Mistake::in_annotation(key::SUBNETS, text, problem)
+                }
+                None => {
+                    let problem = format!("needs an IPv6 range in {}, where the load balancer is", subnet.id);
+                    Mistake::in_annotation(key::IP_ADDRESS_TYPE, "dualstack", problem)
+                }
+            };
+            let allowed = "subnets with an IPv6 range, or ip-address-type ipv4";
+            mistakes.push(mistake.allowing(allowed).meanwhile("nothing is changed"));
         }
     }
     Mistakes::new(mistakes).map_or(Ok(()), Err)

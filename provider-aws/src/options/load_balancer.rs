@@ -40,6 +40,15 @@ pub enum SubnetRef {
     Name(String),
 }
 
+impl SubnetRef {
+    /// What the user wrote.
+    pub fn text(&self) -> &str {
+        match self {
+            SubnetRef::Id(text) | SubnetRef::Name(text) => text,
+        }
+    }
+}
+
 /// Addresses of the user's choice, each list empty or as long as the list of subnets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Addresses {

@@ -107,3 +107,22 @@ fn two_subnets_of_one_zone_are_a_mistake() {
     let both = [SubnetRef::Id("subnet-1".to_owned()), SubnetRef::Id("subnet-2".to_owned())];
     assert!(named(&both, &subnets).unwrap_err().contains("is in zone a, as subnet-1 is"));
 }
+
+#[test]
+fn what_is_quoted_of_a_subnet_is_what_the_user_wrote() {
+    let subnets = [subnet("subnet-1", "a", &[("Name", "x")]), subnet("subnet-2", "a", &[("Name", "y")])];
+    let names = ["x", "y"].map(|name| SubnetRef::Name(name.to_owned()));
+    let told = named(&names, &subnets).unwrap_err();
+    assert!(told.contains("subnets]: \"y\" is subnet-2, which is in zone a, as subnet-1 is"), "{told}");
+    let present = BTreeSet::from(["subnet-1".to_owned()]);
+    let criteria = Criteria {
+        cluster: "prod",
+        scheme: Scheme::Internal,
+        ip_address_type: IpAddressType::DualStack,
+        named: None,
+        present: &present,
+    };
+    let told = ids(choose(&criteria, &subnets, &[])).unwrap_err();
+    assert!(told.contains("ip-address-type]: \"dualstack\" needs an IPv6 range in subnet-1"), "{told}");
+    assert!(!told.contains("-subnets]"), "nobody wrote it: {told}");
+}

@@ -177,6 +177,11 @@ async fn private_addresses_out_of_range() {
     let cluster = a_cluster(2).await;
     let service = annotated(&[("private-ipv4-addresses", "10.0.100.9,10.0.101.9,10.0.99.9")]);
     is_refused(&cluster, &service, &["private-ipv4-addresses", "has no address in the range of"]).await;
+    let told = cluster.mistakes(&service).await;
+    let quoted = "aws-load-balancer-private-ipv4-addresses]: \"10.0.100.9,10.0.101.9,10.0.99.9\"";
+    assert_eq!(told.matches("aws-load-balancer-private-ipv4-addresses]:").count(), 1, "{told}");
+    assert!(told.contains(quoted) && told.contains(&cluster.vpc.private[2]), "what the user wrote: {told}");
+    assert!(!told.contains("do not match"), "three are as many as the subnets: {told}");
 }
 
 #[tokio::test(start_paused = true)]
