@@ -81,6 +81,14 @@ async fn tags_are_letters_digits_spaces_and_a_few_signs() {
     account.aws.add_tags(&lb.arn, &fine).await.unwrap();
     let told = account.aws.describe_tags(std::slice::from_ref(&lb.arn)).await.unwrap();
     assert_eq!(told[&lb.arn]["Straße 7_.:/=+-@"], "été 東京");
+    for odd in ["a*", "a,b", "a;b", "a#b", "a&b", "a\tb", "a\"b", "a😀"] {
+        let (as_key, as_value) = (tags(&[(odd, "v")]), tags(&[("k", odd)]));
+        assert_eq!(account.aws.add_tags(&lb.arn, &as_key).await.code(), "ValidationError", "{odd}");
+        assert_eq!(account.aws.add_tags(&lb.arn, &as_value).await.code(), "ValidationError", "{odd}");
+        let group = [account.vpc.node_group.clone()];
+        let code = account.aws.create_tags(&group, &as_value).await.code();
+        assert_eq!(code, "InvalidParameterValue", "{odd}");
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,20 @@ async fn certificates_are_exchanged_at_the_quota_by_removing_first_and_the_defau
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_further_certificate_that_becomes_the_default_one_is_not_taken_off() {
+    let cluster = a_cluster(2).await;
+    let all: Vec<String> = (0..2).map(|_| cluster.aws.seed_certificate()).collect();
+    let mut service = tls(&all).build();
+    cluster.ready(&mut service).await;
+    let mut service = tls(&all[1..]).published(service.published).build();
+    cluster.ready(&mut service).await;
+    assert_eq!(certificates(&cluster).await.0, all[1]);
+    assert_eq!(cluster.aws.count(Call::RemoveListenerCertificates), 0, "AWS refuses it");
+    let plan = cluster.provider.plan(&cluster.request(&service)).await.unwrap();
+    assert!(plan.is_empty(), "{plan}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_health_check_that_becomes_one_of_tcp_is_settled_though_aws_goes_on_showing_its_path() {
     let cluster = a_cluster(2).await;
     let http = [("healthcheck-protocol", "http"), ("healthcheck-path", "/live")];

@@ -170,6 +170,8 @@ async fn a_group_of_nodes_that_cannot_be_opened_is_told_for_as_long_as_it_is_shu
     let outcome = cluster.provider.ensure(&request(&service, &nodes)).await.unwrap();
     let Outcome::Pending(pending) = outcome else { panic!("nodes are shut: {outcome:?}") };
     assert!(pending.why.contains("RulesPerSecurityGroupLimitExceeded"), "{}", pending.why);
+    let after_it = cluster.provider.update_backends(&request(&service, &nodes)).await;
+    assert_eq!(after_it.expect_err("it is as shut as before").class(), ErrorClass::Quota);
     assert!(!is_open(&cluster, &node_group).await);
 }
 

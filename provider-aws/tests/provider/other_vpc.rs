@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use cloud_provider::CloudLoadBalancer;
 use cloud_provider::testing::{a_service_named, request};
-use provider_aws::client::fake::SeededVpc;
-use provider_aws::client::{Aws, RuleSource, SharingOptions};
+use cloud_provider::{CloudLoadBalancer, Ingress};
+use provider_aws::client::fake::{Fault, SeededVpc};
+use provider_aws::client::{Aws, Call, RuleSource, SharingOptions};
 use provider_aws::{AwsConfig, AwsProvider};
 
 use crate::fixture::{Cluster, a_cluster, a_cluster_with, group, nodes_of, web};
+use crate::others::by_aws_lbc;
 
 /// The other cluster's controller, with the instances of its nodes.
 async fn the_other(cluster: &Cluster, knows_its_vpc: bool) -> (AwsProvider, SeededVpc, Vec<String>) {
@@ -51,6 +52,43 @@ async fn what_it_deletes_is_its_own() {
         let (_, requests) = cluster.requests(cluster.ready(&mut service)).await;
         assert!(requests.iter().all(|call| !call.is_write()), "{requests:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_being_made_there_stays() {
+    let cluster = a_cluster(2).await;
+    cluster.aws.fail_always(Call::CreateLoadBalancer, Fault::before("InternalFailure"));
+    cluster.ensure(&web("web").build()).await.expect_err("its groups are made, and no more");
+    let before = cluster.aws.remaining();
+    let (other, ..) = the_other(&cluster, false).await;
+    let mut theirs = a_service_named("default", "theirs").class(AwsConfig::CLASS).build();
+    theirs.id.uid = "another-uid".to_owned();
+    other.delete(&theirs.id).await.unwrap();
+    let left = cluster.aws.remaining();
+    assert!(before.iter().all(|one| left.contains(one)), "{before:#?} {left:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancer_of_another_controller_there_is_not_taken_over() {
+    let cluster = a_cluster(2).await;
+    let plain = web("web").build();
+    let theirs = by_aws_lbc(&cluster, &plain, &[80]).await;
+    let vpc = cluster.aws.seed_vpc(2);
+    let instances = cluster.aws.seed_nodes(&vpc, 2);
+    let mut config = AwsConfig::new(cluster.config.cluster.clone());
+    config.vpc_id = Some(vpc.id.clone());
+    config.adopt = true;
+    let here = AwsProvider::new(Aws::new(cluster.aws.clone(), SharingOptions::default()), config);
+    here.resume(&[]).await.unwrap();
+    let before = cluster.aws.all_tags();
+
+    // Cluster, Service and status are the same in both places: nothing but the VPC tells that it is not ours.
+    let mut service = plain;
+    service.published = vec![Ingress::hostname(theirs.load_balancer.dns_name.to_lowercase())];
+    let _ = here.ensure(&request(&service, &nodes_of(&instances))).await;
+
+    let arn = &theirs.load_balancer.arn;
+    assert_eq!(cluster.aws.all_tags()[arn], before[arn]);
 }
 
 #[tokio::test(start_paused = true)]

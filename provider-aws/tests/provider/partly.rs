@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cloud_provider::{CloudLoadBalancer, Error, NoteKind, Outcome, Pending, ServiceView};
 use futures::StreamExt;
-use provider_aws::client::fake::Fault;
-use provider_aws::client::{Call, Elbv2};
+use provider_aws::client::fake::{Fault, SubnetSeed};
+use provider_aws::client::{Call, Elbv2, SharingOptions, Tags};
 
 use crate::fixture::{Cluster, PREFIX, a_cluster, web};
 
@@ -59,6 +59,20 @@ async fn one_bad_certificate_keeps_no_other_port_from_being_made_or_changed() {
     good.published.clone_from(&service.published);
     cluster.ready(&mut good).await;
     assert_eq!(ports(&cluster).await, [81, 8443]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_for_logs_that_aws_may_not_write_to_keeps_no_port_from_being_made_or_changed() {
+    let cluster = a_cluster(2).await;
+    let logs = "access_logs.s3.enabled=true,access_logs.s3.bucket=somebody-elses";
+    cluster.aws.fail_always(Call::ModifyLoadBalancerAttributes, Fault::before("InvalidConfigurationRequest"));
+    for expected in [&[80][..], &[80, 81][..]] {
+        let mut service = annotated(expected, &[("attributes", logs)]);
+        let refused = pending(&cluster, &service).await;
+        assert!(refused.why.contains("aws-load-balancer-attributes"), "{}", refused.why);
+        assert_eq!(ports(&cluster).await, expected);
+        service.published = refused.publish.expect("the ports serve").ingress;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,6 +140,36 @@ async fn a_subnet_that_is_tagged_later_is_found() {
         }
     }
     cluster.ready(&mut service).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_that_is_found_later_freezes_no_service_with_addresses_of_its_own() {
+    let cluster = a_cluster(2).await;
+    let ips: Vec<String> = (0..3).map(|_| cluster.aws.seed_elastic_ip()).collect();
+    let place = [("scheme", "internet-facing"), ("eip-allocations", &ips.join(","))];
+    let mut service = annotated(&[80], &place);
+    cluster.ready(&mut service).await;
+    let zones = cluster.load_balancer().await.zones;
+
+    let fourth = cluster.aws.seed_subnet(SubnetSeed {
+        vpc_id: cluster.vpc.id.clone(),
+        zone: 'd',
+        ipv4: "10.0.200.0/24".parse().unwrap(),
+        ipv6: None,
+        public: true,
+        available: 250,
+        tags: Tags::from([("kubernetes.io/role/elb".to_owned(), "1".to_owned())]),
+    });
+    tokio::time::advance(SharingOptions::default().keep_network).await;
+    let mut changed = annotated(&[80, 81], &place);
+    changed.published.clone_from(&service.published);
+    let Outcome::Ready(ready) = cluster.ensure(&changed).await.unwrap() else { panic!("it serves") };
+
+    assert_eq!(ports(&cluster).await, [80, 81], "what else is asked for is done");
+    assert_eq!(cluster.load_balancer().await.zones, zones, "it keeps its own");
+    let note = ready.notes.iter().find(|note| note.reason == "SubnetsNotUsed").expect("a note");
+    assert_eq!(note.kind, NoteKind::Normal);
+    assert!(note.message.contains(&fourth), "{}", note.message);
 }
 
 #[tokio::test(start_paused = true)]

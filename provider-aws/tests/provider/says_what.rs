@@ -77,6 +77,24 @@ async fn targets_are_told_by_the_names_of_their_nodes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn certificates_are_told_one_by_one() {
+    let cluster = a_cluster(2).await;
+    let all: Vec<String> = (0..4).map(|_| cluster.aws.seed_certificate()).collect();
+    let with = |certificates: &[&String]| {
+        let list: Vec<&str> = certificates.iter().map(|arn| arn.as_str()).collect();
+        annotated(&[("ssl-cert", &list.join(","))])
+    };
+    let mut service = with(&[&all[0], &all[1]]);
+    cluster.ready(&mut service).await;
+    let mut edited = with(&[&all[2], &all[3]]);
+    edited.published.clone_from(&service.published);
+    let plan = cluster.provider.plan(&cluster.request(&edited)).await.unwrap();
+    println!("{plan}");
+    let expected = [pair(&all[0], &all[2]), pair("", &all[3]), pair(&all[1], "")];
+    assert_eq!(changes(&plan, "Certificate"), expected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replacement_tells_the_old_and_the_new_and_that_the_host_name_changes() {
     let cluster = a_cluster(2).await;
     let plan = plan(&cluster, &annotated(&[("scheme", "internet-facing")])).await;

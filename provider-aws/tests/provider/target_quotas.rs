@@ -83,6 +83,25 @@ async fn at_the_quota_old_targets_go_before_new_ones_come() {
     assert!(more.iter().all(|id| there.iter().any(|target| target.id == *id)), "all new ones are in");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_look_at_the_whole_service_makes_room_at_the_quota_as_well() {
+    let mut cluster = a_cluster(1000).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let more = cluster.aws.seed_nodes(&cluster.vpc, 700);
+    let replaced: Vec<&String> = cluster.instances[700..].iter().chain(&more).collect();
+    let nodes = nodes_of(replaced.iter().copied());
+    // The next process, which knows of no target.
+    cluster.restart(&[]).await;
+    let (outcome, requests) = cluster.requests(cluster.ensure_on(&service, &nodes)).await;
+    assert!(matches!(outcome, Ok(Outcome::Ready(_))), "{outcome:?}");
+    let writes = requests.iter().filter(|call| call.is_write()).count();
+    assert!(writes <= 4 + 4 + 2, "in, out, and two notes: {requests:?}");
+    let there = cluster.targets().await;
+    assert_eq!(there.len(), 1000);
+    assert!(more.iter().all(|id| there.iter().any(|target| target.id == *id)), "all new ones are in");
+}
+
 /// AWS does not say whether a target that drains still counts. The strict AWS counts it, and then new ones have to wait.
 #[tokio::test(start_paused = true)]
 async fn where_targets_that_drain_still_count_new_ones_come_when_those_are_gone() {

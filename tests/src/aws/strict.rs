@@ -254,13 +254,15 @@ mod tests {
         let told = to_caller(
             "<ListenerArn>arn:listener/app/web/1</ListenerArn><Protocol>TCP</Protocol><SslPolicy>P</SslPolicy>\
              <ListenerArn>arn:listener/app/web/2</ListenerArn><Protocol>TLS</Protocol><SslPolicy>P</SslPolicy>\
-             <DNSName>web-1.us-east-1.elb.amazonaws.com</DNSName>",
+             <DNSName>web-1.us-east-1.elb.amazonaws.com</DNSName><LoadBalancerArn>arn:loadbalancer/app/web/1</LoadBalancerArn>\
+             <EnablePrefixForIpv6SourceNat/>",
         );
         assert_eq!(
             told,
             "<ListenerArn>arn:listener/net/web/1</ListenerArn><Protocol>TCP</Protocol>\
              <ListenerArn>arn:listener/net/web/2</ListenerArn><Protocol>TLS</Protocol><SslPolicy>P</SslPolicy>\
-             <DNSName>web-1.elb.us-east-1.amazonaws.com</DNSName>"
+             <DNSName>web-1.elb.us-east-1.amazonaws.com</DNSName><LoadBalancerArn>arn:loadbalancer/net/web/1</LoadBalancerArn>\
+             <EnablePrefixForIpv6SourceNat>off</EnablePrefixForIpv6SourceNat>"
         );
     }
 }

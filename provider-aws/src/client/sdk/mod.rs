@@ -119,3 +119,21 @@ impl Sdk {
         &self.region
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_sdk_repeats_nothing_by_itself() {
+        let options = SdkOptions { region: Some("us-east-1".to_owned()), ..SdkOptions::default() };
+        let sdk = Sdk::from_environment(&options).await.unwrap();
+        let attempts = [sdk.elbv2.config().retry_config(), sdk.ec2.config().retry_config()]
+            .map(|retry| retry.map(RetryConfig::max_attempts));
+        assert_eq!(
+            attempts,
+            [Some(1), Some(1)],
+            "two that wait for each other's tokens wait many times as long"
+        );
+    }
+}
