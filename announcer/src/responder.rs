@@ -126,7 +126,7 @@ impl Responder {
             }
             Err(Refused::NotABeat) => self.question(now, frame),
             Err(refused) => {
-                self.refuse(&refused);
+                self.refuse(refused);
                 None
             }
         }
@@ -149,10 +149,13 @@ impl Responder {
         }
     }
 
-    fn refuse(&mut self, refused: &Refused) {
+    fn refuse(&mut self, refused: Refused) {
         let words = refused.to_string();
-        if self.refused.len() < REFUSED_AT_MOST || self.refused.contains_key(&words) {
-            *self.refused.entry(words).or_default() += 1;
+        if let Some(count) = self.refused.get_mut(&words) {
+            *count += 1;
+        } else if self.refused.len() < REFUSED_AT_MOST {
+            self.refused.insert(words, 1);
+            self.changes.push(Change::Refused { why: refused });
         }
     }
 

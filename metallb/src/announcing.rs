@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cloud_provider::{Mistake, Mistakes};
+use cloud_provider::{Mistake, Mistakes, NodeView};
 
-use crate::advertisement::{Bgp, Layer2};
+use crate::advertisement::{Bgp, Layer2, PoolChoice};
 use crate::bfd_profile::BfdProfile;
 use crate::community::{self, CommunityValue};
 use crate::crd::{BFDProfileSpec, BGPAdvertisementSpec, BGPPeerSpec, CommunitySpec, L2AdvertisementSpec};
 use crate::peer::Peer;
 use crate::pools::Pools;
+use crate::selector::AnyOf;
 use crate::written::{ObjectKey, ObjectMistakes, Spec, Written};
 
 /// All definitions that say something about announcing.
@@ -127,32 +128,57 @@ impl Announcing {
         self.peers.values()
     }
 
-    /// Names in advertisements that mean nothing at present. They harm nobody: the rest of each advertisement works.
-    pub fn loose_ends(&self, pools: &Pools) -> Vec<ObjectMistakes> {
+    /// What means nothing at present: names of pools and peers that are not in force, and selectors that fit no pool or no
+    /// node. They harm nobody: the rest of each object works. Where no node is known, nothing is said of nodes.
+    pub fn loose_ends(&self, pools: &Pools, nodes: &[&NodeView]) -> Vec<ObjectMistakes> {
         let layer2 = self.layer2.values().map(|it| {
-            let mistakes = it.pools.names.iter().filter_map(|name| no_such_pool(name, pools)).collect();
-            (L2AdvertisementSpec::KIND, &it.key, mistakes)
+            let mistakes = [idle_pools(&it.pools, pools), idle_nodes(&it.nodes, nodes)].concat();
+            ((L2AdvertisementSpec::KIND, L2AdvertisementSpec::VERSION), &it.key, mistakes)
         });
         let bgp = self.bgp.values().map(|it| {
-            let no_such_peer = |name: &String| {
-                let there = by_name(&self.peers, name).is_some();
-                (!there).then(|| {
-                    let mistake = Mistake::new("spec.peers", name, "is the name of no BGPPeer in force");
-                    mistake.allowing("names of BGPPeers").meanwhile("it stands for no peer")
-                })
-            };
-            let pools = it.pools.names.iter().filter_map(|name| no_such_pool(name, pools));
-            (
-                BGPAdvertisementSpec::KIND,
-                &it.key,
-                pools.chain(it.peers.iter().filter_map(no_such_peer)).collect(),
-            )
+            let peers = it.peers.iter().filter_map(|name| self.no_such_peer(name)).collect();
+            let mistakes = [idle_pools(&it.pools, pools), idle_nodes(&it.nodes, nodes), peers].concat();
+            ((BGPAdvertisementSpec::KIND, BGPAdvertisementSpec::VERSION), &it.key, mistakes)
         });
-        let told = layer2.chain(bgp).filter_map(|(kind, object, mistakes): (_, _, Vec<_>)| {
-            Some(ObjectMistakes { kind, object: object.clone(), mistakes: Mistakes::new(mistakes)? })
+        let peers = self
+            .peers
+            .values()
+            .map(|it| ((BGPPeerSpec::KIND, BGPPeerSpec::VERSION), &it.key, idle_nodes(&it.nodes, nodes)));
+        let told = layer2.chain(bgp).chain(peers).filter_map(|((kind, version), object, mistakes)| {
+            Some(ObjectMistakes { kind, version, object: object.clone(), mistakes: Mistakes::new(mistakes)? })
         });
         told.collect()
     }
+
+    fn no_such_peer(&self, name: &str) -> Option<Mistake> {
+        by_name(&self.peers, name).is_none().then(|| {
+            let mistake = Mistake::new("spec.peers", name, "is the name of no BGPPeer in force");
+            mistake.allowing("names of BGPPeers").meanwhile("it stands for no peer")
+        })
+    }
+}
+
+/// What a choice of pools names that is not there.
+fn idle_pools(choice: &PoolChoice, pools: &Pools) -> Vec<Mistake> {
+    let selectors = choice.labels.idle(pools.iter().map(|pool| &pool.labels)).map(|(i, selector)| {
+        let field = format!("spec.ipAddressPoolSelectors[{i}]");
+        Mistake::new(field, selector.to_string(), "fits no IPAddressPool in force")
+            .allowing("labels of IPAddressPools")
+            .meanwhile("it stands for no address")
+    });
+    choice.names.iter().filter_map(|name| no_such_pool(name, pools)).chain(selectors).collect()
+}
+
+fn idle_nodes(selectors: &AnyOf, nodes: &[&NodeView]) -> Vec<Mistake> {
+    if nodes.is_empty() {
+        return Vec::new();
+    }
+    let idle = selectors.idle(nodes.iter().copied()).map(|(i, selector)| {
+        Mistake::new(format!("spec.nodeSelectors[{i}]"), selector.to_string(), "fits no Node")
+            .allowing("labels of Nodes")
+            .meanwhile("it stands for no node")
+    });
+    idle.collect()
 }
 
 fn no_such_pool(name: &str, pools: &Pools) -> Option<Mistake> {
@@ -175,7 +201,7 @@ fn by_age<S>(definitions: &[Written<S>]) -> Vec<&Written<S>> {
 }
 
 fn found<S: Spec>(definition: &Written<S>, mistakes: Mistakes) -> ObjectMistakes {
-    ObjectMistakes { kind: S::KIND, object: definition.key(), mistakes }
+    ObjectMistakes { kind: S::KIND, version: S::VERSION, object: definition.key(), mistakes }
 }
 
 /// The definitions that are right, and the last good version of those that are not.

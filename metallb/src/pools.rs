@@ -167,7 +167,7 @@ impl Pools {
     }
 
     /// The pools in force, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Pool> {
+    pub fn iter(&self) -> impl Iterator<Item = &Pool> + Clone {
         self.pools.iter().map(|pool| &**pool)
     }
 

@@ -1,6 +1,7 @@
 //! Label selectors, checked once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use cloud_provider::{Mistake, NodeView};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
@@ -52,6 +53,27 @@ impl Selector {
             Requirement::Exists(key) => labels.label(key).is_some(),
             Requirement::DoesNotExist(key) => labels.label(key).is_none(),
         })
+    }
+}
+
+/// As `kubectl --selector` takes it.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |values: &BTreeSet<String>| values.iter().map(String::as_str).collect::<Vec<_>>().join(",");
+        for (i, requirement) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            match requirement {
+                Requirement::In(key, values) if values.len() == 1 => write!(f, "{key}={}", list(values))?,
+                Requirement::In(key, values) => write!(f, "{key} in ({})", list(values))?,
+                Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", list(values))?,
+                Requirement::Exists(key) => f.write_str(key)?,
+                Requirement::DoesNotExist(key) => write!(f, "!{key}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -108,6 +130,16 @@ impl AnyOf {
     /// Whether a selector fits. Nothing fits where there is none.
     pub fn is_fitted_by(&self, labels: &impl Label) -> bool {
         self.0.iter().any(|selector| selector.matches(labels))
+    }
+
+    /// The selectors that fit none of these, each with its position in the field.
+    pub fn idle<'a, L: Label + 'a>(
+        &self,
+        all: impl Iterator<Item = &'a L> + Clone,
+    ) -> impl Iterator<Item = (usize, &Selector)> {
+        let fits_none =
+            move |(_, selector): &(usize, &Selector)| !all.clone().any(|one| selector.matches(one));
+        self.0.iter().enumerate().filter(fits_none)
     }
 }
 
@@ -176,6 +208,25 @@ mod tests {
             assert_eq!(selector.matches(&labels), matches, "{key} {operator} {values:?}");
         }
         assert!(Selector::parse(&LabelSelector::default()).unwrap().matches(&labels));
+    }
+
+    #[test]
+    fn a_selector_is_told_as_kubectl_takes_it() {
+        let mut selector = expression("tier", "In", &["web", "db"]);
+        for (key, operator, values) in [
+            ("zone", "In", vec!["a"]),
+            ("old", "DoesNotExist", vec![]),
+            ("rack", "NotIn", vec!["r1"]),
+            ("new", "Exists", vec![]),
+        ] {
+            let more = expression(key, operator, &values).match_expressions;
+            selector
+                .match_expressions
+                .iter_mut()
+                .for_each(|all| all.extend(more.clone().unwrap_or_default()));
+        }
+        let told = Selector::parse(&selector).unwrap().to_string();
+        assert_eq!(told, "tier in (db,web),zone=a,!old,rack notin (r1),new");
     }
 
     #[test]

@@ -68,6 +68,8 @@ impl fmt::Display for ObjectKey {
 pub struct ObjectMistakes {
     /// Its kind.
     pub kind: &'static str,
+    /// The version in which it was read.
+    pub version: &'static str,
     /// Which object.
     pub object: ObjectKey,
     /// Every mistake found.

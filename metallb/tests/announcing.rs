@@ -5,6 +5,7 @@ mod metallbs;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use cloud_provider::NodeView;
 use metallb::announcing::{Announcing, Definitions};
 use metallb::community::CommunityValue;
 use metallb::crd::IPAddressPoolSpec;
@@ -388,6 +389,18 @@ fn of_two_values_for_one_name_of_a_community_the_older_one_counts() {
     assert!(mistakes[0].to_string().starts_with("Community metallb-system/1:2: "), "{}", mistakes[0]);
 }
 
+/// What is told of these where there is one pool, `lan` with the label `net=lan`, and one node, `n1` of rack `r1`.
+fn loose_ends(definitions: &Definitions) -> Vec<String> {
+    let (announcing, mistakes) = Announcing::parse(definitions);
+    assert_eq!(mistakes, []);
+    let mut pool = object::<IPAddressPoolSpec>("lan", json!({ "addresses": ["192.0.2.0/24"] }));
+    pool.labels.insert("net".to_owned(), "lan".to_owned());
+    let mut node = NodeView::new("n1");
+    node.labels = vec![("rack".to_owned(), "r1".to_owned())];
+    let told = announcing.loose_ends(&Pools::parse(&[pool]).0, &[&node]);
+    told.iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn names_that_mean_nothing_are_told_and_the_rest_works() {
     let definitions = Definitions {
@@ -395,13 +408,8 @@ fn names_that_mean_nothing_are_told_and_the_rest_works() {
         bgp: vec![object("b", json!({ "ipAddressPools": ["wan"], "peers": ["r", "q"] }))],
         ..peers(peer(&json!({})))
     };
-    let (announcing, mistakes) = Announcing::parse(&definitions);
-    assert_eq!(mistakes, []);
-    let pool = object::<IPAddressPoolSpec>("lan", json!({ "addresses": ["192.0.2.0/24"] }));
-    let told: Vec<String> =
-        announcing.loose_ends(&Pools::parse(&[pool]).0).iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        loose_ends(&definitions),
         [
             "L2Advertisement metallb-system/l2: spec.ipAddressPools: \"lann\" is the name of no IPAddressPool in force; \
              allowed: names of IPAddressPools; until then it stands for no address",
@@ -410,6 +418,40 @@ fn names_that_mean_nothing_are_told_and_the_rest_works() {
              BGPPeer in force; allowed: names of BGPPeers; until then it stands for no peer",
         ]
     );
+}
+
+#[test]
+fn selectors_that_fit_no_pool_or_no_node_are_told_by_their_place_and_those_that_fit_are_not() {
+    let of = |key: &str, values: [&str; 2]| values.map(|value| json!({ "matchLabels": { key: value } }));
+    let racks = of("rack", ["r1", "r9"]);
+    let definitions = Definitions {
+        layer2: vec![object(
+            "l2",
+            json!({ "ipAddressPoolSelectors": of("net", ["lan", "gone"]), "nodeSelectors": racks }),
+        )],
+        bgp: vec![object("b", json!({ "nodeSelectors": racks }))],
+        ..peers(peer(&json!({ "nodeSelectors": racks })))
+    };
+    let node = "spec.nodeSelectors[1]: \"rack=r9\" fits no Node; allowed: labels of Nodes; until then it stands for no node";
+    assert_eq!(
+        loose_ends(&definitions),
+        [
+            format!(
+                "L2Advertisement metallb-system/l2: spec.ipAddressPoolSelectors[1]: \"net=gone\" fits no IPAddressPool in \
+                 force; allowed: labels of IPAddressPools; until then it stands for no address | {node}"
+            ),
+            format!("BGPAdvertisement metallb-system/b: {node}"),
+            format!("BGPPeer metallb-system/r: {node}"),
+        ]
+    );
+}
+
+#[test]
+fn where_no_node_is_known_nothing_is_said_of_nodes() {
+    let rack = json!({ "nodeSelectors": [{ "matchLabels": { "rack": "r9" } }] });
+    let definitions = Definitions { layer2: vec![object("l2", rack)], ..Definitions::default() };
+    let announcing = Announcing::parse(&definitions).0;
+    assert_eq!(announcing.loose_ends(&Pools::default(), &[]), []);
 }
 
 #[test]

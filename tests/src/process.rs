@@ -6,6 +6,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
 use crate::cluster::{Cluster, DEADLINE, eventually};
 use crate::control_plane::ControlPlane;
 use crate::kubectl::kubectl;
@@ -173,6 +177,55 @@ impl Drop for Program {
 pub async fn with_pool(cluster: &Cluster) {
     define(cluster).await;
     pool(cluster, "office", "192.0.2.10-192.0.2.19").await;
+}
+
+/// The labels of announcers' Pods, and what runs in them.
+const ANNOUNCER: [&str; 2] = [
+    "{app.kubernetes.io/component: announcer}",
+    "[{name: announcer, image: example.com/lb, command: [/cloud-lb-announcer]}]",
+];
+
+/// An advertisement of every pool, and so many announcers that are ready.
+pub async fn with_announcers(cluster: &Cluster, namespace: &str, count: usize) {
+    let ([labels, containers], pools_namespace) = (ANNOUNCER, &cluster.namespace);
+    apply(
+        cluster,
+        &format!(
+            "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\n\
+             metadata: {{name: all, namespace: {pools_namespace}}}\n---\n\
+             apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: announcer, namespace: {namespace}}}\n\
+             spec: {{selector: {{matchLabels: {labels}}}, template: {{metadata: {{labels: {labels}}}, \
+             spec: {{containers: {containers}}}}}}}\n"
+        ),
+    )
+    .await;
+    ready(cluster, namespace, "announcer", count).await;
+}
+
+/// So many Pods of a DaemonSet are to run, and are ready.
+pub async fn ready(cluster: &Cluster, namespace: &str, set: &str, count: usize) {
+    let status = json!({ "status": {
+        "desiredNumberScheduled": count, "currentNumberScheduled": count, "numberReady": count, "numberMisscheduled": 0,
+    } });
+    let sets = Api::<DaemonSet>::namespaced(cluster.client.clone(), namespace);
+    sets.patch_status(set, &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .expect("its status is written");
+}
+
+/// The Pod of an announcer, whose metrics say how many others it hears.
+pub async fn announcer_pod(cluster: &Cluster, namespace: &str, node: &str, hears: usize) {
+    let [labels, containers] = ANNOUNCER;
+    apply(
+        cluster,
+        &format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: announcer-{node}, namespace: {namespace}, labels: {labels}}}\n\
+             spec: {{nodeName: {node}, containers: {containers}}}\n"
+        ),
+    )
+    .await;
+    let metrics = format!("cloud_lb_announcer_peers{{link=\"eth0\"}} {hears}\n# EOF\n");
+    cluster.double().pod_answers(namespace, &format!("announcer-{node}"), 7479, "/metrics", metrics);
 }
 
 pub async fn define(cluster: &Cluster) {

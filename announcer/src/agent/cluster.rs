@@ -24,7 +24,7 @@ use metallb::crd::{
 };
 use metallb::pool::Definition;
 use metallb::pools::Pools;
-use metallb::written::{Spec, Written};
+use metallb::written::{ObjectMistakes, Spec, Written};
 
 use super::mirror::Mirror;
 use crate::announcements::{Serving, View};
@@ -130,7 +130,9 @@ pub(super) struct Known {
     communities: Mirror<Written<CommunitySpec>>,
     /// What is in force of the definitions above.
     in_force: Option<(Pools, Announcing)>,
-    /// Mistakes that were logged, so that each is said once.
+    /// What is wrong with definitions about announcing.
+    wrong: Vec<ObjectMistakes>,
+    /// Mistakes in pools that were logged, so that each is said once. Whoever gives addresses out says them to the user.
     mistakes: Vec<String>,
     pending: Option<Pending>,
 }
@@ -163,6 +165,7 @@ impl Known {
             profiles: Mirror::default(),
             communities: Mirror::default(),
             in_force: None,
+            wrong: Vec::new(),
             mistakes: Vec::new(),
             pending: None,
         };
@@ -276,6 +279,11 @@ impl Known {
         })
     }
 
+    /// What is wrong with definitions about announcing, of which the last good version is in force, or nothing.
+    pub(super) fn wrong(&self) -> &[ObjectMistakes] {
+        &self.wrong
+    }
+
     fn read_definitions(&mut self) {
         let (pools, announcing) = self.in_force.take().unwrap_or_default();
         let definitions: Vec<Definition> = self.pools.values().cloned().collect();
@@ -288,15 +296,12 @@ impl Known {
             communities: self.communities.values().cloned().collect(),
         };
         let (announcing, wrong) = announcing.update(&said);
-        let mistakes: Vec<String> = wrong_pools
-            .iter()
-            .map(ToString::to_string)
-            .chain(wrong.iter().map(ToString::to_string))
-            .collect();
+        let mistakes: Vec<String> = wrong_pools.iter().map(ToString::to_string).collect();
         for mistake in mistakes.iter().filter(|mistake| !self.mistakes.contains(mistake)) {
             tracing::warn!("{mistake}");
         }
         self.mistakes = mistakes;
+        self.wrong = wrong;
         self.in_force = Some((pools, announcing));
     }
 }

@@ -1,6 +1,7 @@
-//! Events: on Services that are announced, and on peers that have no session.
+//! Events: on Services, on what somebody wrote about announcing, and on this node.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use cloud_provider::{Mistake, ServiceId};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
@@ -8,7 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use metallb::written::ObjectKey;
+use metallb::crd::BGPPeerSpec;
+use metallb::written::{ObjectKey, ObjectMistakes, Spec};
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 /// The component that events come from.
@@ -16,6 +19,12 @@ const COMPONENT: &str = "cloud-lb-announcer";
 
 /// The API server refuses messages longer than this.
 const LONGEST_MESSAGE_BYTES: usize = 1024;
+
+/// Where events on objects without a namespace are.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// How much of an object's name is in an event's: names have room for 253 characters, and a hash and a dot follow.
+const NAME_AT_MOST: usize = 236;
 
 /// So many events wait, at most; of more the log has them all.
 const WAITING_AT_MOST: usize = 1_000;
@@ -27,23 +36,76 @@ pub(super) struct Said {
     is_warning: bool,
     reason: &'static str,
     message: String,
+    /// What every node says alike, by this: one event for all of them. None: it is this node's own.
+    common: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum About {
     Service(ServiceId),
-    Peer(ObjectKey),
+    /// One of MetalLB's kinds, with its version.
+    Written {
+        version: &'static str,
+        kind: &'static str,
+        object: ObjectKey,
+    },
+    /// The node itself.
+    Node,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            About::Service(id) => write!(f, "Service {}", id.key),
+            About::Written { kind, object, .. } => write!(f, "{kind} {object}"),
+            About::Node => f.write_str("this node"),
+        }
+    }
 }
 
 impl Said {
     /// Something to know about a Service.
     pub(super) fn of_service(service: ServiceId, reason: &'static str, message: String) -> Self {
-        Said { about: About::Service(service), is_warning: false, reason, message }
+        Said { about: About::Service(service), is_warning: false, reason, message, common: None }
     }
 
     /// Why there is no session with a peer.
     pub(super) fn of_peer(peer: ObjectKey, reason: &'static str, message: String) -> Self {
-        Said { about: About::Peer(peer), is_warning: true, reason, message }
+        Said { is_warning: true, ..Said::of_written::<BGPPeerSpec>(peer, reason, message) }
+    }
+
+    /// Something to know about what somebody wrote.
+    pub(super) fn of_written<S: Spec>(object: ObjectKey, reason: &'static str, message: String) -> Self {
+        let about = About::Written { version: S::VERSION, kind: S::KIND, object };
+        Said { about, is_warning: false, reason, message, common: None }
+    }
+
+    /// What is wrong with what somebody wrote.
+    pub(super) fn of_mistakes(wrong: &ObjectMistakes, reason: &'static str) -> Self {
+        let ObjectMistakes { version, kind, object, .. } = wrong;
+        let about = About::Written { version, kind, object: object.clone() };
+        Said { about, is_warning: true, reason, message: wrong.mistakes.to_string(), common: None }.common()
+    }
+
+    /// What is wrong on this node.
+    pub(super) fn of_node(reason: &'static str, message: String) -> Self {
+        Said { about: About::Node, is_warning: true, reason, message, common: None }
+    }
+
+    /// It is not well.
+    pub(super) fn warning(self) -> Self {
+        Said { is_warning: true, ..self }
+    }
+
+    /// Every node says the same: whoever comes first writes the event.
+    pub(super) fn common(self) -> Self {
+        let message = self.message.clone();
+        self.common_by(message)
+    }
+
+    /// Every node says this of it, in its own words: whoever comes first writes the event.
+    pub(super) fn common_by(self, what: String) -> Self {
+        Said { common: Some(what), ..self }
     }
 
     fn event(&self, node: &str) -> Event {
@@ -60,15 +122,23 @@ impl Said {
             About::Service(id) => {
                 reference("v1", "Service", &id.key.namespace, &id.key.name, Some(id.uid.clone()))
             }
-            About::Peer(peer) => {
-                reference("metallb.io/v1beta2", "BGPPeer", &peer.namespace, &peer.name, None)
+            About::Written { version, kind, object } => {
+                reference(version, kind, &object.namespace, &object.name, None)
+            }
+            // As kubelets have it: with the name for the UID, and no namespace.
+            About::Node => {
+                let of = reference("v1", "Node", "", node, Some(node.to_owned()));
+                ObjectReference { namespace: None, ..of }
             }
         };
+        let namespace = involved_object.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        let name = involved_object.name.clone().unwrap_or_default();
         let now = Time(Timestamp::now());
         Event {
             metadata: ObjectMeta {
-                generate_name: involved_object.name.as_ref().map(|name| format!("{name}.")),
-                namespace: involved_object.namespace.clone(),
+                name: self.common.as_ref().map(|what| self.common_name(&name, what)),
+                generate_name: self.common.is_none().then(|| format!("{name}.")),
+                namespace: Some(namespace),
                 ..ObjectMeta::default()
             },
             involved_object,
@@ -82,6 +152,21 @@ impl Said {
             count: Some(1),
             ..Event::default()
         }
+    }
+}
+
+impl Said {
+    /// The name of an event that is the same from every node.
+    fn common_name(&self, of: &str, what: &str) -> String {
+        let kind = match &self.about {
+            About::Service(_) => "Service",
+            About::Written { kind, .. } => kind,
+            About::Node => "Node",
+        };
+        let hash = Sha256::digest(format!("{kind}\n{}\n{what}", self.reason));
+        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let of = of[..of.floor_char_boundary(NAME_AT_MOST)].trim_end_matches(['.', '-']);
+        format!("{of}.{hash}")
     }
 }
 
@@ -104,19 +189,28 @@ impl Events {
                 let event = said.event(&node);
                 let namespace = event.metadata.namespace.clone().unwrap_or_default();
                 let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-                if let Err(error) = api.create(&PostParams::default(), &event).await {
-                    tracing::debug!(reason = said.reason, %error, "an event cannot be written");
+                match api.create(&PostParams::default(), &event).await {
+                    Ok(_) => {}
+                    // Another node said it, or this one in a former life.
+                    Err(kube::Error::Api(status)) if status.code == 409 && said.common.is_some() => {}
+                    Err(error) => tracing::debug!(reason = said.reason, %error, "an event cannot be written"),
                 }
             }
         });
         Events(events)
     }
 
+    /// Each of them.
+    pub(super) fn say_all(&self, all: Vec<Said>) {
+        all.into_iter().for_each(|said| self.say(said));
+    }
+
     /// Hands an event over, and never waits. The log has it in any case.
     pub(super) fn say(&self, said: Said) {
+        let Said { about, reason, message, .. } = &said;
         match said.is_warning {
-            true => tracing::warn!(reason = said.reason, "{}", said.message),
-            false => tracing::info!(reason = said.reason, "{}", said.message),
+            true => tracing::warn!(reason, of = %about, "{message}"),
+            false => tracing::info!(reason, of = %about, "{message}"),
         }
         let _dropped = self.0.try_send(said);
     }
@@ -160,6 +254,27 @@ mod tests {
         let of = event.involved_object;
         assert_eq!((of.kind.as_deref(), of.name.as_deref()), (Some("BGPPeer"), Some("tor-1")));
         assert_eq!((event.type_.as_deref(), event.message.as_deref()), (Some("Warning"), Some("why")));
+    }
+
+    #[test]
+    fn an_event_on_a_node_is_where_those_of_kubelets_are() {
+        let event = Said::of_node("HeartbeatRefused", "why".to_owned()).event("n1");
+        let of = event.involved_object;
+        assert_eq!((of.kind.as_deref(), of.name.as_deref(), of.namespace), (Some("Node"), Some("n1"), None));
+        assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
+    }
+
+    #[test]
+    fn what_every_node_says_has_one_name_and_what_is_a_nodes_own_has_none() {
+        let object = ObjectKey { namespace: "metallb-system".to_owned(), name: "a".repeat(253) };
+        let said =
+            |message: &str| Said::of_written::<BGPPeerSpec>(object.clone(), "LooseEnd", message.to_owned());
+        let name = |said: Said, node: &str| said.event(node).metadata.name;
+        let common = name(said("why").common(), "n1");
+        assert!(common.as_ref().is_some_and(|name| name.len() <= 253), "{common:?}");
+        assert_eq!(common, name(said("why").common(), "n2"));
+        assert_ne!(common, name(said("why else").common(), "n1"));
+        assert_eq!(name(said("why"), "n1"), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod cluster;
 mod events;
+mod happened;
 mod key;
 mod mirror;
 mod responders;
@@ -41,7 +42,7 @@ use crate::announcements::{bgp, layer2};
 use crate::beat::{Cluster, Key};
 use crate::link::Excluded;
 use crate::net::LinkChanges;
-use crate::segment::{Change, Settings};
+use crate::segment::Settings;
 use crate::status;
 use crate::status::keeper::Assigned;
 use crate::status::object::Pod;
@@ -134,7 +135,7 @@ impl Announcer {
         let Some(key) = stop.run_until_cancelled(self.key()).await else { return Ok(()) };
         let Some(cluster) = stop.run_until_cancelled(self.cluster()).await else { return Ok(()) };
         let config = &self.config;
-        let (tell, mut happened) = mpsc::unbounded_channel();
+        let (tell, mut changes) = mpsc::unbounded_channel();
         let mut responders = Responders::new(Common {
             node: config.node.clone(),
             key,
@@ -163,17 +164,23 @@ impl Announcer {
             if decide && let Some(view) = known.view() {
                 let announcements = layer2(&view);
                 responders.want(&announcements);
-                told.hostnames(&view);
-                told.refusals(&config.node, &announcements);
                 let services =
                     announcements.iter().map(|(ip, announcement)| (*ip, announcement.services.clone()));
                 self.shown.services(services.collect());
                 let advertised = bgp(&view, &config.node);
-                told.conflicts(&advertised.conflicts);
+                events.say_all(told.wrong(known.wrong()));
+                events.say_all(told.of(
+                    &view,
+                    &config.node,
+                    &responders.names(),
+                    &announcements,
+                    &advertised,
+                ));
+                events.say_all(told.without_link_local(responders.without_link_local()));
                 let followed =
                     routers.as_ref().map(|routers| routers.follow(&view, &config.node, &advertised));
                 let left_out = followed.unwrap_or_default();
-                peer_troubles.left_out(&left_out).into_iter().for_each(|said| events.say(said));
+                events.say_all(peer_troubles.left_out(&left_out));
                 let left_out = left_out.into_keys().map(|peer| peer.name).collect();
                 decided = Decided { layer2: announcements, bgp: advertised, left_out };
                 uids = view.services.values().map(|it| (it.id.key.clone(), it.id.clone())).collect();
@@ -194,9 +201,10 @@ impl Announcer {
                     changed?;
                     responders.look()?
                 }
-                Some((link, change)) = happened.recv() => {
+                Some((link, change)) = changes.recv() => {
                     self.shown.count(&link, &change);
-                    self.log(&link, &change);
+                    happened::log(&self.shown, &link, &change);
+                    events.say_all(happened::events(&self.shown, &uids, &link, &change));
                     if let (Some(statuses), Some(ip)) = (&mut statuses, change.ip()) {
                         statuses.happened(&link, &change, &self.shown.services_of(ip));
                     }
@@ -241,8 +249,8 @@ impl Announcer {
             }
         };
         tokio::join!(responders.leave(), sessions);
-        while let Ok((link, change)) = happened.try_recv() {
-            self.log(&link, &change);
+        while let Ok((link, change)) = changes.try_recv() {
+            happened::log(&self.shown, &link, &change);
         }
         Ok(())
     }
@@ -290,47 +298,6 @@ impl Announcer {
             *said = Some(why);
         }
         sleep(LOOK_AGAIN).await;
-    }
-
-    fn log(&self, link: &str, change: &Change) {
-        let services = |ip| {
-            let services = self.shown.services_of(ip);
-            services.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
-        match change {
-            Change::Taken { ip, why } => {
-                tracing::info!(link, service = services(*ip), "{ip} is announced from here: {why}");
-            }
-            Change::GivenUp { ip, why } => {
-                tracing::info!(
-                    link,
-                    service = services(*ip),
-                    "{ip} is not announced from here any more: {why}"
-                );
-            }
-            Change::Defended { ip, against } => {
-                tracing::warn!(
-                    link,
-                    service = services(*ip),
-                    "{ip} was claimed by node {against} too, and is no more"
-                );
-            }
-            Change::Foreign { ip, by, defended } => tracing::warn!(
-                link,
-                service = services(*ip),
-                defended,
-                "{by} answers for {ip} too, and is no announcer of this cluster"
-            ),
-            Change::Heard { node, link: theirs } => {
-                tracing::info!(link, "the announcer of node {node} is heard, from its link {theirs}");
-            }
-            Change::Silent { node, link: theirs } => {
-                tracing::warn!(
-                    link,
-                    "the announcer of node {node} is not heard any more, from its link {theirs}"
-                );
-            }
-        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The links of this node that announce, each with its thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -136,6 +137,19 @@ impl Responders {
         }
     }
 
+    /// The names of the links that announce.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.responding.values().map(|responding| responding.link.name.as_str()).collect()
+    }
+
+    /// The links that are to answer for addresses of IPv6 and have none of their own that is good on the link.
+    pub(super) fn without_link_local(&self) -> BTreeSet<String> {
+        let asked =
+            self.responding.values().filter(|it| it.link.running && it.wanted.keys().any(IpAddr::is_ipv6));
+        let without = asked.filter(|it| !it.link.subnets.iter().any(is_link_local));
+        without.map(|it| it.link.name.clone()).collect()
+    }
+
     /// How each link stands, by its name.
     pub(super) fn reports(&self) -> BTreeMap<String, watch::Receiver<Report>> {
         let reports = self.responding.values();
@@ -171,6 +185,10 @@ impl Responders {
         // What was not handed over by then falls silent, and is taken as from the dead.
         let _in_time = timeout(LEAVE_TIMEOUT + LAST_WORDS, all_have_left).await;
     }
+}
+
+fn is_link_local(subnet: &IpNet) -> bool {
+    matches!(subnet.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn state(link: &Link) -> segment::Link {

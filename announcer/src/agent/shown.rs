@@ -138,6 +138,7 @@ impl Shown {
             Change::GivenUp { why, .. } => ("given_up", why.word()),
             Change::Defended { .. }
             | Change::Foreign { .. }
+            | Change::Refused { .. }
             | Change::Heard { .. }
             | Change::Silent { .. } => {
                 return;

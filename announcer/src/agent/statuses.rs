@@ -60,6 +60,7 @@ impl Statuses {
             }
             Change::Defended { .. }
             | Change::Foreign { .. }
+            | Change::Refused { .. }
             | Change::Heard { .. }
             | Change::Silent { .. } => {}
         }

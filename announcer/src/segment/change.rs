@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::beat::Refused;
 use crate::ethernet::Mac;
 
 /// Something that happened.
@@ -40,6 +41,11 @@ pub enum Change {
         /// Whether it is answered with an announcement, as is allowed once in 10 seconds.
         defended: bool,
     },
+    /// A heartbeat is not listened to, for a reason that was not met before.
+    Refused {
+        /// Why.
+        why: Refused,
+    },
     /// A node is heard that was not.
     Heard {
         /// The node.
@@ -64,7 +70,7 @@ impl Change {
             | Change::GivenUp { ip, .. }
             | Change::Defended { ip, .. }
             | Change::Foreign { ip, .. } => Some(*ip),
-            Change::Heard { .. } | Change::Silent { .. } => None,
+            Change::Refused { .. } | Change::Heard { .. } | Change::Silent { .. } => None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod lists;
 mod object;
 mod openapi;
 mod patch;
+mod pod_proxy;
 mod protobuf;
 mod render;
 mod request;

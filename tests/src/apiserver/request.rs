@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::pod_proxy::PROXY;
 use super::status::{ApiError, Result};
 
 /// The part of an object that a request addresses.
@@ -31,6 +32,8 @@ pub(crate) struct ResourcePath {
     pub(crate) resource: String,
     pub(crate) name: String,
     pub(crate) subresource: String,
+    /// What is asked of whom the subresource `proxy` leads to.
+    pub(crate) below: String,
     /// The old form of a watch: `/api/v1/watch/services`.
     pub(crate) watch: bool,
 }
@@ -61,7 +64,14 @@ impl ResourcePath {
         let mut parts = parts.into_iter().map(str::to_owned);
         found.resource = parts.next().unwrap_or_default();
         found.name = parts.next().unwrap_or_default();
-        found.subresource = parts.collect::<Vec<_>>().join("/");
+        let rest: Vec<String> = parts.collect();
+        match rest.split_first() {
+            Some((first, below)) if first == PROXY => {
+                found.subresource.clone_from(first);
+                found.below = format!("/{}", below.join("/"));
+            }
+            _ => found.subresource = rest.join("/"),
+        }
         Some(found)
     }
 }
@@ -145,6 +155,7 @@ mod tests {
         assert_eq!(parsed("/api/v1/namespaces/a/finalize"), parts("", "namespaces", "a", "finalize"));
         assert_eq!(parsed("/api/v1/namespaces/a/services/b/status"), parts("a", "services", "b", "status"));
         assert_eq!(parsed("/apis/x.io/v1/namespaces/a/pools"), parts("a", "pools", "", ""));
+        assert_eq!(parsed("/api/v1/namespaces/a/pods/b:80/proxy/c/d"), parts("a", "pods", "b:80", "proxy"));
         assert_eq!(ResourcePath::parse("/apis/x.io/v1"), None);
     }
 

@@ -30,7 +30,7 @@ pub(crate) enum Reply {
         media: String,
         body: Bytes,
     },
-    Text(&'static str),
+    Text(Bytes),
     Watch(Box<Watch>),
 }
 
@@ -71,7 +71,7 @@ impl Reply {
                 let media = HeaderValue::from_str(&media).unwrap_or(JSON);
                 with_type(200, media, full(body))
             }
-            Self::Text(text) => with_type(200, TEXT, full(Bytes::from_static(text.as_bytes()))),
+            Self::Text(text) => with_type(200, TEXT, full(text)),
             Self::Watch(watch) => with_type(200, JSON, StreamBody::new(watch.into_stream()).boxed_unsync()),
         }
     }

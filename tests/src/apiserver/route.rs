@@ -19,6 +19,7 @@ use super::list::{self, ListQuery, VERSION_TIMEOUT};
 use super::lock;
 use super::object;
 use super::patch::PatchKind;
+use super::pod_proxy::{PROXY, PodAnswers};
 use super::render::{self, Shape};
 use super::request::{Query, ResourcePath, Subresource};
 use super::request_log::{Request, RequestLog};
@@ -41,6 +42,7 @@ pub(crate) struct Router {
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
     pub(crate) tokens: Tokens,
+    pub(crate) pods: PodAnswers,
 }
 
 /// A request whose head is read.
@@ -158,6 +160,10 @@ impl Router {
                 let page = if verdict.empty_list { page.emptied() } else { page };
                 Ok(Reply::ok(page.write(resource, shape)))
             }
+            "get" if path.subresource == PROXY => {
+                lock(&self.state).get(resource, &path.namespace, PodAnswers::pod(path))?;
+                Ok(Reply::Text(self.pods.get(path)?))
+            }
             "get" => {
                 self.wait_for_version(list::version_of(&call.query)?).await?;
                 let stored = lock(&self.state).get(resource, &path.namespace, &path.name)?;
@@ -261,7 +267,7 @@ impl Router {
     fn document(&self, call: &Call, user: &User) -> Result<Reply> {
         let path = call.path.trim_end_matches('/');
         match path {
-            "/healthz" | "/livez" | "/readyz" => return Ok(Reply::Text("ok")),
+            "/healthz" | "/livez" | "/readyz" => return Ok(Reply::Text(Bytes::from_static(b"ok"))),
             "/version" => return Ok(Reply::value(&discovery::version())),
             _ if !user.is_known() => return Err(user.forbidden_path(&call.path)),
             _ => {}
@@ -366,6 +372,7 @@ fn verb(call: &Call, path: &ResourcePath, resource: &Resource) -> Option<&'stati
     let allowed = match path.subresource.as_str() {
         "" => resource.verbs.contains(&verb),
         "finalize" => verb == "update",
+        PROXY => verb == "get",
         _ => ["get", "update", "patch"].contains(&verb),
     };
     allowed.then_some(verb)

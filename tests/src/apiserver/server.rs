@@ -18,6 +18,7 @@ use super::auth::Tokens;
 use super::fault::Faults;
 use super::kinds::ServiceNetwork;
 use super::lock;
+use super::pod_proxy::PodAnswers;
 use super::request_log::RequestLog;
 use super::route::Router;
 use super::state::State;
@@ -52,6 +53,7 @@ pub struct ApiServer {
     faults: Faults,
     requests: RequestLog,
     tokens: Tokens,
+    pods: PodAnswers,
     state: StateHandle,
     _stop: DropGuard,
 }
@@ -76,18 +78,21 @@ impl ApiServer {
         let stop = CancellationToken::new();
         let state = Arc::new(Mutex::new(State::new(settings.network, settings.history)));
         let (faults, requests, tokens) = (Faults::new(), RequestLog::default(), Tokens::new());
+        let pods = PodAnswers::default();
         let router = Arc::new(Router {
             state: state.clone(),
             faults: faults.clone(),
             requests: requests.clone(),
             tokens: tokens.clone(),
+            pods: pods.clone(),
         });
         if settings.empties_namespaces {
             tokio::spawn(stop.clone().run_until_cancelled_owned(empty_namespaces(state.clone())));
         }
         let accept = accept(listener, tls::acceptor()?, router, faults.clone(), stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(accept));
-        Ok(Self { address, faults, requests, tokens, state: StateHandle(state), _stop: stop.drop_guard() })
+        let (state, _stop) = (StateHandle(state), stop.drop_guard());
+        Ok(Self { address, faults, requests, tokens, pods, state, _stop })
     }
 
     /// Where the server listens, for HTTP and for TLS.
@@ -108,6 +113,11 @@ impl ApiServer {
     /// Who may do what.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// From now on a Pod answers this to a `GET` of this path at this port, where the server fetches it.
+    pub fn pod_answers(&self, namespace: &str, pod: &str, port: u16, path: &str, answer: String) {
+        self.pods.set(namespace, &format!("{pod}:{port}"), path, answer);
     }
 
     /// Changes a stored Service without any check, as if an older server, whose rules were laxer, had stored it.

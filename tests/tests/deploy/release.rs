@@ -13,7 +13,7 @@ use tests::cluster::{Cluster, DEADLINE};
 use tests::rights::{INSTALLED_AS, Rights, refused};
 use tokio::time::Instant;
 
-use super::process::{Access, Program, Said, define, pool};
+use super::process::{Access, Program, Said, define, pool, with_announcers};
 use super::render::{BARE, chart, helm};
 
 /// A cluster, and Helm at work on it.
@@ -177,6 +177,7 @@ async fn what_is_installed_runs_as_its_service_account_and_is_refused_nothing() 
     let values = [BARE, &["rbac.doctor=true"]].concat();
     release.install(&values).await;
     pool(cluster, "office", "192.0.2.10-192.0.2.19").await;
+    with_announcers(cluster, "default", 1).await;
     cluster.add_node("node-1").await;
     let access = Access::with(&cluster.plane.kubeconfig_yaml_as(&release.token(&values).await));
     let config = access.file("config.yaml", &release.config().await);

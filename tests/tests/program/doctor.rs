@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use tests::cluster::Cluster;
 use tests::rights::{INSTALLED_AS, Rights};
 
-use super::process::{Access, Program, apply, define, pool, with_pool};
+use super::process::{
+    Access, Program, announcer_pod, apply, define, pool, ready, with_announcers, with_pool,
+};
 use tests::recorded::matches_the_docs;
 
 const IPVS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: kube-proxy, namespace: kube-system}\n\
@@ -33,6 +35,7 @@ fn without_version(said: &str) -> String {
 async fn a_healthy_cluster_passes() {
     let cluster = Cluster::start().await;
     with_pool(&cluster).await;
+    with_announcers(&cluster, "default", 1).await;
     cluster.add_node("node-1").await;
     let said = Access::to(&cluster.plane).output(&DOCTOR).await;
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -47,6 +50,8 @@ async fn every_fault_of_a_broken_cluster_is_a_line_that_says_how_to_mend_it() {
     pool(&cluster, "overlapping", "192.0.2.0/28").await;
     apply(&cluster, IPVS).await;
     apply(&cluster, METALLB).await;
+    // Of an advertisement by a name that somebody mistyped.
+    apply(&cluster, &advertisement(&cluster, "ipAddressPools: [ofice]")).await;
     let excluded = json!({ "node.kubernetes.io/exclude-from-external-load-balancers": "" });
     cluster.add_node_with("node-1", json!({ "metadata": { "labels": excluded } })).await;
 
@@ -55,6 +60,56 @@ async fn every_fault_of_a_broken_cluster_is_a_line_that_says_how_to_mend_it() {
     assert_eq!(said.code, Some(2), "{said:?}");
     let shown = without_version(&said.output).replace(&cluster.namespace, "metallb-system");
     matches_the_docs("doctor-broken.txt", &shown);
+}
+
+fn advertisement(cluster: &Cluster, spec: &str) -> String {
+    let namespace = &cluster.namespace;
+    format!(
+        "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {{name: lan, namespace: {namespace}}}\n\
+         spec: {{{spec}}}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announcers_that_do_not_hear_each_other_are_named_by_their_nodes() {
+    let cluster = Cluster::with_faults().await;
+    with_pool(&cluster).await;
+    with_announcers(&cluster, "default", 2).await;
+    announcer_pod(&cluster, "default", "node-1", 1).await;
+    announcer_pod(&cluster, "default", "node-2", 1).await;
+    let access = Access::to(&cluster.plane);
+    let said = access.output(&DOCTOR).await;
+    assert!(
+        said.output.contains("ok    announcers     each hears the heartbeat of others"),
+        "{}",
+        said.output
+    );
+
+    announcer_pod(&cluster, "default", "node-2", 0).await;
+    let said = access.output(&DOCTOR).await;
+    let found =
+        "warn  announcers     no heartbeat of another is heard on node-2; the nodes' network has to carry";
+    assert!(said.output.contains(found), "{}", said.output);
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metallbs_speaker_beside_our_announcers_is_named() {
+    let cluster = Cluster::start().await;
+    with_pool(&cluster).await;
+    with_announcers(&cluster, "default", 1).await;
+    let speaker = "apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: speaker, namespace: default, labels: {app: metallb, component: speaker}}
+spec:
+  selector: {matchLabels: {app: metallb}}
+  template: {metadata: {labels: {app: metallb}}, spec: {containers: [{name: speaker, image: example.com/speaker}]}}
+";
+    apply(&cluster, speaker).await;
+    ready(&cluster, "default", "speaker", 1).await;
+    let said = Access::to(&cluster.plane).output(&DOCTOR).await;
+    let found = "DaemonSet default/announcer and MetalLB's speaker, DaemonSet default/speaker, both run";
+    assert!(said.output.contains(found), "{}", said.output);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::lists::ListRule;
+use super::pod_proxy::PROXY;
 use super::request::Subresource;
 use super::status::{FieldError, GroupName, Result};
 use super::table::Table;
@@ -152,7 +153,12 @@ impl Resource {
     }
 
     pub(crate) fn has_subresource(&self, name: &str) -> bool {
-        (name == "status" && self.has_status) || (name == "finalize" && self.table == "namespaces")
+        match name {
+            "status" => self.has_status,
+            "finalize" => self.table == "namespaces",
+            PROXY => self.table == "pods",
+            _ => false,
+        }
     }
 
     fn builtin(group: &str, version: &str, plural: &str, kind: &str, strategy: Arc<dyn Strategy>) -> Self {

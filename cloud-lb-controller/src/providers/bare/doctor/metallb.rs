@@ -80,7 +80,7 @@ async fn find(client: &kube::Client) -> kube::Result<Option<MetalLb>> {
 }
 
 /// Whether it is this part of MetalLB, by the labels of its manifests or of its chart.
-fn is_component(metadata: &ObjectMeta, component: &str) -> bool {
+pub(super) fn is_component(metadata: &ObjectMeta, component: &str) -> bool {
     let has = |key: &str, value: &str| {
         metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|found| found == value)
     };

@@ -1,5 +1,7 @@
 //! Are there address pools, and are they sound?
 
+mod announcers;
+mod announcing;
 mod kube_proxy;
 mod metallb;
 mod overlap;
@@ -21,6 +23,7 @@ const SUBJECT: &str = "pools";
 pub(super) async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
     let mut findings = pools(client, flags).await;
     findings.extend(metallb::look(client, flags).await);
+    findings.extend(announcers::look(client).await);
     // Only addresses on the local network are asked for by ARP.
     findings.push(kube_proxy::look(client).await);
     findings
@@ -49,6 +52,8 @@ async fn pools(client: &kube::Client, flags: &BareFlags) -> Vec<Finding> {
             let mut findings = vec![Finding::ok("definitions", "ipaddresspools.metallb.io is there")];
             let definitions: Vec<Definition> = list.items.into_iter().map(read).collect();
             findings.extend(examine(client, flags, &definitions).await);
+            // Pools of a file are none that an advertisement could take.
+            findings.extend(announcing::look(client, flags, &Pools::parse(&definitions).0).await);
             findings
         }
         Err(kube::Error::Api(status)) if status.code == 404 => vec![Finding::fail(
