@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -217,8 +218,23 @@ fn the_port_is_the_one_the_program_serves_on() {
 fn the_role_of_eks_is_on_the_service_account() {
     let arn = "arn:aws:iam::111122223333:role/nlb";
     let account = only(&chart(&[AWS, &[&format!("aws.roleArn={arn}")]].concat()), "ServiceAccount");
-    assert_eq!(account["metadata"]["annotations"], json!({ "eks.amazonaws.com/role-arn": arn }));
-    assert_eq!(only(&chart(AWS), "ServiceAccount")["metadata"].get("annotations"), None);
+    assert_eq!(account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"], arn);
+    let without = only(&chart(AWS), "ServiceAccount")["metadata"]["annotations"].clone();
+    assert_eq!(without.get("eks.amazonaws.com/role-arn"), None);
+}
+
+#[test]
+fn by_what_the_leader_gives_its_lease_up_stays_when_the_release_goes_and_where_nobody_leads_nothing_does() {
+    let kept = |values: &[&str]| {
+        let mut objects = chart(&[BARE, &["bare.installDefinitions=false"], values].concat());
+        objects.retain(|object| object.annotations().contains_key("helm.sh/resource-policy"));
+        let titles = objects.iter().map(title);
+        titles.filter(|title| !title.starts_with("ConfigMap ")).collect::<BTreeSet<_>>()
+    };
+    let leaders = ["Role cloud-lb-controller-leader", "RoleBinding cloud-lb-controller-leader"];
+    let wanted = leaders.into_iter().chain(["ServiceAccount cloud-lb-controller"]);
+    assert_eq!(kept(&[]), wanted.map(str::to_owned).collect());
+    assert_eq!(kept(&["config.leader-elect=false", "replicas=1"]), BTreeSet::new());
 }
 
 #[test]

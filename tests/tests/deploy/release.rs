@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, PostParams};
@@ -133,9 +133,14 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
 
     release.helm(&["uninstall", INSTALLED_AS]).await;
     assert_eq!(release.deployment().await, None);
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), INSTALLED_AS);
-    assert_eq!(accounts.get_opt(INSTALLED_AS).await.unwrap(), None);
     assert_eq!(release.roles_of_the_cluster().await, before);
+    // By these the leader gives the Lease up, which it does when the rest is gone.
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), INSTALLED_AS);
+    accounts.get(INSTALLED_AS).await.expect("the leader's account is still there");
+    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), INSTALLED_AS);
+    let left = bindings.list(&ListParams::default()).await.expect("bindings");
+    let left: Vec<_> = left.iter().map(ResourceExt::name_any).collect();
+    assert_eq!(left, [format!("{INSTALLED_AS}-leader")]);
     let pools: Api<metallb::crd::IPAddressPool> = Api::namespaced(client.clone(), &release.cluster.namespace);
     pools.get("office").await.expect("the pool is still there");
 
