@@ -2,63 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use tests::real_cluster::{Machine, POOL};
 use tests::rights::INSTALLED_AS;
 
-use super::client::{Asking, answers_of, send_by_arp, until_it_answers};
-use super::install::{chart_in, pool, values};
-use super::stage::{FIRST, SCENE_TIMEOUT, Stage, until};
+use super::client::{Asking, answers_of, owner_and_other, send_by_arp, until_it_answers, until_it_sends_to};
+use super::install::{ANNOUNCERS, announcers_rolled_out, with_announcers};
+use super::stage::{SCENE_TIMEOUT, Stage, until};
 use super::traffic::served;
 
 /// How long an address may be without an answer, whatever breaks.
 const SILENCE_AT_MOST: Duration = Duration::from_secs(2);
 
-const DAEMON_SET: &str = "daemonset/cloud-lb-controller-announcer";
-
-/// The chart with its announcers, and one file of a pool and an advertisement: the two commands of docs/bare-metal.md.
-fn with_announcers(stage: &Stage) {
-    let values = [values(FIRST), vec!["announcer.enabled=true".to_owned()]].concat();
-    chart_in(stage, "privileged", &values);
-    pool(stage, &POOL);
-    stage.apply(
-        "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: lan, namespace: metallb-system}\n",
-    );
-    announcers_rolled_out(stage);
-}
-
-#[track_caller]
-fn announcers_rolled_out(stage: &Stage) {
-    stage.kubectl(&["--namespace", INSTALLED_AS, "rollout", "status", DAEMON_SET, "--timeout=60s"]);
-}
-
-/// The hardware address to which the client sends what is for this address; none if it does not know any.
-fn hardware(stage: &Stage, address: &str) -> Option<String> {
-    let client = stage.cluster.client_machine();
-    let said = client.run("ip", &["neighbour", "show", address, "dev", "eth0"]).expect("it has a table");
-    said.split(" lladdr ").nth(1).and_then(|rest| rest.split(' ').next()).map(str::to_owned)
-}
-
-fn hardware_of(node: &Machine) -> String {
-    let link = node.run("ip", &["-oneline", "link", "show", "dev", "eth0"]).expect("it has a cable");
-    let hardware = link.split(" link/ether ").nth(1).and_then(|rest| rest.split(' ').next());
-    hardware.expect("an address").to_owned()
-}
-
-/// The node to which the client sends what is for this address, and the other one.
-async fn owner_and_other<'a>(stage: &'a Stage, address: &str) -> [&'a Machine; 2] {
-    until(&format!("somebody answers for {address}"), SCENE_TIMEOUT, async || {
-        let [first, second] = stage.cluster.nodes();
-        match hardware(stage, address) {
-            Some(mac) if mac == hardware_of(first) => Ok([first, second]),
-            Some(mac) if mac == hardware_of(second) => Ok([second, first]),
-            other => Err(format!("the client sends to {other:?}")),
-        }
-    })
-    .await
-}
-
 /// A Service whose addresses the client finds by asking the LAN.
-async fn announced(stage: &Stage, namespace: &str, more: &str) -> Vec<String> {
+pub(crate) async fn announced(stage: &Stage, namespace: &str, more: &str) -> Vec<String> {
     with_announcers(stage);
     let published = served(stage, namespace, more).await;
     send_by_arp(stage, &published);
@@ -85,7 +40,7 @@ pub(crate) async fn a_client_finds_an_address_by_arp_and_by_neighbour_discovery(
     })
     .await;
     // What does not go with MetalLB's speaker is not said where ours announces.
-    let log = stage.kubectl(&["--namespace", INSTALLED_AS, "logs", DAEMON_SET, "--all-pods", "--tail=-1"]);
+    let log = stage.kubectl(&["--namespace", INSTALLED_AS, "logs", ANNOUNCERS, "--all-pods", "--tail=-1"]);
     assert!(
         published.iter().all(|address| log.contains(&format!("{address} is announced from here"))),
         "{log}"
@@ -101,13 +56,7 @@ pub(crate) async fn where_the_cable_of_the_announcing_node_is_pulled_the_other_o
         let asking = Asking::start(stage, address).await;
         let pulled = Instant::now();
         stage.cluster.cut_off(owner.name()).expect("it has a cable");
-        until(&format!("{} answers for {address}", other.name()), SCENE_TIMEOUT, async || {
-            match hardware(stage, address) {
-                Some(mac) if mac == hardware_of(other) => Ok(()),
-                mac => Err(format!("the client sends to {mac:?}")),
-            }
-        })
-        .await;
+        until_it_sends_to(stage, address, other).await;
         let silent = pulled.elapsed();
         println!(
             "{address}: the client sent to the other node {} ms after the cable was pulled",
@@ -132,7 +81,7 @@ pub(crate) async fn where_the_cable_of_the_announcing_node_is_pulled_the_other_o
 pub(crate) async fn a_rollout_of_the_announcers_and_the_end_of_one_cost_no_request(stage: &Stage) {
     let published = announced(stage, "rolled", "").await;
     let clients = [Asking::start(stage, &published[0]).await, Asking::start(stage, &published[1]).await];
-    stage.kubectl(&["--namespace", INSTALLED_AS, "rollout", "restart", DAEMON_SET]);
+    stage.kubectl(&["--namespace", INSTALLED_AS, "rollout", "restart", ANNOUNCERS]);
     announcers_rolled_out(stage);
     let [owner, _] = owner_and_other(stage, &published[0]).await;
     let field = format!("--field-selector=spec.nodeName={}", owner.name());

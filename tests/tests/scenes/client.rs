@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tests::real_cluster::Machine;
 
@@ -106,30 +107,70 @@ pub(crate) async fn until_it_answers(stage: &Stage, machine: &Machine, address: 
     .await;
 }
 
-/// A client that asks an address every 20 ms until it is told to end.
+/// A client that asks an address over and over until it is told to end.
 pub(crate) struct Asking {
     probe: Child,
     said: tempfile::NamedTempFile,
 }
 
+/// What a client heard that asks closely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// How many requests were answered.
+    pub answered: usize,
+    /// How many were not.
+    pub lost: usize,
+    /// The longest time between two requests that were answered, with none between them that was.
+    pub silence: Duration,
+}
+
+impl Heard {
+    /// From the lines of `probe`, which come in the order of the answers.
+    fn of(said: &str) -> Self {
+        let at =
+            |line: &str| line.split(' ').next().and_then(|at| at.parse().ok()).map(Duration::from_millis);
+        let is_lost = |line: &&str| matches!(parse(line), Answer::Lost(_));
+        let lost = said.lines().filter(is_lost).count();
+        let mut answered: Vec<Duration> = said.lines().filter(|line| !is_lost(line)).filter_map(at).collect();
+        answered.sort_unstable();
+        let silence = answered.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::MAX);
+        Heard { answered: answered.len(), lost, silence }
+    }
+}
+
 impl Asking {
-    /// Starts it, once the address answers.
+    /// Starts one that asks every 20 ms, once the address answers.
     pub(crate) async fn start(stage: &Stage, address: &str) -> Self {
+        // What the network loses is sent again after one second and after three: a request is lost if that is no help.
+        Self::with(stage, address, &["--every=20ms", "--patience=5s"]).await
+    }
+
+    /// Starts one that asks every 10 ms, and does not wait until what the network loses is sent again: each packet that is
+    /// lost is a request that is.
+    pub(crate) async fn closely(stage: &Stage, address: &str) -> Self {
+        Self::with(stage, address, &["--every=10ms", "--patience=500ms"]).await
+    }
+
+    async fn with(stage: &Stage, address: &str, how: &[&str]) -> Self {
         let client = stage.cluster.client_machine();
         until_it_answers(stage, client, address).await;
         let said = tempfile::NamedTempFile::new().expect("a file");
-        // What the network loses is sent again after one second and after three: a request is lost if that is no help.
-        let mut probe = probe(stage, client, &["--every=20ms", "--patience=5s"], address);
+        let mut probe = probe(stage, client, how, address);
         let output = File::create(said.path()).expect("a file");
         Asking { probe: probe.stdout(Stdio::from(output)).spawn().expect("it starts"), said }
     }
 
+    /// What it wrote so far.
+    fn said(&self) -> String {
+        let mut said = std::fs::read_to_string(self.said.path()).expect("text");
+        // The last line may not be whole yet.
+        said.truncate(said.rfind('\n').unwrap_or_default());
+        said
+    }
+
     /// What it was answered so far.
     pub(crate) fn answers(&self) -> Vec<Answer> {
-        let said = std::fs::read_to_string(self.said.path()).expect("text");
-        // The last line may not be whole yet.
-        let whole = said.rfind('\n').map_or("", |end| &said[..end]);
-        whole.lines().map(parse).collect()
+        self.said().lines().map(parse).collect()
     }
 
     /// Waits until it was answered some more times, so that what follows cannot have gone unnoticed.
@@ -148,14 +189,24 @@ impl Asking {
         assert_eq!(lost(&answers), Vec::<&str>::new(), "of {}", answers.len());
     }
 
+    /// Ends it; what it heard.
+    pub(crate) async fn heard(mut self) -> Heard {
+        self.stop().await;
+        Heard::of(&self.said())
+    }
+
     /// Ends it; all that it was answered.
     pub(crate) async fn end(mut self) -> Vec<Answer> {
+        self.stop().await;
+        self.answers()
+    }
+
+    async fn stop(&mut self) {
         self.until_it_asked_more().await;
         let mut kill = Command::new("kill");
         kill.arg(self.probe.id().to_string());
         finish(kill).expect("it still runs");
         assert!(self.probe.wait().expect("it ends").success());
-        self.answers()
     }
 }
 
@@ -169,10 +220,9 @@ impl Drop for Asking {
 
 /// Makes the client send what is for these addresses to a node: as if that node answered for them.
 pub(crate) fn send_through(stage: &Stage, node: &Machine, addresses: &[String]) {
-    let link = node.run("ip", &["-oneline", "link", "show", "dev", "eth0"]).expect("it has a cable");
-    let hardware = link.split(" link/ether ").nth(1).and_then(|rest| rest.split(' ').next());
+    let hardware = hardware_of(node);
     for address in addresses {
-        let neighbour = ["neighbour", "replace", address, "lladdr", hardware.expect("an address")];
+        let neighbour = ["neighbour", "replace", address, "lladdr", &hardware];
         let client = stage.cluster.client_machine();
         client
             .run("ip", &[&neighbour[..], &["dev", "eth0", "nud", "permanent"]].concat())
@@ -186,6 +236,51 @@ pub(crate) fn send_by_arp(stage: &Stage, addresses: &[String]) {
         // Fails if the client knows nothing of it, which is just as well.
         let _ = stage.cluster.client_machine().run("ip", &["neighbour", "delete", address, "dev", "eth0"]);
     }
+}
+
+fn hardware_of(node: &Machine) -> String {
+    let link = node.run("ip", &["-oneline", "link", "show", "dev", "eth0"]).expect("it has a cable");
+    let hardware = link.split(" link/ether ").nth(1).and_then(|rest| rest.split(' ').next());
+    hardware.expect("an address").to_owned()
+}
+
+/// The node to which the client sends what is for this address, and the other one. As soon as it sends it to one.
+pub(crate) async fn owner_and_other<'a>(stage: &'a Stage, address: &str) -> [&'a Machine; 2] {
+    until(&format!("somebody answers for {address}"), SCENE_TIMEOUT, async || {
+        let [first, second] = stage.cluster.nodes();
+        match hardware(stage, address) {
+            Some(mac) if mac == hardware_of(first) => Ok([first, second]),
+            Some(mac) if mac == hardware_of(second) => Ok([second, first]),
+            other => Err(format!("the client sends to {other:?}")),
+        }
+    })
+    .await
+}
+
+/// Waits until the client sends what is for this address to a node.
+pub(crate) async fn until_it_sends_to(stage: &Stage, address: &str, node: &Machine) {
+    until(&format!("{} answers for {address}", node.name()), SCENE_TIMEOUT, async || {
+        match hardware(stage, address) {
+            Some(mac) if mac == hardware_of(node) => Ok(()),
+            mac => Err(format!("the client sends to {mac:?}")),
+        }
+    })
+    .await;
+}
+
+/// The hardware address to which the client sends what is for this address; none if it does not know any.
+fn hardware(stage: &Stage, address: &str) -> Option<String> {
+    let client = stage.cluster.client_machine();
+    let said = client.run("ip", &["neighbour", "show", address, "dev", "eth0"]).expect("it has a table");
+    said.split(" lladdr ").nth(1).and_then(|rest| rest.split(' ').next()).map(str::to_owned)
+}
+
+#[test]
+fn silence_is_the_longest_time_without_a_request_that_is_answered_in_whatever_order_answers_come() {
+    let from = "pod=web-1 node=node-1 client=10.99.0.50:4711";
+    let said = format!("0 {from}\n20 {from}\n10 {from}\n340 {from}\n30 lost timeout\n350 {from}\n");
+    let silence = Duration::from_millis(320);
+    assert_eq!(Heard::of(&said), Heard { answered: 5, lost: 1, silence });
 }
 
 #[test]

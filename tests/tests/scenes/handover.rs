@@ -7,60 +7,16 @@ use futures::TryStreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
 use tests::cluster::addresses;
 use tests::programs;
-use tests::real_cluster::POOL;
 use tests::rights::INSTALLED_AS;
 
 use super::client::{Asking, answers_of, send_by_arp};
 use super::install::{chart, helm, service, values};
+use super::metallb::{METALLB, WEBHOOKS, install_metallb, pool, start_the_controller, stop_the_controller};
 use super::stage::{FIRST, SCENE_TIMEOUT, Stage, finish, until};
 use super::traffic::served;
 
-/// The names of the images in MetalLB's manifest.
-const IMAGES: [(&str, &str); 2] =
-    [("controller", "quay.io/metallb/controller:v0.15.2"), ("speaker", "quay.io/metallb/speaker:v0.15.2")];
-
-const WEBHOOKS: &str = "validatingwebhookconfiguration/metallb-webhook-configuration";
-
 /// The flags of docs/bare-metal.md.
 const FLAGS: [&str; 4] = ["--cloud-provider", "bare", "--bare-pools-namespace", "metallb-system"];
-
-/// Everything of MetalLB's manifest, with images that have its own programs.
-fn install_metallb(stage: &Stage) {
-    for (program, image) in IMAGES {
-        let path = stage.cluster.program(&format!("metallb-{program}"));
-        stage.load(&[image], &[(program, &path)], "0");
-    }
-    let manifest = stage.cluster.program("metallb-native.yaml").display().to_string();
-    stage.kubectl(&["apply", "-f", &manifest]);
-    for part in ["deployment/controller", "daemonset/speaker"] {
-        stage.kubectl(&["--namespace", "metallb-system", "rollout", "status", part, "--timeout=90s"]);
-    }
-}
-
-/// A pool of the LAN's addresses.
-fn pool(more: &str) -> String {
-    format!(
-        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: lan, namespace: metallb-system}}\n\
-         spec:\n  addresses: [\"{}\", {more}]\n",
-        POOL.join("\", \"")
-    )
-}
-
-/// Applies something that MetalLB's webhook has to admit; for as long as nobody serves the webhook yet.
-async fn until_admitted(stage: &Stage, manifest: &str) {
-    until("MetalLB's webhook admits it", SCENE_TIMEOUT, async || stage.try_apply(manifest)).await;
-}
-
-/// MetalLB's webhook is at work: it refuses what is wrong, in its own words.
-async fn until_the_webhook_refuses(stage: &Stage) {
-    until("MetalLB's webhook refuses a wrong pool", SCENE_TIMEOUT, async || {
-        match stage.try_apply(&pool("\"10.99.0.9-10.99.0.1\"")) {
-            Err(said) if said.contains("ipaddresspoolvalidationwebhook.metallb.io\" denied") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
-}
 
 /// Runs the program as an administrator does.
 fn ours(stage: &Stage, arguments: &[&str]) -> String {
@@ -97,10 +53,10 @@ const IN_NO_POOL: &str = "MetalLB's speaker refuses new configuration until one 
 const OUTDATED: &str = "named by our conditions and shown by no status";
 
 /// The addresses that a Service shows from now on.
-struct Moves(tokio::task::JoinHandle<()>, std::sync::Arc<std::sync::Mutex<BTreeSet<Vec<String>>>>);
+pub(crate) struct Moves(tokio::task::JoinHandle<()>, std::sync::Arc<std::sync::Mutex<BTreeSet<Vec<String>>>>);
 
 impl Moves {
-    fn of(stage: &Stage, namespace: &str) -> Self {
+    pub(crate) fn of(stage: &Stage, namespace: &str) -> Self {
         let seen = std::sync::Arc::<std::sync::Mutex<BTreeSet<Vec<String>>>>::default();
         let (services, shown) = (stage.services(namespace), seen.clone());
         let watching = async move {
@@ -114,7 +70,7 @@ impl Moves {
         Moves(tokio::spawn(watching), seen)
     }
 
-    fn seen(self) -> Vec<Vec<String>> {
+    pub(crate) fn seen(self) -> Vec<Vec<String>> {
         self.0.abort();
         self.1.lock().expect("no panic").iter().cloned().collect()
     }
@@ -133,19 +89,7 @@ async fn a_new_service_is_served_and_announced(stage: &Stage, name: &str) {
 }
 
 pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(stage: &Stage) {
-    // Nothing of ours is there but the definitions that scenes before this one left, over which MetalLB puts its own.
-    let _ = stage.try_kubectl(&["delete", "namespace", INSTALLED_AS, "metallb-system", "--ignore-not-found"]);
-    let cluster_wide = ["delete", "clusterroles,clusterrolebindings", "--selector"];
-    let _ = stage.try_kubectl(&[&cluster_wide[..], &["app.kubernetes.io/name=cloud-lb-controller"]].concat());
-
-    install_metallb(stage);
-    until_the_webhook_refuses(stage).await;
-    until_admitted(stage, &pool("")).await;
-    until_admitted(
-        stage,
-        "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: lan, namespace: metallb-system}\n",
-    )
-    .await;
+    install_metallb(stage).await;
     let published = served(stage, "metal", "").await;
     send_by_arp(stage, &published);
     let moves = Moves::of(stage, "metal");
@@ -160,10 +104,7 @@ pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(sta
     .await;
     let plan = ours(stage, &["plan", "--all"]);
     assert!(!plan.contains("+ address") && !plan.contains("- address"), "{plan}");
-    let metallb = ["--namespace", "metallb-system"];
-    stage.kubectl(&[&metallb[..], &["scale", "deployment", "controller", "--replicas", "0"]].concat());
-    let gone = ["wait", "pods", "--selector=component=controller", "--for=delete", "--timeout=60s"];
-    stage.kubectl(&[&metallb[..], &gone].concat());
+    stop_the_controller(stage);
     until_doctor_says(stage, &[UNANSWERED, UNCONVERTED], &[CLAIMS, IN_NO_POOL]).await;
     stage.kubectl(&["delete", WEBHOOKS]);
     chart(stage, &[values(FIRST), vec!["config.bare-pools-namespace=metallb-system".to_owned()]].concat());
@@ -172,13 +113,12 @@ pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(sta
     stage.apply(&pool("\"10.99.0.230-10.99.0.239\""));
     until_doctor_says(stage, &[UNCONVERTED], &[CLAIMS, UNANSWERED, IN_NO_POOL, OUTDATED]).await;
     // A pool that is in use goes: what doctor says of MetalLB's speaker then, the speaker says itself.
-    let pools = ["--namespace", "metallb-system", "delete", "ipaddresspool", "lan"];
-    stage.kubectl(&pools);
+    stage.kubectl(&[&METALLB[..], &["delete", "ipaddresspool", "lan"]].concat());
     until_doctor_says(stage, &[IN_NO_POOL, "autoAssign"], &[CLAIMS]).await;
     until("MetalLB's speaker refuses what its addresses are not in", SCENE_TIMEOUT, async || {
         // That of the node which announces them.
         let logs = ["logs", "--selector=component=speaker", "--tail=-1"];
-        let said = stage.kubectl(&[&metallb[..], &logs].concat());
+        let said = stage.kubectl(&[&METALLB[..], &logs].concat());
         let rejected = said.contains("new configuration rejected");
         if rejected { Ok(()) } else { Err(format!("{} lines of its log", said.lines().count())) }
     })
@@ -188,11 +128,7 @@ pub(crate) async fn metallb_hands_over_and_takes_back_and_no_request_is_lost(sta
 
     // And back.
     helm(stage, &["uninstall", INSTALLED_AS]);
-    stage.kubectl(&[&metallb[..], &["scale", "deployment", "controller", "--replicas", "1"]].concat());
-    let manifest = stage.cluster.program("metallb-native.yaml").display().to_string();
-    stage.kubectl(&["apply", "-f", &manifest]);
-    stage.kubectl(&[&metallb[..], &["rollout", "status", "deployment/controller", "--timeout=90s"]].concat());
-    until_the_webhook_refuses(stage).await;
+    start_the_controller(stage).await;
     a_new_service_is_served_and_announced(stage, "by-metallb").await;
     ours(stage, &["remove-conditions"]);
     until_doctor_says(stage, &[CLAIMS], &[UNANSWERED, UNCONVERTED, IN_NO_POOL, OUTDATED]).await;

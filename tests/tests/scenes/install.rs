@@ -61,6 +61,25 @@ pub(crate) fn pool(stage: &Stage, addresses: &[&str]) {
     ));
 }
 
+/// The announcers of the chart.
+pub(crate) const ANNOUNCERS: &str = "daemonset/cloud-lb-controller-announcer";
+
+/// The chart with its announcers, and one file of a pool and an advertisement: the two commands of docs/bare-metal.md.
+pub(crate) fn with_announcers(stage: &Stage) {
+    let values = [values(FIRST), vec!["announcer.enabled=true".to_owned()]].concat();
+    chart_in(stage, "privileged", &values);
+    pool(stage, &POOL);
+    stage.apply(
+        "apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {name: lan, namespace: metallb-system}\n",
+    );
+    announcers_rolled_out(stage);
+}
+
+#[track_caller]
+pub(crate) fn announcers_rolled_out(stage: &Stage) {
+    stage.kubectl(&["--namespace", INSTALLED_AS, "rollout", "status", ANNOUNCERS, "--timeout=60s"]);
+}
+
 /// Waits until all replicas are of the newest version, and ready.
 #[track_caller]
 pub(crate) fn rolled_out(stage: &Stage) {
@@ -79,15 +98,20 @@ pub(crate) async fn pods(stage: &Stage) -> Vec<Pod> {
 
 /// The Pod that holds the Lease: that one leads.
 pub(crate) async fn leader(stage: &Stage) -> String {
-    let leases: Api<Lease> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
     until("somebody leads", SCENE_TIMEOUT, async || {
-        let lease = leases.get(INSTALLED_AS).await.map_err(|error| error.to_string())?;
-        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-        // A Pod's host name is its own name.
-        let pod = holder.split('_').next().unwrap_or_default().to_owned();
-        if pod.is_empty() { Err("the Lease has no holder".to_owned()) } else { Ok(pod) }
+        holder(stage).await?.ok_or_else(|| "the Lease has no holder".to_owned())
     })
     .await
+}
+
+/// The Pod that holds the Lease, if one does.
+pub(crate) async fn holder(stage: &Stage) -> Result<Option<String>, String> {
+    let leases: Api<Lease> = Api::namespaced(stage.cluster.client(), INSTALLED_AS);
+    let lease = leases.get(INSTALLED_AS).await.map_err(|error| error.to_string())?;
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+    // A Pod's host name is its own name.
+    let pod = holder.split('_').next().unwrap_or_default().to_owned();
+    Ok(Some(pod).filter(|pod| !pod.is_empty()))
 }
 
 /// Waits until each node has one of the replicas.

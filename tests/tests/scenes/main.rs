@@ -8,10 +8,12 @@ mod client;
 mod handover;
 mod install;
 mod leavings;
+mod metallb;
 mod outage;
 mod release;
 mod replicas;
 mod report;
+mod speakers;
 mod stage;
 mod traffic;
 
@@ -48,6 +50,7 @@ async fn kube_proxy_by_nftables() {
         announcer::where_the_cable_of_the_announcing_node_is_pulled_the_other_one_answers,
         announcer::a_rollout_of_the_announcers_and_the_end_of_one_cost_no_request,
         handover::metallb_hands_over_and_takes_back_and_no_request_is_lost,
+        speakers::speakers_are_replaced_node_by_node_and_back_and_the_address_stays_where_it_is,
     ];
     play(ProxyMode::Nftables, SCENES).await;
 }

@@ -106,7 +106,7 @@ impl Wanted {
 }
 
 /// Past the harness, which keeps what a test prints unless it fails.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Who closed standard error does not want to know.
     let _ = writeln!(stderr(), "{line}");
 }
