@@ -86,6 +86,13 @@ impl Lan {
         let state = if is_in { "up" } else { "down" };
         self.switch.ip(&[format!("link set {machine} {state}")])
     }
+
+    /// Takes the port of a machine out of the switch, or puts it back: nothing comes through, and the machine's link has a
+    /// carrier all the same. To the others it is as if its power were cut.
+    pub(crate) fn port(&self, machine: &str, is_in: bool) -> Result<(), ClusterError> {
+        let of = if is_in { "master lan" } else { "nomaster" };
+        self.switch.ip(&[format!("link set {machine} {of}")])
+    }
 }
 
 fn plug_in(switch: &Machine, machine: &Machine) -> Result<(), ClusterError> {

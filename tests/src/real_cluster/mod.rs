@@ -183,6 +183,23 @@ impl RealCluster {
         self.lan.cable(node, true)
     }
 
+    /// Cuts a node off without its link noticing, as where the switch behind the next one breaks: to the others it is as if
+    /// its power were cut. Only the machine's own clients and servers go on, where nobody hears them.
+    ///
+    /// # Errors
+    /// As [`cut_off`](RealCluster::cut_off).
+    pub fn silence(&self, node: &str) -> Result<(), ClusterError> {
+        self.lan.port(node, false)
+    }
+
+    /// Lets it be heard again.
+    ///
+    /// # Errors
+    /// As [`cut_off`](RealCluster::cut_off).
+    pub fn hear(&self, node: &str) -> Result<(), ClusterError> {
+        self.lan.port(node, true)
+    }
+
     /// The last lines of each server's log.
     pub fn last_words(&self) -> String {
         self.processes().last_words()

@@ -52,7 +52,7 @@ pub(crate) struct Machine {
 }
 
 impl Lan {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let switch = Machine::new(0);
         // What listens to who is in which group, as bought ones do.
         switch.ip("link add lan type bridge mcast_querier 1");
