@@ -1,12 +1,13 @@
 //! Noticing that the API server is back, by one look for all watches that wait for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Request;
 use kube::Client;
 use kube::client::Body;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -17,9 +18,9 @@ pub(crate) const READINESS: &str = "/readyz";
 /// How long an answer may take: one that takes longer is none of a server that is ready.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The shortest pause between two looks, before its jitter.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const MIN_PAUSE: Duration = Duration::from_millis(500);
 /// The longest.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks for the server while somebody waits for it, and wakes all who do when it has come back.
 ///
@@ -89,8 +90,8 @@ impl Comeback {
         }
     }
 
-    fn away_since(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.away_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn away_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.away_since.lock()
     }
 }
 
@@ -125,7 +126,7 @@ impl Comebacks {
 /// within a sixtieth of its absence, and many replicas do not hammer at one that is long in coming. Of 500 replicas a
 /// minute after it went a server hears 700 looks a second, which it refuses in the kernel.
 fn pause(away: Duration, random: f64) -> Duration {
-    (away / 60).clamp(SHORTEST_PAUSE, LONGEST_PAUSE).mul_f64(1.0 - 0.5 * random)
+    (away / 60).clamp(MIN_PAUSE, MAX_PAUSE).mul_f64(1.0 - 0.5 * random)
 }
 
 #[cfg(test)]
@@ -144,7 +145,7 @@ mod tests {
         let asked = Arc::new(Mutex::new(0));
         let count = asked.clone();
         let service = service_fn(move |_: Request<Body>| {
-            *count.lock().unwrap() += 1;
+            *count.lock() += 1;
             let mut response = Response::new(Body::empty());
             *response.status_mut() = *answers.borrow();
             async { Ok::<_, Infallible>(response) }
@@ -165,7 +166,7 @@ mod tests {
         });
         let waiting: Vec<_> = waiting.collect();
         sleep(Duration::from_secs(60)).await;
-        let looks = *asked.lock().unwrap();
+        let looks = *asked.lock();
         assert!((100..=260).contains(&looks), "{looks} looks for five who wait");
         answer.send_replace(StatusCode::OK);
         for woken in waiting {
@@ -180,7 +181,7 @@ mod tests {
         answer.send_replace(StatusCode::OK);
         let until = Instant::now() + Duration::from_secs(7);
         comeback.wait(&mut comeback.subscribe(), until).await;
-        assert_eq!((Instant::now(), *asked.lock().unwrap()), (until, 1));
+        assert_eq!((Instant::now(), *asked.lock()), (until, 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -195,9 +196,9 @@ mod tests {
         comeback.wait(&mut seen, until + Duration::from_secs(30)).await;
         assert_eq!(Instant::now(), until);
         sleep(Duration::from_secs(2)).await;
-        let looks = *asked.lock().unwrap();
+        let looks = *asked.lock();
         sleep(Duration::from_secs(60)).await;
-        assert_eq!(*asked.lock().unwrap(), looks, "nobody looks any more");
+        assert_eq!(*asked.lock(), looks, "nobody looks any more");
     }
 
     #[tokio::test(start_paused = true)]
@@ -220,8 +221,8 @@ mod tests {
         ) {
             let away = Duration::from_millis(away);
             let pause = pause(away, random);
-            prop_assert!(pause <= LONGEST_PAUSE && pause >= SHORTEST_PAUSE / 2);
-            prop_assert!(pause <= (away / 60).max(SHORTEST_PAUSE));
+            prop_assert!(pause <= MAX_PAUSE && pause >= MIN_PAUSE / 2);
+            prop_assert!(pause <= (away / 60).max(MIN_PAUSE));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, unfold};
@@ -10,6 +10,7 @@ use http::Request;
 use kube::client::Body;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -24,7 +25,7 @@ use crate::words::watch_in_words;
 /// connection: the server is asked to end it, and where no end comes within 5 s more, kube takes the connection for dead.
 /// Bookmarks would not do: they come once a minute. 500 replicas with four watches each cost a server 67 requests a second
 /// by this, each answered from its memory.
-const LASTS: u32 = 30;
+const WATCH_SECONDS: u32 = 30;
 
 /// The watches of one program, which share one look at a server that is away.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl Watches {
 
     /// How each watch stands, by its name.
     pub fn states(&self) -> BTreeMap<String, WatchState> {
-        lock(&self.states).clone()
+        self.states.lock().clone()
     }
 
     /// Follows objects for ever: kube's events, and each failure as an error, after which it goes on by itself. `api`
@@ -91,10 +92,10 @@ impl Watches {
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        lock(&self.states).entry(name.to_owned()).or_default();
+        self.states.lock().entry(name.to_owned()).or_default();
         let watch = Followed { name: name.to_owned(), watches: self.clone() };
         let heard = watch.hearing();
-        let config = config.timeout(LASTS);
+        let config = config.timeout(WATCH_SECONDS);
         let begin = move || watcher(api(heard.clone()), config.clone()).boxed();
         let follower = Follower {
             events: begin(),
@@ -159,7 +160,7 @@ impl Followed {
     }
 
     fn state<R>(&self, change: impl FnOnce(&mut WatchState) -> R) -> R {
-        change(lock(&self.watches.states).entry(self.name.clone()).or_default())
+        change(self.watches.states.lock().entry(self.name.clone()).or_default())
     }
 }
 
@@ -242,9 +243,4 @@ fn failure(error: &watcher::Error) -> Failure {
         Some(401 | 403 | 429 | 500..) | None => Failure::Absent,
         Some(_) => Failure::Refused,
     }
-}
-
-fn lock(states: &WatchStates) -> MutexGuard<'_, BTreeMap<String, WatchState>> {
-    // A panic elsewhere does not make plain maps wrong.
-    states.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
 //! The rate that requests to the API server keep to.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use apiserver_client::is_watch;
 use http::Request;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// So many requests a second, and some at once after a quiet time; they go in the order in which they came.
@@ -38,8 +38,7 @@ impl Pace {
 
     /// Takes the next place; how long it is until then.
     fn place(&self, now: Instant) -> Duration {
-        // A panic elsewhere does not make a time wrong.
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = self.due.lock();
         let place = (*due).max(now);
         *due = place + self.interval;
         place.duration_since(now).saturating_sub(self.ahead)

@@ -1,9 +1,10 @@
 //! What this process knows of each Service beyond what the cluster says.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cloud_provider::{ErrorClass, Note, Published, ServiceId, ServiceView};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::decide::{Last, ProviderIndex};
 use crate::events::EventRequest;
@@ -160,8 +161,7 @@ impl Memories {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, Entry>> {
-        // A panic in another reconcile does not make a plain map wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_provider::kubernetes::node_view;
@@ -12,6 +12,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -50,7 +51,7 @@ impl Nodes {
     /// with the same fingerprint are the same to it.
     pub(crate) fn fingerprint(&self, interest: &BackendInterest) -> u64 {
         let Some(labels) = &interest.nodes else { return 0 };
-        let mut known = self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.fingerprints.lock();
         if let Some(fingerprint) = known.get(labels) {
             return *fingerprint;
         }

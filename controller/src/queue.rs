@@ -5,9 +5,10 @@
 //! somebody who came before waits.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cloud_provider::ServiceKey;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -157,8 +158,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Keys> {
-        // A panic elsewhere does not make plain sets wrong.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keys.lock()
     }
 }
 

@@ -5,10 +5,10 @@
 //! [decided](crate::decide) as everything else is; when an attempt fails, the state's one clock says when to go on.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloud_provider::{ServiceId, ServiceKey};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::decide::{Presence, ProviderIndex};
@@ -201,8 +201,7 @@ impl Releases {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic elsewhere does not make plain maps wrong.
-        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+        self.releases.lock()
     }
 }
 

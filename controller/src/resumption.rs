@@ -1,9 +1,9 @@
 //! How far a provider got with rebuilding what it knows.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cloud_provider::{Error, ErrorClass, ServiceId};
+use parking_lot::{Mutex, MutexGuard};
 
 /// How far a provider got, and for whom it may hold something since.
 #[derive(Debug, Default)]
@@ -71,12 +71,11 @@ impl Resumption {
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
-        // A panic elsewhere does not make a plain value wrong.
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.lock()
     }
 
     fn told(&self) -> MutexGuard<'_, HashSet<ServiceId>> {
         // As above.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told.lock()
     }
 }

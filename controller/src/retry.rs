@@ -1,10 +1,10 @@
 //! When to try again: per-Service backoff, and a gate that a provider's throttling closes for all Services.
 
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How long to wait between attempts; Kubernetes' own values by default.
@@ -111,8 +111,8 @@ impl ThrottleGate {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, ThrottleState> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ThrottleState> {
+        self.state.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the API server shows of Services, as far as it is of interest.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cloud_provider::{ServiceId, ServiceKey};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::service::Tracked;
 
@@ -63,7 +64,6 @@ impl Services {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ServiceKey, Arc<Tracked>>> {
-        // A panic elsewhere does not make a plain map wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

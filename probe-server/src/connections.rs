@@ -2,8 +2,9 @@
 //! program: so nobody is turned away, and the connection that is open longest makes room.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// The most connections at once: kubelets, Prometheus and people need a handful.
@@ -39,8 +40,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        // A panic elsewhere does not make plain maps wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

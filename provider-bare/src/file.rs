@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use metallb::manifest::{Manifests, parse};
+use parking_lot::Mutex;
 
 use crate::error::SourceError;
 
@@ -58,7 +58,7 @@ impl PoolFile {
     }
 
     fn note(&self, text: String) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let changed = last.as_ref() != Some(&text);
         *last = Some(text);
         changed

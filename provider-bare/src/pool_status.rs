@@ -1,13 +1,14 @@
 //! Counters in the statuses of pools.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use metallb::crd::{IPAddressPool, IPAddressPoolStatus};
 use metallb::pools::PoolKey;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -24,7 +25,7 @@ pub(crate) struct ShownStatuses(Arc<Mutex<BTreeMap<PoolKey, IPAddressPoolStatus>
 
 impl ShownStatuses {
     pub(crate) fn set(&self, pool: PoolKey, status: Option<IPAddressPoolStatus>) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.0.lock();
         match status {
             Some(status) => shown.insert(pool, status),
             None => shown.remove(&pool),
@@ -35,7 +36,7 @@ impl ShownStatuses {
         &self,
         counted: BTreeMap<PoolKey, IPAddressPoolStatus>,
     ) -> Vec<(PoolKey, IPAddressPoolStatus)> {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.0.lock();
         counted.into_iter().filter(|(pool, status)| shown.get(pool) != Some(status)).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver_client::Watches;
@@ -12,6 +12,7 @@ use cloud_provider::{
     Request, ServiceId, ServiceView, WakeupStream,
 };
 use kube::Client;
+use parking_lot::Mutex;
 use tokio::sync::watch as latest;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
@@ -190,7 +191,7 @@ impl BareProvider {
             return Ok(());
         }
         let (pools, namespaces, statements) = {
-            let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut feed = self.feed.lock();
             let feed = feed.get_or_insert_with(|| self.watch());
             (feed.pools.clone(), feed.namespaces.clone(), feed.statements.clone())
         };

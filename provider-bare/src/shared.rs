@@ -1,11 +1,12 @@
 //! The one allocator of a provider, and who hears of its changes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_provider::{ProviderCondition, ServiceKey, WakeupStream};
 use futures::{Stream, StreamExt, stream};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
@@ -66,13 +67,13 @@ impl Shared {
 
     /// Looks at the allocator.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Allocator) -> T) -> T {
-        look(&self.allocator.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&self.allocator.lock())
     }
 
     /// Changes the allocator, and tells those whom it concerns.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Allocator) -> T) -> T {
         let (result, woken) = {
-            let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut allocator = self.allocator.lock();
             allocator.set_now(self.start.elapsed());
             let before = allocator.next_end();
             let result = change(&mut allocator);
@@ -114,7 +115,7 @@ impl Shared {
 
     /// Changes what is said of announcing, and has those looked at whom it concerns. [`None`] concerns all who are served.
     pub(crate) fn hear(&self, change: impl FnOnce(&mut Statements) -> Option<Vec<Look>>) {
-        let looks = change(&mut self.statements.lock().unwrap_or_else(PoisonError::into_inner));
+        let looks = change(&mut self.statements.lock());
         let all = || {
             let served = |allocator: &Allocator| allocator.holdings().map(|(id, _)| id.key.clone()).collect();
             self.read::<Vec<_>>(served).into_iter().map(Look::Now).collect()
@@ -131,12 +132,12 @@ impl Shared {
 
     /// Who announces a Service; none while nobody could know.
     pub(crate) fn announced(&self, service: &ServiceKey) -> Option<ProviderCondition> {
-        self.statements.lock().unwrap_or_else(PoisonError::into_inner).condition(service)
+        self.statements.lock().condition(service)
     }
 
     /// Those worth another look; nobody, when it is asked for a second time.
     pub(crate) fn wakeups(self: &Arc<Self>) -> WakeupStream {
-        let receivers = self.receivers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let receivers = self.receivers.lock().take();
         match receivers {
             Some(Receivers { wake, confirm, ends }) => {
                 let services = stream::select(at_once(wake), in_time(confirm));

@@ -1,12 +1,13 @@
 //! Pools from a cluster: what the provider asks an API server for, and what it makes of the answers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_provider::testing::{a_service, nodes, request};
 use cloud_provider::{CloudLoadBalancer, Error, ErrorClass, Outcome};
 use kube::{Client, Config};
+use parking_lot::{Mutex, MutexGuard};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,7 +53,7 @@ impl Server {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn put(&self, mut pool: Value) {

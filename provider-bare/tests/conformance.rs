@@ -1,6 +1,6 @@
 //! The contract of a provider, clause by clause.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use cloud_provider::testing::conformance::conformance;
@@ -8,6 +8,7 @@ use cloud_provider::testing::{Harness, Serving};
 use cloud_provider::{CloudLoadBalancer, IpFamily, ServiceId};
 use metallb::crd::IPAddressPoolSpec;
 use metallb::pool::Definition;
+use parking_lot::Mutex;
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 
 /// A pool, and whoever hands out its addresses at the time. Nothing is held outside, so what the last process
@@ -37,13 +38,13 @@ impl Harness for Bare {
         let mut config = BareConfig::default();
         config.pools = PoolSource::Static(self.pools.clone());
         let provider = Arc::new(BareProvider::new(config, None).expect("no client is needed"));
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(provider.clone());
+        *self.last.lock() = Some(provider.clone());
         provider
     }
 
     /// Who announces an address decides the rest; the families are the allocator's to honour.
     async fn serving(&self, service: &ServiceId) -> Option<Serving> {
-        let provider = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let provider = self.last.lock().clone()?;
         let owned = provider.list().await.expect("memory can always be listed");
         let ours = owned.iter().filter(|owned| owned.service == *service);
         let families = ours.map(|owned| IpFamily::of(owned.resource.parse().expect("an address")));
@@ -51,7 +52,7 @@ impl Harness for Bare {
     }
 
     async fn leftovers(&self) -> Vec<String> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last.lock().clone();
         let Some(provider) = last else { return Vec::new() };
         let owned = provider.list().await.expect("memory can always be listed");
         owned.into_iter().map(|owned| format!("{} of {}", owned.resource, owned.service)).collect()

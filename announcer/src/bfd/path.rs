@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -127,13 +128,13 @@ impl Paths {
         let ear = self.ear((local, path.distance), lowest_ttl(path.distance, profile.minimum_ttl))?;
         let (packets, comes) = mpsc::channel(MAX_WAITING_PACKETS);
         // Another session with the same peer would have heard what is said to this one.
-        locked(&ear.peers).insert(path.to, packets);
+        ear.peers.lock().insert(path.to, packets);
         Ok((ear, comes, socket))
     }
 
     /// The socket that hears for this address of ours: the one that is there, or a new one.
     fn ear(&self, key: EarKey, lowest_ttl: u8) -> io::Result<Arc<Ear>> {
-        let mut ears = locked(&self.ears);
+        let mut ears = self.ears.lock();
         if let Some(ear) = ears.get(&key).and_then(Weak::upgrade) {
             // The kernel looks at it, for the whole socket.
             let known = ear.lowest_ttl;
@@ -149,7 +150,7 @@ impl Paths {
         let (local, distance) = key;
         let socket = receiver(local, distance, lowest_ttl)?;
         let ear = Arc::new(Ear { lowest_ttl, peers: Mutex::default(), task: Mutex::default() });
-        *locked(&ear.task) = Some(tokio::spawn(listen(socket, Arc::downgrade(&ear))));
+        *ear.task.lock() = Some(tokio::spawn(listen(socket, Arc::downgrade(&ear))));
         ears.insert(key, Arc::downgrade(&ear));
         Ok(ear)
     }
@@ -157,7 +158,7 @@ impl Paths {
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        if let Some(task) = locked(&self.task).take() {
+        if let Some(task) = self.task.lock().take() {
             task.abort();
         }
     }
@@ -196,7 +197,7 @@ async fn listen(socket: UdpSocket, ear: Weak<Ear>) {
         };
         let Some(packet) = ControlPacket::parse(&buffer[..length]) else { continue };
         let Some(ear) = ear.upgrade() else { return };
-        let mut peers = locked(&ear.peers);
+        let mut peers = ear.peers.lock();
         let given = peers.get(&from.ip()).map(|session| session.try_send(packet));
         // Full is lost, as on the way here.
         if let Some(Err(TrySendError::Closed(_))) = given {
@@ -270,9 +271,4 @@ impl BfdDriver {
             BfdAction::Up | BfdAction::Off => {}
         }
     }
-}
-
-/// What a panic elsewhere left is whole: nothing here panics while it holds it.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

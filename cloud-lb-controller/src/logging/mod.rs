@@ -3,8 +3,9 @@
 mod filter;
 
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
@@ -36,7 +37,7 @@ impl LogLevel {
 
     /// The filter in force, as it was written.
     pub(crate) fn get(&self) -> String {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.written.lock().clone()
     }
 
     /// Puts another filter in force.
@@ -45,7 +46,7 @@ impl LogLevel {
     /// What is wrong with it, and what would be right; the one in force stays.
     pub(crate) fn set(&self, text: &str) -> Result<(), String> {
         self.handle.reload(filter::parse(text)?).map_err(|error| error.to_string())?;
-        text.trim().clone_into(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        text.trim().clone_into(&mut self.written.lock());
         Ok(())
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::calls::Method;
@@ -178,7 +179,7 @@ impl CloudLoadBalancer for MemoryProvider {
     }
 
     fn wakeups(&self) -> WakeupStream {
-        match self.wakeups.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match self.wakeups.lock().take() {
             Some(receiver) => Box::pin(futures::stream::unfold(receiver, async |mut receiver| {
                 receiver.recv().await.map(|key| (key, receiver))
             })),

@@ -1,11 +1,12 @@
 //! What keeps the requests of a process that leads no more from leaving it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use apiserver_client::{Transport, connect};
 use http::{Method, Request, Response};
 use kube::client::{Body, DynBody};
 use kube::{Client, Config};
+use parking_lot::Mutex;
 use tower::filter::FilterLayer;
 use tower::layer::util::Stack;
 use tower::{BoxError, Layer, Service};
@@ -20,11 +21,11 @@ pub(crate) struct Gate(Arc<Mutex<Option<Fence>>>);
 impl Gate {
     /// From now on it is this term that counts.
     pub(super) fn begin_term(&self, fence: Fence) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
+        *self.0.lock() = Some(fence);
     }
 
     fn term(&self) -> Option<Fence> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// Whether this process leads.

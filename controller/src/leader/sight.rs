@@ -1,8 +1,9 @@
 //! Whether a candidate sees the Lease at all.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// When a candidate last read the Lease, or wrote it, and what stood in the way since. Every handle tells the same.
@@ -36,7 +37,6 @@ impl Sight {
     }
 
     fn lock(&self) -> MutexGuard<'_, LastRead> {
-        // A panic elsewhere does not make plain values wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

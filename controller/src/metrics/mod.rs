@@ -14,7 +14,8 @@ mod service_counts;
 mod tests;
 mod zero;
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
+
 use std::time::Duration;
 
 use cloud_provider::{ErrorClass, ServiceKey};
@@ -129,14 +130,14 @@ impl Metrics {
     /// Lets an embedder, or a provider's owner, add metrics of its own to what is shown. Names that are taken already
     /// are shown twice: nothing checks them. Nothing is encoded meanwhile, so `register` should only register.
     pub fn extend(&self, register: impl FnOnce(&mut Registry)) {
-        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+        register(&mut self.registry.lock());
     }
 
     /// All metrics in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = encode(&mut text, &self.registry.lock());
         text
     }
 

@@ -1,15 +1,13 @@
 //! Under which name, and with which help, each counter is shown. Kubernetes' own names where it has them: dashboards and
 //! alerts that people have go on working.
 
-use std::sync::PoisonError;
-
 use prometheus_client::registry::Unit;
 
 use super::Metrics;
 
 impl Metrics {
     pub(super) fn register(&mut self) {
-        let r = self.registry.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let r = self.registry.get_mut();
         r.register("cloud_lb_provider_calls", "Calls to a provider, by outcome", self.calls.clone());
         r.register_with_unit(
             "cloud_lb_provider_call_duration",

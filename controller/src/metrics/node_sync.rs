@@ -1,10 +1,10 @@
 //! How long it takes until a settled set of nodes is with every Service it concerns.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cloud_provider::ServiceKey;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// The set that is on its way.
@@ -54,8 +54,7 @@ impl NodeSync {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<UnderWay>> {
-        // A panic elsewhere does not make a plain set wrong.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

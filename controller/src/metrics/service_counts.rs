@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -47,7 +48,7 @@ pub(super) struct ServiceCounts(Arc<Mutex<Option<Counting>>>);
 impl ServiceCounts {
     /// From now on `count` counts them.
     pub(super) fn by(&self, count: impl Fn() -> ServicesByState + Send + Sync + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(count));
+        *self.0.lock() = Some(Box::new(count));
     }
 }
 
@@ -65,7 +66,7 @@ struct Labels {
 
 impl Collector for ServiceCounts {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let count = match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        let count = match &*self.0.lock() {
             Some(count) => count(),
             None => return Ok(()),
         };

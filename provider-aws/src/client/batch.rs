@@ -1,13 +1,9 @@
 //! Joins questions about single resources into requests about many.
 
-use std::{
-    collections::BTreeMap,
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Call, Result};
@@ -58,7 +54,7 @@ impl<V: Clone + Send + 'static> Batch<V> {
     }
 
     fn enqueue(&self, key: String, reply: oneshot::Sender<Result<Option<V>>>) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         let first = waiting.is_empty();
         waiting.entry(key).or_default().push(reply);
         if first {
@@ -75,7 +71,7 @@ async fn flush<V: Clone + Send + 'static>(
     waiting: Arc<Mutex<Waiting<V>>>,
 ) {
     tokio::time::sleep(window).await;
-    let mut waiting = mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut waiting = mem::take(&mut *waiting.lock());
     waiting.retain(|_, replies| {
         replies.retain(|reply| !reply.is_closed());
         !replies.is_empty()

@@ -5,12 +5,13 @@ use std::{
     future::Future,
     hash::Hash,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Result;
@@ -86,7 +87,7 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
 
     /// Forgets the answers `stale` says so of; it is given none while the question is being asked.
     pub(super) fn forget_where(&self, stale: impl Fn(&Q, Option<&A>) -> bool) {
-        for (question, slot) in self.slots.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (question, slot) in self.slots.lock().iter() {
             let forget = match slot.answer.try_lock() {
                 Ok(answer) => match answer.as_ref().map(|a| &a.result) {
                     Some(Ok(value)) => stale(question, Some(value)),
@@ -101,7 +102,7 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
     }
 
     fn slot(&self, question: Q) -> Arc<Slot<A>> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         if slots.len() >= QUESTIONS_BEFORE_PRUNING {
             slots.retain(|_, slot| match slot.answer.try_lock() {
                 Ok(answer) => answer.as_ref().is_some_and(|a| self.is_fresh(slot, a)),

@@ -1,12 +1,8 @@
 //! Counts requests and how long AWS took for them.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Around, Call, Layered, Result};
@@ -80,7 +76,7 @@ pub struct Sum {
 impl Tally {
     /// All sums so far.
     pub fn sums(&self) -> BTreeMap<(Call, RequestOutcome), Sum> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests.lock().clone()
     }
 
     /// Number of requests of this call, whatever their outcome.
@@ -96,7 +92,7 @@ impl Tally {
 
 impl Meter for Tally {
     fn request_ended(&self, call: Call, outcome: RequestOutcome, took: Duration) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requests = self.requests.lock();
         let sum = requests.entry((call, outcome)).or_default();
         sum.count += 1;
         sum.took += took;

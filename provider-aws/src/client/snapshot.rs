@@ -14,11 +14,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{LoadBalancer, LoadBalancerKind, Result, Tags, TargetGroup};
@@ -230,7 +231,7 @@ impl Snapshots {
     }
 
     fn known(&self) -> MutexGuard<'_, KnownResources> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

@@ -2,12 +2,11 @@
 //! that are open.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::lock;
 use crate::client::Traffic;
 
 /// What is remembered of security groups.
@@ -47,29 +46,29 @@ impl Default for GroupMemory {
 
 impl GroupMemory {
     /// How long a new security group may be hidden; seconds at AWS.
-    const EC2_SETTLES: Duration = Duration::from_secs(10);
+    const EC2_SETTLE_TIME: Duration = Duration::from_secs(10);
 
     /// This process made a security group for a Service.
     pub(crate) fn made(&self, uid: &str, id: &str) {
-        lock(&self.made).entry(uid.to_owned()).or_default().insert(id.to_owned(), Instant::now());
+        self.made.lock().entry(uid.to_owned()).or_default().insert(id.to_owned(), Instant::now());
     }
 
     /// There is no such security group of a Service any more.
     pub(crate) fn gone(&self, uid: &str, id: &str) {
-        if let Some(groups) = lock(&self.made).get_mut(uid) {
+        if let Some(groups) = self.made.lock().get_mut(uid) {
             groups.remove(id);
         }
     }
 
     /// Whether this process made the security group so recently that EC2 may not show it yet.
     pub(crate) fn may_be_unseen(&self, uid: &str, id: &str) -> bool {
-        let since = lock(&self.made).get(uid).and_then(|groups| groups.get(id).copied());
-        since.is_some_and(|since| since.elapsed() < Self::EC2_SETTLES)
+        let since = self.made.lock().get(uid).and_then(|groups| groups.get(id).copied());
+        since.is_some_and(|since| since.elapsed() < Self::EC2_SETTLE_TIME)
     }
 
     /// The security groups that this process made for a Service.
     pub(crate) fn made_for(&self, uid: &str) -> BTreeSet<String> {
-        lock(&self.made).get(uid).into_iter().flat_map(BTreeMap::keys).cloned().collect()
+        self.made.lock().get(uid).into_iter().flat_map(BTreeMap::keys).cloned().collect()
     }
 
     /// A security group of this name is about to be made; unless the outcome becomes known, there may be one.
@@ -81,32 +80,32 @@ impl GroupMemory {
 
     /// It is known whether there is a security group of this name.
     pub(crate) fn trust(&self, name: &str) {
-        lock(&self.doubted).remove(name);
+        self.doubted.lock().remove(name);
     }
 
     /// These Services had no address yet when this process began.
     pub(crate) fn inherit(&self, uids: impl Iterator<Item = String>) {
-        *lock(&self.inherited) = Some(uids.collect());
+        *self.inherited.lock() = Some(uids.collect());
     }
 
     /// Whether there may be a security group of this name that nobody has seen: this process asked for it and got
     /// no answer, or the one before it may have, for this Service or, none, for any.
     pub(crate) fn is_doubted(&self, name: &str, uid: Option<&str>) -> bool {
-        let inherited = match (&*lock(&self.inherited), uid) {
+        let inherited = match (&*self.inherited.lock(), uid) {
             (None, _) => true,
             (Some(uids), Some(uid)) => uids.contains(uid),
             (Some(uids), None) => !uids.is_empty(),
         };
-        let doubted = lock(&self.doubted).get(name).copied();
-        let is_recent = |since: Instant| since.elapsed() < Self::EC2_SETTLES;
+        let doubted = self.doubted.lock().get(name).copied();
+        let is_recent = |since: Instant| since.elapsed() < Self::EC2_SETTLE_TIME;
         inherited && is_recent(self.started) || doubted.is_some_and(is_recent)
     }
 
     /// The backend security group that this process made a moment ago, for those who waited for it: EC2 may not show
     /// it yet.
     pub(crate) fn new_backend(&self) -> Option<String> {
-        let made = lock(&self.backend).clone();
-        made.filter(|(_, since)| since.elapsed() < Self::EC2_SETTLES).map(|(id, _)| id)
+        let made = self.backend.lock().clone();
+        made.filter(|(_, since)| since.elapsed() < Self::EC2_SETTLE_TIME).map(|(id, _)| id)
     }
 
     /// Whether this process made the security group, for this Service or for all, so recently that EC2 may not know it
@@ -117,31 +116,31 @@ impl GroupMemory {
 
     /// This process made the backend security group, or, none, took it down.
     pub(crate) fn set_backend(&self, id: Option<String>) {
-        *lock(&self.backend) = id.map(|id| (id, Instant::now()));
+        *self.backend.lock() = id.map(|id| (id, Instant::now()));
     }
 
     /// A security group of nodes lets this in. Said only after AWS said so.
     pub(crate) fn opened(&self, node_group: &str, traffic: impl IntoIterator<Item = Traffic>) {
-        lock(&self.opened).entry(node_group.to_owned()).or_default().extend(traffic);
+        self.opened.lock().entry(node_group.to_owned()).or_default().extend(traffic);
     }
 
     /// Whether a security group of nodes is known to let this in.
     pub(crate) fn is_open(&self, node_group: &str, traffic: &BTreeSet<Traffic>) -> bool {
-        lock(&self.opened).get(node_group).is_some_and(|known| traffic.is_subset(known))
+        self.opened.lock().get(node_group).is_some_and(|known| traffic.is_subset(known))
     }
 
     /// A security group of nodes is to be looked at again: somebody may have taken rules out of it.
     pub(crate) fn doubt_open(&self, node_group: &str) {
-        lock(&self.opened).remove(node_group);
+        self.opened.lock().remove(node_group);
     }
 
     /// The security groups of nodes that are open; none is remembered afterwards.
     pub(crate) fn take_opened(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.opened)).into_keys().collect()
+        std::mem::take(&mut *self.opened.lock()).into_keys().collect()
     }
 
     pub(super) fn forget(&self, uid: &str) {
-        lock(&self.made).remove(uid);
+        self.made.lock().remove(uid);
     }
 }
 
@@ -160,8 +159,8 @@ impl Doubt<'_> {
     }
 
     fn renew(&self) {
-        let mut doubted = lock(&self.groups.doubted);
-        doubted.retain(|_, since| since.elapsed() < GroupMemory::EC2_SETTLES);
+        let mut doubted = self.groups.doubted.lock();
+        doubted.retain(|_, since| since.elapsed() < GroupMemory::EC2_SETTLE_TIME);
         doubted.insert(self.name.clone(), Instant::now());
     }
 }

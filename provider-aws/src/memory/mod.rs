@@ -18,7 +18,6 @@ mod verification;
 mod work;
 mod zones;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::groups::GroupMemory;
@@ -69,8 +68,4 @@ impl Memory {
         self.tickets.give_back(uid);
         self.unfinished.forget(uid);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

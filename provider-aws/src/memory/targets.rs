@@ -1,12 +1,11 @@
 //! Targets: which are registered, and which AWS refused.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::lock;
 use crate::client::Target;
 
 /// By Service UID.
@@ -28,12 +27,12 @@ struct Targets {
 impl TargetMemory {
     /// The targets of a target group, if they are known.
     pub(crate) fn registered(&self, uid: &str, target_group: &str) -> Option<BTreeSet<Target>> {
-        lock(&self.services).get(uid)?.registered.get(target_group).cloned()
+        self.services.lock().get(uid)?.registered.get(target_group).cloned()
     }
 
     /// The targets of a target group, if they are known, which they are no longer: they are about to change.
     pub(crate) fn take_registered(&self, uid: &str, target_group: &str) -> Option<BTreeSet<Target>> {
-        let mut services = lock(&self.services);
+        let mut services = self.services.lock();
         let known = services.get_mut(uid)?;
         known.digest = None;
         known.registered.remove(target_group)
@@ -48,7 +47,7 @@ impl TargetMemory {
 
     /// The digest of the registered targets, if this process registered them.
     pub(crate) fn digest(&self, uid: &str) -> Option<String> {
-        lock(&self.services).get(uid)?.digest.clone()
+        self.services.lock().get(uid)?.digest.clone()
     }
 
     /// All target groups of a Service hold the targets of this digest.
@@ -73,7 +72,7 @@ impl TargetMemory {
 
     /// The targets of a target group that AWS is not asked for again yet.
     pub(crate) fn refused(&self, uid: &str, target_group: &str) -> BTreeSet<Target> {
-        let mut services = lock(&self.services);
+        let mut services = self.services.lock();
         let Some(known) = services.get_mut(uid) else { return BTreeSet::new() };
         let Some(refused) = known.refused.get_mut(target_group) else { return BTreeSet::new() };
         let now = Instant::now();
@@ -83,24 +82,24 @@ impl TargetMemory {
 
     /// How long until a refused target is worth another try; none when none is refused.
     pub(crate) fn until_another_try(&self, uid: &str) -> Option<Duration> {
-        let services = lock(&self.services);
+        let services = self.services.lock();
         let now = Instant::now();
         let refused = services.get(uid)?.refused.values().flat_map(BTreeMap::values);
         Some(*refused.filter(|until| **until > now).min()? - now)
     }
 
     pub(super) fn doubt(&self, uid: &str) {
-        if let Some(known) = lock(&self.services).get_mut(uid) {
+        if let Some(known) = self.services.lock().get_mut(uid) {
             known.registered.clear();
             known.digest = None;
         }
     }
 
     pub(super) fn forget(&self, uid: &str) {
-        lock(&self.services).remove(uid);
+        self.services.lock().remove(uid);
     }
 
     fn of<T>(&self, uid: &str, act: impl FnOnce(&mut Targets) -> T) -> T {
-        act(lock(&self.services).entry(uid.to_owned()).or_default())
+        act(self.services.lock().entry(uid.to_owned()).or_default())
     }
 }

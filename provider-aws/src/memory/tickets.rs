@@ -1,9 +1,9 @@
 //! Places in line for the requests of Services that are not served yet.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 
-use super::lock;
+use parking_lot::Mutex;
+
 use crate::client::Ticket;
 
 /// By Service UID.
@@ -15,11 +15,11 @@ pub(crate) struct Tickets {
 impl Tickets {
     /// Since when a Service has been waiting to be served: its requests go before those of Services that came later.
     pub(crate) fn of(&self, uid: &str) -> Ticket {
-        *lock(&self.services).entry(uid.to_owned()).or_insert_with(Ticket::draw)
+        *self.services.lock().entry(uid.to_owned()).or_insert_with(Ticket::draw)
     }
 
     /// The Service is served, or waits for its user: it does not go before others any more.
     pub(crate) fn give_back(&self, uid: &str) {
-        lock(&self.services).remove(uid);
+        self.services.lock().remove(uid);
     }
 }

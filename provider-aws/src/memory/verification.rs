@@ -1,12 +1,11 @@
 //! When everything about a Service is read back, and what was found as it should be.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::lock;
 use crate::naming;
 
 /// By Service UID.
@@ -50,21 +49,21 @@ impl Verification {
 
     /// Whether this process itself found what exists to be what this digest stands for.
     pub(crate) fn is_settled(&self, uid: &str, digest: &str) -> bool {
-        lock(&self.services).get(uid).is_some_and(|verified| verified.settled.as_deref() == Some(digest))
+        self.services.lock().get(uid).is_some_and(|verified| verified.settled.as_deref() == Some(digest))
     }
 
     pub(super) fn doubt(&self, uid: &str) {
-        if let Some(verified) = lock(&self.services).get_mut(uid) {
+        if let Some(verified) = self.services.lock().get_mut(uid) {
             verified.settled = None;
         }
     }
 
     pub(super) fn forget(&self, uid: &str) {
-        lock(&self.services).remove(uid);
+        self.services.lock().remove(uid);
     }
 
     fn of<T>(&self, uid: &str, act: impl FnOnce(&mut Verified) -> T) -> T {
-        let mut services = lock(&self.services);
+        let mut services = self.services.lock();
         let new = || Verified { due: Instant::now() + spread(uid, self.period), settled: None };
         act(services.entry(uid.to_owned()).or_insert_with(new))
     }

@@ -1,9 +1,8 @@
 //! Services that are being worked on: while there is one, what all share is not taken down.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
-use super::lock;
+use parking_lot::Mutex;
 
 /// How often each Service is being worked on, by UID.
 #[derive(Debug, Default)]
@@ -14,13 +13,13 @@ pub(crate) struct Work {
 impl Work {
     /// Marks a Service as being worked on until the guard goes.
     pub(crate) fn begin(&self, uid: &str) -> AtWork<'_> {
-        *lock(&self.services).entry(uid.to_owned()).or_default() += 1;
+        *self.services.lock().entry(uid.to_owned()).or_default() += 1;
         AtWork { work: self, uid: uid.to_owned() }
     }
 
     /// Whether any Service is being worked on.
     pub(crate) fn is_anyone_at_work(&self) -> bool {
-        !lock(&self.services).is_empty()
+        !self.services.lock().is_empty()
     }
 }
 
@@ -32,7 +31,7 @@ pub(crate) struct AtWork<'a> {
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        let mut services = lock(&self.work.services);
+        let mut services = self.work.services.lock();
         if let Some(count) = services.get_mut(&self.uid) {
             *count -= 1;
             if *count == 0 {

@@ -1,8 +1,9 @@
 //! How full address pools are.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -21,7 +22,7 @@ impl Pools {
 
     /// From now on these are the pools, and no others.
     pub(super) fn are_those_of(&self, provider: &Arc<BareProvider>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(provider.clone());
+        *self.0.lock() = Some(provider.clone());
     }
 }
 
@@ -40,7 +41,7 @@ struct Labels {
 
 impl Collector for Pools {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let provider = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let provider = self.0.lock().clone();
         let Some(provider) = provider else { return Ok(()) };
         let mut family = encoder.encode_descriptor(
             "cloud_lb_pool_addresses",

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
+
+use parking_lot::Mutex;
 
 use super::Harness;
 use crate::address::{Ingress, IpMode, Published};
@@ -93,7 +95,7 @@ impl<'a> Stage<'a> {
     }
 
     pub(super) fn wakeups(&mut self) -> &mut WakeupStream {
-        self.wakeups.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.wakeups.get_mut()
     }
 
     pub(super) fn id(&self, actor: Actor) -> ServiceId {

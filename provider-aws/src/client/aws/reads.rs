@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -190,7 +190,7 @@ impl Aws {
 
     /// Forgets what is kept of these instances, when AWS has answered as if it were out of date.
     pub fn forget_instances<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        let mut kept = self.inner.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.inner.instances.lock();
         for id in ids {
             kept.remove(id);
         }
@@ -211,14 +211,14 @@ impl Inner {
     }
 
     fn kept_instances(&self, ids: &BTreeSet<String>) -> BTreeMap<String, Arc<Instance>> {
-        let mut kept = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.instances.lock();
         kept.retain(|_, (_, read)| read.elapsed() < self.options.keep_instances);
         ids.iter().filter_map(|id| kept.get(id).map(|(instance, _)| (id.clone(), instance.clone()))).collect()
     }
 
     fn keep_instances(&self, found: &BTreeMap<String, Arc<Instance>>) {
         let now = Instant::now();
-        let mut kept = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.instances.lock();
         kept.extend(found.iter().map(|(id, instance)| (id.clone(), (instance.clone(), now))));
     }
 }

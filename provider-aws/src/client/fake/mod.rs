@@ -36,11 +36,9 @@ mod target_groups;
 mod targets;
 mod throttle;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use account::AccountState;
@@ -161,7 +159,7 @@ impl FakeAws {
     }
 
     fn lock(&self) -> MutexGuard<'_, AccountState> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account.lock()
     }
 
     /// Runs one request: counted, slowed, perhaps failed, throttled, then done.
