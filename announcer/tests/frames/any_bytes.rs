@@ -6,8 +6,9 @@ use announcer::answer::{Answered, Held, answer};
 use announcer::arp::{ArpFrame, Operation};
 use announcer::ethernet::Mac;
 use announcer::ndp::{Message, NdpFrame};
+use fastrand::Rng;
 
-use crate::numbers::{Numbers, count};
+use crate::count::count;
 
 const OURS: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
 const CLIENT: Mac = Mac::new([2, 0, 0, 0, 0, 9]);
@@ -27,16 +28,16 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 /// A frame that was damaged, cut, lengthened or is nothing but noise.
-fn drawn(numbers: &mut Numbers, frames: &[Vec<u8>]) -> Vec<u8> {
-    let mut frame = frames[numbers.below(frames.len())].clone();
-    for _ in 0..numbers.below(4) {
-        let at = numbers.below(frame.len());
-        frame[at] = numbers.next() as u8;
+fn drawn(random: &mut Rng, frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut frame = frames[random.usize(..frames.len())].clone();
+    for _ in 0..random.usize(..4) {
+        let at = random.usize(..frame.len());
+        frame[at] = random.u8(..);
     }
-    match numbers.below(8) {
-        0 => frame.truncate(numbers.below(frame.len())),
-        1 => frame.resize(frame.len() + numbers.below(100), numbers.next() as u8),
-        2 => frame = (0..numbers.below(120)).map(|_| numbers.next() as u8).collect(),
+    match random.usize(..8) {
+        0 => frame.truncate(random.usize(..frame.len())),
+        1 => frame.resize(frame.len() + random.usize(..100), random.u8(..)),
+        2 => frame = (0..random.usize(..120)).map(|_| random.u8(..)).collect(),
         _ => {}
     }
     frame
@@ -65,8 +66,8 @@ fn any_bytes_are_read_without_panic_and_every_answer_is_valid() {
     let frames = frames();
     let (mut replies, mut claims) = (0, 0);
     for seed in 1..=count() {
-        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let frame = drawn(&mut numbers, &frames);
+        let mut random = Rng::with_seed(seed);
+        let frame = drawn(&mut random, &frames);
         match answer(&frame, &held) {
             Answered::Reply { frame: reply, .. } => {
                 assert!(is_valid(&reply), "seed {seed}: {frame:02x?} is answered {reply:02x?}");

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Boot, Cluster, Key, MAX_PAGE_BYTES, Refused, Role};
 use announcer::ethernet::Mac;
+use fastrand::Rng;
 
-use crate::numbers::{Numbers, count};
+use crate::count::count;
 
 const FROM: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
 /// From `printf UID | sha256sum`.
@@ -45,18 +46,18 @@ fn beat() -> Beat {
 #[test]
 fn what_is_opened_is_what_was_sealed_whatever_it_holds() {
     for seed in 1..=500_u64 {
-        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = Rng::with_seed(seed);
         let many = if seed % 10 == 0 { 700 } else { 20 };
-        let v4 = (0..numbers.below(many)).map(|n| IpAddr::V4(Ipv4Addr::from_bits(n as u32)));
-        let v6 = (0..numbers.below(many)).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n as u128)));
+        let v4 = (0..random.usize(..many)).map(|n| IpAddr::V4(Ipv4Addr::from_bits(n as u32)));
+        let v6 = (0..random.usize(..many)).map(|n| IpAddr::V6(Ipv6Addr::from_bits(n as u128)));
         let whole = Beat {
-            node: "n".repeat(1 + numbers.below(253)).into(),
-            link: "l".repeat(1 + numbers.below(15)).into(),
-            boot: Boot(numbers.next()),
-            sequence: numbers.next(),
-            role: [Role::Listener, Role::Candidate, Role::Leaver][numbers.below(3)],
+            node: "n".repeat(1 + random.usize(..253)).into(),
+            link: "l".repeat(1 + random.usize(..15)).into(),
+            boot: Boot(random.u64(..)),
+            sequence: random.u64(..),
+            role: [Role::Listener, Role::Candidate, Role::Leaver][random.usize(..3)],
             claims: v4.chain(v6).collect(),
-            hears: (0..numbers.below(many)).map(|n| Boot(n as u64).mark()).collect(),
+            hears: (0..random.usize(..many)).map(|n| Boot(n as u64).mark()).collect(),
             ..beat()
         };
         let pages = whole.clone().paged();
@@ -143,17 +144,17 @@ fn any_bytes_are_opened_without_panic_and_nothing_but_what_was_sealed_is_believe
         .collect();
     let mut refused = [0_u64; 3];
     for seed in 1..=count() {
-        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let original = &sealed[numbers.below(sealed.len())];
+        let mut random = Rng::with_seed(seed);
+        let original = &sealed[random.usize(..sealed.len())];
         let mut frame = original.clone();
-        for _ in 0..=numbers.below(3) {
-            let at = numbers.below(frame.len());
-            frame[at] ^= numbers.next() as u8;
+        for _ in 0..=random.usize(..3) {
+            let at = random.usize(..frame.len());
+            frame[at] ^= random.u8(..);
         }
-        match numbers.below(8) {
-            0 => frame.truncate(numbers.below(frame.len())),
-            1 => frame.resize(frame.len() + numbers.below(100), numbers.next() as u8),
-            2 => frame.iter_mut().skip(12).for_each(|byte| *byte = numbers.next() as u8),
+        match random.usize(..8) {
+            0 => frame.truncate(random.usize(..frame.len())),
+            1 => frame.resize(frame.len() + random.usize(..100), random.u8(..)),
+            2 => frame.iter_mut().skip(12).for_each(|byte| *byte = random.u8(..)),
             _ => {}
         }
         match key().open(&frame, cluster()) {
@@ -174,16 +175,16 @@ fn any_signed_bytes_are_read_without_panic() {
     let sealed = key().seal(&beat(), cluster());
     let (mut read, mut malformed) = (0, 0);
     for seed in 1..=count() {
-        let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = Rng::with_seed(seed);
         let mut frame = sealed[..sealed.len() - 16].to_vec();
-        for _ in 0..=numbers.below(3) {
+        for _ in 0..=random.usize(..3) {
             // Not the version, nor the cluster: everything behind them, and the role.
-            let at = [HEADER_BYTES + 1, HEADER_BYTES + 12 + numbers.below(frame.len() - HEADER_BYTES - 12)]
-                [numbers.below(8).min(1)];
-            frame[at] = numbers.next() as u8;
+            let at = [HEADER_BYTES + 1, HEADER_BYTES + 12 + random.usize(..frame.len() - HEADER_BYTES - 12)]
+                [random.usize(..8).min(1)];
+            frame[at] = random.u8(..);
         }
-        if numbers.below(2) == 0 {
-            frame.resize(HEADER_BYTES + 44 + numbers.below(frame.len() - HEADER_BYTES - 44), 0);
+        if random.usize(..2) == 0 {
+            frame.resize(HEADER_BYTES + 44 + random.usize(..frame.len() - HEADER_BYTES - 44), 0);
         }
         let length = (frame.len() - HEADER_BYTES + 16) as u16;
         frame[HEADER_BYTES + 2..HEADER_BYTES + 4].copy_from_slice(&length.to_be_bytes());

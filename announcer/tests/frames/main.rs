@@ -3,5 +3,5 @@
 mod any_bytes;
 mod arp;
 mod beat;
+mod count;
 mod ndp;
-mod numbers;

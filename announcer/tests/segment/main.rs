@@ -1,0 +1,8 @@
+//! Which node answers for an address, rule by rule.
+
+mod disputes;
+mod heard;
+mod leaving;
+mod links;
+mod taking;
+mod wire;
