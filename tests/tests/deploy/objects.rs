@@ -151,23 +151,27 @@ async fn try_out(cluster: &Cluster, text: &str) {
     assert_eq!(taken, text.matches("\nkind: ").count(), "{said:?}");
 }
 
-/// What is in the cluster before: the namespaces, and the Prometheus operator's definition.
-const BEFORE: &str = "
+/// What is in the cluster before: the namespaces, and the Prometheus operator's definitions.
+fn before() -> String {
+    let namespaces = ["cloud-lb-controller", "metallb-system"].map(|name| {
+        format!(
+            "
 apiVersion: v1
 kind: Namespace
-metadata: {name: cloud-lb-controller}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: metallb-system}
----
+metadata: {{name: {name}}}"
+        )
+    });
+    let definitions = ["ServiceMonitor", "PodMonitor", "PrometheusRule"].map(|kind| {
+        let singular = kind.to_lowercase();
+        format!(
+            "
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: servicemonitors.monitoring.coreos.com}
+metadata: {{name: {singular}s.monitoring.coreos.com}}
 spec:
   group: monitoring.coreos.com
   scope: Namespaced
-  names: {plural: servicemonitors, singular: servicemonitor, kind: ServiceMonitor}
+  names: {{plural: {singular}s, singular: {singular}, kind: {kind}}}
   versions:
   - name: v1
     served: true
@@ -176,47 +180,16 @@ spec:
       openAPIV3Schema:
         type: object
         properties:
-          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: podmonitors.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  scope: Namespaced
-  names: {plural: podmonitors, singular: podmonitor, kind: PodMonitor}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: prometheusrules.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  scope: Namespaced
-  names: {plural: prometheusrules, singular: prometheusrule, kind: PrometheusRule}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
-";
+          spec: {{type: object, x-kubernetes-preserve-unknown-fields: true}}"
+        )
+    });
+    namespaces.into_iter().chain(definitions).collect::<Vec<_>>().join("\n---")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_takes_all_of_it() {
     let cluster = Cluster::start().await;
-    super::process::apply(&cluster, BEFORE).await;
+    super::process::apply(&cluster, &before()).await;
     for values in [BARE, ANNOUNCED, AWS, EVERYTHING] {
         try_out(&cluster, &chart_text(values)).await;
     }
