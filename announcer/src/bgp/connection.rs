@@ -12,11 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::agreement::Agreement;
 use super::dial::Dial;
+use super::leaving::LeavingTask;
 use super::peer::BgpPeer;
 use super::reason::DownReason;
 use super::route::Wanted;
@@ -25,9 +26,9 @@ use crate::bfd::path::PathStanding;
 use crate::clock::{now, until_time};
 
 /// How long a last word may take. Whoever does not read it learns from silence what it says.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const LAST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a router may read nothing where silence ends no session. RFC 9687 §3.2 has eight minutes.
-const READS_WITHIN: Duration = Duration::from_secs(480);
+const SEND_HOLD_TIME: Duration = Duration::from_secs(480);
 
 /// How a session with a router stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +49,7 @@ pub struct PeerStanding {
 pub struct Peering {
     wanted: watch::Sender<Arc<Wanted>>,
     standing: watch::Receiver<PeerStanding>,
-    leaving: Option<oneshot::Sender<Leaving>>,
-    task: JoinHandle<()>,
+    task: LeavingTask,
 }
 
 impl Peering {
@@ -65,19 +65,18 @@ impl Peering {
     ) -> Self {
         let (wanted, wants) = watch::channel(Arc::default());
         let (stands, standing) = watch::channel(PeerStanding::default());
-        let (leaving, leaves) = oneshot::channel();
-        let patience = peer.hold_time.duration().unwrap_or(READS_WITHIN);
+        let send_hold_time = peer.hold_time.duration().unwrap_or(SEND_HOLD_TIME);
         let driver = BgpDriver {
             dial,
-            patience,
+            send_hold_time,
             session: BgpSession::new(peer, random),
             stands,
             link: Connection::None,
             unsent: Vec::new(),
             read_by: None,
         };
-        let task = tokio::spawn(driver.run(wants, path, leaves));
-        Peering { wanted, standing, leaving: Some(leaving), task }
+        let task = LeavingTask::spawn(|leaves| driver.run(wants, path, leaves));
+        Peering { wanted, standing, task }
     }
 
     /// From now on the router is to have these routes.
@@ -91,18 +90,8 @@ impl Peering {
     }
 
     /// Ends the session. When this returns, the last word has been read or has had its second.
-    pub async fn leave(mut self, leaving: Leaving) {
-        if let Some(sender) = self.leaving.take() {
-            // An error is a task that has ended already.
-            let _ = sender.send(leaving);
-        }
-        let _ = (&mut self.task).await;
-    }
-}
-
-impl Drop for Peering {
-    fn drop(&mut self) {
-        self.task.abort();
+    pub async fn leave(self, leaving: Leaving) {
+        self.task.leave(leaving).await;
     }
 }
 
@@ -130,7 +119,7 @@ enum Happened {
 struct BgpDriver {
     dial: Dial,
     /// How long the router may take nothing of what is sent.
-    patience: Duration,
+    send_hold_time: Duration,
     session: BgpSession,
     stands: watch::Sender<PeerStanding>,
     link: Connection,
@@ -176,7 +165,7 @@ impl BgpDriver {
                 Happened::Read(Ok(length)) => self.session.received(now(), &buffer[..length]),
                 Happened::Wrote(Ok(length)) => {
                     self.unsent.drain(..length);
-                    self.read_by = (!self.unsent.is_empty()).then(|| Instant::now() + self.patience);
+                    self.read_by = (!self.unsent.is_empty()).then(|| Instant::now() + self.send_hold_time);
                     Vec::new()
                 }
                 Happened::Read(Err(error)) | Happened::Wrote(Err(error)) => {
@@ -189,7 +178,7 @@ impl BgpDriver {
                 }
                 Happened::ReadsNothing => {
                     self.unsent.clear();
-                    self.session.failed(now(), DownReason::SendHoldTimer(self.patience.as_secs()))
+                    self.session.failed(now(), DownReason::SendHoldTimer(self.send_hold_time.as_secs()))
                 }
                 Happened::Wants => {
                     self.session.want(Arc::clone(&wants.borrow_and_update()));
@@ -279,7 +268,7 @@ impl BgpDriver {
     fn send(&mut self, bytes: Vec<u8>) {
         self.unsent.extend(bytes);
         if !self.unsent.is_empty() && self.read_by.is_none() {
-            self.read_by = Some(Instant::now() + self.patience);
+            self.read_by = Some(Instant::now() + self.send_hold_time);
         }
     }
 
@@ -294,7 +283,7 @@ impl BgpDriver {
             return;
         }
         // In time or not: there is nobody left to tell.
-        let _ = timeout(LAST_WORD, async {
+        let _ = timeout(LAST_MESSAGE_TIMEOUT, async {
             stream.write_all(&unsent).await?;
             stream.shutdown().await?;
             let mut rest = [0; 4_096];

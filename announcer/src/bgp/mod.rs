@@ -23,6 +23,7 @@ pub mod connection;
 pub mod dial;
 pub mod family;
 pub mod framing;
+pub(crate) mod leaving;
 pub mod message;
 pub mod notification;
 pub mod open;

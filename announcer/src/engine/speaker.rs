@@ -9,11 +9,11 @@ use ipnet::IpNet;
 use metallb::peer::Peer;
 use metallb::written::ObjectKey;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 use super::native::{NativePeer, native};
 use crate::bfd::path::{PathStanding, Paths, WatchedPath};
 use crate::bgp::connection::{PeerStanding, Peering};
+use crate::bgp::leaving::LeavingTask;
 use crate::bgp::route::Wanted;
 use crate::bgp::session::Leaving;
 
@@ -62,8 +62,7 @@ pub struct PeerNews {
 pub struct Speaker {
     told: watch::Sender<Told>,
     shown: watch::Receiver<Shown>,
-    leaving: Option<oneshot::Sender<Leaving>>,
-    task: JoinHandle<()>,
+    task: LeavingTask,
 }
 
 impl Speaker {
@@ -74,10 +73,9 @@ impl Speaker {
     pub fn start(news: mpsc::UnboundedSender<PeerNews>) -> Self {
         let (told, tells) = watch::channel(Told::default());
         let (shows, shown) = watch::channel(Shown::default());
-        let (leaving, leaves) = oneshot::channel();
         let sessions = Sessions { paths: Paths::default(), by_name: BTreeMap::new(), news };
-        let task = tokio::spawn(sessions.run(tells, shows, leaves));
-        Speaker { told, shown, leaving: Some(leaving), task }
+        let task = LeavingTask::spawn(|leaves| sessions.run(tells, shows, leaves));
+        Speaker { told, shown, task }
     }
 
     /// From now on these are the peers and their routes. A change of routes is told at once, a peer that has changed has a new
@@ -92,18 +90,8 @@ impl Speaker {
     }
 
     /// Ends all sessions. It takes about a second at most.
-    pub async fn leave(mut self, leaving: Leaving) {
-        if let Some(sender) = self.leaving.take() {
-            // An error is a task that has ended already.
-            let _ = sender.send(leaving);
-        }
-        let _ = (&mut self.task).await;
-    }
-}
-
-impl Drop for Speaker {
-    fn drop(&mut self) {
-        self.task.abort();
+    pub async fn leave(self, leaving: Leaving) {
+        self.task.leave(leaving).await;
     }
 }
 
