@@ -67,6 +67,7 @@ pub mod engine;
 pub mod ethernet;
 pub mod gratuitous;
 mod icmpv6;
+mod jitter;
 pub mod link;
 pub mod ndp;
 pub mod net;

@@ -14,7 +14,7 @@ use crate::ndp::NdpFrame;
 use crate::segment::{Change, Eligible, Link, Me, Segment, Settings, Standing};
 
 /// How many kinds of heartbeats that are not listened to are told apart: anybody on the segment can make up more.
-const REFUSED_AT_MOST: usize = 32;
+const MAX_REFUSED_FRAMES: usize = 32;
 
 /// What a link is told.
 #[derive(Clone, Debug)]
@@ -153,7 +153,7 @@ impl Responder {
         let words = refused.to_string();
         if let Some(count) = self.refused.get_mut(&words) {
             *count += 1;
-        } else if self.refused.len() < REFUSED_AT_MOST {
+        } else if self.refused.len() < MAX_REFUSED_FRAMES {
             self.refused.insert(words, 1);
             self.changes.push(Change::Refused { why: refused });
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 /// The first wait, before its jitter.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of a watch, as far as it matters for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Backoff {
             self.attempt = Some((now, Duration::ZERO));
             Duration::ZERO
         } else {
-            let longest = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(LONGEST_WAIT);
+            let longest = FIRST_WAIT.saturating_mul(1 << self.failures.min(16)).min(MAX_WAIT);
             self.failures = self.failures.saturating_add(1);
             self.attempt = Some((now + longest, longest));
             longest.mul_f64(1.0 - 0.5 * random)
@@ -125,7 +125,7 @@ mod tests {
             for (failure, random, early) in history {
                 let wait = backoff.failed(now, failure, random);
                 let long = wait.until - now;
-                prop_assert!(long <= LONGEST_WAIT);
+                prop_assert!(long <= MAX_WAIT);
                 prop_assert_eq!(wait.ends_with_a_comeback, failure == Failure::Absent);
                 if long.is_zero() {
                     zeros += 1;

@@ -17,10 +17,10 @@ use crate::transport::{Transport, transport};
 
 /// How long is waited at most when a server says `Retry-After`: so that there is time for an answer before the request is
 /// given up.
-const LONGEST_RETRY_AFTER: u64 = 20;
+const MAX_RETRY_AFTER_SECONDS: u64 = 20;
 
 /// How many requests may wait for their turn, as in a client that kube builds.
-const WAITING_REQUESTS: usize = 1024;
+const MAX_QUEUED_REQUESTS: usize = 1024;
 
 /// A client whose requests have an end ([`bounded`]), and whose connections do: one that died without a word is found by
 /// its silence, one that nobody needed for 35 s is closed, so that nobody is given a dead one. Nothing that is sent waits
@@ -42,7 +42,7 @@ where
         false => builder.build(),
         true => {
             let retry = RetryLayer::new(Repetitions(RetryPolicy::server_retry()));
-            builder.with_layer(&BufferLayer::new(WAITING_REQUESTS)).with_layer(&retry).build()
+            builder.with_layer(&BufferLayer::new(MAX_QUEUED_REQUESTS)).with_layer(&retry).build()
         }
     };
     Ok(bounded(&client, Bounds::default()))
@@ -63,9 +63,9 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Repetitions {
     ) -> Option<Self::Future> {
         if let Ok(response) = result
             && let Some(asked) = response.headers_mut().get_mut(RETRY_AFTER)
-            && asked.to_str().ok().and_then(|text| text.parse::<u64>().ok()) > Some(LONGEST_RETRY_AFTER)
+            && asked.to_str().ok().and_then(|text| text.parse::<u64>().ok()) > Some(MAX_RETRY_AFTER_SECONDS)
         {
-            *asked = HeaderValue::from(LONGEST_RETRY_AFTER);
+            *asked = HeaderValue::from(MAX_RETRY_AFTER_SECONDS);
         }
         self.0.retry(request, result)
     }
@@ -102,11 +102,11 @@ mod tests {
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!(wait(429, "7"), seconds(7));
         for long in ["21", "3600", "18446744073709551615"] {
-            assert_eq!(wait(429, long), seconds(LONGEST_RETRY_AFTER), "{long}");
-            assert_eq!(wait(503, long), seconds(LONGEST_RETRY_AFTER), "{long}");
+            assert_eq!(wait(429, long), seconds(MAX_RETRY_AFTER_SECONDS), "{long}");
+            assert_eq!(wait(503, long), seconds(MAX_RETRY_AFTER_SECONDS), "{long}");
         }
         assert_eq!(wait(500, "1"), None);
-        assert!(Duration::from_secs(LONGEST_RETRY_AFTER) < Bounds::default().request);
+        assert!(Duration::from_secs(MAX_RETRY_AFTER_SECONDS) < Bounds::default().request);
     }
 
     #[test]

@@ -31,6 +31,7 @@
 //! * [`Watches`] follows kinds of objects through any outage and knows how each of them stands.
 //! * [`Comebacks`] is the same look for one who asks by itself.
 //! * [`in_words`] says in one line what went wrong.
+//! * [`event`] is what is told about an object, in a form that the server takes.
 //!
 //! # Why not what kube has
 //!
@@ -55,6 +56,7 @@ mod backoff;
 mod bounds;
 mod comeback;
 mod connect;
+mod event;
 mod transport;
 mod watch_state;
 mod watches;
@@ -63,6 +65,7 @@ mod words;
 pub use bounds::{Bounds, bounded, is_watch};
 pub use comeback::Comebacks;
 pub use connect::connect;
+pub use event::{event, event_message, event_name};
 pub use transport::Transport;
 pub use watch_state::{WatchFailure, WatchState};
 pub use watches::Watches;

@@ -123,6 +123,7 @@ pub struct Published {
 
 /// A condition that a provider publishes beside the controller's own, which says whether the load balancer is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct ProviderCondition {
     /// Whether it holds; none: nobody knows.
     pub holds: Option<bool>,
@@ -130,6 +131,13 @@ pub struct ProviderCondition {
     pub reason: String,
     /// One or a few sentences.
     pub message: String,
+}
+
+impl ProviderCondition {
+    /// It holds, or not, or nobody knows: for this reason, one `CamelCase` word, and this message.
+    pub fn new(holds: Option<bool>, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        ProviderCondition { holds, reason: reason.into(), message: message.into() }
+    }
 }
 
 impl Published {

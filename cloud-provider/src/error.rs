@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error as ThisError;
 
+use crate::listing::and_more;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// One thing a user got wrong, in words that let them mend it.
@@ -31,8 +33,8 @@ impl Mistake {
     pub fn new(field: impl Into<String>, value: impl Into<String>, problem: impl Into<String>) -> Self {
         Mistake {
             field: field.into(),
-            value: cut(value.into(), LONGEST_VALUE),
-            problem: cut(problem.into(), LONGEST_SENTENCE),
+            value: cut(value.into(), MAX_VALUE_CHARS),
+            problem: cut(problem.into(), MAX_SENTENCE_CHARS),
             allowed: String::new(),
             until_then: String::new(),
         }
@@ -45,13 +47,13 @@ impl Mistake {
 
     /// Says what would be right.
     pub fn allowing(mut self, allowed: impl Into<String>) -> Self {
-        self.allowed = cut(allowed.into(), LONGEST_SENTENCE);
+        self.allowed = cut(allowed.into(), MAX_SENTENCE_CHARS);
         self
     }
 
     /// Says what happens until it is mended.
     pub fn meanwhile(mut self, until_then: impl Into<String>) -> Self {
-        self.until_then = cut(until_then.into(), LONGEST_SENTENCE);
+        self.until_then = cut(until_then.into(), MAX_SENTENCE_CHARS);
         self
     }
 }
@@ -71,17 +73,17 @@ impl fmt::Display for Mistake {
 
 /// How many characters of what a user wrote are told back. A condition that holds it all is refused by the API server,
 /// and then nothing is told.
-const LONGEST_VALUE: usize = 200;
+const MAX_VALUE_CHARS: usize = 200;
 
 /// How many characters a part of a mistake's sentence has at most: it may quote what the user wrote, too.
-const LONGEST_SENTENCE: usize = 500;
+const MAX_SENTENCE_CHARS: usize = 500;
 
 /// How many mistakes are told; the others are counted.
-const MOST_MISTAKES: usize = 10;
+const MAX_MISTAKES: usize = 10;
 
 /// What a user wrote, as a [`Mistake`] tells it back: cut at 200 characters, and the cut is said.
 pub fn cut_short(text: impl Into<String>) -> String {
-    cut(text.into(), LONGEST_VALUE)
+    cut(text.into(), MAX_VALUE_CHARS)
 }
 
 fn cut(mut text: String, most: usize) -> String {
@@ -117,15 +119,16 @@ impl From<Mistake> for Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, mistake) in self.0.iter().take(MOST_MISTAKES).enumerate() {
+        for (i, mistake) in self.0.iter().take(MAX_MISTAKES).enumerate() {
             if i > 0 {
                 f.write_str(" | ")?;
             }
             write!(f, "{mistake}")?;
         }
-        match self.0.len().saturating_sub(MOST_MISTAKES) {
+        match self.0.len().saturating_sub(MAX_MISTAKES) {
             0 => Ok(()),
-            more => write!(f, " | and {more} more"),
+            // Apart from the last of them, whose sentence it would seem to belong to.
+            more => write!(f, " |{}", and_more(more)),
         }
     }
 }
@@ -284,8 +287,8 @@ mod tests {
         assert!(many.contains("… (cut: 300000 characters)") && many.ends_with(" | and 40 more"), "{many}");
         // A condition's message has room for 32,768 characters.
         assert!(many.chars().count() < 32_768, "{}", many.chars().count());
-        let short = Mistake::new("f", "x".repeat(LONGEST_VALUE), "is wrong");
-        assert_eq!(short.value.len(), LONGEST_VALUE);
+        let short = Mistake::new("f", "x".repeat(MAX_VALUE_CHARS), "is wrong");
+        assert_eq!(short.value.len(), MAX_VALUE_CHARS);
     }
 
     #[test]

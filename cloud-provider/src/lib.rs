@@ -100,8 +100,10 @@ mod endpoint;
 mod error;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+mod listing;
 pub mod name;
 mod node;
+mod pause;
 mod plan;
 mod protocol;
 mod provider;
@@ -115,7 +117,9 @@ pub use backends::{BackendInterest, Backends};
 pub use class::{ClassRule, InvalidClass};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSet, EndpointState, PodId};
 pub use error::{Error, ErrorClass, Mistake, Mistakes, cut_short};
+pub use listing::{and_more, some_of};
 pub use node::{NodeAddress, NodeAddressKind, NodeSet, NodeView};
+pub use pause::DoublingPause;
 pub use plan::{Change, Plan, Step, Verb};
 pub use protocol::{IpFamily, Protocol};
 pub use provider::{

@@ -9,14 +9,17 @@
 //! so that whoever looks at a Service later finds the reason.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver_client::event_message;
 use cloud_provider::{NoteKind, ServiceId};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::{Event, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::runtime::events::EventType;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -30,11 +33,9 @@ const EVENTS_PER_SERVICE: Rate = Rate { burst: 25, interval: Duration::from_secs
 /// Events waiting to be posted; of more, those of the Service that has most are dropped.
 const MAX_QUEUED_EVENTS: usize = 1_000;
 /// How often what lasts is told again.
-const REPEATED_EVERY: Duration = Duration::from_secs(600);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(600);
 /// Posted events remembered to fold repeats, and Services whose buckets are not full: client-go's `maxLruCacheEntries`.
 const MAX_REMEMBERED: usize = 4_096;
-/// Longest message, in bytes, that the newer Events API shows.
-const MAX_MESSAGE_BYTES: usize = 1_024;
 /// The component shown as the event's source, as Kubernetes' own service controller shows it.
 pub(crate) const COMPONENT: &str = "service-controller";
 
@@ -65,8 +66,7 @@ struct Waiting {
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, FairQueue> {
-        // A panic elsewhere does not make plain queues wrong.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 
@@ -118,7 +118,7 @@ impl Lasting {
             return;
         }
         self.remove(&id);
-        let at = now + REPEATED_EVERY;
+        let at = now + REPEAT_INTERVAL;
         self.due.insert((at, id.clone()));
         self.events.insert(id, (at, request));
     }
@@ -134,7 +134,7 @@ impl Lasting {
         let (at, id) = self.due.first().filter(|(at, _)| *at <= now)?.clone();
         let (_, request) = self.events.get(&id)?.clone();
         self.due.remove(&(at, id.clone()));
-        let next = now + REPEATED_EVERY;
+        let next = now + REPEAT_INTERVAL;
         self.due.insert((next, id.clone()));
         self.events.insert(id, (next, request.clone()));
         Some(request)
@@ -270,9 +270,11 @@ async fn post(
     request: &EventRequest,
 ) {
     let api: Api<Event> = Api::namespaced(client.clone(), &request.service.key.namespace);
-    let message = shortened(&request.message);
-    let fold =
-        Fold { uid: request.service.uid.clone(), reason: request.reason.clone(), message: message.clone() };
+    let fold = Fold {
+        uid: request.service.uid.clone(),
+        reason: request.reason.clone(),
+        message: event_message(&request.message),
+    };
     if let Some((name, count)) = posted.get_mut(&fold) {
         *count += 1;
         let again = json!({ "count": count, "lastTimestamp": Time(Timestamp::now()) });
@@ -285,7 +287,7 @@ async fn post(
             }
         }
     }
-    let event = event(request, message, reporter);
+    let event = event(request, reporter);
     match api.create(&PostParams::default(), &event).await {
         Ok(event) => {
             if posted.len() >= MAX_REMEMBERED {
@@ -297,52 +299,22 @@ async fn post(
     }
 }
 
-fn event(request: &EventRequest, message: String, reporter: &str) -> Event {
-    let now = Timestamp::now();
+fn event(request: &EventRequest, reporter: &str) -> Event {
     let ServiceId { key, uid } = &request.service;
-    // Kubernetes names events after their object and a unique suffix.
-    let name = format!("{}.{:x}", key.name, now.as_nanosecond());
-    Event {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: Some(key.namespace.clone()),
-            ..Default::default()
-        },
-        involved_object: ObjectReference {
-            api_version: Some("v1".into()),
-            kind: Some("Service".into()),
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
-            uid: Some(uid.clone()),
-            ..Default::default()
-        },
-        type_: Some(match request.kind {
-            NoteKind::Normal => "Normal".into(),
-            NoteKind::Warning => "Warning".into(),
-        }),
-        reason: Some(request.reason.clone()),
-        message: Some(message),
-        source: Some(EventSource { component: Some(COMPONENT.into()), host: None }),
-        first_timestamp: Some(Time(now)),
-        last_timestamp: Some(Time(now)),
-        count: Some(1),
-        event_time: None::<MicroTime>,
-        reporting_component: Some(COMPONENT.into()),
-        reporting_instance: Some(reporter.into()),
+    let about = ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Service".into()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(uid.clone()),
         ..Default::default()
-    }
-}
-
-/// Cut at a character boundary, with a sign that it was cut.
-fn shortened(message: &str) -> String {
-    if message.len() <= MAX_MESSAGE_BYTES {
-        return message.to_owned();
-    }
-    let mut end = MAX_MESSAGE_BYTES - '…'.len_utf8();
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &message[..end])
+    };
+    let kind = match request.kind {
+        NoteKind::Normal => EventType::Normal,
+        NoteKind::Warning => EventType::Warning,
+    };
+    let event = apiserver_client::event(about, kind, &request.reason, &request.message, COMPONENT);
+    Event { reporting_instance: Some(reporter.into()), ..event }
 }
 
 #[cfg(test)]
@@ -442,7 +414,7 @@ mod tests {
                 let method = request.method().to_string();
                 let body = request.into_body().collect_bytes().await.unwrap();
                 let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-                requests.lock().unwrap().push(format!("{method} {}", body["count"]));
+                requests.lock().push(format!("{method} {}", body["count"]));
                 let event = json!({ "metadata": { "name": "e" }, "involvedObject": {} });
                 Ok::<_, Infallible>(Response::new(Body::from(event.to_string().into_bytes())))
             }
@@ -452,7 +424,7 @@ mod tests {
         let mut post = std::pin::pin!(post);
         let mut after = async |seconds| {
             let _ = tokio::time::timeout(Duration::from_secs(seconds), &mut post).await;
-            sent.lock().unwrap().clone()
+            sent.lock().clone()
         };
 
         events.emit(about("web", 0));
@@ -468,12 +440,5 @@ mod tests {
         assert_eq!(after(590).await.last().unwrap(), "POST 1");
         events.has_passed(&about("web", 1).service);
         assert_eq!(after(3_600).await.len(), 5, "what has passed is told no more");
-    }
-
-    #[test]
-    fn a_long_message_is_cut_at_a_character_and_says_so() {
-        assert_eq!(shortened("short"), "short");
-        let cut = shortened(&"é".repeat(2_000));
-        assert!(cut.len() <= MAX_MESSAGE_BYTES && cut.ends_with('…'));
     }
 }

@@ -117,8 +117,7 @@ pub fn published_conditions(service: &Service) -> BTreeMap<String, ProviderCondi
             "False" => Some(false),
             _ => None,
         };
-        let (reason, message) = (it.reason.clone(), it.message.clone());
-        (it.type_.clone(), ProviderCondition { holds, reason, message })
+        (it.type_.clone(), ProviderCondition::new(holds, &it.reason, &it.message))
     })
     .collect()
 }
@@ -401,11 +400,7 @@ mod tests {
 
     #[test]
     fn a_condition_of_a_provider_is_written_where_it_differs_and_taken_off_when_it_is_published_no_more() {
-        let announced = |message: &str| ProviderCondition {
-            holds: Some(true),
-            reason: "Announced".into(),
-            message: message.into(),
-        };
+        let announced = |message: &str| ProviderCondition::new(Some(true), "Announced", message);
         let seen: BTreeMap<_, _> = [
             ("bare.cloud-lb-controller/Announced".to_owned(), announced("by a")),
             ("bare.cloud-lb-controller/Before".to_owned(), announced("")),
@@ -428,7 +423,7 @@ mod tests {
         let seen = [("bare.cloud-lb-controller/Announced".to_owned(), announced("by b"))].into();
         patch.publish_conditions("bare", &[("Announced".to_owned(), announced("by b"))].into(), &seen, NOW);
         assert!(patch.is_empty());
-        let no_more = ProviderCondition { holds: Some(false), ..announced("by b") };
+        let no_more = ProviderCondition::new(Some(false), "Announced", "by b");
         patch.publish_conditions("bare", &[("Announced".to_owned(), no_more)].into(), &seen, NOW);
         let condition = &patch.body("u1")["status"]["conditions"][0];
         assert_eq!(condition["lastTransitionTime"], "1970-01-01T00:00:00Z", "{condition}");

@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cloud_provider::some_of;
+
 use crate::client::{Instance, InstanceMetadata, Tags};
 use crate::naming::KUBERNETES_CLUSTER_TAG;
 
@@ -48,6 +50,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// How many instances are named; the others are counted.
+const MAX_SHOWN: usize = 3;
+
 /// Why something was not found out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -64,7 +69,7 @@ pub enum DiscoveryError {
     /// The instances do not say.
     #[error(
         "no tag kubernetes.io/cluster/NAME=owned or eks:cluster-name on {} tells the cluster's name",
-        some_of(instances)
+        some_of(instances, MAX_SHOWN, ", ")
     )]
     Untagged {
         /// Which were looked at.
@@ -78,15 +83,6 @@ pub enum DiscoveryError {
         /// Each answer, with the first instance that gives it.
         found: BTreeMap<String, String>,
     },
-}
-
-fn some_of(ids: &[String]) -> String {
-    const MAX_SHOWN: usize = 3;
-    let shown = ids.iter().take(MAX_SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    match ids.len().saturating_sub(MAX_SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 fn listed(found: &BTreeMap<String, String>) -> String {

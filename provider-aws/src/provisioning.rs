@@ -7,19 +7,19 @@
 //! Such a Service is woken now and then, with growing pauses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::{ServiceKey, WakeupStream};
+use cloud_provider::{DoublingPause, ServiceKey, WakeupStream};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::{ARNS_PER_CALL, Aws, LoadBalancerState, Select};
 use crate::error::ErrorKind;
 
-/// The first pause before another look at what AWS refused; each one after it is twice as long, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(900);
+/// Before another look at what AWS refused.
+const PAUSE: DoublingPause = DoublingPause::new(Duration::from_secs(60), Duration::from_secs(900));
 
 /// Who waits for what.
 #[derive(Debug, Default)]
@@ -44,20 +44,20 @@ struct Lists {
 struct Refused {
     /// When the Service is woken; none while it has been.
     at: Option<Instant>,
-    /// The pause before that.
-    pause: Duration,
+    /// The pause after that.
+    pause: DoublingPause,
 }
 
 impl ProvisioningWatch {
     /// This Service was refused something that time may mend: it is woken after a pause, which grows. Gives the pause.
     pub(crate) fn look_again_later(&self, service: &ServiceKey) -> Duration {
         let mut lists = self.lists();
-        let before = lists.refused.get(service).map(|refused| refused.pause);
-        let pause = before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
-        let at = Some(Instant::now() + pause);
+        let mut pause = lists.refused.get(service).map_or(PAUSE, |refused| refused.pause);
+        let wait = pause.advance();
+        let at = Some(Instant::now() + wait);
         lists.refused.insert(service.clone(), Refused { at, pause });
         self.changed.notify_one();
-        pause
+        wait
     }
 
     /// Nothing of this Service is refused, or only what its user can mend.
@@ -138,7 +138,7 @@ impl ProvisioningWatch {
     }
 
     fn lists(&self) -> MutexGuard<'_, Lists> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lists.lock()
     }
 }
 

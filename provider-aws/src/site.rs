@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Once, OnceLock};
 
-use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, ServiceView};
+use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, ServiceView, some_of};
 
 use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Snapshot, Subnet, SubnetQuery};
 use crate::config::AwsConfig;
@@ -14,8 +14,7 @@ use crate::observe::Observer;
 use crate::options::annotation::key;
 use crate::options::{Access, Spec};
 use crate::subnets::{self, Criteria};
-use crate::targets::TargetNodes;
-use crate::targets::{self, Chosen};
+use crate::targets::{self, Chosen, NODES_TOLD, TargetNodes};
 
 /// What was found out about where the load balancer is to stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -290,18 +289,11 @@ fn present(spec: &Spec, found: &Snapshot, config: &AwsConfig) -> Present {
 /// What is said of nodes in zones where the load balancer has no subnet: AWS sends them no traffic (ELB guide,
 /// *Availability Zones*).
 fn outside(nodes: &TargetNodes, subnets: &[Subnet]) -> Option<Note> {
-    const NODES_TOLD: usize = 5;
     let mut by_zone: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for node in nodes.values().filter(|node| !subnets.iter().any(|subnet| subnet.zone == node.zone)) {
         by_zone.entry(&node.zone).or_default().push(&node.node);
     }
-    let tell = |(zone, nodes): (&&str, &Vec<&str>)| {
-        let more = match nodes.len().saturating_sub(NODES_TOLD) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        format!("{zone}: {}{more}", nodes.iter().take(NODES_TOLD).copied().collect::<Vec<_>>().join(", "))
-    };
+    let tell = |(zone, nodes): (&&str, &Vec<&str>)| format!("{zone}: {}", some_of(nodes, NODES_TOLD, ", "));
     let told: Vec<String> = by_zone.iter().map(tell).collect();
     let message = format!(
         "nodes take no traffic because the load balancer has no subnet in their zone: {}; it gets one by {}, or by the tag \

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloud_provider::{NodeSet, NodeView, Note, NoteKind};
+use cloud_provider::{NodeSet, NodeView, Note, NoteKind, some_of};
 
 use crate::client::{Instance, InstanceState, Target};
 use crate::naming;
@@ -24,6 +24,9 @@ pub struct Candidates {
     /// Names of Fargate nodes: no instances by their nature, so that it is nobody's mistake that they take no traffic.
     pub fargate: BTreeSet<String>,
 }
+
+/// How many nodes that take no traffic are named; the others are counted.
+pub(crate) const NODES_TOLD: usize = 5;
 
 /// EKS user guide, *Fargate*: the label of a node that is one, and its value.
 const COMPUTE_TYPE: (&str, &str) = ("eks.amazonaws.com/compute-type", "fargate");
@@ -84,13 +87,8 @@ impl Chosen {
         if self.refused.is_empty() {
             return None;
         }
-        let listed: Vec<String> =
-            self.refused.iter().take(5).map(|(node, why)| format!("{node}: {why}")).collect();
-        let more = match self.refused.len().saturating_sub(5) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let message = format!("nodes that take no traffic: {}{more}", listed.join("; "));
+        let refused = self.refused.iter().map(|(node, why)| format!("{node}: {why}"));
+        let message = format!("nodes that take no traffic: {}", some_of(refused, NODES_TOLD, "; "));
         Some(Note::new(NoteKind::Warning, "UnusableNodes", message))
     }
 }

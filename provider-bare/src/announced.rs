@@ -11,7 +11,7 @@ use serde_json::Value;
 pub const ANNOUNCED: &str = "Announced";
 
 /// So many nodes or peers are named; of more it is said how many there are.
-const NAMED_AT_MOST: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// How a Service is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,7 +143,7 @@ impl Statements {
             in_words(protocol, &of_protocol.collect::<Vec<_>>())
         });
         let message = by.collect::<Vec<_>>().join("; ");
-        Some(ProviderCondition { holds: Some(true), reason: "Announced".into(), message })
+        Some(ProviderCondition::new(Some(true), "Announced", message))
     }
 
     /// Whoever announces at all would say so. But of a kind that is not there nothing can be said, and there are announcers
@@ -164,7 +164,7 @@ impl Statements {
                  running, and is there an advertisement for the pool? `cloud-lb-controller doctor` looks for reasons",
             ),
         };
-        ProviderCondition { holds, reason: reason.into(), message: message.into() }
+        ProviderCondition::new(holds, reason, message)
     }
 }
 
@@ -186,7 +186,7 @@ fn in_words(protocol: Protocol, said: &[&Statement]) -> Option<String> {
 
 fn named(what: &str, names: &BTreeSet<&str>) -> String {
     let s = if names.len() == 1 { "" } else { "s" };
-    if names.len() > NAMED_AT_MOST {
+    if names.len() > MAX_NAMED {
         return format!("{} {what}{s}", names.len());
     }
     format!("{what}{s} {}", names.iter().copied().collect::<Vec<_>>().join(", "))

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use apiserver_client::event_name;
 use cloud_provider::{Mistake, ServiceId};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
+use kube::runtime::events::EventType;
 use kube::{Api, Client};
 use metallb::crd::BGPPeerSpec;
 use metallb::written::{ObjectKey, ObjectMistakes, Spec};
@@ -17,17 +17,8 @@ use tokio::sync::mpsc;
 /// The component that events come from.
 const COMPONENT: &str = "cloud-lb-announcer";
 
-/// The API server refuses messages longer than this.
-const LONGEST_MESSAGE_BYTES: usize = 1024;
-
-/// Where events on objects without a namespace are.
-const DEFAULT_NAMESPACE: &str = "default";
-
-/// How much of an object's name is in an event's: names have room for 253 characters, and a hash and a dot follow.
-const NAME_AT_MOST: usize = 236;
-
 /// So many events wait, at most; of more the log has them all.
-const WAITING_AT_MOST: usize = 1_000;
+const MAX_QUEUED_EVENTS: usize = 1_000;
 
 /// An event to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +109,7 @@ impl Said {
                 uid,
                 ..ObjectReference::default()
             };
-        let involved_object = match &self.about {
+        let about = match &self.about {
             About::Service(id) => {
                 reference("v1", "Service", &id.key.namespace, &id.key.name, Some(id.uid.clone()))
             }
@@ -131,31 +122,17 @@ impl Said {
                 ObjectReference { namespace: None, ..of }
             }
         };
-        let namespace = involved_object.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-        let name = involved_object.name.clone().unwrap_or_default();
-        let now = Time(Timestamp::now());
-        Event {
-            metadata: ObjectMeta {
-                name: self.common.as_ref().map(|what| self.common_name(&name, what)),
-                generate_name: self.common.is_none().then(|| format!("{name}.")),
-                namespace: Some(namespace),
-                ..ObjectMeta::default()
-            },
-            involved_object,
-            type_: Some(if self.is_warning { "Warning" } else { "Normal" }.to_owned()),
-            reason: Some(self.reason.to_owned()),
-            message: Some(cut(&self.message)),
-            source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node.to_owned()) }),
-            reporting_component: Some(COMPONENT.to_owned()),
-            first_timestamp: Some(now.clone()),
-            last_timestamp: Some(now),
-            count: Some(1),
-            ..Event::default()
+        let kind = if self.is_warning { EventType::Warning } else { EventType::Normal };
+        let mut event = apiserver_client::event(about, kind, self.reason, &self.message, COMPONENT);
+        event.source =
+            Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node.to_owned()) });
+        if let Some(what) = &self.common {
+            let of = event.involved_object.name.as_deref().unwrap_or_default();
+            event.metadata.name = Some(self.common_name(of, what));
         }
+        event
     }
-}
 
-impl Said {
     /// The name of an event that is the same from every node.
     fn common_name(&self, of: &str, what: &str) -> String {
         let kind = match &self.about {
@@ -165,17 +142,8 @@ impl Said {
         };
         let hash = Sha256::digest(format!("{kind}\n{}\n{what}", self.reason));
         let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let of = of[..of.floor_char_boundary(NAME_AT_MOST)].trim_end_matches(['.', '-']);
-        format!("{of}.{hash}")
+        event_name(of, &hash)
     }
-}
-
-fn cut(message: &str) -> String {
-    if message.len() <= LONGEST_MESSAGE_BYTES {
-        return message.to_owned();
-    }
-    let end = message.floor_char_boundary(LONGEST_MESSAGE_BYTES - "…".len());
-    format!("{}…", &message[..end])
 }
 
 /// Where events are handed over; a task writes them, one after the other.
@@ -183,7 +151,7 @@ pub(super) struct Events(mpsc::Sender<Said>);
 
 impl Events {
     pub(super) fn start(client: Client, node: String) -> Self {
-        let (events, mut waiting) = mpsc::channel::<Said>(WAITING_AT_MOST);
+        let (events, mut waiting) = mpsc::channel::<Said>(MAX_QUEUED_EVENTS);
         tokio::spawn(async move {
             while let Some(said) = waiting.recv().await {
                 let event = said.event(&node);

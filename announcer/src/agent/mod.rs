@@ -56,7 +56,7 @@ use statuses::{Decided, Statuses};
 use told::Told;
 
 /// Between two looks for what must be there before anything is announced: the key, and who the cluster is.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How much of what the watches have told is taken in before anything is decided: a list, most likely.
 const NEWS_A_TURN: usize = 1_000;
@@ -297,7 +297,7 @@ impl Announcer {
             self.shown.trouble(Some(why.clone()));
             *said = Some(why);
         }
-        sleep(LOOK_AGAIN).await;
+        sleep(LOOK_INTERVAL).await;
     }
 }
 

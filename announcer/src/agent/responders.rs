@@ -19,10 +19,10 @@ use crate::responder::{Command, Report, Responder};
 use crate::segment::{self, Change, LEAVE_TIMEOUT, Me, Settings};
 
 /// Between two tries to begin on a link on which nothing can be said.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// For how much longer than a segment takes to leave it is waited for its thread to say so.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What all links have in common.
 pub(super) struct Common {
@@ -113,7 +113,7 @@ impl Responders {
                 if self.failing.insert(link.name.clone(), why.clone()).as_ref() != Some(&why) {
                     tracing::error!(link = link.name, "nothing can be announced on the link: {why}");
                 }
-                self.again = Some(Instant::now() + AGAIN);
+                self.again = Some(Instant::now() + RETRY_DELAY);
                 false
             }
         }
@@ -183,7 +183,7 @@ impl Responders {
             }
         };
         // What was not handed over by then falls silent, and is taken as from the dead.
-        let _in_time = timeout(LEAVE_TIMEOUT + LAST_WORDS, all_have_left).await;
+        let _in_time = timeout(LEAVE_TIMEOUT + LAST_REPORT_TIMEOUT, all_have_left).await;
     }
 }
 

@@ -57,9 +57,9 @@ pub(crate) const ADMINISTRATIVE_RESET: Kind = (6, 4);
 pub(crate) const BFD_DOWN: Kind = (6, 10);
 
 /// The longest data that fits a message (RFC 4271 §4.5).
-const LONGEST_DATA: usize = 4096 - 21;
+const MAX_DATA_BYTES: usize = 4096 - 21;
 /// How much of the words of whoever shut a session down is told on.
-const LONGEST_WORDS: usize = 128;
+const MAX_REASON_CHARS: usize = 128;
 
 impl Notification {
     pub(crate) fn new((code, subcode): Kind) -> Self {
@@ -67,7 +67,7 @@ impl Notification {
     }
 
     pub(crate) fn about((code, subcode): Kind, mut data: Vec<u8>) -> Self {
-        data.truncate(LONGEST_DATA);
+        data.truncate(MAX_DATA_BYTES);
         Notification { code, subcode, data }
     }
 
@@ -139,7 +139,7 @@ impl Notification {
             return None;
         }
         let words = String::from_utf8_lossy(words.get(..usize::from(*length))?);
-        let shown: String = words.chars().filter(|c| !c.is_control()).take(LONGEST_WORDS).collect();
+        let shown: String = words.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS).collect();
         (!shown.is_empty()).then_some(shown)
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 /// How many bytes the communities of one route may take in a message: so many that a prefix and everything else that is said
 /// of it fit beside them. It is more than 170 large ones.
-const MOST_COMMUNITY_BYTES: usize = 2_048;
+const MAX_COMMUNITY_BYTES: usize = 2_048;
 
 /// A community of 12 bytes (RFC 8092).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +65,7 @@ pub enum Unwanted {
     },
     /// They would not fit a message.
     #[error(
-        "{prefix} is wanted with communities of {bytes} bytes together: at most {MOST_COMMUNITY_BYTES} fit"
+        "{prefix} is wanted with communities of {bytes} bytes together: at most {MAX_COMMUNITY_BYTES} fit"
     )]
     Communities {
         /// The prefix.
@@ -104,7 +104,7 @@ impl Wanted {
             united.large_communities.extend(&known.large_communities);
         }
         let bytes = united.community_bytes();
-        if bytes > MOST_COMMUNITY_BYTES {
+        if bytes > MAX_COMMUNITY_BYTES {
             return Err(Unwanted::Communities { prefix, bytes });
         }
         self.routes.insert(prefix, united);

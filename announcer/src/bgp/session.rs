@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cloud_provider::DoublingPause;
+
 use super::adj_out::AdjOut;
 use super::agreement::Agreement;
 use super::family::Family;
@@ -20,13 +22,14 @@ use super::open::Open;
 use super::peer::BgpPeer;
 use super::reason::DownReason;
 use super::route::Wanted;
+use crate::jitter::shortened;
 
 /// How long a connection may take to come about.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may take to answer our OPEN. RFC 4271 §8.2.2 suggests four minutes, for routers of another time: whoever
 /// says nothing for so long is not going to, and a new connection may lead to one that does.
-const OPEN_WITHIN: Duration = Duration::from_secs(30);
-/// The pause after the first failure. It doubles with each further one, up to the peer's connect time.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after the first failure; the longest is the peer's connect time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to be done, in this order.
@@ -85,8 +88,8 @@ struct Agreed {
 pub struct BgpSession {
     peer: BgpPeer,
     phase: Phase,
-    /// How often it has failed in a row.
-    failures: u32,
+    /// Before it is begun again.
+    pause: DoublingPause,
     /// Whether no session was up since this process began: then the first one that comes up says that we have restarted.
     is_first: bool,
     arrived: Vec<u8>,
@@ -98,9 +101,9 @@ impl BgpSession {
     /// With this peer, not begun. Of `random` come the pauses, which are to differ from node to node.
     pub fn new(peer: BgpPeer, random: fastrand::Rng) -> Self {
         BgpSession {
+            pause: DoublingPause::new(FIRST_PAUSE, peer.connect_time),
             peer,
             phase: Phase::Idle { until: None },
-            failures: 0,
             is_first: true,
             arrived: Vec::new(),
             out: AdjOut::default(),
@@ -132,10 +135,10 @@ impl BgpSession {
         match &mut self.phase {
             Phase::Idle { until: Some(until) } if *until <= now => self.connect(now),
             Phase::Connect { until } if *until <= now => {
-                self.fail(now, DownReason::ConnectTimedOut(CONNECT_WITHIN.as_secs()), None)
+                self.fail(now, DownReason::ConnectTimedOut(CONNECT_TIMEOUT.as_secs()), None)
             }
             Phase::OpenSent { until, .. } if *until <= now => {
-                let reason = DownReason::Silent(OPEN_WITHIN.as_secs());
+                let reason = DownReason::Silent(OPEN_TIMEOUT.as_secs());
                 self.fail(now, reason, Some(Notification::new(HOLD_TIMER)))
             }
             Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) => {
@@ -158,7 +161,7 @@ impl BgpSession {
     /// The connection is there, from this address of ours.
     pub fn connected(&mut self, now: Instant, local: IpAddr) -> Vec<BgpAction> {
         let Phase::Connect { .. } = self.phase else { return Vec::new() };
-        self.phase = Phase::OpenSent { until: now + OPEN_WITHIN, local };
+        self.phase = Phase::OpenSent { until: now + OPEN_TIMEOUT, local };
         vec![BgpAction::Send(self.peer.open(self.is_first).emit())]
     }
 
@@ -254,7 +257,7 @@ impl BgpSession {
     }
 
     fn connect(&mut self, now: Instant) -> Vec<BgpAction> {
-        self.phase = Phase::Connect { until: now + CONNECT_WITHIN };
+        self.phase = Phase::Connect { until: now + CONNECT_TIMEOUT };
         self.arrived.clear();
         vec![BgpAction::Connect]
     }
@@ -267,9 +270,10 @@ impl BgpSession {
             Phase::Established(_, since) => now.saturating_duration_since(*since) > self.peer.connect_time,
             _ => false,
         };
-        self.failures = if was_good { 1 } else { self.failures.saturating_add(1) };
-        let doubled = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(16));
-        let pause = shortened(doubled.min(self.peer.connect_time), &mut self.random);
+        if was_good {
+            self.pause.reset();
+        }
+        let pause = shortened(self.pause.advance(), &mut self.random);
         self.phase = Phase::Idle { until: Some(now + pause) };
         let last = last.map(|last| BgpAction::Send(last.emit()));
         last.into_iter().chain([BgpAction::Close, BgpAction::Down(reason)]).collect()
@@ -340,9 +344,4 @@ impl BgpSession {
         self.phase = Phase::OpenConfirm(Agreed { agreement, hold_until, keepalive_at });
         vec![BgpAction::Send(keepalive())]
     }
-}
-
-/// Three quarters of a time, or more, so that not everybody does the same at the same moment (RFC 4271 §10).
-fn shortened(time: Duration, random: &mut fastrand::Rng) -> Duration {
-    time.mul_f64(0.75 + random.f64() / 4.0)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use apiserver_client::in_words;
+use cloud_provider::DoublingPause;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::Value;
@@ -11,15 +12,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::until_time;
+use crate::jitter::shortened;
 use crate::status::object::FIELD_MANAGER;
 
-/// After how long a write that failed is tried again: one second, then twice as long each time, a minute at most.
-const RETRY: Duration = Duration::from_secs(1);
-const RETRY_AT_MOST: Duration = Duration::from_secs(60);
+/// Before a write that failed is tried again.
+const RETRY_PAUSE: DoublingPause = DoublingPause::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// How often it is written though it is as it was, in case somebody has changed or deleted it. It costs the server little:
 /// what changes nothing is no new version.
-const AGAIN: Duration = Duration::from_secs(300);
+const REWRITE_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The task that writes, until this is dropped. What is written then stays, so that a restart changes no route.
 #[derive(Debug)]
@@ -65,16 +66,16 @@ async fn keep(
     mut objects: watch::Receiver<Option<Value>>,
     tell: watch::Sender<Option<String>>,
 ) {
-    let mut failures: u32 = 0;
+    let mut pause = RETRY_PAUSE;
     loop {
         let object = objects.borrow_and_update().clone();
         let due = match object {
             None => None,
             Some(object) => match write(&client, &object).await {
                 Ok(()) => {
-                    failures = 0;
+                    pause.reset();
                     tell.send_replace(None);
-                    Some(AGAIN)
+                    Some(REWRITE_INTERVAL)
                 }
                 Err(error) => {
                     let why = format!("the FRRConfiguration cannot be written: {}", in_words(&error));
@@ -82,9 +83,7 @@ async fn keep(
                         tracing::warn!("{why}");
                     }
                     tell.send_replace(Some(why));
-                    let wait = RETRY.saturating_mul(1 << failures.min(6)).min(RETRY_AT_MOST);
-                    failures += 1;
-                    Some(wait.mul_f64(0.75 + fastrand::f64() / 4.0))
+                    Some(shortened(pause.advance(), &mut fastrand::Rng::new()))
                 }
             },
         };

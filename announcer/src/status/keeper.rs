@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use apiserver_client::{Watches, in_words};
-use cloud_provider::ServiceKey;
+use cloud_provider::{DoublingPause, ServiceKey};
 use futures::StreamExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::runtime::watcher::Event;
@@ -19,6 +19,7 @@ use super::announced::Announced;
 use super::object::{Announcer, FIELD_MANAGER, Protocol, StatusKey, Wanted};
 use super::steps::{Known, Step, steps};
 use crate::clock::until_time;
+use crate::jitter::shortened;
 
 /// How patient a [`StatusKeeper`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,8 @@ impl Default for Pace {
     }
 }
 
-/// The longest wait before a write that failed is tried again.
-const RETRY_AT_MOST: Duration = Duration::from_secs(60);
+/// The longest pause before a write that failed is tried again.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// A Service that this node announces from now on. It is told once, when that is written, and not again by a process that
 /// finds it written.
@@ -108,7 +109,7 @@ impl StatusKeeper {
             gone: BTreeSet::new(),
             not_before: BTreeMap::new(),
             due: Due::default(),
-            failures: Failures::default(),
+            failures: Failures { pause: DoublingPause::new(pace.retry, MAX_RETRY_PAUSE), told: None },
         };
         let task = tokio::spawn(writer.run(watches, announces, went));
         StatusKeeper { announced, gone, task }
@@ -166,9 +167,10 @@ impl Due {
 }
 
 /// How writing goes wrong.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Failures {
-    in_a_row: u32,
+    /// Before the next try.
+    pause: DoublingPause,
     told: Option<String>,
 }
 
@@ -311,13 +313,13 @@ impl Writer {
 
     fn note(&mut self, failed: Option<String>) {
         let Some(cause) = failed else {
-            self.failures = Failures::default();
+            self.failures.pause.reset();
+            self.failures.told = None;
             return;
         };
-        let wait = self.pace.retry.saturating_mul(1 << self.failures.in_a_row.min(6)).min(RETRY_AT_MOST);
-        self.failures.in_a_row += 1;
+        let wait = shortened(self.failures.pause.advance(), &mut fastrand::Rng::new());
         self.due.note();
-        self.due.not_before = Some(Instant::now() + wait.mul_f64(0.75 + fastrand::f64() / 4.0));
+        self.due.not_before = Some(Instant::now() + wait);
         if self.failures.told.as_ref() != Some(&cause) {
             tracing::warn!("what is announced cannot be told, and is tried again: {cause}");
             self.failures.told = Some(cause);

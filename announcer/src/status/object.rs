@@ -20,7 +20,7 @@ pub const FIELD_MANAGER: &str = "cloud-lb-announcer";
 const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// The longest value of a label.
-const LABEL_AT_MOST: usize = 63;
+const MAX_LABEL_BYTES: usize = 63;
 
 /// How a Service is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,11 +101,11 @@ fn digest(of: &str, bytes: usize) -> String {
 
 /// The value of a label that says this name, which may be too long for one.
 fn label(name: &str) -> String {
-    if name.len() <= LABEL_AT_MOST {
+    if name.len() <= MAX_LABEL_BYTES {
         return name.to_owned();
     }
     // A name of a node is of ASCII letters, digits, dots and hyphens; a hyphen may follow each of them.
-    let kept = name.get(..LABEL_AT_MOST - 9).unwrap_or_default();
+    let kept = name.get(..MAX_LABEL_BYTES - 9).unwrap_or_default();
     format!("{kept}-{}", digest(name, 4))
 }
 

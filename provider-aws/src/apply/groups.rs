@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloud_provider::DoublingPause;
+
 use super::{Applied, Applier};
 use crate::client::{
     CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
@@ -232,7 +234,7 @@ impl Applier<'_> {
         frontend: &str,
         shared: &str,
     ) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
-        let mut pause = Duration::from_millis(500);
+        let mut pause = DoublingPause::new(Duration::from_millis(500), Duration::from_secs(2));
         loop {
             self.aws.forget_security_groups();
             let groups = self.observer.cluster_groups().await?;
@@ -243,8 +245,7 @@ impl Applier<'_> {
                 [frontend, shared].into_iter().for_each(|name| self.memory.groups.trust(name));
                 return Ok(groups);
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
+            tokio::time::sleep(pause.advance()).await;
         }
     }
 

@@ -15,10 +15,10 @@ const TARGETS_TOLD: usize = 5;
 
 /// How long a target that AWS calls invalid is not asked for again: whatever is wrong with an instance takes minutes to
 /// mend.
-const INVALID_HOLDS: Duration = Duration::from_secs(600);
+const INVALID_TARGET_TTL: Duration = Duration::from_secs(600);
 
 /// How long one for which there is no room is not: targets on their way out may still take some.
-const QUOTA_HOLDS: Duration = Duration::from_secs(60);
+const QUOTA_TTL: Duration = Duration::from_secs(60);
 
 /// Targets that AWS did not take.
 #[derive(Default)]
@@ -86,11 +86,11 @@ impl Applier<'_> {
             let listed: Vec<String> = some.map(|(target, why)| format!("{}: {why}", target.id)).collect();
             told.push(format!("AWS refuses {} targets: {}", refused.invalid.len(), listed.join("; ")));
             self.aws.forget_instances(refused.invalid.iter().map(|(target, _)| target.id.as_str()));
-            memory.refuse(uid, target_group, INVALID_HOLDS, refused.invalid.into_iter().map(|(t, _)| t));
+            memory.refuse(uid, target_group, INVALID_TARGET_TTL, refused.invalid.into_iter().map(|(t, _)| t));
         }
         if !refused.beyond.is_empty() {
             told.push(format!("AWS has no room for {} targets: {}", refused.beyond.len(), refused.quota));
-            memory.refuse(uid, target_group, QUOTA_HOLDS, refused.beyond);
+            memory.refuse(uid, target_group, QUOTA_TTL, refused.beyond);
         }
         self.refused_targets |= !told.is_empty();
         let note = |message| Note::new(NoteKind::Warning, "TargetsRefused", message);

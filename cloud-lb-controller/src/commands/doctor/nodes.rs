@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cloud_provider::NodeView;
 use cloud_provider::kubernetes::node_view;
+use cloud_provider::{NodeView, some_of};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -57,17 +57,11 @@ fn judge(nodes: &[NodeView], ids: ProviderIds) -> Vec<Finding> {
     if ids == ProviderIds::Needed && !nameless.is_empty() {
         findings.push(Finding::fail(
             SUBJECT,
-            format!("no spec.providerID on {}", some_of(&nameless)),
+            format!("no spec.providerID on {}", some_of(nameless, MAX_SHOWN, ", ")),
             "run the cloud's node controller, or start kubelet with --provider-id",
         ));
     }
     findings
-}
-
-fn some_of(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(MAX_SHOWN);
-    let shown = names[..names.len() - more].join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 #[cfg(test)]

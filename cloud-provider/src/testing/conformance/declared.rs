@@ -15,7 +15,7 @@ use crate::source_range::SOURCE_RANGES_ANNOTATION;
 const OUTSIDE_CALL: Duration = Duration::from_millis(100);
 
 /// How often in a row a call must hold the thread up to count: a machine with much to do does so as well, now and then.
-const HELD_UP: usize = 3;
+const BLOCKED_POLLS: usize = 3;
 
 /// Nodes or endpoints of which [`backends`](crate::CloudLoadBalancer::backends) says that they do not matter change
 /// nothing, and nothing leads to them: the controller tells nobody when they change.
@@ -143,7 +143,7 @@ pub async fn calls_do_not_block_the_thread(harness: &dyn Harness) {
     let request = stage.request(web);
     for method in ["ensure", "get", "update_backends", "plan", "list", "resume", "delete"] {
         let mut held_up = 0;
-        for _ in 0..HELD_UP {
+        for _ in 0..BLOCKED_POLLS {
             harness.slow(OUTSIDE_CALL);
             let longest = match method {
                 "ensure" => longest_poll(provider.ensure(&request)).await,
@@ -161,7 +161,7 @@ pub async fn calls_do_not_block_the_thread(harness: &dyn Harness) {
             held_up += 1;
         }
         stage.expect(
-            held_up < HELD_UP,
+            held_up < BLOCKED_POLLS,
             &format!("{method} to leave the thread to others while it waits"),
             format!("it held the thread for more than {} ms, again and again", OUTSIDE_CALL.as_millis()),
         );

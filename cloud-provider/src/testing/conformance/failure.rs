@@ -7,13 +7,13 @@ use crate::error::Error;
 use crate::provider::Outcome;
 
 /// More outside calls than any one method makes.
-const MOST_CALLS: usize = 100;
+const MAX_CALLS: usize = 100;
 
 /// Every outside call in turn; none if the provider makes none that can fail.
 fn failures(harness: &dyn Harness) -> impl Iterator<Item = Failure> + use<> {
     let can_fail = harness.fail(Failure { call: 1, reply_lost: false });
     harness.heal();
-    let calls = if can_fail { MOST_CALLS } else { 0 };
+    let calls = if can_fail { MAX_CALLS } else { 0 };
     (1..=calls).flat_map(|call| [false, true].map(|reply_lost| Failure { call, reply_lost }))
 }
 

@@ -4,7 +4,7 @@
 //! AWS does not say how large most of its buckets are, nor who else takes from them. So only a share of the most that is
 //! allowed is used, and the share follows AWS's answers: it halves when AWS throttles, and grows by a little with each
 //! answer to requests that came close together. Several clients that do so share an account fairly, as TCP connections
-//! share a line. What AWS published is begun with whole, the rest with half. What was learned holds for [`LEARNED_FOR`].
+//! share a line. What AWS published is begun with whole, the rest with half. What was learned holds for [`LESSON_TTL`].
 
 use std::{
     collections::BTreeSet,
@@ -12,23 +12,23 @@ use std::{
     time::Duration,
 };
 
+use cloud_provider::DoublingPause;
 use tokio::time::Instant;
 
 use super::{super::Rate, Ticket};
 use crate::client::error::ApiError;
 
-/// The pause after AWS throttled; it doubles with each further time, up to [`LONGEST_PAUSE`], until an answer comes.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// After AWS throttled, until an answer comes.
+const PAUSE: DoublingPause = DoublingPause::new(Duration::from_secs(1), Duration::from_secs(8));
 /// The longest pause that AWS may ask for: beyond it, the next request finds out.
-const LONGEST_ASKED_PAUSE: Duration = Duration::from_secs(5 * 60);
+const MAX_REQUESTED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// The least share: with the defaults a request in three seconds.
-const LEAST_SHARE: f64 = 1.0 / 64.0;
+const MIN_SHARE: f64 = 1.0 / 64.0;
 /// What an answer adds to the share: from half to whole takes fifty.
 const SHARE_GROWTH: f64 = 0.01;
 /// How long what AWS's throttling taught is believed, while nothing contradicts it.
-const LEARNED_FOR: Duration = Duration::from_secs(10 * 60);
+const LESSON_TTL: Duration = Duration::from_secs(10 * 60);
 
 /// Tokens are counted in fractions, which do not always add up.
 const NEARLY_ONE: f64 = 1.0 - 1e-6;
@@ -66,7 +66,7 @@ pub(super) struct Bucket {
     tokens: f64,
     /// Until when tokens were counted; in the future during a pause, when none comes.
     counted_at: Instant,
-    next_pause: Duration,
+    pause: DoublingPause,
     throttled_at: Option<Instant>,
     line: BTreeSet<LinePosition>,
 }
@@ -81,7 +81,7 @@ impl Bucket {
             share: first_share,
             tokens: 0.0,
             counted_at: now,
-            next_pause: FIRST_PAUSE,
+            pause: PAUSE,
             throttled_at: None,
             line: BTreeSet::new(),
         };
@@ -119,7 +119,7 @@ impl Bucket {
 
     /// AWS answered.
     pub(super) fn answered(&mut self, now: Instant) {
-        self.next_pause = FIRST_PAUSE;
+        self.pause.reset();
         self.refill(now);
         // An answer after a quiet time says nothing of how much AWS would take.
         if self.tokens < self.burst() / 2.0 {
@@ -134,15 +134,15 @@ impl Bucket {
             return;
         }
         self.throttled_at = Some(now);
-        self.share = (self.share / 2.0).max(LEAST_SHARE);
-        let pause = error.retry_after.unwrap_or(self.next_pause).min(LONGEST_ASKED_PAUSE);
-        self.next_pause = (self.next_pause * 2).min(LONGEST_PAUSE);
+        self.share = (self.share / 2.0).max(MIN_SHARE);
+        let ours = self.pause.advance();
+        let pause = error.retry_after.unwrap_or(ours).min(MAX_REQUESTED_PAUSE);
         self.counted_at = now + pause;
         self.tokens = 1.0;
     }
 
     fn refill(&mut self, now: Instant) {
-        if self.throttled_at.is_some_and(|last| now.saturating_duration_since(last) >= LEARNED_FOR) {
+        if self.throttled_at.is_some_and(|last| now.saturating_duration_since(last) >= LESSON_TTL) {
             self.throttled_at = None;
             self.share = self.share.max(self.first_share);
         }

@@ -17,13 +17,9 @@
 mod bucket;
 mod turn;
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, sleep_until},
@@ -38,7 +34,7 @@ use crate::client::error::{ApiError, ErrorKind, local_code};
 pub type RateLimited<I> = Layered<Pacing, I>;
 
 /// How long a request that AWS throttles is repeated. Whoever waits for it can do little else, but is told in the end.
-const THROTTLED_FOR: Duration = Duration::from_secs(120);
+const MAX_THROTTLED_TIME: Duration = Duration::from_secs(120);
 
 /// How often a request is repeated that got no answer, or AWS's word that it has trouble.
 const MAX_REPEATS: u32 = 2;
@@ -93,7 +89,7 @@ impl Around for Pacing {
             };
             if error.kind == ErrorKind::Throttled {
                 paced.change(|bucket| bucket.throttled(&error, sent, Instant::now()));
-                if throttled_since.get_or_insert(sent).elapsed() >= THROTTLED_FOR {
+                if throttled_since.get_or_insert(sent).elapsed() >= MAX_THROTTLED_TIME {
                     return Err(error);
                 }
             } else if may_pass_at_once(&error) && repeats < MAX_REPEATS {
@@ -126,7 +122,7 @@ fn may_pass_at_once(error: &ApiError) -> bool {
 
 impl PacedBucket {
     fn lock(&self) -> MutexGuard<'_, Bucket> {
-        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bucket.lock()
     }
 
     /// Changes the bucket, and lets those who wait look at it again.

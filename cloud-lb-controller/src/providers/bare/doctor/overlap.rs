@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use cloud_provider::and_more;
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -76,10 +77,7 @@ fn judge(pools: &Pools, used: &[Used]) -> Vec<Finding> {
                 Addresses::One(ip) => ip.to_string(),
                 Addresses::Many(range) => range.to_string(),
             };
-            let more = match colliding.count() {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
+            let more = and_more(colliding.count());
             findings.push(Finding::warn(
                 SUBJECT,
                 format!("IPAddressPool {} contains {what}, {}{more}", pool.name, first.by),
