@@ -4,15 +4,15 @@ use apiserver_client::in_words;
 use thiserror::Error as ThisError;
 
 /// It did what was asked.
-pub(crate) const DONE: u8 = 0;
+pub(crate) const EXIT_CODE_DONE: u8 = 0;
 /// It cannot run, or not any longer.
-pub(crate) const CANNOT: u8 = 1;
+pub(crate) const EXIT_CODE_CANNOT: u8 = 1;
 /// `plan` found changes, `doctor` or `orphans` found something.
-pub(crate) const FOUND: u8 = 2;
+pub(crate) const EXIT_CODE_FOUND: u8 = 2;
 /// `doctor` found nothing that fails, and could not look at everything.
-pub(crate) const BLIND: u8 = 3;
+pub(crate) const EXIT_CODE_BLIND: u8 = 3;
 /// The command line or a file is wrong (`EX_USAGE` of sysexits).
-pub(crate) const USAGE: u8 = 64;
+pub(crate) const EXIT_CODE_USAGE: u8 = 64;
 
 /// Why the program ends early; one clear line each.
 #[derive(Debug, ThisError)]
@@ -59,8 +59,8 @@ impl CliError {
     /// The exit code for it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            CliError::Usage(_) => USAGE,
-            _ => CANNOT,
+            CliError::Usage(_) => EXIT_CODE_USAGE,
+            _ => EXIT_CODE_CANNOT,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::logging::LogLevel;
 use crate::server::{Shown, converse};
 
 /// As much as one answer and one input may have.
-const CAPACITY: usize = 1 << 20;
+const BUFFER_BYTES: usize = 1 << 20;
 
 /// Reads a file of flags as `--config` does, with the values in it.
 ///
@@ -38,7 +38,7 @@ pub async fn http(sent: &[u8]) -> Result<Vec<u8>, String> {
         log_level,
         log_level_from: LogLevelFrom::Loopback,
     };
-    let (mut client, server) = duplex(CAPACITY);
+    let (mut client, server) = duplex(BUFFER_BYTES);
     let mut answered = Vec::new();
     let asking = async {
         // Whoever answers may have heard enough and close first.

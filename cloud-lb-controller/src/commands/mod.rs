@@ -20,7 +20,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cloud_provider::cut_short;
 
-use crate::error::{CliError, DONE, USAGE};
+use crate::error::{CliError, EXIT_CODE_DONE, EXIT_CODE_USAGE};
 use crate::flags::{RunFlags, file, given, order};
 use crate::traces::Traces;
 use crate::{build_info, logging, providers};
@@ -90,7 +90,7 @@ pub async fn main() -> ExitCode {
             println!("cloud-lb-controller {}", build_info::VERSION);
             println!("commit: {}", build_info::COMMIT);
             println!("features: {}", build_info::features());
-            Ok(DONE)
+            Ok(EXIT_CODE_DONE)
         }
         None => run(arguments.run).await,
     };
@@ -126,17 +126,17 @@ fn as_plugin(mut arguments: Vec<OsString>) -> Vec<OsString> {
 fn parse() -> Result<Arguments, ExitCode> {
     let command = Arguments::command();
     let arguments = order::command_first(as_plugin(std::env::args_os().collect()), &command);
-    let merged = file::with_file(arguments, &command).map_err(|e| fail(&e, USAGE))?;
+    let merged = file::with_file(arguments, &command).map_err(|e| fail(&e, EXIT_CODE_USAGE))?;
     let parsed = command.clone().try_get_matches_from(&merged.arguments);
     let parsed = parsed.and_then(|m| Arguments::from_arg_matches(&m).map(|arguments| (arguments, m)));
     let (mut arguments, matches) = parsed.map_err(|error| {
         // Help and version are "errors" that go to standard output and are none.
         if error.use_stderr() {
             let blamed = merged.blame(&command, one_line);
-            return fail(&blamed.unwrap_or_else(|| one_line(&error)), USAGE);
+            return fail(&blamed.unwrap_or_else(|| one_line(&error)), EXIT_CODE_USAGE);
         }
         let _ = error.print();
-        ExitCode::from(DONE)
+        ExitCode::from(EXIT_CODE_DONE)
     })?;
     // The default is `run`, whether it is written or not.
     match (&mut arguments.command, matches.subcommand_matches("run"), command.find_subcommand("run")) {
@@ -158,7 +158,7 @@ async fn run(flags: RunFlags) -> Result<u8, CliError> {
     if let Some(traces) = traces {
         traces.end().await;
     }
-    result.map(|()| DONE)
+    result.map(|()| EXIT_CODE_DONE)
 }
 
 async fn with_logs(
@@ -185,7 +185,7 @@ fn crds() -> Result<u8, CliError> {
     for kind in providers::kinds() {
         print!("{}", (kind.definitions)()?);
     }
-    Ok(DONE)
+    Ok(EXIT_CODE_DONE)
 }
 
 /// What is wrong and what would be right, without the usage that `--help` shows better.

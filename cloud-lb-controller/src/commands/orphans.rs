@@ -9,7 +9,7 @@ use cloud_provider::{Owned, ServiceId};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, ListParams};
 
-use crate::error::{CliError, DONE, FOUND};
+use crate::error::{CliError, EXIT_CODE_DONE, EXIT_CODE_FOUND};
 use crate::flags::RunFlags;
 use crate::{connection, providers};
 
@@ -72,5 +72,5 @@ pub(super) async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
         }
         left |= !orphans.is_empty() && !flags.delete;
     }
-    Ok(if left { FOUND } else { DONE })
+    Ok(if left { EXIT_CODE_FOUND } else { EXIT_CODE_DONE })
 }

@@ -16,7 +16,7 @@ use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use super::output::Output;
-use crate::error::{CliError, DONE, FOUND};
+use crate::error::{CliError, EXIT_CODE_DONE, EXIT_CODE_FOUND};
 use crate::flags::RunFlags;
 use crate::{connection, providers};
 
@@ -99,7 +99,7 @@ pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
         Output::Json => println!("{:#}", json!(planned.iter().map(as_json).collect::<Vec<_>>())),
     }
     let something = planned.iter().any(|p| p.result.as_ref().map_or(true, |plan| !plan.is_empty()));
-    Ok(if something { FOUND } else { DONE })
+    Ok(if something { EXIT_CODE_FOUND } else { EXIT_CODE_DONE })
 }
 
 async fn plan(

@@ -11,7 +11,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use service_controller::status::{StatusPatch, published_conditions, records};
 
-use crate::error::{CliError, DONE};
+use crate::error::{CliError, EXIT_CODE_DONE};
 use crate::flags::RunFlags;
 use crate::{connection, providers};
 
@@ -59,7 +59,7 @@ pub(super) async fn run(flags: RemoveConditionsFlags) -> Result<u8, CliError> {
         removed += 1;
     }
     println!("{removed} Services had conditions of {}", names.join(", "));
-    Ok(DONE)
+    Ok(EXIT_CODE_DONE)
 }
 
 async fn remove(client: &Client, service: &Service, providers: &[String]) -> kube::Result<()> {

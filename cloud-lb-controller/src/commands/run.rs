@@ -23,7 +23,7 @@ use crate::{build_info, election, providers, signals};
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a request may wait for its turn where the flags set a pace.
-const LONGEST_PACED: Duration = Duration::from_secs(3_600);
+const MAX_PACED_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Runs the controller until a signal. Whoever loses the Lease starts over here rather than in another process, which would
 /// have to wait until that Lease is over, its own; nothing of the work before is taken along.
@@ -147,7 +147,7 @@ impl Work {
 fn bounds(kube_api_qps: f64) -> Bounds {
     let mut bounds = Bounds::default();
     if kube_api_qps > 0.0 {
-        bounds.request = LONGEST_PACED;
+        bounds.request = MAX_PACED_WAIT;
     }
     bounds
 }

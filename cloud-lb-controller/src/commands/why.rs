@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Event, Node, Service};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
-use crate::error::{CliError, DONE, FOUND};
+use crate::error::{CliError, EXIT_CODE_DONE, EXIT_CODE_FOUND};
 use crate::flags::RunFlags;
 use crate::{connection, providers};
 
@@ -76,7 +76,7 @@ pub(super) async fn run(flags: WhyFlags) -> Result<u8, CliError> {
         println!("announced     {line}");
     }
     let has_address = !view.published.is_empty();
-    Ok(if has_address && settled { DONE } else { FOUND })
+    Ok(if has_address && settled { EXIT_CODE_DONE } else { EXIT_CODE_FOUND })
 }
 
 fn api(doing: &str, source: kube::Error) -> CliError {

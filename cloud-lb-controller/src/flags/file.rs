@@ -121,7 +121,7 @@ fn unknown(name: &str, command: &Command) -> String {
     let name = cut_short(name);
     let names = command.get_arguments().filter_map(|a| a.get_long());
     let nearest = names
-        .map(|known| (distance(&name, known), known))
+        .map(|known| (strsim::levenshtein(&name, known), known))
         .filter(|(distance, _)| *distance <= name.len() / 3 + 1)
         .min();
     match nearest {
@@ -130,22 +130,6 @@ fn unknown(name: &str, command: &Command) -> String {
             "unknown key {name:?}; the keys are the flags that `--help` lists, without dashes in front"
         ),
     }
-}
-
-/// How many single letters have to be added, left out or replaced.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::flags::LogLevelFrom;
 use crate::logging::LogLevel;
 
 /// Longest body that is read: a log filter is a line.
-const LONGEST_BODY: usize = 4_096;
+const MAX_BODY_BYTES: usize = 4_096;
 /// How long it may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -98,7 +98,7 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, shown: &Shown) -> Answ
             text(StatusCode::FORBIDDEN, format!("not from {peer}; allowed: {}", shown.log_level_from))
         }
         (&Method::PUT, "/loglevel") => {
-            match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), LONGEST_BODY).collect()).await {
+            match timeout(BODY_TIMEOUT, Limited::new(request.into_body(), MAX_BODY_BYTES).collect()).await {
                 Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the log filter did not come"),
                 Ok(Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "a log filter is one line"),
                 Ok(Ok(body)) => match shown.log_level.set(&String::from_utf8_lossy(&body.to_bytes())) {

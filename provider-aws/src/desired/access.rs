@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::client::{HealthCheckPort, IngressRule, Protocol, RuleSource, TargetGroup, Traffic};
 use crate::model::{Groups, rules_weight};
 use crate::options::annotation::key;
-use crate::options::{Access, ListenerSpec, Spec};
+use crate::options::{Access, GROUPS_PER_INTERFACE, ListenerSpec, Spec};
 
 /// One more rule than AWS takes would be refused half-way, with some clients let in and others not.
 pub(super) fn check_rules(spec: &Spec, groups: &Groups, rules_per_group: usize) -> Result<(), Mistakes> {
@@ -36,9 +36,6 @@ pub(super) fn check_rules(spec: &Spec, groups: &Groups, rules_per_group: usize) 
         .meanwhile("nothing is opened or closed");
     Err(mistake.into())
 }
-
-/// *Quotas for your Network Load Balancers*: security groups of a network interface.
-const GROUPS_PER_INTERFACE: usize = 5;
 
 /// The group by which the nodes let the load balancer in takes a place as well.
 pub(super) fn check_given(groups: &Groups) -> Result<(), Mistakes> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::client::{Tagged, Tags, TargetGroup as AwsTargetGroup};
 use crate::config::AwsConfig;
-use crate::model::{BackendAccess, FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Tls, Zone};
+use crate::model::{BackendAccess, FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
 use crate::naming::{
     self, ADDED_TAGS_TAG, APPLIED_TAG, Names, PRIVATE_LINK_RULES, RESOURCE_TAG, SET_ATTRIBUTES_TAG,
     SSL_POLICY,
@@ -209,13 +209,7 @@ impl Builder<'_> {
         Listener {
             port: spec.port,
             protocol: spec.protocol,
-            tls: spec.tls.as_ref().map(|tls| Tls {
-                default_certificate: tls.default_certificate.clone(),
-                sni_certificates: tls.sni_certificates.iter().cloned().collect(),
-                policy: tls.policy.clone(),
-                policy_is_chosen: tls.policy_is_chosen,
-                alpn: tls.alpn,
-            }),
+            tls: spec.tls.clone(),
             target_group: target_group.name.clone(),
             weighted: spec.weighted.clone(),
             attributes: spec.attributes.clone(),

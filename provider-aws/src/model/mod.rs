@@ -6,7 +6,7 @@ mod load_balancer;
 mod security_group;
 mod target_group;
 
-pub use self::listener::{Listener, Tls};
+pub use self::listener::Listener;
 pub use self::load_balancer::{LoadBalancer, Zone};
 pub use self::security_group::{BackendAccess, FrontendGroup, Groups};
 pub(crate) use self::security_group::{RuleFamily, rules_weight};

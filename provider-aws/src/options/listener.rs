@@ -1,6 +1,6 @@
 //! What ports and annotations say of listeners: protocol, TLS, forwarding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{
     FamilyPolicy, IpFamily, Mistake, NoteKind, Protocol as ServiceProtocol, ServicePort, ServiceView,
@@ -14,6 +14,9 @@ use crate::client::{
     AlpnPolicy, Attributes, HealthCheck, HealthCheckPort, IpAddressType, Protocol, TargetFamily,
 };
 use crate::config::AwsConfig;
+
+/// The listeners a Network Load Balancer may have (*Quotas for your Network Load Balancers*); AWS does not raise it.
+pub(crate) const LISTENERS_PER_LOAD_BALANCER: usize = 50;
 
 /// What is asked of one listener and of the target group behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,10 +41,10 @@ pub struct TlsSpec {
     /// The certificate for clients that name no host.
     pub default_certificate: String,
     /// Certificates chosen by the host a client names; without the default one.
-    pub sni_certificates: Vec<String>,
+    pub sni_certificates: BTreeSet<String>,
     /// Security policy.
     pub policy: String,
-    /// Whether the user chose it.
+    /// Whether the user chose it. If not, a listener that exists keeps the one it has.
     pub policy_is_chosen: bool,
     /// ALPN policy; [`AlpnPolicy::None`] when not asked for, so that taking the annotation away takes effect.
     pub alpn: AlpnPolicy,
@@ -89,11 +92,11 @@ pub(super) fn read(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsC
         by_number.values().filter_map(|ports| read_one(reader, ports, &common)).collect();
     check_listener_keys(reader, &listeners);
     warn_of_udp(reader, &listeners);
-    if listeners.len() > 50 {
+    if listeners.len() > LISTENERS_PER_LOAD_BALANCER {
         let count = listeners.len().to_string();
         let mistake =
             Mistake::new("spec.ports", count, "is more ports than a Network Load Balancer has listeners");
-        reader.mistake(mistake.allowing("up to 50"));
+        reader.mistake(mistake.allowing(format!("up to {LISTENERS_PER_LOAD_BALANCER}")));
     }
     listeners
 }
@@ -124,7 +127,7 @@ fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>
         if selected { (Protocol::Tls, common.tls.backend) } else { (plain, plain) };
     let tls = selected.then(|| TlsSpec {
         default_certificate: common.tls.certificates[0].clone(),
-        sni_certificates: common.tls.certificates[1..].to_vec(),
+        sni_certificates: common.tls.certificates[1..].iter().cloned().collect(),
         policy: common.tls.policy.clone(),
         policy_is_chosen: common.tls.policy_is_chosen,
         alpn: common.tls.alpn,

@@ -10,6 +10,9 @@ use super::annotation::{Reader, key};
 use super::load_balancer::LoadBalancerSpec;
 use crate::client::IpAddressType;
 
+/// *Quotas for your Network Load Balancers*: security groups of a network interface.
+pub(crate) const GROUPS_PER_INTERFACE: usize = 5;
+
 /// Who may connect, and what guards it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SecuritySpec {
@@ -63,9 +66,10 @@ pub(super) fn read(
                 "security group ids or values of their tag Name",
             );
         }
-        if groups.len() > 5 {
+        if groups.len() > GROUPS_PER_INTERFACE {
             let count = groups.len().to_string();
-            reader.wrong(key::SECURITY_GROUPS, count, "is more groups than AWS takes", "up to 5");
+            let allowed = format!("up to {GROUPS_PER_INTERFACE}");
+            reader.wrong(key::SECURITY_GROUPS, count, "is more groups than AWS takes", &allowed);
         }
         if none_at_all {
             let value = groups.join(",");

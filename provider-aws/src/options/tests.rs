@@ -1,5 +1,7 @@
 //! Every annotation, by table: what is read, and what is refused with which words.
 
+use std::collections::BTreeSet;
+
 use cloud_provider::testing::{ServiceBuilder, a_service};
 use cloud_provider::{IpFamily, Protocol as ServiceProtocol};
 
@@ -250,7 +252,7 @@ fn tls_has_certificates_policy_alpn_and_a_backend_protocol() {
     ]));
     let tls = spec.listeners[0].tls.as_ref().expect("TLS");
     assert_eq!(tls.default_certificate, CERT);
-    assert_eq!(tls.sni_certificates, [CERT_TOO]);
+    assert_eq!(tls.sni_certificates, BTreeSet::from([CERT_TOO.to_owned()]));
     assert_eq!(tls.policy, "ELBSecurityPolicy-TLS13-1-3-2021-06");
     assert_eq!(tls.alpn, AlpnPolicy::Http2Preferred);
     assert_eq!(spec.listeners[0].target_group.protocol, Protocol::Tls);

@@ -9,9 +9,7 @@ use crate::drift;
 use crate::model::Listener;
 use crate::naming::SSL_POLICY;
 use crate::observe::ObservedListener;
-
-/// The listeners a Network Load Balancer may have; AWS does not raise it.
-const LISTENERS_PER_LOAD_BALANCER: usize = 50;
+use crate::options::LISTENERS_PER_LOAD_BALANCER;
 
 /// The certificates that the listeners of a load balancer may have besides their default ones (*Quotas for your Network
 /// Load Balancers*). AWS raises it on request; an account with more only exchanges in the less careful order.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use crate::connection;
-use crate::error::{BLIND, CliError, DONE, FOUND};
+use crate::error::{CliError, EXIT_CODE_BLIND, EXIT_CODE_DONE, EXIT_CODE_FOUND};
 use crate::finding::{self, Finding, Severity};
 use crate::flags::RunFlags;
 use crate::providers::Provider;
@@ -51,9 +51,9 @@ pub(crate) async fn run(flags: DoctorFlags) -> Result<u8, CliError> {
     }
     let has = |severity| findings.iter().any(|finding| finding.severity == severity);
     Ok(match (has(Severity::Fail), has(Severity::Blind)) {
-        (true, _) => FOUND,
-        (false, true) => BLIND,
-        (false, false) => DONE,
+        (true, _) => EXIT_CODE_FOUND,
+        (false, true) => EXIT_CODE_BLIND,
+        (false, false) => EXIT_CODE_DONE,
     })
 }
 

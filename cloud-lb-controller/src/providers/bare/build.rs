@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use apiserver_client::Watches;
-use provider_bare::assignments::Reuse;
-use provider_bare::plan::{Announcer, RemovedAddress};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 
-use super::flags::{AddressAnnouncer, AddressReuse, BareFlags, RemovedAddresses};
+use super::flags::BareFlags;
 use crate::error::CliError;
 
 /// The provider.
@@ -26,20 +24,10 @@ pub(super) fn provider(
         None => PoolSource::Cluster { namespace: flags.bare_pools_namespace.clone() },
     };
     config.share_across_namespaces = flags.bare_share_across_namespaces;
-    config.removed_address = match flags.bare_removed_addresses {
-        RemovedAddresses::Move => RemovedAddress::Move,
-        RemovedAddresses::Keep => RemovedAddress::Keep,
-        RemovedAddresses::Release => RemovedAddress::Release,
-    };
+    config.removed_address = flags.bare_removed_addresses;
     config.pool_grace = flags.bare_pool_grace;
-    config.announcer = match flags.bare_announcer {
-        AddressAnnouncer::Metallb => Announcer::MetalLb,
-        AddressAnnouncer::Own => Announcer::Own,
-    };
-    config.reuse = match flags.bare_reuse {
-        AddressReuse::Lowest => Reuse::Lowest,
-        AddressReuse::LongestFree => Reuse::LongestFree,
-    };
+    config.announcer = flags.bare_announcer;
+    config.reuse = flags.bare_reuse;
     config.write_pool_status = flags.bare_write_pool_status;
     config.pools_deadline = flags.bare_pools_timeout;
     let provider = BareProvider::new(config, Some(client.clone()));

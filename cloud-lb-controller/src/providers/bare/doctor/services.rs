@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cloud_provider::ServiceView;
 use cloud_provider::kubernetes::service_view;
+use cloud_provider::{ServiceView, some_of};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::ListParams;
 use metallb::manifest;
 use metallb::pools::Pools;
 use provider_bare::desired::Options;
+use provider_bare::plan::Announcer;
 use service_controller::status::{Readiness, records};
 
-use super::super::flags::{AddressAnnouncer, BareFlags};
+use super::super::flags::BareFlags;
 use crate::finding::Finding;
 
 const SUBJECT: &str = "addresses";
@@ -25,7 +26,7 @@ const PROVIDER: &str = "bare";
 const USUAL_POOL_NAMESPACE: &str = "metallb-system";
 
 /// How many of a kind are named; the others are counted.
-const MOST_NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// What does not fit.
 pub(super) async fn look(client: &kube::Client, flags: &BareFlags, pools: &Pools) -> Vec<Finding> {
@@ -41,7 +42,7 @@ fn judge(services: &[Service], flags: &BareFlags, pools: &Pools) -> Vec<Finding>
         |view: &&ServiceView| view.wants_load_balancer && flags.bare_class.matches(view.class.as_deref());
     let ours: Vec<&ServiceView> = views.iter().filter(is_ours).collect();
     let mut findings = Vec::new();
-    if flags.bare_announcer == AddressAnnouncer::Metallb {
+    if flags.bare_announcer == Announcer::MetalLb {
         findings.extend(in_no_pool(&ours, pools));
         findings.extend(of_two_pools(&ours, pools));
     }
@@ -60,7 +61,7 @@ fn in_no_pool(services: &[&ServiceView], pools: &Pools) -> Option<Finding> {
     if shown.is_empty() {
         return None;
     }
-    let named = listed(shown.iter().map(|(ip, service)| format!("{ip} of {service}")));
+    let named = some_of(shown.iter().map(|(ip, service)| format!("{ip} of {service}")), MAX_NAMED, ", ");
     let addresses: Vec<IpAddr> = shown.keys().copied().collect();
     let namespace = pools.iter().next().map_or(USUAL_POOL_NAMESPACE, |pool| &pool.namespace);
     Some(Finding::warn(
@@ -85,7 +86,7 @@ fn of_two_pools(services: &[&ServiceView], pools: &Pools) -> Option<Finding> {
             SUBJECT,
             format!(
                 "of two pools: {}; MetalLB's speaker announces no such Service",
-                listed(named.into_iter())
+                some_of(named, MAX_NAMED, ", ")
             ),
             "let one pool have both families, or start with --bare-announcer=own if another announces",
         )
@@ -113,7 +114,7 @@ fn shared_across_namespaces(services: &[&ServiceView]) -> Option<Finding> {
             SUBJECT,
             format!(
                 "shared across namespaces by one key: {}; all but the oldest would move",
-                listed(named.into_iter())
+                some_of(named, MAX_NAMED, ", ")
             ),
             "start with --bare-share-across-namespaces, which lets whoever knows a key join from any namespace",
         )
@@ -133,19 +134,10 @@ fn outdated_conditions(services: &[Service], views: &[ServiceView]) -> Option<Fi
     (!outdated.is_empty()).then(|| {
         Finding::warn(
             SUBJECT,
-            format!("named by our conditions and shown by no status: {}", listed(outdated.into_iter())),
+            format!("named by our conditions and shown by no status: {}", some_of(outdated, MAX_NAMED, ", ")),
             "if MetalLB's controller is back, run: cloud-lb-controller remove-conditions --cloud-provider bare",
         )
     })
-}
-
-fn listed(all: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = all.collect();
-    let named = all.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match all.len().saturating_sub(MOST_NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
 }
 
 #[cfg(test)]
