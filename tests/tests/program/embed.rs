@@ -3,7 +3,7 @@
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Api;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tests::cluster::{Cluster, eventually, until};
 
@@ -78,6 +78,24 @@ async fn of_processes_of_one_identity_one_leads_and_the_others_wait_until_its_le
 
     second.signal("TERM");
     assert!(second.end().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_ends_in_failure_when_somebody_else_has_taken_its_lease() {
+    let cluster = Cluster::start().await;
+    let access = Access::to(&cluster.plane);
+    let mut example = command("examples/embed");
+    example.env("KUBECONFIG", access.kubeconfig());
+    let mut program = Program::spawn(example);
+    let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), "kube-system");
+    let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+    until(leases.clone(), LEASE, "to be held", |lease| lease.and_then(holder).is_some()).await;
+
+    let theirs = Patch::Merge(json!({ "spec": { "holderIdentity": "another" } }));
+    leases.patch(LEASE, &PatchParams::default(), &theirs).await.expect("the Lease is there");
+
+    assert!(!program.end().await.success());
+    program.until_it_says("LostLeadership").await;
 }
 
 #[test]
