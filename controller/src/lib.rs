@@ -32,7 +32,13 @@
 //! waiting load balancer is no failure, and a user's mistake is not retried until the user changes something.
 //! Each point of that list is a test in the workspace's end-to-end suites.
 //!
-//! The library reads no environment variable, installs nothing global and never ends the process.
+//! # Promises
+//!
+//! * What serves goes on serving: no mistake of a user's, failure of a provider's or restart of ours takes an address away.
+//! * Stale knowledge deletes nothing: what a list lacks is asked for by name first.
+//! * With [`run_while_leading`](ServiceController::run_while_leading) nothing is called or sent by a process that leads no
+//!   more, but for what was begun and ends before anybody else can lead.
+//! * The library reads no environment variable, installs nothing global and never ends the process.
 //!
 //! # Versions and features
 //!

@@ -18,7 +18,7 @@ pub const SERVICE_CONTROLLER: &str = "service-controller";
 pub const LEADER_ELECTION: &str = "leader-election";
 
 /// The API server takes no longer name of a field manager.
-const LONGEST_NAME: usize = 128;
+const MAX_NAME_CHARS: usize = 128;
 /// Where nobody knows.
 const UNKNOWN: &str = "unknown";
 
@@ -110,7 +110,7 @@ fn mistake(field: &str, value: &str) -> Option<Mistake> {
     let of = |problem| Some(Mistake::new(format!("user agent's {field}"), value, problem).allowing(ALLOWED));
     match value {
         "" => of("is empty"),
-        long if long.len() > LONGEST_NAME => of("is too long"),
+        long if long.len() > MAX_NAME_CHARS => of("is too long"),
         strange if !strange.chars().all(|c| is_plain(c) || c == '+') => {
             of("has characters that it may not have")
         }
@@ -121,7 +121,7 @@ fn mistake(field: &str, value: &str) -> Option<Mistake> {
 const ALLOWED: &str = "1 to 128 letters, digits and -._~+";
 
 fn word(text: &str) -> String {
-    text.chars().take(LONGEST_NAME).map(|c| if is_plain(c) { c } else { '-' }).collect()
+    text.chars().take(MAX_NAME_CHARS).map(|c| if is_plain(c) { c } else { '-' }).collect()
 }
 
 /// Where a write without a field manager goes so that it has this one; none for what needs none.

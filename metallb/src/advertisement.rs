@@ -14,7 +14,7 @@ use crate::selector::{AnyOf, Selector};
 use crate::written::{ObjectKey, Written};
 
 /// How many communities a route may have: MetalLB takes no more.
-const MOST_COMMUNITIES: usize = 63;
+const MAX_COMMUNITIES: usize = 63;
 
 /// Which pools are meant: those named, and those with the labels. All, if nothing is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -188,9 +188,9 @@ fn communities(
 ) -> BTreeSet<CommunityValue> {
     let field = "spec.communities";
     let written = each_once(field, written, "each community once", mistakes);
-    if written.len() > MOST_COMMUNITIES {
+    if written.len() > MAX_COMMUNITIES {
         let mistake = Mistake::new(field, format!("{} communities", written.len()), "are too many");
-        mistakes.push(mistake.allowing(format!("at most {MOST_COMMUNITIES}")));
+        mistakes.push(mistake.allowing(format!("at most {MAX_COMMUNITIES}")));
     }
     let mut communities = BTreeSet::new();
     for text in written {

@@ -22,8 +22,8 @@ const BGP_PORT: i64 = 179;
 const HOLD_TIME: Duration = Duration::from_secs(90);
 
 /// The hold time goes over the wire as 16 bits of seconds, and is 0 or at least 3 s (RFC 4271, section 4.2).
-const LEAST_HOLD_TIME: Duration = Duration::from_secs(3);
-const MOST_HOLD_TIME: Duration = Duration::from_secs(u16::MAX as u64);
+const MIN_HOLD_TIME: Duration = Duration::from_secs(3);
+const MAX_HOLD_TIME: Duration = Duration::from_secs(u16::MAX as u64);
 
 /// What is accepted as the peer's AS number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,7 @@ fn times(spec: &BGPPeerSpec, mistakes: &mut Vec<Mistake>) -> (Duration, Duration
         (Some(hold), Some(keepalive)) => (hold, keepalive),
     };
     let written = |text: &Option<String>, time: Duration| text.clone().unwrap_or(format!("{time:?}"));
-    if !(hold.is_zero() || (LEAST_HOLD_TIME..=MOST_HOLD_TIME).contains(&hold)) || hold.subsec_nanos() > 0 {
+    if !(hold.is_zero() || (MIN_HOLD_TIME..=MAX_HOLD_TIME).contains(&hold)) || hold.subsec_nanos() > 0 {
         let mistake = Mistake::new("spec.holdTime", written(&spec.hold_time, hold), "is out of range");
         mistakes.push(mistake.allowing(
             "0s, or whole seconds from 3s to 65535s; it is three times the keepaliveTime if it is not set",

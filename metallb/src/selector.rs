@@ -1,4 +1,8 @@
 //! Label selectors, checked once.
+//!
+//! kube has a selector too. It is not this one: it takes what MetalLB refuses (values given twice, operators without
+//! theirs), says of an unknown operator nothing that names its field, and is matched against maps, which the views of nodes
+//! and Services are not made of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

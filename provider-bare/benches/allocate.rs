@@ -32,7 +32,7 @@ const ROUND_COUNT: usize = 25;
 const TIME_BUDGET: Duration = Duration::from_nanos(200);
 
 /// Up to how many addresses in use the loop of MetalLB is waited for.
-const LOOP_AT_MOST: usize = 10_000;
+const MAX_LOOPS: usize = 10_000;
 
 /// How this program is told to run one case for valgrind: the pool's number, and how many addresses are in use.
 const COUNT_INSTRUCTIONS: &str = "--count-instructions-of";
@@ -177,9 +177,9 @@ fn main() {
             }
             let sample = sample_of(range, in_use);
             let (allocate, back) = measure(&mut allocator(text, family, in_use), family, in_use, sample);
-            let counted = if in_use <= LOOP_AT_MOST { instructions(pool, in_use, sample) } else { None };
+            let counted = if in_use <= MAX_LOOPS { instructions(pool, in_use, sample) } else { None };
             let by_loop =
-                (in_use <= LOOP_AT_MOST).then(|| loop_of_metallb(range, in_use).as_nanos().to_string());
+                (in_use <= MAX_LOOPS).then(|| loop_of_metallb(range, in_use).as_nanos().to_string());
             println!(
                 "{text:<12} {in_use:>9} {:>13} {:>13} {:>9} {:>14} {:>18}",
                 allocate.as_nanos(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// How many addresses of one pool and family are remembered as freed. Beyond that the one that was freed first joins
 /// those that were never used, so that memory stays bounded.
-const MOST_REMEMBERED_ADDRESSES: usize = 4096;
+const MAX_REMEMBERED_ADDRESSES: usize = 4096;
 
 /// An entry of the pool's list, and the address's number.
 pub(crate) type PoolAddress = (usize, u128);
@@ -23,7 +23,7 @@ impl RecentlyFreed {
         self.by_turn.insert(self.next_turn, place);
         self.turns.insert(place, self.next_turn);
         self.next_turn += 1;
-        let overdue = (self.turns.len() > MOST_REMEMBERED_ADDRESSES).then(|| self.freed_first())?;
+        let overdue = (self.turns.len() > MAX_REMEMBERED_ADDRESSES).then(|| self.freed_first())?;
         overdue.inspect(|place| {
             self.remove(*place);
         })
@@ -60,10 +60,10 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many_and_the_one_freed_first_makes_way() {
         let mut freed = RecentlyFreed::default();
-        for number in 0..MOST_REMEMBERED_ADDRESSES as u128 {
+        for number in 0..MAX_REMEMBERED_ADDRESSES as u128 {
             assert_eq!(freed.push((0, number)), None);
         }
-        assert_eq!(freed.push((0, MOST_REMEMBERED_ADDRESSES as u128)), Some((0, 0)));
+        assert_eq!(freed.push((0, MAX_REMEMBERED_ADDRESSES as u128)), Some((0, 0)));
         assert_eq!(freed.freed_first(), Some((0, 1)));
     }
 }

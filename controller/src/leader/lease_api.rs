@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::config::LeaderConfig;
 
 /// The API refuses an event whose `reportingInstance` is longer.
-const LONGEST_INSTANCE: usize = 128;
+const MAX_INSTANCE_BYTES: usize = 128;
 
 /// Why a call for the Lease failed.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub(super) struct KubeLease {
 
 impl KubeLease {
     pub(super) fn new(client: Client, config: &LeaderConfig) -> Self {
-        let instance = &config.identity[..config.identity.floor_char_boundary(LONGEST_INSTANCE)];
+        let instance = &config.identity[..config.identity.floor_char_boundary(MAX_INSTANCE_BYTES)];
         // By convention the Lease is named after the component.
         let reporter =
             Reporter { controller: config.lease_name.clone(), instance: Some(instance.to_owned()) };

@@ -14,7 +14,7 @@ use super::lease_api::{LeaseError, TermChange};
 use super::record::Elector;
 
 /// How long a release waits for its event to be recorded, after the Lease itself was given back.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Keeps one term alive.
 pub(super) struct Renewer {
@@ -103,7 +103,7 @@ impl Renewer {
             info!(lease = %self.calls.config.lease(), "released leadership");
         }
         let farewell = self.calls.announce(&self.lease, TermChange::Ended);
-        if timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
+        if timeout(RELEASE_TIMEOUT, farewell).await.is_err() {
             debug!(lease = %self.calls.config.lease(), "no time to record the event");
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::maps::UidMap;
 
 /// How many Services that have gone are remembered. Beyond that the one that went first is forgotten, so that memory
 /// stays bounded.
-const MOST_REMEMBERED_SERVICES: usize = 4096;
+const MAX_REMEMBERED_SERVICES: usize = 4096;
 
 /// What Services had when they went, in memory alone: a preference, never a claim.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ impl LastAddresses {
         if self.by_service.insert(service.clone(), addresses).is_none() {
             self.order.push_back(service.clone());
         }
-        if self.order.len() > MOST_REMEMBERED_SERVICES
+        if self.order.len() > MAX_REMEMBERED_SERVICES
             && let Some(first) = self.order.pop_front()
         {
             self.by_service.remove(&first);
@@ -50,13 +50,13 @@ mod tests {
         let mut last = LastAddresses::default();
         let name = |i: usize| ServiceKey::new("default", format!("s{i}"));
         let address = |i: usize| vec![IpAddr::from(u32::try_from(i).expect("it is small").to_be_bytes())];
-        for i in 0..=MOST_REMEMBERED_SERVICES {
+        for i in 0..=MAX_REMEMBERED_SERVICES {
             last.remember(&name(i), address(i));
         }
         assert_eq!(last.of(&name(0)), [] as [IpAddr; 0]);
         assert_eq!(last.of(&name(1)), address(1));
         last.remember(&name(1), address(7));
         assert_eq!(last.of(&name(1)), address(7), "what it had last");
-        assert_eq!(last.order.len(), MOST_REMEMBERED_SERVICES);
+        assert_eq!(last.order.len(), MAX_REMEMBERED_SERVICES);
     }
 }

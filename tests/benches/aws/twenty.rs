@@ -18,7 +18,7 @@ use tests::cluster::{Cluster, addresses, condition};
 const SERVICES: usize = 20;
 const NODES: usize = 3;
 /// How often is looked; what is measured takes seconds.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) const HEAD: &str = "20 Services at once, in seconds. The peers' numbers were published with the first comparison: on one emulator \
 and one API server, the AWS Load Balancer Controller 3.5 and cloud-provider-aws 1.37.1, whose emulator takes time over each \
@@ -58,7 +58,7 @@ pub(crate) async fn at_once(latency: Duration) {
         note(&mut served, began, &all, |service| {
             condition(service, "aws").is_some_and(|(_, reason, _)| reason == "Ensured")
         });
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     running.stop().await;
     println!(

@@ -30,9 +30,9 @@ use super::watch::{Watch, WatchQuery};
 use super::{discovery, openapi, protobuf};
 
 /// How long a definition takes from being stored to being in force: about what a real server needs.
-const TO_ESTABLISH: Duration = Duration::from_millis(20);
-const LARGEST_BODY: usize = 3 * 1024 * 1024;
-const LONGEST_MANAGER: usize = 128;
+const ESTABLISH_TIME: Duration = Duration::from_millis(20);
+const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
+const MAX_MANAGER_BYTES: usize = 128;
 const PATCH_TYPES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
@@ -76,7 +76,7 @@ impl Router {
             headers: head.headers,
             body: Bytes::new(),
         };
-        let too_large = match Limited::new(body, LARGEST_BODY).collect().await {
+        let too_large = match Limited::new(body, MAX_BODY_BYTES).collect().await {
             Ok(body) => {
                 call.body = body.to_bytes();
                 false
@@ -97,7 +97,7 @@ impl Router {
             (_, _) if too_large => Err(ApiError::new(
                 413,
                 "RequestEntityTooLarge",
-                format!("Request entity too large: limit is {LARGEST_BODY}"),
+                format!("Request entity too large: limit is {MAX_BODY_BYTES}"),
             )),
             // A watch hears of it in its stream.
             (Ok(user), Some(Failure::Gone)) if entry.verb == "watch" => {
@@ -230,7 +230,7 @@ impl Router {
     fn establish_later(&self, definition: String) {
         let state = Arc::clone(&self.state);
         tokio::spawn(async move {
-            tokio::time::sleep(TO_ESTABLISH).await;
+            tokio::time::sleep(ESTABLISH_TIME).await;
             lock(&state).establish(&definition);
         });
     }
@@ -428,8 +428,8 @@ fn write_options(call: &Call, path: &ResourcePath, kind: Option<PatchKind>) -> R
     if manager.is_none() && kind == Some(PatchKind::Apply) {
         errors.push(FieldError::required("fieldManager", "is required for apply patch"));
     }
-    if manager.is_some_and(|name| name.len() > LONGEST_MANAGER) {
-        errors.push(FieldError::too_long("fieldManager", LONGEST_MANAGER));
+    if manager.is_some_and(|name| name.len() > MAX_MANAGER_BYTES) {
+        errors.push(FieldError::too_long("fieldManager", MAX_MANAGER_BYTES));
     }
     if call.query.get("force").is_some() && kind.is_some_and(|kind| kind != PatchKind::Apply) {
         errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));

@@ -22,14 +22,14 @@ use super::status::{ApiError, Result};
 use super::store::{Change, Event, Stored};
 
 /// How often a quiet watch that wants bookmarks gets one.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long before its end a watch gets a last bookmark.
-const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+const LAST_BOOKMARK_LEAD: Duration = Duration::from_secs(2);
 /// Marks the end of the objects that were there at the start.
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 /// A watch that ends within this time gets no bookmarks.
-const TOO_SHORT: Duration = Duration::from_secs(10);
+const MIN_WATCH_TIME: Duration = Duration::from_secs(10);
 
 /// No watch lasts longer than a day, in seconds.
 const MAX_TIMEOUT_SECONDS: u64 = 86_400;
@@ -254,8 +254,8 @@ impl Watch {
             }
         }
         self.push_bookmark(version.max(self.seen), false);
-        self.next_bookmark += BOOKMARK_EVERY;
-        let last = self.end - LAST_BOOKMARK;
+        self.next_bookmark += BOOKMARK_INTERVAL;
+        let last = self.end - LAST_BOOKMARK_LEAD;
         if self.next_bookmark > last && Instant::now() < last {
             self.next_bookmark = last;
         }
@@ -277,9 +277,9 @@ impl Watch {
 }
 
 fn first_bookmark(timeout: Duration) -> Duration {
-    if timeout <= TOO_SHORT {
-        BOOKMARK_EVERY
+    if timeout <= MIN_WATCH_TIME {
+        BOOKMARK_INTERVAL
     } else {
-        BOOKMARK_EVERY.min(timeout.checked_sub(LAST_BOOKMARK).unwrap())
+        BOOKMARK_INTERVAL.min(timeout.checked_sub(LAST_BOOKMARK_LEAD).unwrap())
     }
 }

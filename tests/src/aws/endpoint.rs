@@ -15,7 +15,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use provider_aws::client::Sdk;
 
 /// How long an endpoint may take to its first answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The variable that names an endpoint which runs already.
 pub const ENDPOINT_URL: &str = "AWS_ENDPOINT_URL";
@@ -101,7 +101,7 @@ impl Endpoint {
     /// # Errors
     /// When it does not.
     pub async fn answers(&self) -> Result<(), String> {
-        match tokio::time::timeout(PATIENCE, self.ec2.describe_vpcs().send()).await {
+        match tokio::time::timeout(ANSWER_TIMEOUT, self.ec2.describe_vpcs().send()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 // The SDK wraps the cause in layers that say only that there is one.
@@ -111,7 +111,7 @@ impl Endpoint {
                 }
                 Err(format!("nothing answers there as AWS does ({cause})"))
             }
-            Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
         }
     }
 

@@ -16,7 +16,7 @@ use provider_bare::desired::Ownership;
 use serde_json::Value;
 
 /// The most that may be told of one mistake, in bytes: an event's message ends at 1,024 characters.
-const LONGEST_MISTAKE: usize = 4_096;
+const MAX_MISTAKE_BYTES: usize = 4_096;
 
 /// One reader.
 #[derive(Clone, Copy, Debug)]
@@ -171,7 +171,7 @@ pub fn read(name: &str, input: &[u8]) {
 fn told_short<'a>(mistakes: impl IntoIterator<Item = &'a Mistake>) {
     for mistake in mistakes {
         let told = mistake.to_string();
-        assert!(told.len() <= LONGEST_MISTAKE, "a mistake of {} bytes is told", told.len());
+        assert!(told.len() <= MAX_MISTAKE_BYTES, "a mistake of {} bytes is told", told.len());
     }
 }
 
@@ -252,7 +252,7 @@ fn definitions(input: &str) {
 fn config_file(input: &str) {
     if let Err(mistake) = cloud_lb_controller::readers::config_file(input) {
         assert!(
-            !mistake.is_empty() && mistake.len() <= LONGEST_MISTAKE,
+            !mistake.is_empty() && mistake.len() <= MAX_MISTAKE_BYTES,
             "a mistake of {} bytes is told",
             mistake.len()
         );

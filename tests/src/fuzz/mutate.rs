@@ -29,12 +29,12 @@ const PIECES: [&str; 24] = [
 ];
 
 /// How many changes are made to one example, at most.
-const MOST_CHANGES: usize = 6;
+const MAX_CHANGES: usize = 6;
 
 /// A text, from one of the examples.
 pub fn text(examples: &[&str], rng: &mut fastrand::Rng) -> String {
     let mut text: Vec<char> = examples[rng.usize(..examples.len())].chars().collect();
-    for _ in 0..rng.usize(0..=MOST_CHANGES) {
+    for _ in 0..rng.usize(0..=MAX_CHANGES) {
         let at = rng.usize(0..=text.len());
         let end = rng.usize(at..=text.len()).min(at + 12);
         match rng.u32(0..6) {
@@ -60,7 +60,7 @@ pub fn text(examples: &[&str], rng: &mut fastrand::Rng) -> String {
 /// Bytes, from one of the examples.
 pub(super) fn bytes(examples: &[Vec<u8>], rng: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = examples[rng.usize(..examples.len())].clone();
-    for _ in 0..rng.usize(0..=MOST_CHANGES) {
+    for _ in 0..rng.usize(0..=MAX_CHANGES) {
         let at = rng.usize(0..=bytes.len());
         let end = rng.usize(at..=bytes.len()).min(at + 12);
         match rng.u32(0..8) {

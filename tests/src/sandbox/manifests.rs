@@ -12,8 +12,8 @@ use tokio::time::{Duration, Instant};
 /// The field manager the sandbox applies as.
 const MANAGER: &str = "sandbox";
 /// How long a definition may take until what it defines is served.
-const TO_BE_SERVED: Duration = Duration::from_secs(20);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const SERVED_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Why a manifest could not be applied.
 #[derive(Debug, Error)]
@@ -113,7 +113,7 @@ async fn until_served(client: &kube::Client, definition: &DynamicObject) -> kube
     let spec = &definition.data["spec"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (group, kind) = (text(&spec["group"]), text(&spec["names"]["kind"]));
-    let deadline = Instant::now() + TO_BE_SERVED;
+    let deadline = Instant::now() + SERVED_TIMEOUT;
     for version in
         spec["versions"].as_array().into_iter().flatten().filter(|version| version["served"] == true)
     {
@@ -122,7 +122,7 @@ async fn until_served(client: &kube::Client, definition: &DynamicObject) -> kube
             if Instant::now() > deadline {
                 return Err(error);
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
     Ok(())

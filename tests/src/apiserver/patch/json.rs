@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::apiserver::status::{ApiError, Result};
 
-const MOST_OPERATIONS: usize = 10_000;
+const MAX_OPERATIONS: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
@@ -40,9 +40,9 @@ enum Operation {
 pub(crate) fn apply(target: &mut Value, patch: &Value) -> Result<()> {
     let operations = Vec::<Operation>::deserialize(patch)
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
-    if operations.len() > MOST_OPERATIONS {
+    if operations.len() > MAX_OPERATIONS {
         let message = format!(
-            "Request entity too large: The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {}",
+            "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
             operations.len()
         );
         return Err(ApiError::new(413, "RequestEntityTooLarge", message));

@@ -22,7 +22,7 @@ use crate::real_cluster::Machine;
 pub(super) const PAGE_PORT: u16 = 8080;
 
 /// How long a client waits for a page before it asks anew.
-const PATIENCE: Duration = Duration::from_millis(100);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Does something on a machine, on a thread of its own.
 pub(super) fn on<R: Send + 'static>(
@@ -76,7 +76,7 @@ pub(super) fn serve_page(node: &Machine) -> io::Result<()> {
 }
 
 fn answer(mut connection: TcpStream, node: &str) -> io::Result<()> {
-    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     let _request = connection.read(&mut [0; 1_024])?;
     let page = format!("a page from {node}\n");
     write!(connection, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{page}", page.len())
@@ -84,8 +84,8 @@ fn answer(mut connection: TcpStream, node: &str) -> io::Result<()> {
 
 /// Asks an address for its page once.
 pub(super) fn ask(ip: IpAddr) -> io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(&SocketAddr::new(ip, 80), PATIENCE)?;
-    connection.set_read_timeout(Some(PATIENCE))?;
+    let mut connection = TcpStream::connect_timeout(&SocketAddr::new(ip, 80), ANSWER_TIMEOUT)?;
+    connection.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     write!(connection, "GET / HTTP/1.0\r\nHost: {ip}\r\n\r\n")?;
     let mut said = String::new();
     connection.read_to_string(&mut said)?;

@@ -19,7 +19,7 @@ use crate::sandbox::page::say;
 use crate::sandbox::{SandboxError, manifests};
 
 /// How long anything may take that is a matter of moments.
-const SOON: Duration = Duration::from_secs(20);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A key for the announcers of a network that ends with the demonstration.
 const KEY: &str = "of a network that nobody else is on";
@@ -67,7 +67,7 @@ async fn reach(lan: &Lan, published: &[String]) -> Result<(), SandboxError> {
         };
         say(&format!("  the cable of {} is pulled", node.name()));
         // It asks on while the cable is pulled.
-        let asking = on(&lan.client, move || silence(ip, &page, SOON));
+        let asking = on(&lan.client, move || silence(ip, &page, ANSWER_DEADLINE));
         lan.cable(node.name(), false)?;
         let (silent, page) = joined(asking).await?;
         say(&format!("  {page}\n  {:.2} s without answers", silent.as_secs_f64()));
@@ -82,7 +82,7 @@ fn first_page(ip: IpAddr) -> io::Result<String> {
     loop {
         match ask(ip) {
             Ok(page) => return Ok(page),
-            Err(error) if began.elapsed() > SOON => return Err(error),
+            Err(error) if began.elapsed() > ANSWER_DEADLINE => return Err(error),
             Err(_) => {}
         }
     }
