@@ -252,3 +252,6 @@ fn in_requests(attributes: &Attributes) -> Vec<Attributes> {
     let own = |some: &[(&String, &String)]| some.iter().map(|(k, v)| ((*k).clone(), (*v).clone())).collect();
     all.chunks(ATTRIBUTES_PER_CALL).map(own).collect()
 }
+
+#[cfg(test)]
+mod tests;

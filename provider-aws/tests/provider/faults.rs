@@ -110,3 +110,22 @@ async fn throttling_that_lasts_is_named_and_holds_no_other_service_back() {
     assert_eq!(error.class(), ErrorClass::Transient);
     assert!(error.to_string().contains("CreateTargetGroup: Throttling"), "{error}");
 }
+
+/// Somebody deleted it, between our look and our request.
+#[tokio::test(start_paused = true)]
+async fn a_step_that_finds_aws_other_than_it_was_seen_is_not_passed_over_but_looked_at_again() {
+    for code in ["LoadBalancerNotFound", "ListenerNotFound", "InvalidGroup.NotFound"] {
+        let cluster = a_cluster(2).await;
+        let mut service = web("web").ports([80]).build();
+        cluster.ready(&mut service).await;
+        let mut changed = web("web").ports([80, 443]).build();
+        changed.published.clone_from(&service.published);
+        let before = cluster.aws.count(Call::CreateListener);
+        cluster.aws.fail_nth(Call::CreateListener, 1, Fault::before(code));
+
+        let outcome = cluster.ensure(&changed).await;
+
+        assert!(matches!(outcome, Ok(cloud_provider::Outcome::Ready(_))), "{code}: {outcome:?}");
+        assert_eq!(cluster.aws.count(Call::CreateListener), before + 2, "{code}");
+    }
+}
