@@ -150,7 +150,7 @@ impl Told {
                 let message = format!("{ip} is announced by no node: {refusal}");
                 match &announcement.nodes {
                     Ok(_) => {
-                        tracing::debug!(service = services, "{ip} is not announced from here: {refusal}")
+                        tracing::debug!(service = services, "{ip} is not announced from here: {refusal}");
                     }
                     Err(_) if is_to_be_mended(&refusal) => {
                         let events = announcement.services.iter();
@@ -158,7 +158,9 @@ impl Told {
                             events.filter_map(|it| of_service(view, it, "NotAnnounced", message.clone())),
                         );
                     }
-                    Err(_) => tracing::info!(service = services, "{message}"),
+                    Err(_) => {
+                        tracing::info!(service = services, "{message}");
+                    }
                 }
             }
             refusals.insert(ip, refusal);
