@@ -21,8 +21,8 @@ mod namespaces;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use lan::answers::{Client, serve};
-use lan::network::{Lan, scene, until};
+use lan::answers::{Client, resolve, serve};
+use lan::network::{Lan, Machine, scene, until};
 use lan::node::Node;
 
 /// How often each is measured, in each family.
@@ -79,9 +79,22 @@ fn two_nodes(lan: &Lan, ip: IpAddr) -> [Node; 2] {
     if a.holds(ip) { [a, b] } else { [b, a] }
 }
 
+/// A machine's own address of the same family.
+fn own_address(machine: &Machine, ip: IpAddr) -> IpAddr {
+    let number = machine.number;
+    let text = if ip.is_ipv4() { format!("10.9.0.{number}") } else { format!("fd00:9::{number}") };
+    text.parse().expect("an address")
+}
+
 fn silence(lan: &Lan, ip: IpAddr, happens: Happens) -> Duration {
     let [owner, other] = two_nodes(lan, ip);
-    let client = Client::asks(&lan.machine(), ip);
+    let machine = lan.machine();
+    // Every node knows who its clients are reached through. Or it had to ask for that first, and of a switch that minds who
+    // is in which group the first question by IPv6 comes to nothing.
+    for node in [&owner, &other] {
+        resolve(node.machine(), own_address(&machine, ip));
+    }
+    let client = Client::asks(&machine, ip);
     until("the client is answered", || client.is_answered_by(owner.name()));
     happens(lan, &owner);
     until("the other answers", || client.is_answered_by(other.name()));
