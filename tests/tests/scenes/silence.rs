@@ -139,12 +139,13 @@ impl Answering {
     /// Has each break happen, and tells what a client heard each time.
     async fn measure(&self, stage: &Stage, namespace: &str) -> Vec<Vec<Heard>> {
         let published = served(stage, namespace, "externalTrafficPolicy: Local").await;
-        send_by_arp(stage, &published);
         let mut all = Vec::new();
         for (broken, what) in Break::ALL {
             let mut heard = Vec::new();
             for address in published.iter().cycle().take(ROUNDS) {
                 self.until_whole(stage, address).await;
+                // Whom the client sends to may still be who answered before.
+                send_by_arp(stage, std::slice::from_ref(address));
                 until_it_answers(stage, stage.cluster.client_machine(), address).await;
                 let [owner, other] = owner_and_other(stage, address).await;
                 let asking = Asking::closely(stage, address).await;
