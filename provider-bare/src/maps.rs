@@ -43,13 +43,18 @@ impl Hasher for NeighbourHasher {
     }
 }
 
-/// Hashes a UID, eight bytes at a time: all of them are random.
+/// Hashes a UID, eight bytes at a time. Each is spread over all bits before the next is added: what a multiplication does to
+/// the highest digits of one word could otherwise be undone by the lowest of the next, and two UIDs that the same hash is
+/// made of send every search to a Service in a far corner of memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct UidHasher(u64);
 
 impl Hasher for UidHasher {
     fn write(&mut self, bytes: &[u8]) {
-        let mut add = |word: u64| self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(SPREAD);
+        let mut add = |word: u64| {
+            let product = u128::from(self.0 ^ word) * u128::from(SPREAD);
+            self.0 = (product as u64) ^ ((product >> 64) as u64);
+        };
         let (eights, rest) = bytes.as_chunks::<8>();
         eights.iter().for_each(|eight| add(u64::from_le_bytes(*eight)));
         if !rest.is_empty() {
@@ -67,6 +72,8 @@ impl Hasher for UidHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn hash(number: u128) -> u64 {
@@ -88,6 +95,18 @@ mod tests {
         for offset in 0..64 {
             assert_eq!(hash(base + offset) & 0xffff, (hash(base) & 0xffff) + offset as u64);
         }
+    }
+
+    #[test]
+    fn no_two_uids_have_one_hash() {
+        let hashes: HashSet<u64> = (0..100_000_u64)
+            .map(|i| {
+                let mut hasher = UidHasher::default();
+                hasher.write(format!("5d1b6c2e-8f64-4a8b-9d0e-{:012x}", i * 16).as_bytes());
+                hasher.finish()
+            })
+            .collect();
+        assert_eq!(hashes.len(), 100_000);
     }
 
     #[test]
