@@ -113,20 +113,20 @@ impl Memory {
 pub(crate) struct Memories(Mutex<HashMap<ServiceId, Entry>>);
 
 struct Entry {
-    /// None while a reconcile has it.
-    memory: Option<Memory>,
+    /// None while a reconcile has it. By itself on the heap: a third of the places of a table are empty.
+    memory: Option<Box<Memory>>,
     /// Who serves the Service and how it stands, as after the last reconcile.
     counted: Option<(ProviderIndex, ServiceState)>,
 }
 
 impl Memories {
     /// Takes what is remembered of a Service; the reconcile that took it puts it back.
-    pub(crate) fn take(&self, id: &ServiceId) -> Option<Memory> {
+    pub(crate) fn take(&self, id: &ServiceId) -> Option<Box<Memory>> {
         self.lock().get_mut(id)?.memory.take()
     }
 
     /// Puts it back.
-    pub(crate) fn put(&self, memory: Memory) {
+    pub(crate) fn put(&self, memory: Box<Memory>) {
         let counted = memory.last.provider.map(|provider| (provider, memory.state()));
         self.lock().insert(memory.id.clone(), Entry { memory: Some(memory), counted });
     }

@@ -99,7 +99,7 @@ const MAX_STEPS: usize = 6;
 struct Reconciliation {
     context: Arc<Context>,
     tracked: Arc<Tracked>,
-    memory: Memory,
+    memory: Box<Memory>,
     /// The debounced nodes as of the last look: what is decided by them is also asked for with them.
     nodes: Nodes,
     /// What came of it so far.
@@ -111,7 +111,7 @@ struct Reconciliation {
 impl Reconciliation {
     fn begin(tracked: Arc<Tracked>, context: Arc<Context>, woken: bool) -> Self {
         let id = &tracked.view.id;
-        let new = || Memory::new(id.clone(), context.config.retry);
+        let new = || Box::new(Memory::new(id.clone(), context.config.retry));
         let mut memory = context.memories.take(id).unwrap_or_else(new);
         memory.last.woken |= woken;
         // Our own last write is newer knowledge than a cache that has not seen it yet.

@@ -1,7 +1,6 @@
 //! A Service as the controller keeps it, and what of it a provider reads.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -53,12 +52,12 @@ pub(crate) struct Tracked {
     /// Whether our finalizer is on it.
     pub has_finalizer: bool,
     /// Our conditions on it, one for each provider that recorded itself.
-    pub records: Vec<crate::status::Record>,
-    /// The conditions on it that a provider published besides, by type.
-    pub conditions: BTreeMap<String, ProviderCondition>,
+    pub records: Box<[crate::status::Record]>,
+    /// The conditions on it that a provider published besides, each with its type.
+    pub conditions: Box<[(String, ProviderCondition)]>,
     /// Who wrote the status, as the API server knows its field managers, the latest first. It counts in seconds, so that
     /// the order is not certain.
-    pub status_writers: Vec<String>,
+    pub status_writers: Box<[String]>,
 }
 
 impl Tracked {
@@ -94,7 +93,7 @@ impl Tracked {
     }
 }
 
-fn status_writers(service: &Service) -> Vec<String> {
+fn status_writers(service: &Service) -> Box<[String]> {
     let is_status = |entry: &&ManagedFieldsEntry| entry.subresource.as_deref() == Some("status");
     let mut entries: Vec<_> = service.managed_fields().iter().filter(is_status).collect();
     entries.sort_by_key(|entry| Reverse(entry.time.as_ref().map(|time| time.0)));

@@ -100,13 +100,13 @@ pub fn is_class_annotation(key: &str) -> bool {
 }
 
 /// Our records on a Service.
-pub fn records(service: &Service) -> Vec<Record> {
+pub fn records(service: &Service) -> Box<[Record]> {
     let conditions = service.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
     conditions.iter().filter_map(record).collect()
 }
 
-/// The conditions on a Service that a provider of ours published, by type. Our records are not among them.
-pub fn published_conditions(service: &Service) -> BTreeMap<String, ProviderCondition> {
+/// The conditions on a Service that a provider of ours published, each with its type. Our records are not among them.
+pub fn published_conditions(service: &Service) -> Box<[(String, ProviderCondition)]> {
     let conditions = service.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
     let ours = conditions
         .iter()
@@ -141,7 +141,7 @@ pub fn shown(
     provider: &str,
     declared: &[&str],
     view: &ServiceView,
-    seen: &BTreeMap<String, ProviderCondition>,
+    seen: &[(String, ProviderCondition)],
 ) -> Published {
     let mut published = Published::new(view.published.iter().cloned());
     for key in declared {
@@ -208,18 +208,18 @@ impl StatusPatch {
         &mut self,
         provider: &str,
         published: &BTreeMap<String, ProviderCondition>,
-        seen: &BTreeMap<String, ProviderCondition>,
+        seen: &[(String, ProviderCondition)],
         now: jiff::Timestamp,
     ) {
         let prefix = format!("{provider}{CONDITION_DOMAIN}");
-        for type_ in seen.keys() {
+        for (type_, _) in seen {
             if type_.strip_prefix(&prefix).is_some_and(|word| !published.contains_key(word)) {
                 self.conditions.push(json!({ "$patch": "delete", "type": type_ }));
             }
         }
         for (word, condition) in published {
             let type_ = format!("{prefix}{word}");
-            let before = seen.get(&type_);
+            let before = seen.iter().find(|(seen, _)| *seen == type_).map(|(_, before)| before);
             if before == Some(condition) {
                 continue;
             }
@@ -401,12 +401,11 @@ mod tests {
     #[test]
     fn a_condition_of_a_provider_is_written_where_it_differs_and_taken_off_when_it_is_published_no_more() {
         let announced = |message: &str| ProviderCondition::new(Some(true), "Announced", message);
-        let seen: BTreeMap<_, _> = [
+        let seen = [
             ("bare.cloud-lb-controller/Announced".to_owned(), announced("by a")),
             ("bare.cloud-lb-controller/Before".to_owned(), announced("")),
             ("other.cloud-lb-controller/Announced".to_owned(), announced("")),
-        ]
-        .into();
+        ];
         let mut patch = StatusPatch::default();
         patch.publish_conditions("bare", &[("Announced".to_owned(), announced("by b"))].into(), &seen, NOW);
         assert_eq!(
@@ -420,7 +419,7 @@ mod tests {
             ])
         );
         let mut patch = StatusPatch::default();
-        let seen = [("bare.cloud-lb-controller/Announced".to_owned(), announced("by b"))].into();
+        let seen = [("bare.cloud-lb-controller/Announced".to_owned(), announced("by b"))];
         patch.publish_conditions("bare", &[("Announced".to_owned(), announced("by b"))].into(), &seen, NOW);
         assert!(patch.is_empty());
         let no_more = ProviderCondition::new(Some(false), "Announced", "by b");

@@ -43,7 +43,7 @@ pub fn service_view(service: &Service) -> ServiceView {
         mistakes.extend(found);
         SourceRanges::Only(Default::default())
     });
-    ServiceView {
+    let mut view = ServiceView {
         id: ServiceId { key: service_key(service), uid: metadata.uid.clone().unwrap_or_default() },
         created: metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
         wants_load_balancer: is_load_balancer(spec) && metadata.deletion_timestamp.is_none(),
@@ -72,7 +72,13 @@ pub fn service_view(service: &Service) -> ServiceView {
         session_affinity: session_affinity(spec),
         published: published(service),
         mistakes,
-    }
+    };
+    // A view is kept for as long as its Service, and a list that grew has room for four where most have one.
+    view.ports.shrink_to_fit();
+    view.families.shrink_to_fit();
+    view.cluster_ips.shrink_to_fit();
+    view.published.shrink_to_fit();
+    view
 }
 
 /// Whether `spec.type` is `LoadBalancer`.

@@ -133,7 +133,7 @@ impl Reconciliation {
         if outside {
             if let Err(stop) = self.unmark(&holders, next).await {
                 if matches!(stop, Stop::Vanished) {
-                    self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
+                    *self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
                 }
                 return Err(stop);
             }
@@ -143,7 +143,7 @@ impl Reconciliation {
         if let Some(published) = published {
             tracing::info!(freed = %with_annotations(&published), "released: {}", self.why_released(next));
         }
-        self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
+        *self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
         self.result = ReconcileOutcome::CleanedUp;
         Ok(None)
     }
@@ -237,8 +237,8 @@ mod tests {
         context
     }
 
-    fn served(id: &ServiceId) -> Memory {
-        let mut memory = Memory::new(id.clone(), Config::default().retry);
+    fn served(id: &ServiceId) -> Box<Memory> {
+        let mut memory = Box::new(Memory::new(id.clone(), Config::default().retry));
         memory.last.provider = Some(0);
         memory
     }
