@@ -240,12 +240,12 @@ impl CloudLoadBalancer for AwsProvider {
     }
 
     async fn list(&self) -> Result<Vec<Owned>, Error> {
-        // A cluster of the same name in another VPC has its own: without the VPC the list would hold them, too.
-        let Some(vpc_id) = self.vpc.get() else {
+        // A cluster of the same name in another VPC has its own: once the VPC is known, the view is limited to it.
+        if self.vpc.get().is_none() {
             return Err(Error::transient(
                 "the VPC is not known yet, so that it cannot be told what is this cluster's",
             ));
-        };
+        }
         let snapshot = self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
         let groups = self.observer().cluster_groups().await.map_err(general)?;
         let cluster = &self.config.cluster;
@@ -254,11 +254,11 @@ impl CloudLoadBalancer for AwsProvider {
             let service = naming::owning_service(cluster, tags);
             owned.extend(service.map(|service| Owned::new(service, resource).created(created)));
         };
-        for lb in snapshot.load_balancers.values().filter(|lb| lb.resource.vpc_id == *vpc_id) {
+        for lb in snapshot.load_balancers.values() {
             let since = lb.resource.created.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
             add(&lb.tags, &lb.resource.arn, since.map(|d| d.as_secs().cast_signed()));
         }
-        for tg in snapshot.target_groups.values().filter(|tg| tg.resource.vpc_id == *vpc_id) {
+        for tg in snapshot.target_groups.values() {
             add(&tg.tags, &tg.resource.arn, None);
         }
         for group in groups.iter() {
