@@ -70,6 +70,7 @@ pub mod plan;
 mod provider;
 mod provisioning;
 pub mod settings;
+mod shared_groups;
 pub mod site;
 pub mod subnet_moves;
 pub mod subnets;

@@ -13,14 +13,15 @@ use futures::future::try_join_all;
 
 use crate::adoption::{self, hostnames};
 use crate::client::{
-    Attributes, Aws, Listener, LoadBalancer, Protocol, Result, SecurityGroup, SecurityGroupQuery, Snapshot,
-    TagFilter, Tagged, Tags, Target, TargetGroup, TargetHealth,
+    Attributes, Aws, Listener, LoadBalancer, Protocol, Result, SecurityGroup, Snapshot, TagFilter, Tagged,
+    Tags, Target, TargetGroup, TargetHealth,
 };
 use crate::config::AwsConfig;
 use crate::desired::Desired;
 use crate::naming::{
     self, APPLIED_TAG, CLOUD_PROVIDER_SERVICE_TAG, CLUSTER_TAG, Names, SET_ATTRIBUTES_TAG, STACK_TAG, UID_TAG,
 };
+use crate::shared_groups;
 
 /// What exists for one Service.
 ///
@@ -290,12 +291,7 @@ impl Observer<'_> {
     /// # Errors
     /// When EC2 does not answer.
     pub async fn cluster_groups(&self) -> Result<Arc<Vec<SecurityGroup>>> {
-        let query = SecurityGroupQuery {
-            tags: vec![TagFilter::equals(CLUSTER_TAG, &self.config.cluster)],
-            vpc_id: self.vpc_id.map(str::to_owned),
-            ..SecurityGroupQuery::default()
-        };
-        self.aws.security_groups(&query).await
+        shared_groups::of_cluster(self.aws, &self.config.cluster, self.vpc_id).await
     }
 
     /// The security groups with these ids.
@@ -303,12 +299,7 @@ impl Observer<'_> {
     /// # Errors
     /// When EC2 does not answer.
     pub async fn node_groups(&self, ids: &BTreeSet<String>) -> Result<Arc<Vec<SecurityGroup>>> {
-        if ids.is_empty() {
-            return Ok(Arc::default());
-        }
-        let query =
-            SecurityGroupQuery { ids: ids.iter().cloned().collect(), ..SecurityGroupQuery::default() };
-        self.aws.security_groups(&query).await
+        shared_groups::with_ids(self.aws, ids).await
     }
 
     /// The Service's own groups, the one among them that its load balancer brought along from another controller.

@@ -10,9 +10,9 @@ use crate::config::AwsConfig;
 use crate::discovery::{self, DiscoveryError};
 use crate::failure::general;
 use crate::naming::KUBERNETES_CLUSTER_TAG;
-use crate::observe::Observer;
 use crate::options::annotation::key;
 use crate::options::{Access, Spec};
+use crate::shared_groups;
 use crate::subnets::{self, Criteria};
 use crate::targets::{self, Chosen, NODES_TOLD, TargetNodes};
 
@@ -93,9 +93,11 @@ impl Surveyor<'_> {
             let node_groups = self.node_groups(&nodes).await?;
             // Something is to be made for sure, and what its plan will look at is shared: it comes while subnets do.
             if found.load_balancers.is_empty() {
-                let observer = Observer { aws: self.aws, config: self.config, vpc_id: Some(&vpc_id) };
-                futures::try_join!(observer.cluster_groups(), observer.node_groups(&node_groups))
-                    .map_err(general)?;
+                futures::try_join!(
+                    shared_groups::of_cluster(self.aws, &self.config.cluster, Some(&vpc_id)),
+                    shared_groups::with_ids(self.aws, &node_groups)
+                )
+                .map_err(general)?;
             }
             Ok(node_groups)
         };
