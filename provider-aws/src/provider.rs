@@ -1,6 +1,7 @@
 //! The provider: each call a list of named steps.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
@@ -144,6 +145,14 @@ impl AwsProvider {
             self.aws.limit_to_vpc(vpc);
             self.vpc.get_or_init(|| (*vpc).to_owned());
         }
+    }
+}
+
+/// What it remembers. Nothing of it is of a Service that it has deleted.
+impl fmt::Debug for AwsProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("AwsProvider");
+        shown.field("memory", &self.memory).field("provisioning", &self.provisioning).finish_non_exhaustive()
     }
 }
 

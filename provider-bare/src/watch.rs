@@ -315,3 +315,26 @@ async fn next<K>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_of_pools_come_into_force_after_a_quiet_period_and_after_the_longest_delay_at_the_latest()
+    {
+        let (began, step) = (Instant::now(), POOL_DEBOUNCE_QUIET / 2);
+        let mut pending = Pending::default();
+        assert_eq!(pending.due(), None);
+        pending.note();
+        assert_eq!(pending.due(), Some(began + POOL_DEBOUNCE_QUIET), "a pool may be gone for a moment");
+        for _ in 0..19 {
+            tokio::time::advance(step).await;
+            pending.note();
+        }
+        assert!(began.elapsed() < POOL_DEBOUNCE_MAX);
+        assert_eq!(pending.due(), Some(began + POOL_DEBOUNCE_MAX), "changes may never end");
+        pending.clear();
+        assert_eq!(pending.due(), None);
+    }
+}

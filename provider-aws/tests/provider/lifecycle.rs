@@ -37,6 +37,32 @@ async fn a_service_is_created_changed_scaled_and_deleted_and_nothing_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_remembered_of_a_service_that_is_deleted() {
+    let cluster = a_cluster(2).await;
+    for name in ["one", "two", "three"] {
+        let mut service = web(name).build();
+        // Made in two calls, changed on the way, refused in part, and with a call that was dropped.
+        cluster.provider.ensure(&cluster.request(&service)).await.unwrap();
+        cluster.ready(&mut service).await;
+        let certificate = "arn:aws:acm:us-east-1:123456789012:certificate/none";
+        let ssl = format!("{}ssl-cert", crate::fixture::PREFIX);
+        let mut refused = web(name).annotation(&ssl, certificate).build();
+        refused.published.clone_from(&service.published);
+        cluster.mistakes(&refused).await;
+        let one = crate::fixture::nodes_of(&cluster.instances[..1]);
+        cluster.provider.update_backends(&request(&service, &one)).await.unwrap();
+        let remembered = format!("{:?}", cluster.provider);
+        assert!(remembered.contains(&service.id.uid), "{remembered}");
+
+        cluster.deleted(&service).await;
+
+        let remembered = format!("{:?}", cluster.provider);
+        assert!(!remembered.contains(&service.id.uid), "{remembered}");
+        assert!(!remembered.contains(&format!("{name:?}")), "{remembered}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_as_it_should_be_is_not_written() {
     let cluster = a_cluster(3).await;
     let mut service = web("web").build();

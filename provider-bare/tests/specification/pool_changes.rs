@@ -156,6 +156,7 @@ fn a_pool_that_is_edited_to_a_wrong_range_and_taken_back_moves_nobody() {
     cluster.set_pools([pool("a", &["1.2.33.0/29"]), b()]);
     cluster.settle();
     cluster.pass(Duration::from_secs(9));
+    assert_eq!(all(&cluster), before, "the edit may be taken back");
     cluster.set_pools([a(), b()]);
     cluster.settle();
     cluster.pass(2 * GRACE);

@@ -9,6 +9,7 @@ use serde_json::json;
 use std::time::Duration;
 use tests::apiserver::{Failure, Matching, Request};
 use tests::cluster::{Cluster, addresses, condition, eventually, quick};
+use tokio::time::Instant;
 
 /// Writes its own address whenever it sees another one.
 async fn another_controller(services: kube::Api<k8s_openapi::api::core::v1::Service>) {
@@ -45,6 +46,9 @@ async fn whoever_keeps_changing_a_status_is_named_and_not_fought_with() {
     assert!(writes <= 8, "{writes} writes");
     let contested = "cloud_lb_status_contested_writes_total";
     assert!(running.metric(contested) >= Some(1.0));
+    let began = Instant::now();
+    eventually("it is put back once more", || running.metric(contested) >= Some(2.0)).await;
+    assert!(began.elapsed() > Duration::from_millis(1_500), "after {:?}", began.elapsed());
 
     // Whoever ends it has our address back within the pause.
     drop(other);

@@ -1,11 +1,15 @@
 //! A user's mistake: told plainly, and nothing that serves is touched.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::testing::{Calls, MemoryCloud, Method, NODE_LABELS, Point};
+use cloud_provider::testing::{Calls, MemoryCloud, Method, NODE_LABELS, Point, Settings};
 use cloud_provider::{ErrorClass, SourceRanges};
+use provider_aws::client::fake::{FakeAws, InstanceSeed, SeededVpc};
+use provider_aws::client::{Aws, Ec2, SecurityGroupQuery, SharingOptions, Tags};
+use provider_aws::{AwsConfig, AwsProvider};
 use serde_json::json;
-use tests::cluster::{Cluster, addresses, condition, eventually, has_finalizer, quick};
+use tests::cluster::{Cluster, DEADLINE, addresses, condition, eventually, has_finalizer, quick};
 
 const RANGES: &str = cloud_provider::SOURCE_RANGES_ANNOTATION;
 
@@ -184,26 +188,30 @@ async fn a_service_whose_change_is_refused_follows_its_nodes_in_this_process_and
 }
 
 /// A Service serves and gets a mistake, and a new process begins; then somebody wipes what the Service says of what serves.
-async fn what_serves_is_told_in_spite_of(mistake: impl AsyncFnOnce(&Cluster, &MemoryCloud)) {
-    let (cluster, cloud) = (Cluster::with_faults().await, MemoryCloud::new());
-    cluster.add_node("n1").await;
-    let running = cluster.run(cloud.provider());
-    cluster.create("web").await;
-    let shown = cluster.until_published("web").await;
-    mistake(&cluster, &cloud).await;
-    until_refused(&cluster).await;
-    running.crash().await;
-    let running = cluster.run(cloud.provider());
-    cluster.add_node("n2").await;
-    until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
+/// So it is with something outside the cluster, which can be asked, and without.
+async fn what_serves_is_told_in_spite_of(mistake: impl AsyncFn(&Cluster, &MemoryCloud)) {
+    for holds_resources in [true, false] {
+        let cluster = Cluster::with_faults().await;
+        let cloud = MemoryCloud::with(Settings::with(|it| it.holds_resources = holds_resources));
+        cluster.add_node("n1").await;
+        let running = cluster.run(cloud.provider());
+        cluster.create("web").await;
+        let shown = cluster.until_published("web").await;
+        mistake(&cluster, &cloud).await;
+        until_refused(&cluster).await;
+        running.crash().await;
+        let running = cluster.run(cloud.provider());
+        cluster.add_node("n2").await;
+        until_nodes(&cloud, &cluster, &["n1", "n2"]).await;
 
-    let nothing =
-        json!({ "metadata": { "finalizers": null }, "status": { "loadBalancer": { "ingress": null } } });
-    cluster.change_status("web", nothing).await;
+        let nothing =
+            json!({ "metadata": { "finalizers": null }, "status": { "loadBalancer": { "ingress": null } } });
+        cluster.change_status("web", nothing).await;
 
-    let told = |service: &_| addresses(service) == shown && has_finalizer(service);
-    cluster.until("web", "to show what serves, and to be held", told).await;
-    running.stop().await;
+        let told = |service: &_| addresses(service) == shown && has_finalizer(service) == holds_resources;
+        cluster.until("web", "to show what serves, and to be held", told).await;
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -286,6 +294,64 @@ async fn nodes_that_somebody_takes_off_are_put_back_by_the_next_process_too_whil
     assert_eq!(cloud.count_about(Method::Ensure, &cluster.key("web")), 1, "nothing else is touched");
     let news = cluster.events("web").await;
     assert!(news.iter().all(|(_, reason, ..)| reason != "UpdatedLoadBalancer"), "{news:?}");
+    running.stop().await;
+}
+
+/// A node of an instance whose security group is another one than the others', and the id of that group.
+async fn add_node_of_another_group(cluster: &Cluster, aws: &FakeAws, vpc: &SeededVpc, name: &str) -> String {
+    let group = aws.seed_security_group(&vpc.id, name, Tags::new(), Vec::new());
+    let instance = aws.seed_instance(InstanceSeed {
+        subnet_id: vpc.private[0].clone(),
+        security_groups: vec![group.clone()],
+        instance_type: "m7g.large".to_owned(),
+        tags: Tags::new(),
+    });
+    let provider_id = format!("aws:///us-east-1a/{instance}");
+    cluster.add_node_with(name, json!({ "spec": { "providerID": provider_id } })).await;
+    group
+}
+
+async fn until_open(aws: &FakeAws, group: &str) {
+    let query = SecurityGroupQuery { ids: vec![group.to_owned()], ..SecurityGroupQuery::default() };
+    let look = async {
+        loop {
+            let found = aws.describe_security_groups(&query, None).await.expect("it is there").items;
+            if found.iter().any(|group| !group.ingress.is_empty()) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, look).await.expect("the nodes let the load balancer in");
+}
+
+#[tokio::test]
+async fn at_aws_new_nodes_let_a_service_with_a_mistake_in_by_this_process_and_the_next() {
+    let (cluster, aws) = (Cluster::with_faults().await, FakeAws::new());
+    let vpc = aws.seed_vpc(3);
+    let provider = || {
+        let mut config = AwsConfig::new("prod");
+        config.vpc_id = Some(vpc.id.clone());
+        Arc::new(AwsProvider::new(Aws::new(aws.clone(), SharingOptions::default()), config))
+    };
+    let instance = aws.seed_nodes(&vpc, 1).remove(0);
+    let provider_id = format!("aws:///us-east-1a/{instance}");
+    cluster.add_node_with("n1", json!({ "spec": { "providerID": provider_id } })).await;
+    let running = cluster.run(provider());
+    cluster.create_with("web", json!({ "spec": { "loadBalancerClass": AwsConfig::CLASS } })).await;
+    cluster.until_published("web").await;
+    store_ranges(&cluster, "web", "everybody");
+    let is_refused = |s: &_| condition(s, "aws").is_some_and(|c| c.1 == "Invalid");
+    cluster.until("web", "to be refused", is_refused).await;
+
+    let group = add_node_of_another_group(&cluster, &aws, &vpc, "n2").await;
+    until_open(&aws, &group).await;
+    running.crash().await;
+    let running = cluster.run(provider());
+    let group = add_node_of_another_group(&cluster, &aws, &vpc, "n3").await;
+    until_open(&aws, &group).await;
+
+    cluster.until("web", "to be refused", is_refused).await;
     running.stop().await;
 }
 
