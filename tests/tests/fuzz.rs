@@ -1,5 +1,5 @@
-//! Readers of what users write and networks carry, on inputs that nobody meant: see [`tests::fuzz`]. `FUZZ_INPUTS` says how many each
-//! reader gets, and `FUZZ_SEED` which.
+//! Readers of what users write and networks carry, on inputs that nobody meant: see [`tests::fuzz`]. `FUZZ_INPUTS` says how many
+//! each reader gets, `FUZZ_SEED` which, and `FUZZ_TARGET` that only one of them reads.
 
 use tests::fuzz::TARGETS;
 
@@ -16,7 +16,10 @@ fn number(name: &str, otherwise: u64) -> u64 {
 #[test]
 fn no_input_makes_a_reader_panic_open_more_than_it_says_or_tell_it_back_whole() {
     let (inputs, seed) = (number("FUZZ_INPUTS", INPUTS_PER_TARGET), number("FUZZ_SEED", 1));
-    for target in TARGETS {
+    let only = std::env::var("FUZZ_TARGET").ok();
+    let is_meant = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    assert!(TARGETS.iter().any(|target| is_meant(target.name)), "FUZZ_TARGET={only:?} is no reader");
+    for target in TARGETS.iter().filter(|target| is_meant(target.name)) {
         let start = std::time::Instant::now();
         target.try_inputs(inputs, seed);
         eprintln!("{}: {inputs} inputs in {:?}", target.name, start.elapsed());
