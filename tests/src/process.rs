@@ -149,6 +149,13 @@ impl Program {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// What it has in memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.split_whitespace().next().expect("a number").parse().expect("a number")
+    }
+
     /// How it ended, once it has.
     pub async fn end(&mut self) -> ExitStatus {
         let mut ended = None;

@@ -5,6 +5,7 @@
 //! turns: a seed that finds something finds it again often, not always. [`Length::of_the_environment`] lets it go on for
 //! hours.
 
+pub mod memory;
 mod platform;
 mod user;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver_client::{Bounds, bounded};
 use cloud_provider::CloudLoadBalancer;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
@@ -75,7 +77,6 @@ pub async fn run(cluster: &Cluster, mut platform: impl Platform, controllers: Co
     for node in ["n0", "n1", "n2"] {
         cluster.add_node_with(node, platform.node()).await;
     }
-    let memory_before = resident_kib();
     let mut running = start(platform.provider());
     for _ in 0..length.rounds {
         let most = if controllers == Controllers::Die { 100 } else { 95 };
@@ -118,7 +119,6 @@ pub async fn run(cluster: &Cluster, mut platform: impl Platform, controllers: Co
     user.deletes_everything().await;
     calm(&what, || left(&user, &platform)).await;
     running.stop().await;
-    eprintln!("{what}: resident memory {memory_before} KiB before, {} KiB after", resident_kib());
 }
 
 /// A controller as a new process has it: it knows nothing.
@@ -131,7 +131,16 @@ fn start(cluster: &Cluster, provider: Arc<dyn CloudLoadBalancer>, sweeps: bool) 
     config.debounce.max_delay = Duration::from_millis(100);
     config.resync_interval = Duration::from_secs(2);
     let client = cluster.client_with(Rights::of_the_bare_overlay().and("get", "", "services"));
-    Running::start(client, vec![provider], config)
+    Running::start(impatient(&client), vec![provider], config)
+}
+
+/// A client that gives up soon what is not answered, so that a connection that has died without a word costs seconds here
+/// and not the half minute that it may take in a cluster.
+fn impatient(client: &kube::Client) -> kube::Client {
+    let mut bounds = Bounds::default();
+    bounds.request = Duration::from_secs(1);
+    bounds.silence = Duration::from_secs(2);
+    bounded(client, bounds)
 }
 
 /// One thing goes wrong between the controller and the API server, if that is the double.
@@ -143,11 +152,12 @@ async fn server_fails(cluster: &Cluster, rng: &mut fastrand::Rng) {
     let times = rng.usize(1..4);
     let failures =
         [Failure::Conflict, Failure::Gone, Failure::TooManyRequests, Failure::Internal, Failure::Unavailable];
-    match rng.u32(0..10) {
-        0..5 => faults.fail(matching, failures[rng.usize(..failures.len())], times),
-        5..7 => faults.lose_replies(Matching::any().verb("patch"), times),
-        7 => faults.close_watches(),
-        8 => faults.end_watches_after(Matching::any(), rng.usize(0..5), times),
+    match rng.u32(0..20) {
+        0..10 => faults.fail(matching, failures[rng.usize(..failures.len())], times),
+        10..14 => faults.lose_replies(Matching::any().verb("patch"), times),
+        14..16 => faults.close_watches(),
+        16 => faults.silence_connections(),
+        17 => faults.end_watches_after(Matching::any(), rng.usize(0..5), times),
         _ => {
             faults.cut_network();
             // The length of the outage, not a wait for something.
@@ -176,7 +186,7 @@ async fn calm<F: Future<Output = Vec<String>>>(what: &str, mut wrong: impl FnMut
 }
 
 /// What is not as it should be while Services exist.
-async fn wrong(user: &User<'_>, platform: &impl Platform) -> Vec<String> {
+async fn wrong(user: &User, platform: &impl Platform) -> Vec<String> {
     let services = user.services().await;
     let mut wrong = Vec::new();
     let mut holders: BTreeMap<String, String> = BTreeMap::new();
@@ -211,17 +221,10 @@ async fn wrong(user: &User<'_>, platform: &impl Platform) -> Vec<String> {
 }
 
 /// What is left when it should be nothing.
-async fn left(user: &User<'_>, platform: &impl Platform) -> Vec<String> {
+async fn left(user: &User, platform: &impl Platform) -> Vec<String> {
     let services = user.services().await;
     let mut left: Vec<String> =
         services.iter().map(|s| format!("{} is there: {:?}", s.name_any(), s.finalizers())).collect();
     left.extend(platform.left().await);
     left
-}
-
-/// What this process, and with it all that ran in it, keeps in memory; 0 where that cannot be read.
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

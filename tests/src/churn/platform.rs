@@ -17,6 +17,7 @@ use provider_aws::{AwsConfig, AwsProvider};
 use provider_bare::{BareConfig, BareProvider};
 use serde_json::{Value, json};
 
+use super::impatient;
 use crate::cluster::{Cluster, addresses};
 use crate::sandbox::manifests;
 
@@ -218,7 +219,7 @@ impl Metal {
         for (name, range) in POOLS {
             apply_pool(cluster, name, range).await.expect("the pool is accepted");
         }
-        Metal { provider: std::sync::Mutex::default(), client: cluster.controller_client() }
+        Metal { provider: std::sync::Mutex::default(), client: impatient(&cluster.controller_client()) }
     }
 }
 
@@ -232,7 +233,7 @@ async fn apply_pool(cluster: &Cluster, name: &str, range: &str) -> kube::Result<
 }
 
 fn pools(cluster: &Cluster) -> Api<IPAddressPool> {
-    Api::namespaced(cluster.client.clone(), &cluster.namespace)
+    Api::namespaced(impatient(&cluster.client), &cluster.namespace)
 }
 
 #[async_trait]
@@ -263,7 +264,8 @@ impl Platform for Metal {
 
     async fn heals(&mut self, cluster: &Cluster) {
         for (name, range) in POOLS {
-            apply_pool(cluster, name, range).await.expect("the pool is accepted");
+            // Until it is answered: a connection may have died meanwhile.
+            while apply_pool(cluster, name, range).await.is_err() {}
         }
     }
 

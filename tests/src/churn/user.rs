@@ -2,16 +2,17 @@
 
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use super::impatient;
 use crate::cluster::Cluster;
 
 /// How many names there are: few, so that Services follow each other under one name.
 const NAME_COUNT: usize = 24;
 
-pub(super) struct User<'a> {
-    cluster: &'a Cluster,
+pub(super) struct User {
+    services: Api<Service>,
     class: Option<&'static str>,
 }
 
@@ -21,9 +22,10 @@ pub(super) fn is_balancer(service: &Service) -> bool {
     type_ == Some("LoadBalancer") && service.metadata.deletion_timestamp.is_none()
 }
 
-impl<'a> User<'a> {
-    pub(super) fn of(cluster: &'a Cluster, class: Option<&'static str>) -> Self {
-        User { cluster, class }
+impl User {
+    pub(super) fn of(cluster: &Cluster, class: Option<&'static str>) -> Self {
+        let services = Api::namespaced(impatient(&cluster.client), &cluster.namespace);
+        User { services, class }
     }
 
     /// Does one thing to one Service.
@@ -69,23 +71,24 @@ impl<'a> User<'a> {
         });
         let service = serde_json::from_value(object).expect("a Service");
         // A user whom the server refuses goes on with something else; so with all of these.
-        let _ = self.cluster.services().create(&PostParams::default(), &service).await;
+        let _ = self.services.create(&PostParams::default(), &service).await;
     }
 
     async fn changes(&self, name: &str, changes: Value) {
-        let _ = self.cluster.services().patch(name, &PatchParams::default(), &Patch::Merge(changes)).await;
+        let _ = self.services.patch(name, &PatchParams::default(), &Patch::Merge(changes)).await;
     }
 
     async fn deletes(&self, name: &str) {
-        let _ = self.cluster.services().delete(name, &DeleteParams::default()).await;
+        let _ = self.services.delete(name, &DeleteParams::default()).await;
     }
 
-    /// All Services that there are.
-    ///
-    /// # Panics
-    /// When they cannot be listed.
+    /// All Services that there are. It asks until it is answered: a connection may have died meanwhile.
     pub(super) async fn services(&self) -> Vec<Service> {
-        self.cluster.services().list(&ListParams::default()).await.expect("the Services are listed").items
+        loop {
+            if let Ok(list) = self.services.list(&ListParams::default()).await {
+                return list.items;
+            }
+        }
     }
 
     pub(super) async fn deletes_everything(&self) {
