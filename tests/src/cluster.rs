@@ -104,13 +104,7 @@ impl Cluster {
 
     /// Creates a Service of type LoadBalancer, with `changes` merged over the plain one.
     pub async fn create_with(&self, name: &str, changes: Value) -> Service {
-        let mut object = json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": { "name": name },
-            "spec": { "type": "LoadBalancer", "selector": { "app": name }, "ports": [{ "port": 80 }] },
-        });
-        merge(&mut object, changes);
-        let service = serde_json::from_value(object).expect("a Service");
+        let service = load_balancer(name, changes);
         self.services().create(&PostParams::default(), &service).await.expect("the Service is created")
     }
 
@@ -366,6 +360,20 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         }
     };
     assert!(timeout(DEADLINE, looking).await.is_ok(), "it did not come true that {what}");
+}
+
+/// A Service of type LoadBalancer with one TCP port, and with `changes` merged over that.
+///
+/// # Panics
+/// When what they make is no Service.
+pub fn load_balancer(name: &str, changes: Value) -> Service {
+    let mut object = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": name },
+        "spec": { "type": "LoadBalancer", "selector": { "app": name }, "ports": [{ "port": 80 }] },
+    });
+    merge(&mut object, changes);
+    serde_json::from_value(object).expect("a Service")
 }
 
 /// What a Service's status shows: IPs and host names, in order.

@@ -8,6 +8,7 @@ pub mod control_plane;
 pub mod fuzz;
 pub mod kubectl;
 pub mod metadata;
+pub mod performance;
 pub mod process;
 pub mod programs;
 pub mod real_cluster;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex_lite::Regex;
 use serde_json::Value;
+use tests::performance;
+use tests::performance::budgets;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -93,6 +95,19 @@ fn every_guide_is_in_the_summary_of_the_site() {
             name == "SUMMARY.md" || summary.contains(&format!("({name})")),
             "{name} is not in the summary"
         );
+    }
+}
+
+#[test]
+fn every_budget_is_in_the_page_of_what_it_costs_with_what_is_missed() {
+    let page = fs::read_to_string(performance::path()).expect("the page");
+    for budget in budgets::ALL {
+        let row = page.lines().find(|line| line.starts_with(&format!("| {} |", budget.what)));
+        let row =
+            row.unwrap_or_else(|| panic!("no figure for {:?}: {}", budget.what, performance::WRITTEN_BY));
+        assert!(row.contains(&format!(" {} |", budget.told(budget.at_most).trim())), "another budget: {row}");
+        let is_told = page.contains(&format!("- **{}**: {}", budget.what, budget.if_missed));
+        assert_eq!(row.contains(" missed |"), is_told, "{row}");
     }
 }
 

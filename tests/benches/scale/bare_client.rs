@@ -10,19 +10,24 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use tests::cluster::addresses;
-use tokio::task::JoinHandle;
+use tests::cluster::{Cluster, addresses};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::stage::services;
 
 /// Writes that are under way at once, as many as the program has workers.
 const AT_ONCE: usize = 32;
 
 /// The client; it stops with this.
-pub(crate) struct BareClient(JoinHandle<()>);
+pub(crate) struct BareClient {
+    _task: AbortOnDropHandle<()>,
+}
 
 impl BareClient {
-    /// Begins to serve these.
-    pub(crate) fn serve(services: Api<Service>) -> Self {
-        BareClient(tokio::spawn(async move {
+    /// Begins to serve the Services of a cluster.
+    pub(crate) fn serve(cluster: &Cluster) -> Self {
+        let services = services(cluster);
+        let task = tokio::spawn(async move {
             let events = pin!(watcher(services.clone(), watcher::Config::default()));
             let names = events.filter_map(|event| async {
                 match event {
@@ -43,7 +48,8 @@ impl BareClient {
                 .buffer_unordered(AT_ONCE)
                 .for_each(async |()| ())
                 .await;
-        }))
+        });
+        BareClient { _task: AbortOnDropHandle::new(task) }
     }
 }
 
@@ -60,10 +66,4 @@ async fn write(services: Api<Service>, name: String, ip: Ipv4Addr) {
         },
     });
     services.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a write");
-}
-
-impl Drop for BareClient {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

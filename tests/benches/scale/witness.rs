@@ -9,20 +9,23 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
-use tests::cluster::addresses;
-use tokio::task::JoinHandle;
+use tests::cluster::{Cluster, addresses};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::stage::{Made, services};
 
 type FirstSeen = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// The witness; it stops with this.
 pub(crate) struct Witness {
     seen: FirstSeen,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Witness {
     /// Begins to watch.
-    pub(crate) fn of(services: Api<Service>) -> Self {
+    pub(crate) fn of(cluster: &Cluster) -> Self {
+        let services: Api<Service> = services(cluster);
         let seen = FirstSeen::default();
         let noted = seen.clone();
         let task = tokio::spawn(async move {
@@ -35,14 +38,15 @@ impl Witness {
                 }
             }
         });
-        Witness { seen, task }
+        Witness { seen, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits until so many were seen with an address.
-    pub(crate) async fn until(&self, count: usize) {
+    /// Waits until so many were seen with an address; when the last of them was.
+    pub(crate) async fn until(&self, count: usize) -> Instant {
         while self.seen.lock().expect("no panic").len() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        self.seen.lock().expect("no panic").values().max().copied().expect("some were seen")
     }
 
     /// Waits until this one was seen with an address; when that was.
@@ -55,16 +59,12 @@ impl Witness {
         }
     }
 
-    /// From the first to the last that was seen with an address.
-    pub(crate) fn span(&self) -> Duration {
-        let seen = self.seen.lock().expect("no panic");
-        let (first, last) = (seen.values().min(), seen.values().max());
-        first.zip(last).map(|(first, last)| *last - *first).unwrap_or_default()
-    }
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// How long each of these took from being asked for to its address.
+    pub(crate) async fn took(&self, made: &[Made]) -> Vec<Duration> {
+        let mut took = Vec::new();
+        for Made { name, began, .. } in made {
+            took.push(self.of_service(name).await - *began);
+        }
+        took
     }
 }

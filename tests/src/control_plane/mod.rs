@@ -9,9 +9,11 @@ mod requests;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use kube::config::AuthInfo;
 use kube::{Client, Config};
+use tokio::time::sleep;
 
 use crate::apiserver::{ADMIN_TOKEN, ApiServer, ServiceNetwork, Settings};
 use crate::rights::{INSTALLED_AS, Rights};
@@ -128,9 +130,24 @@ impl ControlPlane {
     /// # Panics
     /// When it does not start again.
     pub async fn restart(&self) {
+        self.restart_after(Duration::ZERO).await;
+    }
+
+    /// The same, with the API server away for so long; returns when it is ready. A real one takes seconds besides until it
+    /// is.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn restart_after(&self, away: Duration) {
         match &self.body {
-            Body::Double(double) => double.restart().await,
-            Body::Real(turn) => turn.server.restart().await.unwrap_or_else(|error| panic!("{error}")),
+            Body::Double(double) => {
+                double.faults().cut_network();
+                sleep(away).await;
+                double.restart().await;
+            }
+            Body::Real(turn) => {
+                turn.server.restart_after(away).await.unwrap_or_else(|error| panic!("{error}"));
+            }
         }
     }
 

@@ -77,9 +77,10 @@ impl Server {
         client_of(&self.url(), ADMIN_TOKEN)
     }
 
-    /// Ends the API server as a power cut would, and starts it again on the same port, with what etcd has.
-    pub(super) async fn restart(&self) -> Result<(), StartError> {
+    /// Ends the API server as a power cut would, and starts it again after so long on the same port, with what etcd has.
+    pub(super) async fn restart_after(&self, away: Duration) -> Result<(), StartError> {
         self.programs.stop(API_SERVER).await?;
+        tokio::time::sleep(away).await;
         self.programs.start_again(API_SERVER)?;
         self.wait_until_ready().await
     }

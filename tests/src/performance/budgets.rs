@@ -1,0 +1,118 @@
+//! What each figure may be at most, and what it would take where it is more.
+
+/// The most that a figure may be.
+#[derive(Debug, PartialEq)]
+pub struct Budget {
+    /// What is measured. No two are of one name.
+    pub what: &'static str,
+    /// The most that it may be, in `unit`.
+    pub at_most: f64,
+    /// What is counted: `MB` are millions of bytes, `x` is how many times what a bare client needs.
+    pub unit: &'static str,
+    /// How many digits behind the point are told.
+    pub digits: usize,
+    /// Where it is missed: why, and what it would take.
+    pub if_missed: &'static str,
+}
+
+impl Budget {
+    const fn of(what: &'static str, at_most: f64, unit: &'static str, digits: usize) -> Self {
+        Budget { what, at_most, unit, digits, if_missed: "" }
+    }
+
+    const fn or(self, if_missed: &'static str) -> Self {
+        Budget { if_missed, ..self }
+    }
+
+    /// An amount as the tables tell it.
+    pub fn told(&self, amount: f64) -> String {
+        format!("{amount:.digits$} {}", self.unit, digits = self.digits)
+    }
+}
+
+const IS_SHARED: &str = "API server, program and whoever creates share the cores, so that a busy machine tells against the \
+    program, which has more to do for each Service than the bare client: a decision, a record, an event.";
+
+pub const BINARY: Budget = Budget::of("the controller's release binary", 17.0, "MB", 1).or(
+    "Most of it is the AWS SDK and Kubernetes' types. What is not hot is compiled for size; beyond that it takes an SDK of \
+     fewer operations, or a program without the provider that is not used (`--no-default-features --features bare`).",
+);
+pub const FIRST_LIST: Budget = Budget::of("the first list of Services is answered, after exec", 20.0, "ms", 0).or(
+    "Of this the handshake of TLS is most, then discovery; the list itself is sent with the first connection.",
+);
+pub const READY: Budget = Budget::of("ready, after the first list is answered", 20.0, "ms", 0)
+    .or("All other lists are to be in by then, and the Lease is to be read.");
+pub const IDLE_MEMORY: Budget = Budget::of("memory of one that has nothing to do", 11.0, "MB", 1)
+    .or("Half of it is the program's own pages, which the kernel shares and counts for everybody.");
+
+pub const CREATED_MEMORY: Budget =
+    Budget::of("500 Services created by 10 clients: memory at most", 16.0, "MB", 1).or(
+        "What is read of a Service is kept until it is decided for; what waits to be sent is kept besides.",
+    );
+pub const CREATED_CPU: Budget = Budget::of("500 Services created by 10 clients: CPU", 0.15, "s", 2).or(
+    "A Service costs a status, an event, and the reading of each change of its own: most is JSON, TLS and system calls.",
+);
+pub const CREATED_MEDIAN: Budget =
+    Budget::of("500 Services created by 10 clients: create to status, median", 1.3, "x", 2).or(IS_SHARED);
+pub const CREATED_WRITES: Budget = Budget::of("writes to Services, for each", 1.0, "", 2)
+    .or("A conflict with somebody else's write is one write more.");
+pub const HUNDRED: Budget =
+    Budget::of("100 Services: all are served, of the time that creating them takes", 1.1, "x", 2)
+        .or(IS_SHARED);
+pub const ONE: Budget = Budget::of("one Service on a quiet server: create to status, median", 5.0, "ms", 1).or(
+    "Two requests, one after the other, and two watches: what a bare client needs on the same server stands beside it, and \
+     nobody can need less.",
+);
+
+pub const WAITING_TIME: Budget =
+    Budget::of("5,000 wait at the start: all are served", 1.2, "x", 2).or(IS_SHARED);
+pub const WAITING_CPU: Budget = Budget::of("5,000 wait at the start: CPU", 1.5, "s", 2)
+    .or("As for 500; the same requests could be sent with less only over fewer, larger segments.");
+pub const WAITING_MEMORY: Budget = Budget::of("5,000 wait at the start: memory at most", 45.0, "MB", 1)
+    .or("What of a Service is kept is listed by the bench `memory`.");
+pub const RESTART_WRITES: Budget = Budget::of("restart with 5,000 served: writes to Services", 0.0, "", 0)
+    .or("A process that finds everything right has nothing to write: this would be a mistake.");
+pub const RESTART_MEMORY: Budget = Budget::of("restart with 5,000 served: memory at most", 45.0, "MB", 1)
+    .or("What of a Service is kept is listed by the bench `memory`.");
+pub const MANY_MEMORY: Budget =
+    Budget::of("50,000 wait at the start, on the double: memory at most", 250.0, "MB", 0)
+        .or("What of a Service is kept is listed by the bench `memory`.");
+
+const OUTAGE: &str = "The watches come back with the first request that the server answers; a server that has just started \
+    refuses some of them for a moment more.";
+pub const OUTAGE_2: Budget =
+    Budget::of("the API server is away for 2 s: a new Service is served, after its return", 2.0, "s", 2)
+        .or(OUTAGE);
+pub const OUTAGE_8: Budget =
+    Budget::of("the API server is away for 8 s: a new Service is served, after its return", 2.0, "s", 2)
+        .or(OUTAGE);
+pub const OUTAGE_30: Budget =
+    Budget::of("the API server is away for 30 s: a new Service is served, after its return", 2.0, "s", 2)
+        .or(OUTAGE);
+pub const OUTAGE_60: Budget =
+    Budget::of("the API server is away for 60 s: a new Service is served, after its return", 2.0, "s", 2)
+        .or(OUTAGE);
+
+/// All of them, in the order of the page.
+pub const ALL: [&Budget; 20] = [
+    &BINARY,
+    &FIRST_LIST,
+    &READY,
+    &IDLE_MEMORY,
+    &CREATED_MEMORY,
+    &CREATED_CPU,
+    &CREATED_MEDIAN,
+    &CREATED_WRITES,
+    &HUNDRED,
+    &ONE,
+    &WAITING_TIME,
+    &WAITING_CPU,
+    &WAITING_MEMORY,
+    &RESTART_WRITES,
+    &RESTART_MEMORY,
+    &MANY_MEMORY,
+    &OUTAGE_2,
+    &OUTAGE_8,
+    &OUTAGE_30,
+    &OUTAGE_60,
+];

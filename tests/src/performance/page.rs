@@ -1,0 +1,138 @@
+//! The page that tells the figures.
+
+use super::budgets::ALL;
+use super::figures::{Figure, Figures, Growth};
+use super::{Budget, Machine, WRITTEN_BY};
+
+/// What another bench has printed.
+#[derive(Debug)]
+pub struct Shown {
+    /// The bench.
+    pub bench: &'static str,
+    /// What it measures, as a heading.
+    pub title: &'static str,
+    /// What it said.
+    pub text: String,
+}
+
+/// Everything that the page tells.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// What was measured for the budgets.
+    pub figures: &'a Figures,
+    /// On what.
+    pub machine: &'a Machine,
+    /// The API server that judged, in words.
+    pub server: &'a str,
+    /// What other benches have printed.
+    pub shown: &'a [Shown],
+}
+
+impl Page<'_> {
+    /// The page in Markdown.
+    pub fn text(&self) -> String {
+        let mut text = self.head();
+        text += &self.budgets();
+        text += &self.missed();
+        text += &self.growth();
+        for Shown { bench, title, text: said } in self.shown {
+            text += &format!("\n## {title}\n\nAs `cargo bench --workspace --bench {bench}` prints it:\n\n");
+            text += &format!("```text\n{}\n```\n", said.trim());
+        }
+        text
+    }
+
+    fn head(&self) -> String {
+        let Machine { cores, model, gigabytes, date } = self.machine;
+        format!(
+            "# What it costs\n\n\
+             Written by a bench, which measures all of it anew:\n\n\
+             ```sh\n\
+             {WRITTEN_BY}\n\
+             ```\n\n\
+             Measured on {date}, version {}, {}. {cores} cores ({model}), {gigabytes:.0} GB of memory; API server, program, \
+             clients and bench share them. The program is the release build, as a process of its own. A bare client is the \
+             least that does the same work: it watches Services and writes an address into the status of each that has none, \
+             on a server of the same kind, and decides, records and tells nothing.\n\n",
+            env!("CARGO_PKG_VERSION"),
+            self.server,
+        )
+    }
+
+    fn budgets(&self) -> String {
+        let mut text = table(["figure", "measured", "budget", "", "beside it"]);
+        for budget in ALL {
+            let most = budget.told(budget.at_most);
+            text += &match self.figures.of(budget) {
+                Some(figure) => {
+                    let kept = if figure.is_missed() { "missed" } else { "kept" };
+                    row([budget.what, &budget.told(figure.amount), &most, kept, &figure.beside])
+                }
+                None => row([budget.what, "not measured", &most, "", ""]),
+            };
+        }
+        text
+    }
+
+    fn missed(&self) -> String {
+        let missed: Vec<&Figure> =
+            ALL.iter().filter_map(|budget| self.figures.of(budget)).filter(|it| it.is_missed()).collect();
+        if missed.is_empty() {
+            return "\nEvery figure keeps its budget.\n".to_owned();
+        }
+        let said = |figure: &Figure| {
+            let Budget { what, if_missed, .. } = figure.budget;
+            format!("- **{what}**: {if_missed}\n")
+        };
+        let all: String = missed.into_iter().map(said).collect();
+        format!("\n## What misses its budget, and what it would take\n\n{all}")
+    }
+
+    fn growth(&self) -> String {
+        let rows: String = self.figures.growth.iter().map(|growth| row(growth.cells())).collect();
+        let head = table(Growth::HEAD);
+        format!("\n## How it grows\n\nServices that wait when the program starts.\n\n{head}{rows}")
+    }
+}
+
+fn table<const N: usize>(head: [&str; N]) -> String {
+    row(head) + &row(["---"; N])
+}
+
+fn row<const N: usize>(cells: [impl AsRef<str>; N]) -> String {
+    let cells: String = cells.iter().map(|cell| format!(" {} |", cell.as_ref().trim())).collect();
+    format!("|{cells}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::performance::budgets::{CREATED_CPU, IDLE_MEMORY};
+
+    fn page(figures: &Figures) -> String {
+        let machine = Machine::this();
+        Page { figures, machine: &machine, server: "no server", shown: &[] }.text()
+    }
+
+    #[test]
+    fn what_misses_its_budget_is_told_with_the_reason_and_nothing_else_is() {
+        let mut figures = Figures::default();
+        figures.note(&IDLE_MEMORY, IDLE_MEMORY.at_most + 1.0, "");
+        figures.note(&CREATED_CPU, CREATED_CPU.at_most, "");
+
+        let page = page(&figures);
+
+        let told = |budget: &Budget| page.contains(&format!("- **{}**: {}", budget.what, budget.if_missed));
+        assert!(told(&IDLE_MEMORY), "{page}");
+        assert!(!told(&CREATED_CPU), "{page}");
+    }
+
+    #[test]
+    fn every_budget_says_what_it_would_take_and_what_was_not_measured_is_said() {
+        let page = page(&Figures::default());
+        for budget in ALL {
+            assert!(!budget.if_missed.is_empty(), "{budget:?}");
+            assert!(page.contains(&format!("| {} | not measured |", budget.what)), "{page}");
+        }
+    }
+}
