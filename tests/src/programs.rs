@@ -92,7 +92,7 @@ fn build() -> PathBuf {
 }
 
 /// What cargo tells this test about its own package would be taken for a change by build scripts that read it.
-fn without_own_package(cargo: &mut Command) {
+pub fn without_own_package(cargo: &mut Command) {
     for (name, _) in env::vars_os() {
         let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
         if name.to_str().is_some_and(|name| ours.iter().any(|start| name.starts_with(start))) {
