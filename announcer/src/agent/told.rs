@@ -213,8 +213,8 @@ impl Told {
             Said::of_node(
                 "NoLinkLocalAddress",
                 format!(
-                    "link {link} has no link-local address of IPv6: if IPv6 is switched off on it, addresses of IPv6 may not \
-                     be heard to be asked for; those of IPv4 are answered for as ever"
+                    "link {link} has no link-local address of IPv6: a switch that listens to who is in which group may not pass \
+                     on what is asked about addresses of IPv6; those of IPv4 are answered for as ever"
                 ),
             )
         });

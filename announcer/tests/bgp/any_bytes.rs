@@ -12,9 +12,9 @@ use crate::messages::{message, open};
 use crate::reader::messages;
 use crate::sessions::peer;
 
-/// How many inputs are tried, from `ANNOUNCER_MESSAGES`.
+/// How many inputs are tried, from `ANNOUNCER_MESSAGES`; with the frames of the suite `frames` a million.
 fn count() -> u64 {
-    std::env::var("ANNOUNCER_MESSAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(30_000)
+    std::env::var("ANNOUNCER_MESSAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(500_000)
 }
 
 fn samples() -> Vec<Vec<u8>> {

@@ -155,6 +155,8 @@ fn the_shorter_hold_time_holds_and_a_third_of_it_passes_between_two_signs_of_lif
         (90, None, 9, 9, Some(3)),
         (90, Some(10), 180, 90, Some(10)),
         (90, Some(10), 9, 9, Some(3)),
+        // No more often than once a second (RFC 4271 §4.4).
+        (90, Some(0), 180, 90, Some(1)),
         (3, None, 180, 3, Some(1)),
         (90, None, 0, 0, None),
         (0, Some(10), 180, 0, None),
@@ -311,6 +313,11 @@ fn a_session_that_was_long_up_is_made_anew_after_a_second_and_one_that_fails_at_
         pauses.push(script.wait().0);
     }
     assert!(pauses.windows(2).all(|two| two[0] < two[1]), "{pauses:?}");
+    script.session.connected(script.now, LOCAL);
+    script.receive(&[router().emit(), keepalive()].concat());
+    script.now += Duration::from_secs(121);
+    script.session.failed(script.now, DownReason::Closed("the end".to_owned()));
+    assert!(script.wait().0 <= Duration::from_secs(1), "what failed before it was long up counts no more");
 }
 
 #[test]

@@ -89,6 +89,8 @@ fn within_the_as_the_path_is_empty_and_a_local_preference_is_always_told() {
     assert_eq!(update.attributes[&5], (0x40, vec![0, 0, 0, 150]));
     let update = one(telling.announce(Family::V6, &[net("2001:db8::7/128")], &Attributes::default()));
     assert_eq!(update.attributes[&5], (0x40, vec![0, 0, 0, 100]));
+    let message = telling.announce(Family::V6, &[net("2001:db8::7/128")], &Attributes::default());
+    assert_eq!(message[0][23..25], [0x80, 14], "RFC 4760 §3: who does not know MP_REACH_NLRI passes it over");
 }
 
 #[test]

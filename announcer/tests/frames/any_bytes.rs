@@ -27,6 +27,11 @@ fn frames() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Half a million where nothing else is asked for: without a signature to compute, a frame costs little.
+fn frames_count() -> u64 {
+    25 * count()
+}
+
 /// A frame that was damaged, cut, lengthened or is nothing but noise.
 fn drawn(random: &mut Rng, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut frame = frames[random.usize(..frames.len())].clone();
@@ -65,7 +70,7 @@ fn any_bytes_are_read_without_panic_and_every_answer_is_valid() {
     let held = Held::new(OURS, [IpAddr::V4(V4), IpAddr::V6(V6)]);
     let frames = frames();
     let (mut replies, mut claims) = (0, 0);
-    for seed in 1..=count() {
+    for seed in 1..=frames_count() {
         let mut random = Rng::with_seed(seed);
         let frame = drawn(&mut random, &frames);
         match answer(&frame, &held) {
@@ -81,7 +86,7 @@ fn any_bytes_are_read_without_panic_and_every_answer_is_valid() {
         }
     }
     assert!(
-        replies > count() / 20 && claims > count() / 50,
+        replies > frames_count() / 20 && claims > frames_count() / 50,
         "{replies} answers, {claims} claims: too few to say much"
     );
 }
