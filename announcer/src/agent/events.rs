@@ -126,9 +126,12 @@ impl Said {
         let mut event = apiserver_client::event(about, kind, self.reason, &self.message, COMPONENT);
         event.source =
             Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node.to_owned()) });
-        if let Some(what) = &self.common {
-            let of = event.involved_object.name.as_deref().unwrap_or_default();
-            event.metadata.name = Some(self.common_name(of, what));
+        let of = event.involved_object.name.as_deref().unwrap_or_default();
+        let metadata = &mut event.metadata;
+        match &self.common {
+            Some(what) => metadata.name = Some(self.common_name(of, what)),
+            // Many nodes tell of one object in one moment: the server finds a name for each.
+            None => (metadata.name, metadata.generate_name) = (None, Some(format!("{of}."))),
         }
         event
     }
