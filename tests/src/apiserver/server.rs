@@ -91,8 +91,8 @@ impl ApiServer {
         }
         let accept = accept(listener, tls::acceptor()?, router, faults.clone(), stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(accept));
-        let (state, _stop) = (StateHandle(state), stop.drop_guard());
-        Ok(Self { address, faults, requests, tokens, pods, state, _stop })
+        let (state, stop) = (StateHandle(state), stop.drop_guard());
+        Ok(Self { address, faults, requests, tokens, pods, state, _stop: stop })
     }
 
     /// Where the server listens, for HTTP and for TLS.
