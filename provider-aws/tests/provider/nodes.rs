@@ -140,7 +140,7 @@ async fn what_somebody_takes_away_from_nodes_comes_back_though_the_service_has_a
     let targets = cluster.targets().await;
     let mut node_group = String::new();
     cluster.aws.change_instance(&cluster.instances[0], |it| {
-        node_group = it.security_groups.iter().next().unwrap().clone()
+        node_group = it.security_groups.first().unwrap().clone();
     });
 
     let target_group = cluster.aws.describe_target_groups(&Select::All, None).await.unwrap().items.remove(0);

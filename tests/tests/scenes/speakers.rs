@@ -122,7 +122,7 @@ pub(crate) async fn speakers_are_replaced_node_by_node_and_back_and_the_address_
         ));
         assert!(heard.silence < SILENCE_AT_MOST, "{address}: {heard:?}");
     }
-    assert_eq!(moves.seen(), [published.clone()]);
+    assert_eq!(moves.seen(), std::slice::from_ref(&published));
     // Who asks anew finds it where it was.
     send_by_arp(stage, &published);
     for address in &published {

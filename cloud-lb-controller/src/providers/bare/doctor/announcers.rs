@@ -149,7 +149,7 @@ fn port(set: &DaemonSet) -> u16 {
         .flat_map(|pod| &pod.containers)
         .flat_map(|container| container.args.iter().flatten());
     let addresses = args.filter_map(|arg| arg.strip_prefix("--http-address="));
-    addresses.filter_map(|address| address.rsplit(':').next()?.parse().ok()).last().unwrap_or(HTTP_PORT)
+    addresses.filter_map(|address| address.rsplit(':').next()?.parse().ok()).next_back().unwrap_or(HTTP_PORT)
 }
 
 /// Of these metrics, in the text format of Prometheus.
