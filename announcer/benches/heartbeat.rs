@@ -19,7 +19,7 @@ use std::time::Duration;
 use announcer::beat::{Boot, Cluster, Key};
 use announcer::ethernet::Mac;
 use announcer::responder::{Command, Responder};
-use announcer::segment::{Change, Eligible, Link, Links, Me, Settings};
+use announcer::segment::{Change, Eligible, HeartbeatSettings, Link, Links, Me};
 
 /// For so long the segment is played.
 const PLAYED: Duration = Duration::from_secs(20);
@@ -40,7 +40,8 @@ impl Scene {
         let [high, low] = number.to_be_bytes();
         let me = Me { node: name(number).into(), link: "eth0".into(), boot: Boot(number.into()) };
         let key = Key::new(b"the key of the bench").expect("it is long enough");
-        let mut node = Responder::new(me, Settings::default(), key, Cluster::of("bench"), Duration::ZERO);
+        let mut node =
+            Responder::new(me, HeartbeatSettings::default(), key, Cluster::of("bench"), Duration::ZERO);
         let link = Link { usable: true, mac: Mac::new([2, 0, 0, 0, high, low]) };
         node.obey(Duration::ZERO, Command::Link(link));
         node.obey(Duration::ZERO, Command::Want(self.wanted()));

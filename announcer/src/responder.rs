@@ -11,7 +11,7 @@ use crate::arp::ArpFrame;
 use crate::beat::{Cluster, Key, Refused};
 use crate::ethernet::Mac;
 use crate::ndp::NdpFrame;
-use crate::segment::{Change, Eligible, Link, Me, Segment, Settings, Standing};
+use crate::segment::{Change, Eligible, HeartbeatSettings, Link, Me, Segment, Standing};
 
 /// How many kinds of heartbeats that are not listened to are told apart: anybody on the segment can make up more.
 const MAX_REFUSED_FRAMES: usize = 32;
@@ -38,7 +38,7 @@ pub struct Outgoing {
 
 /// How things stand on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct LinkReport {
     /// Whether addresses are taken, and why not.
     pub standing: Standing,
     /// For which addresses it answers.
@@ -84,7 +84,7 @@ pub struct Responder {
 
 impl Responder {
     /// One that begins to listen as soon as it is told that its link is usable.
-    pub fn new(me: Me, settings: Settings, key: Key, cluster: Cluster, now: Duration) -> Self {
+    pub fn new(me: Me, settings: HeartbeatSettings, key: Key, cluster: Cluster, now: Duration) -> Self {
         Responder {
             segment: Segment::new(me, settings, now),
             key,
@@ -196,10 +196,10 @@ impl Responder {
     }
 
     /// How things stand.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> LinkReport {
         let held = self.segment.held().clone();
         let owner = |ip: &IpAddr| Some((*ip, self.segment.owner(*ip)?.clone()));
-        Report {
+        LinkReport {
             standing: self.segment.standing(),
             owners: self.wanted.difference(&held).filter_map(owner).collect(),
             held,

@@ -6,7 +6,7 @@ mod logging;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use announcer::agent::{Announcer, Shown};
+use announcer::agent::{Announcer, Telemetry};
 use clap::Parser;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, USER_AGENT};
@@ -70,7 +70,7 @@ async fn run(flags: Flags) -> Result<(), String> {
     announcer.run(stop).await.map_err(|error| format!("the node's links cannot be followed: {error}"))
 }
 
-fn answer<B>(request: &Request<B>, shown: &Arc<Shown>) -> Answer {
+fn answer<B>(request: &Request<B>, shown: &Arc<Telemetry>) -> Answer {
     match (request.method() == Method::GET, request.uri().path()) {
         // That it answers is all there is to say: what needs the API server or a link is no reason to start over.
         (true, "/healthz" | "/livez") => verdict(Ok(())),

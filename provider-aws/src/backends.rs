@@ -18,7 +18,7 @@ use crate::site::Unsurveyed;
 use crate::targets::{TargetLimits, TargetNodes, TargetSets};
 
 /// The targets that target groups should have.
-struct Wanted {
+struct WantedTargets {
     /// By ARN, each with the Service's port it is for.
     sets: BTreeMap<String, (u16, BTreeSet<Target>)>,
     nodes: TargetNodes,
@@ -72,7 +72,11 @@ impl AwsProvider {
 
     /// The targets of the target groups there are, where what should exist cannot be told. No `ensure` looks for what
     /// somebody else has changed there meanwhile, so that it is done here when it is due.
-    async fn by_what_exists(&self, request: &Request, found: &Snapshot) -> Result<Option<Wanted>, Error> {
+    async fn by_what_exists(
+        &self,
+        request: &Request,
+        found: &Snapshot,
+    ) -> Result<Option<WantedTargets>, Error> {
         let uid = &request.service().id.uid;
         let labels = options::node_labels(request.service());
         let chosen = match self.surveyor().nodes(request.nodes(), &labels).await {
@@ -101,7 +105,7 @@ impl AwsProvider {
             let port = port(&arn).unwrap_or_default();
             (arn, (port, set))
         });
-        Ok(Some(Wanted { sets: sets.collect(), nodes, limits, digest: None, access }))
+        Ok(Some(WantedTargets { sets: sets.collect(), nodes, limits, digest: None, access }))
     }
 
     /// What these groups of nodes must let in for the load balancer that exists: nothing, unless it carries the backend
@@ -127,7 +131,7 @@ impl AwsProvider {
 
     /// Plans and applies. Refusals of AWS concern their part alone; nodes that serve stay as long as a group of new ones
     /// cannot be opened.
-    async fn bring(&self, service: &ServiceView, wanted: Wanted) -> Result<(), Error> {
+    async fn bring(&self, service: &ServiceView, wanted: WantedTargets) -> Result<(), Error> {
         let uid = &service.id.uid;
         let mut target_groups = Vec::new();
         for (arn, (port, set)) in wanted.sets {
@@ -200,7 +204,7 @@ impl AwsProvider {
 }
 
 /// The targets of the target groups that stay; one that is on its way out takes no new nodes.
-fn by_what_should_exist(prepared: Prepared) -> Option<Wanted> {
+fn by_what_should_exist(prepared: Prepared) -> Option<WantedTargets> {
     let Prepared { found, desired, limits, node_groups, .. } = prepared;
     let traffic = desired.groups.nodes.as_ref().map(|nodes| nodes.traffic.clone());
     let access = traffic.map(|traffic| NodeAccess { traffic, groups: node_groups });
@@ -209,7 +213,7 @@ fn by_what_should_exist(prepared: Prepared) -> Option<Wanted> {
         let wanted = desired.target_group_like(found.target_groups.get(arn)?)?;
         Some((arn.clone(), (wanted.port, sets.of(&wanted.name)?.clone())))
     };
-    Some(Wanted {
+    Some(WantedTargets {
         sets: found.target_groups.keys().filter_map(of).collect(),
         nodes: desired.nodes.clone(),
         limits,

@@ -116,7 +116,7 @@ fn is_unknown(error: &watcher::Error) -> bool {
 }
 
 /// What is known of the cluster, and since when it is known.
-pub(super) struct Known {
+pub(super) struct ClusterState {
     classes: ClassRule,
     ignore_exclude_label: bool,
     services: Mirror<(ServiceKey, Arc<ServiceView>)>,
@@ -150,9 +150,9 @@ impl Pending {
     }
 }
 
-impl Known {
+impl ClusterState {
     pub(super) fn new(classes: ClassRule, ignore_exclude_label: bool, with_bgp: bool) -> Self {
-        let mut known = Known {
+        let mut known = ClusterState {
             classes,
             ignore_exclude_label,
             services: Mirror::default(),
@@ -383,8 +383,8 @@ mod tests {
         all
     }
 
-    fn known() -> (Known, Instant) {
-        let (mut known, now) = (Known::new(ClassRule::default(), false, true), Instant::now());
+    fn known() -> (ClusterState, Instant) {
+        let (mut known, now) = (ClusterState::new(ClassRule::default(), false, true), Instant::now());
         for news in nearly_all().into_iter().chain(list(vec![advertisement()], News::Layer2)) {
             known.apply(now, news);
         }
@@ -392,7 +392,7 @@ mod tests {
         (known, now)
     }
 
-    fn announced(known: &mut Known) -> bool {
+    fn announced(known: &mut ClusterState) -> bool {
         let view = known.view().expect("a view");
         let all = crate::announcements::layer2(&view);
         all[&ADDRESS.parse().expect("an address")].candidates().any(|(node, _)| &**node == "n1")
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn nothing_is_decided_before_every_first_list_is_in() {
-        let (mut known, now) = (Known::new(ClassRule::default(), false, true), Instant::now());
+        let (mut known, now) = (ClusterState::new(ClassRule::default(), false, true), Instant::now());
         for news in nearly_all() {
             assert!(!known.apply(now, news));
         }
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_kind_that_the_api_server_does_not_know_has_no_objects() {
-        let (mut known, now) = (Known::new(ClassRule::default(), false, true), Instant::now());
+        let (mut known, now) = (ClusterState::new(ClassRule::default(), false, true), Instant::now());
         for news in nearly_all() {
             known.apply(now, news);
         }

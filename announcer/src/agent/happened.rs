@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use cloud_provider::{ServiceId, ServiceKey};
 
 use super::events::Said;
-use super::shown::Shown;
+use super::telemetry::Telemetry;
 use crate::beat::Refused;
 use crate::segment::Change;
 
 /// One line in the log for each change.
-pub(super) fn log(shown: &Shown, link: &str, change: &Change) {
+pub(super) fn log(shown: &Telemetry, link: &str, change: &Change) {
     let services = |ip| {
         let services = shown.services_of(ip);
         services.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -53,7 +53,7 @@ pub(super) fn log(shown: &Shown, link: &str, change: &Change) {
 
 /// The events of a change: of who else has an address, and of heartbeats that are not listened to.
 pub(super) fn events(
-    shown: &Shown,
+    shown: &Telemetry,
     services: &BTreeMap<ServiceKey, ServiceId>,
     link: &str,
     change: &Change,
@@ -87,7 +87,7 @@ mod tests {
     const FOREIGN: Mac = Mac::new([2, 0, 0, 0, 0, 9]);
 
     fn told(change: &Change) -> Vec<String> {
-        let (shown, key) = (Shown::default(), ServiceKey::new("shop", "web"));
+        let (shown, key) = (Telemetry::default(), ServiceKey::new("shop", "web"));
         let ip = "192.0.2.7".parse().expect("an address");
         shown.services([(ip, [key.clone()].into())].into());
         let id = ServiceId { key: key.clone(), uid: "u1".to_owned() };

@@ -7,7 +7,7 @@
 //! links   ─────────────────────────────────────────────────▶ which threads there are
 //! ```
 //!
-//! One task has all of it, so nothing is shared but what is [shown](Shown). While the API server is away, what was known
+//! One task has all of it, so nothing is shared but what is [shown](Telemetry). While the API server is away, what was known
 //! last is announced.
 
 mod cluster;
@@ -17,8 +17,8 @@ mod key;
 mod mirror;
 mod responders;
 mod routers;
-mod shown;
 mod statuses;
+mod telemetry;
 mod told;
 mod wanted;
 
@@ -42,18 +42,18 @@ use crate::announcements::{bgp, layer2};
 use crate::beat::{Cluster, Key};
 use crate::link::Excluded;
 use crate::net::LinkChanges;
-use crate::segment::Settings;
+use crate::segment::HeartbeatSettings;
 use crate::status;
 use crate::status::keeper::Assigned;
 use crate::status::object::Pod;
-use cluster::Known;
+use cluster::ClusterState;
 use events::{Events, PeerTroubles, Said};
 use responders::{Common, Responders};
 pub use routers::BgpEngine;
 use routers::Routers;
-pub use shown::Shown;
 use statuses::{Decided, Statuses};
-use told::Told;
+pub use telemetry::Telemetry;
+use told::AlreadyTold;
 
 /// Between two looks for what must be there before anything is announced: the key, and who the cluster is.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -78,7 +78,7 @@ pub struct Config {
     /// Whether nodes that are excluded from load balancers by their label announce all the same.
     pub ignore_exclude_label: bool,
     /// How fast the heart beats.
-    pub settings: Settings,
+    pub settings: HeartbeatSettings,
     /// Who speaks to routers; none: nobody, and what is said about routers is not read.
     pub bgp: Option<BgpEngine>,
     /// The namespace that it runs in, where it tells what it announces; none: it does not tell it.
@@ -97,7 +97,7 @@ impl Config {
             key_file: key_file.into(),
             excluded,
             ignore_exclude_label: false,
-            settings: Settings::default(),
+            settings: HeartbeatSettings::default(),
             bgp: None,
             namespace: None,
             pod: None,
@@ -109,25 +109,25 @@ impl Config {
 pub struct Announcer {
     client: Client,
     config: Config,
-    shown: Arc<Shown>,
+    shown: Arc<Telemetry>,
 }
 
 impl Announcer {
     /// One that is not at work yet.
     pub fn new(client: Client, config: Config) -> Self {
-        let shown = Arc::new(Shown::default());
+        let shown = Arc::new(Telemetry::default());
         shown.trouble(Some("it has not begun yet".to_owned()));
         Announcer { client, config, shown }
     }
 
     /// How things stand, for as long as it is at work.
-    pub fn shown(&self) -> Arc<Shown> {
+    pub fn shown(&self) -> Arc<Telemetry> {
         self.shown.clone()
     }
 
     /// Announces until it is told to stop, and hands over before it returns, which takes 2.5 s at most.
     ///
-    /// What is missing at the start is waited for and [shown](Shown::ready): the key, the API server, a link.
+    /// What is missing at the start is waited for and [shown](Telemetry::ready): the key, the API server, a link.
     ///
     /// # Errors
     /// Where the kernel does not tell of its links.
@@ -146,8 +146,9 @@ impl Announcer {
         });
         let watches = Watches::new(self.client.clone());
         let mut news = cluster::follow(&watches, config.pools_namespace.as_deref(), config.bgp.is_some());
-        let mut known = Known::new(config.classes.clone(), config.ignore_exclude_label, config.bgp.is_some());
-        let mut told = Told::default();
+        let mut known =
+            ClusterState::new(config.classes.clone(), config.ignore_exclude_label, config.bgp.is_some());
+        let mut told = AlreadyTold::default();
         let (events, mut peer_troubles) =
             (Events::start(self.client.clone(), config.node.to_string()), PeerTroubles::default());
         let (tell_of_peers, mut peer_news) = mpsc::unbounded_channel();
@@ -302,7 +303,7 @@ impl Announcer {
 }
 
 /// What is missing before anything can be announced from here.
-fn trouble(known: &Known, responders: &Responders) -> Option<String> {
+fn trouble(known: &ClusterState, responders: &Responders) -> Option<String> {
     let missing = known.missing();
     match missing.is_empty() {
         true => responders.trouble(),

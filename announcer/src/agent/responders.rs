@@ -10,13 +10,13 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::wanted::{Wanted, wanted};
+use super::wanted::{WantedRoutes, wanted};
 use crate::announcements::Announcement;
 use crate::beat::{Boot, Cluster, Key};
 use crate::link::{Excluded, Link};
 use crate::net::{LinkThread, links};
-use crate::responder::{Command, Report, Responder};
-use crate::segment::{self, Change, LEAVE_TIMEOUT, Me, Settings};
+use crate::responder::{Command, LinkReport, Responder};
+use crate::segment::{self, Change, HeartbeatSettings, LEAVE_TIMEOUT, Me};
 
 /// Between two tries to begin on a link on which nothing can be said.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub(super) struct Common {
     pub(super) node: Arc<str>,
     pub(super) key: Key,
     pub(super) cluster: Cluster,
-    pub(super) settings: Settings,
+    pub(super) settings: HeartbeatSettings,
     pub(super) excluded: Excluded,
     /// Where changes are told, with the link's name.
     pub(super) changes: mpsc::UnboundedSender<(String, Change)>,
@@ -40,7 +40,7 @@ struct Responding {
     link: Link,
     thread: LinkThread,
     /// What it was told last.
-    wanted: Wanted,
+    wanted: WantedRoutes,
 }
 
 /// The links that announce. Dropped, all fall silent at once.
@@ -100,7 +100,7 @@ impl Responders {
                 tracing::info!(link = link.name, mac = %link.mac, running = link.running, "a link announces");
                 thread.order(Command::Link(state(&link)));
                 self.failing.remove(&link.name);
-                self.responding.insert(link.index, Responding { link, thread, wanted: Wanted::new() });
+                self.responding.insert(link.index, Responding { link, thread, wanted: WantedRoutes::new() });
                 true
             }
             Err(error) => {
@@ -151,7 +151,7 @@ impl Responders {
     }
 
     /// How each link stands, by its name.
-    pub(super) fn reports(&self) -> BTreeMap<String, watch::Receiver<Report>> {
+    pub(super) fn reports(&self) -> BTreeMap<String, watch::Receiver<LinkReport>> {
         let reports = self.responding.values();
         reports.map(|responding| (responding.link.name.clone(), responding.thread.report())).collect()
     }

@@ -14,7 +14,7 @@ use crate::announcements::{BgpAnnouncements, View};
 use crate::bgp::session::Leaving;
 use crate::engine::frr_k8s::configuration;
 use crate::engine::frr_k8s_keeper::FrrKeeper;
-use crate::engine::speaker::{PeerNews, Shown, Speaker, Told};
+use crate::engine::speaker::{PeerNews, PeerSessions, Speaker, SpeakerConfig};
 use crate::net::addresses;
 
 /// The label by which frr-k8s' configurations choose nodes here.
@@ -50,7 +50,7 @@ impl Routers {
     }
 
     /// How it stands with the routers; none where another process has the sessions.
-    pub(super) fn shown(&self) -> Option<watch::Receiver<Shown>> {
+    pub(super) fn shown(&self) -> Option<watch::Receiver<PeerSessions>> {
         match self {
             Routers::Native(speaker) => Some(speaker.shown()),
             Routers::FrrK8s { .. } => None,
@@ -73,7 +73,8 @@ impl Routers {
         let of_node = view.nodes.get(node).map(|node| &**node);
         match self {
             Routers::Native(speaker) => {
-                let told = Told { peers, node: own_addresses(of_node), wanted: announced.wanted.clone() };
+                let told =
+                    SpeakerConfig { peers, node: own_addresses(of_node), wanted: announced.wanted.clone() };
                 let left_out = told.left_out();
                 speaker.tell(told);
                 left_out

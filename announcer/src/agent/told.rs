@@ -15,7 +15,7 @@ use crate::announcements::{
 
 /// What was said already, so that each is said once for as long as it lasts.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct AlreadyTold {
     wrong: Vec<ObjectMistakes>,
     loose_ends: Vec<ObjectMistakes>,
     hostnames: Vec<Hostname>,
@@ -26,7 +26,7 @@ pub(super) struct Told {
     without_link_local: BTreeSet<String>,
 }
 
-impl Told {
+impl AlreadyTold {
     /// What is new of all of it. `links` are the links of this node that announce.
     pub(super) fn of(
         &mut self,

@@ -16,7 +16,7 @@ use super::nodes;
 use super::offer::{Offer, offers};
 use super::refusal::Refusal;
 use super::view::View;
-use crate::bgp::route::{Attributes, LargeCommunity, Unwanted, Wanted};
+use crate::bgp::route::{Attributes, LargeCommunity, Unwanted, WantedRoutes};
 
 /// What a node makes of one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct BgpAnnouncements {
     /// The addresses that are published, and what this node makes of each.
     pub addresses: BTreeMap<IpAddr, Advertised>,
     /// The routes that each peer of this node is to have. A peer without routes is there, too.
-    pub wanted: BTreeMap<String, Arc<Wanted>>,
+    pub wanted: BTreeMap<String, Arc<WantedRoutes>>,
     /// What could not be had together.
     pub conflicts: Vec<Conflict>,
 }
@@ -194,9 +194,9 @@ impl Routes<'_> {
         self,
         advertisements: &[&Arc<Bgp>],
         peers: &BTreeSet<&str>,
-    ) -> (BTreeMap<String, Arc<Wanted>>, Vec<Conflict>) {
-        let mut wanted: BTreeMap<&str, Wanted> =
-            peers.iter().map(|peer| (*peer, Wanted::default())).collect();
+    ) -> (BTreeMap<String, Arc<WantedRoutes>>, Vec<Conflict>) {
+        let mut wanted: BTreeMap<&str, WantedRoutes> =
+            peers.iter().map(|peer| (*peer, WantedRoutes::default())).collect();
         let mut conflicts = Vec::new();
         for ((peer, prefix), by) in self.0 {
             let of_peer = wanted.entry(peer).or_default();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::family::Family;
-use super::route::{Attributes, Wanted};
+use super::route::{Attributes, WantedRoutes};
 use super::update::{Telling, end_of_rib, withdraw};
 
 /// The routes that a peer is to have, and those it has. What follows from both is the same whatever happened before, so
 /// it may be asked for at any time; a change that is taken back before anybody asks costs nothing.
 #[derive(Debug, Default)]
 pub struct AdjOut {
-    wanted: Arc<Wanted>,
+    wanted: Arc<WantedRoutes>,
     told: BTreeMap<IpNet, Attributes>,
     /// The families that are told on this session, and whether the first full set of each is still to be closed.
     families: BTreeMap<Family, bool>,
@@ -21,7 +21,7 @@ pub struct AdjOut {
 
 impl AdjOut {
     /// From now on the peer is to have these.
-    pub fn want(&mut self, wanted: Arc<Wanted>) {
+    pub fn want(&mut self, wanted: Arc<WantedRoutes>) {
         self.wanted = wanted;
     }
 

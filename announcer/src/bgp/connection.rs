@@ -20,7 +20,7 @@ use super::dial::Dial;
 use super::leaving::LeavingTask;
 use super::peer::BgpPeer;
 use super::reason::DownReason;
-use super::route::Wanted;
+use super::route::WantedRoutes;
 use super::session::{BgpAction, BgpSession, Leaving};
 use crate::bfd::path::PathStanding;
 use crate::clock::{now, until_time};
@@ -47,7 +47,7 @@ pub struct PeerStanding {
 /// a word.
 #[derive(Debug)]
 pub struct Peering {
-    wanted: watch::Sender<Arc<Wanted>>,
+    wanted: watch::Sender<Arc<WantedRoutes>>,
     standing: watch::Receiver<PeerStanding>,
     task: LeavingTask,
 }
@@ -80,7 +80,7 @@ impl Peering {
     }
 
     /// From now on the router is to have these routes.
-    pub fn want(&self, wanted: Arc<Wanted>) {
+    pub fn want(&self, wanted: Arc<WantedRoutes>) {
         self.wanted.send_replace(wanted);
     }
 
@@ -131,7 +131,7 @@ struct BgpDriver {
 impl BgpDriver {
     async fn run(
         mut self,
-        mut wants: watch::Receiver<Arc<Wanted>>,
+        mut wants: watch::Receiver<Arc<WantedRoutes>>,
         mut path: Option<watch::Receiver<PathStanding>>,
         mut leaves: oneshot::Receiver<Leaving>,
     ) {
@@ -203,7 +203,7 @@ impl BgpDriver {
     async fn next(
         &mut self,
         buffer: &mut [u8],
-        wants: &mut watch::Receiver<Arc<Wanted>>,
+        wants: &mut watch::Receiver<Arc<WantedRoutes>>,
         path: &mut Option<watch::Receiver<PathStanding>>,
         leaves: &mut oneshot::Receiver<Leaving>,
     ) -> Happened {

@@ -80,11 +80,11 @@ pub(crate) const LOCAL_PREFERENCE: u32 = 100;
 
 /// The routes that a peer is to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedRoutes {
     routes: BTreeMap<IpNet, Attributes>,
 }
 
-impl Wanted {
+impl WantedRoutes {
     /// An address is to be reached by the prefix of this length that contains it. A prefix that is wanted already, through
     /// another address or another advertisement, has the communities of both.
     ///

@@ -21,7 +21,7 @@ use super::notification::{
 use super::open::Open;
 use super::peer::BgpPeer;
 use super::reason::DownReason;
-use super::route::Wanted;
+use super::route::WantedRoutes;
 use crate::jitter::shortened;
 
 /// How long a connection may take to come about.
@@ -211,7 +211,7 @@ impl BgpSession {
     }
 
     /// From now on the peer is to have these routes. What follows is said by [`BgpSession::updates`].
-    pub fn want(&mut self, wanted: Arc<Wanted>) {
+    pub fn want(&mut self, wanted: Arc<WantedRoutes>) {
         self.out.want(wanted);
     }
 

@@ -13,7 +13,7 @@ use metallb::peer::{Password, Peer, Reach, RemoteAsn};
 use metallb::written::ObjectKey;
 use serde_json::{Map, Value, json};
 
-use crate::bgp::route::{Attributes, LargeCommunity, Wanted};
+use crate::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
 
 /// What a node's FRR is to be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ pub fn configuration<'a>(
     node: &str,
     hostname: &str,
     namespace: &str,
-    peers: impl IntoIterator<Item = (&'a Peer, &'a Wanted)>,
+    peers: impl IntoIterator<Item = (&'a Peer, &'a WantedRoutes)>,
 ) -> FrrConfiguration {
     let mut routers: BTreeMap<Option<&str>, Router> = BTreeMap::new();
     let (mut profiles, mut left_out) = (BTreeMap::new(), BTreeMap::new());

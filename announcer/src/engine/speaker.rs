@@ -14,21 +14,21 @@ use super::native::{NativePeer, native};
 use crate::bfd::path::{PathStanding, Paths, WatchedPath};
 use crate::bgp::connection::{PeerStanding, Peering};
 use crate::bgp::leaving::LeavingTask;
-use crate::bgp::route::Wanted;
+use crate::bgp::route::WantedRoutes;
 use crate::bgp::session::Leaving;
 
 /// What the speaker is to do.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct SpeakerConfig {
     /// The peers of this node.
     pub peers: Vec<Arc<Peer>>,
     /// The node's addresses, with the lengths of their subnets; of each family first the one that others reach it by.
     pub node: Vec<IpNet>,
     /// The routes that each peer is to have, by the peer's name.
-    pub wanted: BTreeMap<String, Arc<Wanted>>,
+    pub wanted: BTreeMap<String, Arc<WantedRoutes>>,
 }
 
-impl Told {
+impl SpeakerConfig {
     /// The peers that ask for what our own speaker lacks, and what that is.
     pub fn left_out(&self) -> BTreeMap<ObjectKey, Vec<Mistake>> {
         let lacks = |peer: &Arc<Peer>| Some((peer.key.clone(), native(peer, &self.node).err()?));
@@ -37,11 +37,11 @@ impl Told {
 }
 
 /// The peers with which there is a session, or is to be one, by name.
-pub type Shown = BTreeMap<String, ShownSession>;
+pub type PeerSessions = BTreeMap<String, PeerSession>;
 
 /// How it stands with one peer, now and from now on.
 #[derive(Clone, Debug)]
-pub struct ShownSession {
+pub struct PeerSession {
     /// The session.
     pub session: watch::Receiver<PeerStanding>,
     /// The path, where it is watched.
@@ -60,8 +60,8 @@ pub struct PeerNews {
 /// The task that has the sessions. Dropped, it is as if the process ended.
 #[derive(Debug)]
 pub struct Speaker {
-    told: watch::Sender<Told>,
-    shown: watch::Receiver<Shown>,
+    told: watch::Sender<SpeakerConfig>,
+    shown: watch::Receiver<PeerSessions>,
     task: LeavingTask,
 }
 
@@ -71,8 +71,8 @@ impl Speaker {
     ///
     /// To be called in a tokio runtime.
     pub fn start(news: mpsc::UnboundedSender<PeerNews>) -> Self {
-        let (told, tells) = watch::channel(Told::default());
-        let (shows, shown) = watch::channel(Shown::default());
+        let (told, tells) = watch::channel(SpeakerConfig::default());
+        let (shows, shown) = watch::channel(PeerSessions::default());
         let sessions = Sessions { paths: Paths::default(), by_name: BTreeMap::new(), news };
         let task = LeavingTask::spawn(|leaves| sessions.run(tells, shows, leaves));
         Speaker { told, shown, task }
@@ -80,12 +80,12 @@ impl Speaker {
 
     /// From now on these are the peers and their routes. A change of routes is told at once, a peer that has changed has a new
     /// session, and one that is not among them any more is left for good.
-    pub fn tell(&self, told: Told) {
+    pub fn tell(&self, told: SpeakerConfig) {
         self.told.send_replace(told);
     }
 
     /// How it stands, now and from now on.
-    pub fn shown(&self) -> watch::Receiver<Shown> {
+    pub fn shown(&self) -> watch::Receiver<PeerSessions> {
         self.shown.clone()
     }
 
@@ -110,8 +110,8 @@ struct Session {
 impl Sessions {
     async fn run(
         mut self,
-        mut tells: watch::Receiver<Told>,
-        shows: watch::Sender<Shown>,
+        mut tells: watch::Receiver<SpeakerConfig>,
+        shows: watch::Sender<PeerSessions>,
         mut leaves: oneshot::Receiver<Leaving>,
     ) {
         loop {
@@ -132,7 +132,7 @@ impl Sessions {
         }
     }
 
-    async fn follow(&mut self, told: &Told) -> Shown {
+    async fn follow(&mut self, told: &SpeakerConfig) -> PeerSessions {
         let served = |peer: &Arc<Peer>| Some((peer.key.name.clone(), native(peer, &told.node).ok()?));
         let served: BTreeMap<String, NativePeer> = told.peers.iter().filter_map(served).collect();
         // First what is to be told to those who stay: leaving others takes its time.
@@ -153,7 +153,7 @@ impl Sessions {
         }
         let shown = |(name, session): (&String, &Session)| {
             let path = session.path.as_ref().map(WatchedPath::standing);
-            (name.clone(), ShownSession { session: session.peering.standing(), path })
+            (name.clone(), PeerSession { session: session.peering.standing(), path })
         };
         self.by_name.iter().map(shown).collect()
     }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::groups::Groups;
 use super::socket::{FrameRoom, PacketSocket, Traffic};
-use crate::responder::{Command, Outgoing, Report, Responder};
+use crate::responder::{Command, LinkReport, Outgoing, Responder};
 use crate::segment::Change;
 
 /// How many frames of one socket are answered before the others have their turn: a flood of one kind must not silence the
@@ -35,7 +35,7 @@ const GROUPS_RETRY_DELAY: Duration = Duration::from_secs(5);
 pub struct LinkThread {
     commands: Option<Sender<Command>>,
     bell: Arc<EventFd>,
-    report: watch::Receiver<Report>,
+    report: watch::Receiver<LinkReport>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -83,7 +83,7 @@ impl LinkThread {
     }
 
     /// How things stand on the link, and word of each change. It is closed when the link has gone.
-    pub fn report(&self) -> watch::Receiver<Report> {
+    pub fn report(&self) -> watch::Receiver<LinkReport> {
         self.report.clone()
     }
 
@@ -127,7 +127,7 @@ struct Turns {
     groups_due: Option<Instant>,
     orders: Receiver<Command>,
     bell: Arc<EventFd>,
-    told: watch::Sender<Report>,
+    told: watch::Sender<LinkReport>,
     told_at: Option<Instant>,
     changes: mpsc::UnboundedSender<(String, Change)>,
     responder: Responder,

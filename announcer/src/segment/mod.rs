@@ -31,12 +31,12 @@
 //! use std::time::Duration;
 //! use announcer::beat::{Boot, Cluster, Key};
 //! use announcer::ethernet::Mac;
-//! use announcer::segment::{Eligible, Link, Links, Me, Segment, Settings};
+//! use announcer::segment::{Eligible, Link, Links, Me, Segment, HeartbeatSettings};
 //!
 //! let at = Duration::from_millis;
 //! let (key, cluster) = (Key::new(b"sixteen bytes or more").unwrap(), Cluster::of("a UID"));
 //! let me = Me { node: "worker-1".into(), link: "eth0".into(), boot: Boot(1) };
-//! let mut segment = Segment::new(me, Settings::default(), at(0));
+//! let mut segment = Segment::new(me, HeartbeatSettings::default(), at(0));
 //! segment.link(at(0), Link { usable: true, mac: Mac::new([2, 0, 0, 0, 0, 1]) });
 //! let nodes = vec![Eligible { node: "worker-1".into(), links: Links::All, score: 0 }];
 //! segment.want(at(0), &[("192.0.2.7".parse().unwrap(), nodes)].into());
@@ -76,7 +76,7 @@ pub use contest::{Eligible, Links};
 use decide::earlier;
 pub use peer::{Heard, Peer};
 use peers::Peers;
-pub use settings::{Settings, WrongSettings};
+pub use settings::{HeartbeatSettings, WrongSettings};
 use speaking::Made;
 
 /// For how long a preferred node is to have been well before it takes over from another.
@@ -117,7 +117,7 @@ pub struct Due {
 #[derive(Clone, Debug)]
 pub struct Segment {
     me: Me,
-    settings: Settings,
+    settings: HeartbeatSettings,
     link: Link,
     peers: Peers,
     contests: BTreeMap<IpAddr, Contest>,
@@ -146,7 +146,7 @@ pub struct Segment {
 
 impl Segment {
     /// A segment that begins to listen as soon as its link is usable, which [`Segment::link`] is to say.
-    pub fn new(me: Me, settings: Settings, now: Duration) -> Self {
+    pub fn new(me: Me, settings: HeartbeatSettings, now: Duration) -> Self {
         Segment {
             me,
             settings,
@@ -172,7 +172,7 @@ impl Segment {
     }
 
     /// Other settings from now on.
-    pub fn settings(&mut self, now: Duration, settings: Settings) {
+    pub fn settings(&mut self, now: Duration, settings: HeartbeatSettings) {
         if !self.settings.keyed && settings.keyed {
             self.listen(now);
         }

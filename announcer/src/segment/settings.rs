@@ -13,16 +13,16 @@ const MAX_DEAD_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The settings of a segment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
+pub struct HeartbeatSettings {
     interval: Duration,
     multiplier: f64,
     pub(super) keyed: bool,
 }
 
-impl Default for Settings {
+impl Default for HeartbeatSettings {
     /// Every 100 ms, dead after three and a half of them; with a key.
     fn default() -> Self {
-        Settings { interval: Duration::from_millis(100), multiplier: 3.5, keyed: true }
+        HeartbeatSettings { interval: Duration::from_millis(100), multiplier: 3.5, keyed: true }
     }
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for WrongSettings {
 
 impl std::error::Error for WrongSettings {}
 
-impl Settings {
+impl HeartbeatSettings {
     /// With this interval between beats, from 10 ms to 5 s, and a node dead after so many of them without one, from 2 to 10.
     ///
     /// # Errors
@@ -64,12 +64,12 @@ impl Settings {
         if !ALLOWED_MULTIPLIERS.contains(&multiplier) {
             return Err(WrongSettings::Multiplier(multiplier));
         }
-        Ok(Settings { interval, multiplier, keyed: true })
+        Ok(HeartbeatSettings { interval, multiplier, keyed: true })
     }
 
     /// The same, with a key for the heartbeat or without one. Without, nothing is announced.
     pub fn keyed(self, keyed: bool) -> Self {
-        Settings { keyed, ..self }
+        HeartbeatSettings { keyed, ..self }
     }
 
     /// The interval among so many nodes, and how long others are to wait, in whole milliseconds.
@@ -88,16 +88,16 @@ mod tests {
     #[test]
     fn the_interval_grows_with_the_number_of_nodes_beyond_two_hundred() {
         let ms = Duration::from_millis;
-        assert_eq!(Settings::default().pace(200), (ms(100), ms(350)));
-        assert_eq!(Settings::default().pace(500), (ms(250), ms(875)));
-        assert!(Settings::default().pace(1_000_000).1 <= Duration::from_secs(60));
+        assert_eq!(HeartbeatSettings::default().pace(200), (ms(100), ms(350)));
+        assert_eq!(HeartbeatSettings::default().pace(500), (ms(250), ms(875)));
+        assert!(HeartbeatSettings::default().pace(1_000_000).1 <= Duration::from_secs(60));
     }
 
     #[test]
     fn settings_out_of_range_are_named() {
-        let refused = Settings::new(Duration::from_millis(5), 3.5).unwrap_err().to_string();
+        let refused = HeartbeatSettings::new(Duration::from_millis(5), 3.5).unwrap_err().to_string();
         assert!(refused.contains("5ms") && refused.contains("10ms") && refused.contains("5s"), "{refused}");
-        let refused = Settings::new(Duration::from_millis(100), f64::NAN).unwrap_err().to_string();
+        let refused = HeartbeatSettings::new(Duration::from_millis(100), f64::NAN).unwrap_err().to_string();
         assert!(refused.contains("NaN") && refused.contains("between 2 and 10"), "{refused}");
     }
 }

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::announced::Announced;
-use super::object::{Announcer, FIELD_MANAGER, Protocol, StatusKey, Wanted};
-use super::steps::{Known, Step, steps};
+use super::object::{Announcer, DesiredObject, FIELD_MANAGER, Protocol, StatusKey};
+use super::steps::{ObservedObject, Write, steps};
 use crate::clock::until_time;
 use crate::jitter::shortened;
 
@@ -180,9 +180,9 @@ struct Writer {
     pace: Pace,
     assigned: mpsc::UnboundedSender<Assigned>,
     /// None until something was announced.
-    wanted: BTreeMap<StatusKey, Wanted>,
+    wanted: BTreeMap<StatusKey, DesiredObject>,
     /// The objects of this announcer, as the API server has them.
-    known: BTreeMap<StatusKey, Known>,
+    known: BTreeMap<StatusKey, ObservedObject>,
     /// Of which kinds the list is complete.
     listed: BTreeSet<Protocol>,
     /// What was written, by this process or by one before, and so was told to be assigned.
@@ -259,7 +259,7 @@ impl Writer {
             }
             Event::InitApply(object) | Event::Apply(object) => {
                 if !is_ours(&object.metadata.uid) {
-                    self.known.insert(key(&object), Known::of(&object));
+                    self.known.insert(key(&object), ObservedObject::of(&object));
                 }
             }
             Event::Delete(object) => {
@@ -286,8 +286,8 @@ impl Writer {
         self.not_before.retain(|_, until| *until > now);
         let mut failed = None;
         let todo = steps(&self.known, &self.wanted).into_iter();
-        for step in todo.chain(self.gone.clone().into_iter().map(Step::Delete)) {
-            let (Step::Apply(key, _) | Step::Delete(key)) = &step;
+        for step in todo.chain(self.gone.clone().into_iter().map(Write::Delete)) {
+            let (Write::Apply(key, _) | Write::Delete(key)) = &step;
             if !self.listed.contains(&key.protocol) {
                 continue;
             }
@@ -296,8 +296,8 @@ impl Writer {
                 continue;
             }
             let done = match step {
-                Step::Apply(key, wanted) => self.apply(key, &wanted).await,
-                Step::Delete(key) => self.delete(&key).await,
+                Write::Apply(key, wanted) => self.apply(key, &wanted).await,
+                Write::Delete(key) => self.delete(&key).await,
             };
             if let Err(error) = done {
                 let is_answered = matches!(error, kube::Error::Api(_));
@@ -332,7 +332,7 @@ impl Writer {
 
     /// Two writes, for the status is a resource of its own. Between them anything may happen: both are done again until both
     /// succeeded.
-    async fn apply(&mut self, key: StatusKey, wanted: &Wanted) -> kube::Result<()> {
+    async fn apply(&mut self, key: StatusKey, wanted: &DesiredObject) -> kube::Result<()> {
         let api = self.api(key.protocol);
         // Nobody else is to say what this node announces.
         let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -343,7 +343,7 @@ impl Writer {
             "status": wanted.status,
         });
         let object = api.patch_status(&key.name, &params, &Patch::Apply(&status)).await?;
-        self.known.insert(key.clone(), Known::of(&object));
+        self.known.insert(key.clone(), ObservedObject::of(&object));
         if self.told.insert(key.clone()) {
             let (service, node) = (wanted.service.clone(), self.announcer.node.clone());
             // An error is a program that tells of nothing any more.

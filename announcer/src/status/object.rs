@@ -111,7 +111,7 @@ fn label(name: &str) -> String {
 
 /// One object as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DesiredObject {
     /// Of which Service it tells.
     pub service: ServiceKey,
     /// What is applied to the object itself.
@@ -127,7 +127,7 @@ impl Announcer {
     }
 
     /// The objects that tell what is announced.
-    pub fn objects(&self, announced: &Announced) -> Vec<(StatusKey, Wanted)> {
+    pub fn objects(&self, announced: &Announced) -> Vec<(StatusKey, DesiredObject)> {
         let layer2 = announced.layer2.iter().map(|(service, interfaces)| {
             let interfaces = match interfaces {
                 // None is all.
@@ -146,7 +146,7 @@ impl Announcer {
         layer2.chain(bgp).collect()
     }
 
-    fn object(&self, protocol: Protocol, service: &ServiceKey, said: Value) -> (StatusKey, Wanted) {
+    fn object(&self, protocol: Protocol, service: &ServiceKey, said: Value) -> (StatusKey, DesiredObject) {
         let key = StatusKey::of(protocol, service, &self.node);
         let kind = protocol.kind();
         let owners: Vec<Value> = self
@@ -177,6 +177,6 @@ impl Announcer {
         if let (Some(status), Value::Object(said)) = (status.as_object_mut(), said) {
             status.extend(said);
         }
-        (key, Wanted { service: service.clone(), object, status })
+        (key, DesiredObject { service: service.clone(), object, status })
     }
 }

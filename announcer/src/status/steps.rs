@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::object::{StatusKey, Wanted};
+use super::object::{DesiredObject, StatusKey};
 
 /// An object as the API server has it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
+pub struct ObservedObject {
     /// Which life of the name it is.
     pub uid: Option<String>,
     labels: BTreeMap<String, String>,
@@ -17,11 +17,11 @@ pub struct Known {
     status: Value,
 }
 
-impl Known {
+impl ObservedObject {
     /// What counts of an object.
     pub fn of(object: &DynamicObject) -> Self {
         let owners = object.metadata.owner_references.iter().flatten();
-        Known {
+        ObservedObject {
             uid: object.metadata.uid.clone(),
             labels: object.metadata.labels.clone().unwrap_or_default(),
             owners: owners.map(|owner| owner.uid.clone()).collect(),
@@ -30,7 +30,7 @@ impl Known {
     }
 
     /// Whether nothing of what is wanted is missing. Labels and owners that others added are theirs.
-    fn says(&self, wanted: &Wanted) -> bool {
+    fn says(&self, wanted: &DesiredObject) -> bool {
         let metadata = &wanted.object["metadata"];
         let mut labels = metadata["labels"].as_object().into_iter().flatten();
         let mut owners = metadata["ownerReferences"].as_array().into_iter().flatten();
@@ -42,19 +42,22 @@ impl Known {
 
 /// One thing to do. Doing it again is right.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum Write {
     /// The object is to be like this.
-    Apply(StatusKey, Wanted),
+    Apply(StatusKey, DesiredObject),
     /// The object is to go.
     Delete(StatusKey),
 }
 
 /// What makes of the objects that are there those that are wanted. First what is told anew, since somebody may wait for it.
-pub fn steps(known: &BTreeMap<StatusKey, Known>, wanted: &BTreeMap<StatusKey, Wanted>) -> Vec<Step> {
+pub fn steps(
+    known: &BTreeMap<StatusKey, ObservedObject>,
+    wanted: &BTreeMap<StatusKey, DesiredObject>,
+) -> Vec<Write> {
     let applies = wanted
         .iter()
         .filter(|(key, wanted)| known.get(*key).is_none_or(|known| !known.says(wanted)))
-        .map(|(key, wanted)| Step::Apply(key.clone(), wanted.clone()));
-    let deletes = known.keys().filter(|key| !wanted.contains_key(*key)).cloned().map(Step::Delete);
+        .map(|(key, wanted)| Write::Apply(key.clone(), wanted.clone()));
+    let deletes = known.keys().filter(|key| !wanted.contains_key(*key)).cloned().map(Write::Delete);
     applies.chain(deletes).collect()
 }

@@ -9,7 +9,7 @@ use announcer::bgp::dial::Dial;
 use announcer::bgp::message::keepalive;
 use announcer::bgp::peer::{BgpPeer, HoldTime};
 use announcer::bgp::reason::DownReason;
-use announcer::bgp::route::{Attributes, LargeCommunity, Wanted};
+use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
 use announcer::bgp::session::Leaving;
 use announcer::distance::Distance;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,7 +58,7 @@ async fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
 async fn a_router_that_takes_nothing_off_the_connection_is_left_after_the_hold_time() {
     let listener = listen();
     let peering = begin(&listener, BgpPeer { hold_time: HoldTime::new(3).unwrap(), ..peer() });
-    let mut wanted = Wanted::default();
+    let mut wanted = WantedRoutes::default();
     // Eight megabytes: each is told in a message of its own, which is half full.
     for number in 0..4_000_u32 {
         let community = |first| LargeCommunity { global: number, first, second: 0 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use announcer::bgp::adj_out::AdjOut;
 use announcer::bgp::family::Family;
-use announcer::bgp::route::{Attributes, LargeCommunity, Unwanted, Wanted};
+use announcer::bgp::route::{Attributes, LargeCommunity, Unwanted, WantedRoutes};
 use announcer::bgp::update::{NextHops, Telling};
 use ipnet::IpNet;
 
@@ -33,8 +33,8 @@ fn full() -> Attributes {
     }
 }
 
-fn wanted<'a>(routes: impl IntoIterator<Item = (&'a str, Attributes)>) -> Arc<Wanted> {
-    let mut wanted = Wanted::default();
+fn wanted<'a>(routes: impl IntoIterator<Item = (&'a str, Attributes)>) -> Arc<WantedRoutes> {
+    let mut wanted = WantedRoutes::default();
     for (prefix, attributes) in routes {
         let prefix = net(prefix);
         wanted.add(prefix.addr(), prefix.prefix_len(), attributes).expect("it can be told");
@@ -49,7 +49,7 @@ fn one(bytes: Vec<Vec<u8>>) -> Update {
 }
 
 /// A peer that has been told its first full set.
-fn told(routes: &Arc<Wanted>) -> AdjOut {
+fn told(routes: &Arc<WantedRoutes>) -> AdjOut {
     let mut out = AdjOut::default();
     out.want(Arc::clone(routes));
     out.begin(Family::ALL);
@@ -150,7 +150,7 @@ fn the_longest_attributes_leave_room_for_routes_of_both_families() {
     out.begin(Family::ALL);
     assert_eq!(updates(&out.updates(&telling()).concat()).len(), 4, "two routes, and the end of each family");
     let more = Attributes { large_communities: (0..171).map(large).collect(), ..Attributes::default() };
-    let refused = Wanted::default().add("198.51.100.7".parse().unwrap(), 32, more).unwrap_err();
+    let refused = WantedRoutes::default().add("198.51.100.7".parse().unwrap(), 32, more).unwrap_err();
     assert_eq!(
         refused.to_string(),
         "198.51.100.7/32 is wanted with communities of 2052 bytes together: at most 2048 fit"
@@ -159,7 +159,7 @@ fn the_longest_attributes_leave_room_for_routes_of_both_families() {
 
 #[test]
 fn an_address_is_wanted_by_the_prefix_that_contains_it_and_what_is_said_of_one_prefix_is_united() {
-    let mut wanted = Wanted::default();
+    let mut wanted = WantedRoutes::default();
     let with = |community| Attributes { communities: [community].into(), ..Attributes::default() };
     wanted.add("198.51.100.7".parse().unwrap(), 24, with(1)).unwrap();
     wanted.add("198.51.100.9".parse().unwrap(), 24, with(2)).unwrap();
@@ -169,7 +169,7 @@ fn an_address_is_wanted_by_the_prefix_that_contains_it_and_what_is_said_of_one_p
 
 #[test]
 fn two_local_preferences_for_one_prefix_are_refused_by_name_and_the_first_stays() {
-    let mut wanted = Wanted::default();
+    let mut wanted = WantedRoutes::default();
     let with = |preference| Attributes { local_preference: preference, ..Attributes::default() };
     let ip = "198.51.100.7".parse().unwrap();
     wanted.add(ip, 32, with(None)).unwrap();

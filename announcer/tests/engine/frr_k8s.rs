@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use announcer::bgp::route::{Attributes, LargeCommunity, Wanted};
+use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
 use announcer::engine::frr_k8s::{FrrConfiguration, configuration};
 use metallb::peer::Peer;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{peer, routes};
 
 fn of(peers: &[Peer]) -> FrrConfiguration {
-    let none = Wanted::default();
+    let none = WantedRoutes::default();
     configuration("node-1", "node-1.example", "frr-k8s-system", peers.iter().map(|peer| (peer, &none)))
 }
 

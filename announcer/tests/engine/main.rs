@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use announcer::bgp::route::{Attributes, Wanted};
+use announcer::bgp::route::{Attributes, WantedRoutes};
 use ipnet::IpNet;
 use metallb::bfd_profile::BfdProfile;
 use metallb::peer::Peer;
@@ -38,8 +38,8 @@ fn peer(name: &str, fields: Value) -> Peer {
     Peer::parse(&written(name, spec), profile).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
-fn routes(of: &[(&str, Attributes)]) -> Wanted {
-    let mut wanted = Wanted::default();
+fn routes(of: &[(&str, Attributes)]) -> WantedRoutes {
+    let mut wanted = WantedRoutes::default();
     for (prefix, said) in of {
         let prefix: IpNet = prefix.parse().expect("a prefix");
         wanted.add(prefix.addr(), prefix.prefix_len(), said.clone()).expect("a route");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use announcer::bgp::route::Attributes;
 use announcer::bgp::session::Leaving;
-use announcer::engine::speaker::{Speaker, Told};
+use announcer::engine::speaker::{Speaker, SpeakerConfig};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -44,11 +44,11 @@ async fn closed(stream: &mut TcpStream) {
     timeout(WITHIN, stream.read_to_end(&mut said)).await.expect("in time").expect("no reset");
 }
 
-fn told(peers: &[Arc<metallb::peer::Peer>]) -> Told {
+fn told(peers: &[Arc<metallb::peer::Peer>]) -> SpeakerConfig {
     let node = vec!["127.0.0.1/8".parse().expect("a net")];
     let wanted = routes(&[("198.51.100.7/32", Attributes::default())]);
     let wanted = peers.iter().map(|peer| (peer.key.name.clone(), Arc::new(wanted.clone()))).collect();
-    Told { peers: peers.to_vec(), node, wanted }
+    SpeakerConfig { peers: peers.to_vec(), node, wanted }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Who leaves, stands still or cannot speak gives up.
 
-use announcer::segment::{Change, GivenUp, Settings, Standing, Taken};
+use announcer::segment::{Change, GivenUp, HeartbeatSettings, Standing, Taken};
 
 use crate::wire::{Wire, ip, ms, node, wanted};
 
@@ -9,16 +9,16 @@ fn without_a_key_nothing_is_announced_and_the_reason_is_said() {
     let mut wire = Wire::new(&[1]);
     wire.want(&wanted(&[7], &[(1, 0)]));
     let now = wire.now;
-    wire.at(1).settings(now, Settings::default().keyed(false));
+    wire.at(1).settings(now, HeartbeatSettings::default().keyed(false));
     wire.run(ms(5_000));
     assert_eq!((wire.owners(7), wire.at(1).standing()), (vec![], Standing::NoKey));
     assert!(Standing::NoKey.to_string().contains("no key"));
     let now = wire.now;
-    wire.at(1).settings(now, Settings::default());
+    wire.at(1).settings(now, HeartbeatSettings::default());
     wire.run(ms(350));
     assert_eq!(wire.owners(7), [1]);
     let now = wire.now;
-    wire.at(1).settings(now, Settings::default().keyed(false));
+    wire.at(1).settings(now, HeartbeatSettings::default().keyed(false));
     let gone = Change::GivenUp { ip: ip(7), why: GivenUp::NoKey };
     assert_eq!(wire.happened().pop(), Some((1, gone)));
 }

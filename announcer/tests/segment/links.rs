@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use announcer::beat::Boot;
-use announcer::segment::{Change, Eligible, GivenUp, Link, Links, Me, Segment, Settings, Standing};
+use announcer::segment::{Change, Eligible, GivenUp, HeartbeatSettings, Link, Links, Me, Segment, Standing};
 
 use crate::wire::{Wire, ip, mac, ms, node, wanted};
 
@@ -52,7 +52,7 @@ fn of_two_links_of_one_node_on_one_segment_one_answers() {
     };
     for (number, link) in [(11, "eth1"), (10, "eth0")] {
         let me = Me { node: "n1".into(), link: link.into(), boot: Boot(number) };
-        let mut segment = Segment::new(me, Settings::default(), wire.now);
+        let mut segment = Segment::new(me, HeartbeatSettings::default(), wire.now);
         segment.link(wire.now, Link { usable: true, mac: mac(number) });
         wire.segments.insert(number, segment);
     }
@@ -74,7 +74,7 @@ fn a_process_that_finds_another_of_its_node_and_link_started_after_it_gives_way(
     wire.want(&wanted(&[7], &[(1, 0)]));
     wire.run(ms(1_000));
     let me = Me { node: node(1), link: "eth0".into(), boot: Boot(99) };
-    let mut again = Segment::new(me, Settings::default(), wire.now);
+    let mut again = Segment::new(me, HeartbeatSettings::default(), wire.now);
     again.link(wire.now, Link { usable: true, mac: mac(1) });
     again.want(wire.now, &wanted(&[7], &[(1, 0)]));
     wire.segments.insert(99, again);

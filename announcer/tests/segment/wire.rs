@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Boot};
 use announcer::ethernet::Mac;
-use announcer::segment::{Change, Due, Eligible, Link, Links, Me, Segment, Settings};
+use announcer::segment::{Change, Due, Eligible, HeartbeatSettings, Link, Links, Me, Segment};
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -24,7 +24,7 @@ pub(crate) fn mac(number: u64) -> Mac {
 /// A segment by number; node `n1` for 1, and so on.
 pub(crate) fn segment(number: u64, now: Duration) -> Segment {
     let me = Me { node: format!("n{number}").into(), link: "eth0".into(), boot: Boot(number) };
-    let mut segment = Segment::new(me, Settings::default(), now);
+    let mut segment = Segment::new(me, HeartbeatSettings::default(), now);
     segment.link(now, Link { usable: true, mac: mac(number) });
     segment
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Boot};
 use announcer::ethernet::Mac;
-use announcer::segment::{Link, Me, Segment, Settings, Standing};
+use announcer::segment::{HeartbeatSettings, Link, Me, Segment, Standing};
 
 use crate::history::{Disturbance, History, Wanted};
 use crate::invariants::Invariants;
@@ -172,7 +172,7 @@ impl World {
         let boot = Boot(self.history.numbers.next());
         let node = &mut self.nodes[number];
         let me = Me { node: format!("n{number}").into(), link: "eth0".into(), boot };
-        node.segment = Some(Segment::new(me, Settings::default(), clock));
+        node.segment = Some(Segment::new(me, HeartbeatSettings::default(), clock));
         let told = self.told[number];
         self.set_link(number, self.nodes[number].usable);
         if told > 0 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use announcer::announcements::Interfaces;
 use announcer::status::announced::Announced;
 use announcer::status::object::{Announcer, Pod, Protocol, StatusKey};
-use announcer::status::steps::{Known, Step, steps};
+use announcer::status::steps::{ObservedObject, Write, steps};
 use cloud_provider::ServiceKey;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
@@ -85,13 +85,13 @@ fn key() -> StatusKey {
 }
 
 /// The object as the API server would have it after it was applied, with these changes.
-fn applied(change: impl FnOnce(&mut Value)) -> BTreeMap<StatusKey, Known> {
+fn applied(change: impl FnOnce(&mut Value)) -> BTreeMap<StatusKey, ObservedObject> {
     let (key, wanted) = announcer("node-1").objects(&on_interfaces(&["eth0"])).remove(0);
     let mut object = wanted.object;
     object["status"] = wanted.status;
     change(&mut object);
     let object: DynamicObject = serde_json::from_value(object).expect("an object");
-    [(key, Known::of(&object))].into()
+    [(key, ObservedObject::of(&object))].into()
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn what_differs_in_a_field_a_label_or_its_owner_is_written() {
         |object: &mut Value| object["metadata"]["ownerReferences"][0]["uid"] = "uid-6".into(),
     ] {
         let to_do = steps(&applied(change), &wanted);
-        assert!(matches!(to_do.as_slice(), [Step::Apply(it, _)] if *it == key()), "{to_do:?}");
+        assert!(matches!(to_do.as_slice(), [Write::Apply(it, _)] if *it == key()), "{to_do:?}");
     }
 }
 
 #[test]
 fn what_is_not_announced_any_more_is_deleted() {
-    assert_eq!(steps(&applied(|_| {}), &BTreeMap::new()), [Step::Delete(key())]);
+    assert_eq!(steps(&applied(|_| {}), &BTreeMap::new()), [Write::Delete(key())]);
 }

@@ -133,7 +133,8 @@ impl Heard {
         let lost = said.lines().filter(is_lost).count();
         let mut answered: Vec<Duration> = said.lines().filter(|line| !is_lost(line)).filter_map(at).collect();
         answered.sort_unstable();
-        let silence = answered.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(Duration::MAX);
+        let silence =
+            answered.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(Duration::MAX);
         Heard { answered: answered.len(), lost, silence }
     }
 }

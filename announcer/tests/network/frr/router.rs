@@ -11,7 +11,7 @@ use std::time::Duration;
 use announcer::bgp::dial::{BGP_PORT, Dial};
 use announcer::bgp::family::Family;
 use announcer::bgp::peer::{BgpPeer, HoldTime, RemoteAs};
-use announcer::bgp::route::{Attributes, Wanted};
+use announcer::bgp::route::{Attributes, WantedRoutes};
 use announcer::bgp::update::NextHops;
 use announcer::distance::Distance;
 use serde_json::Value;
@@ -68,8 +68,8 @@ impl Node {
 }
 
 /// These prefixes, with nothing said of them.
-pub(crate) fn routes(prefixes: &[&str]) -> Arc<Wanted> {
-    let mut wanted = Wanted::default();
+pub(crate) fn routes(prefixes: &[&str]) -> Arc<WantedRoutes> {
+    let mut wanted = WantedRoutes::default();
     for prefix in prefixes {
         let prefix: ipnet::IpNet = prefix.parse().expect("a prefix");
         wanted.add(prefix.addr(), prefix.prefix_len(), Attributes::default()).expect("it can be told");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use announcer::bgp::connection::{PeerStanding, Peering};
 use announcer::bgp::peer::{BgpPeer, RemoteAs};
 use announcer::bgp::reason::DownReason;
-use announcer::bgp::route::{Attributes, LargeCommunity, Wanted};
+use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
 use announcer::bgp::session::Leaving;
 use announcer::distance::Distance;
 
@@ -43,13 +43,13 @@ pub(crate) fn stands(
 const V4: &str = "198.51.100.7";
 const V6: &str = "2001:db8:1::7";
 
-fn full() -> Arc<Wanted> {
+fn full() -> Arc<WantedRoutes> {
     let attributes = Attributes {
         local_preference: Some(150),
         communities: BTreeSet::from([64_512 << 16 | 7]),
         large_communities: BTreeSet::from([LargeCommunity { global: OUR_AS, first: 1, second: 2 }]),
     };
-    let mut wanted = Wanted::default();
+    let mut wanted = WantedRoutes::default();
     wanted.add(V4.parse().unwrap(), 32, attributes.clone()).unwrap();
     wanted.add(V6.parse().unwrap(), 128, attributes).unwrap();
     Arc::new(wanted)

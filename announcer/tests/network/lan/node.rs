@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use announcer::beat::{Boot, Cluster, Key};
 use announcer::net::{LinkChanges, LinkThread, links};
-use announcer::responder::{Command, Report, Responder};
-use announcer::segment::{Change, Eligible, Link, Links, Me, Settings};
+use announcer::responder::{Command, LinkReport, Responder};
+use announcer::segment::{Change, Eligible, HeartbeatSettings, Link, Links, Me};
 use tokio::sync::mpsc;
 
 use super::network::{Lan, Machine};
@@ -56,7 +56,7 @@ impl Node {
             boot: Boot(LIVES.fetch_add(1, Ordering::Relaxed)),
         };
         let key = Key::new(KEY).expect("a key");
-        let (settings, cluster) = (Settings::default(), Cluster::of("a cluster"));
+        let (settings, cluster) = (HeartbeatSettings::default(), Cluster::of("a cluster"));
         let responder = Responder::new(me, settings, key, cluster, Duration::ZERO);
         let tell = self.tell.clone();
         let thread = self
@@ -88,7 +88,7 @@ impl Node {
         self.threads.lock().expect("no panic").clear();
     }
 
-    pub(crate) fn reports(&self) -> Vec<Report> {
+    pub(crate) fn reports(&self) -> Vec<LinkReport> {
         let threads = self.threads.lock().expect("no panic");
         threads.values().map(|thread| thread.report().borrow().clone()).collect()
     }

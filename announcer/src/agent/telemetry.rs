@@ -15,20 +15,20 @@ use tokio::sync::watch;
 
 use crate::bfd::packet::BfdState;
 use crate::engine::speaker;
-use crate::responder::Report;
+use crate::responder::LinkReport;
 use crate::segment::Change;
 
 /// How things stand.
 #[derive(Debug, Default)]
-pub struct Shown(Mutex<State>);
+pub struct Telemetry(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     trouble: Option<String>,
-    reports: BTreeMap<String, watch::Receiver<Report>>,
+    reports: BTreeMap<String, watch::Receiver<LinkReport>>,
     services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
     owner_changes: BTreeMap<OwnerChange, u64>,
-    routers: Option<watch::Receiver<speaker::Shown>>,
+    routers: Option<watch::Receiver<speaker::PeerSessions>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -91,7 +91,7 @@ struct Unheeded {
     reason: String,
 }
 
-impl Shown {
+impl Telemetry {
     /// Whether this node announces, or why not. It does not say that there is anything to announce, and an API server that
     /// is away takes nothing from it: what was known last is announced.
     ///
@@ -115,11 +115,11 @@ impl Shown {
         self.state().trouble = trouble;
     }
 
-    pub(super) fn reports(&self, reports: BTreeMap<String, watch::Receiver<Report>>) {
+    pub(super) fn reports(&self, reports: BTreeMap<String, watch::Receiver<LinkReport>>) {
         self.state().reports = reports;
     }
 
-    pub(super) fn routers(&self, routers: Option<watch::Receiver<speaker::Shown>>) {
+    pub(super) fn routers(&self, routers: Option<watch::Receiver<speaker::PeerSessions>>) {
         self.state().routers = routers;
     }
 
@@ -236,7 +236,7 @@ impl Shown {
 }
 
 /// The figures of sessions with routers.
-fn register_routers(registry: &mut Registry, routers: Option<&watch::Receiver<speaker::Shown>>) {
+fn register_routers(registry: &mut Registry, routers: Option<&watch::Receiver<speaker::PeerSessions>>) {
     let up: Family<OfRouter, Gauge> = Family::default();
     let ups: Family<OfRouter, Counter> = Family::default();
     let prefixes: Family<OfRouter, Gauge> = Family::default();
