@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 /// So many requests a second, and some at once after a quiet time; they go in the order in which they came.
 ///
+/// A bucket of tokens, as events have, says no to whoever comes too early; here everybody gets a place, since a request is
+/// made in any case and those that wait are not to overtake each other.
+///
 /// Watches go at once and do not count, as client-go has it: there are few, and one that waits would leave the
 /// controller blind.
 #[derive(Debug)]

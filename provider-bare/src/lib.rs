@@ -4,6 +4,22 @@
 //! [annotations](desired), and what is published is what MetalLB's speaker announces. There is no other store: the
 //! status of a Service is the record of its address, and a new process reads it all from there.
 //!
+//! ```
+//! use cloud_provider::CloudLoadBalancer;
+//! use metallb::manifest;
+//! use provider_bare::{BareConfig, BareProvider, PoolSource};
+//!
+//! let manifests = manifest::parse(
+//!     "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, spec: {addresses: [192.168.10.0/24]}}",
+//! );
+//! let mut config = BareConfig::default();
+//! config.pools = PoolSource::Static(manifests.pools);
+//! let provider = BareProvider::new(config, None)?;
+//! assert_eq!(provider.name(), "bare");
+//! assert_eq!(provider.pool_statuses()["lan"].available_ipv4, 256);
+//! # Ok::<(), provider_bare::error::SourceError>(())
+//! ```
+//!
 //! # The data's way
 //!
 //! ```text
@@ -42,24 +58,6 @@
 //!   free address is taken.
 //! * Pools are asked by priority, then by name, never at random. A condition of a pool that matches nothing denies.
 //! * A request that cannot be met leaves the Service what it has.
-//!
-//! # Use
-//!
-//! ```
-//! use cloud_provider::CloudLoadBalancer;
-//! use metallb::manifest;
-//! use provider_bare::{BareConfig, BareProvider, PoolSource};
-//!
-//! let manifests = manifest::parse(
-//!     "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, spec: {addresses: [192.168.10.0/24]}}",
-//! );
-//! let mut config = BareConfig::default();
-//! config.pools = PoolSource::Static(manifests.pools);
-//! let provider = BareProvider::new(config, None)?;
-//! assert_eq!(provider.name(), "bare");
-//! assert_eq!(provider.pool_statuses()["lan"].available_ipv4, 256);
-//! # Ok::<(), provider_bare::error::SourceError>(())
-//! ```
 //!
 //! # Versions
 //!
