@@ -120,6 +120,22 @@ async fn connections_to_unhealthy_targets_end_at_once_again_when_nobody_asks_oth
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_note_that_nobody_is_left_for_is_written_to_nobody() {
+    let cluster = a_cluster(2).await;
+    let (mut goes, mut stays) = (web("goes").build(), web("stays").build());
+    cluster.ready(&mut goes).await;
+    cluster.ready(&mut stays).await;
+    let mut ids = cluster.instances.clone();
+    ids.extend(cluster.aws.seed_nodes(&cluster.vpc, 1));
+    cluster.provider.update_backends(&request(&goes, &nodes_of(&ids))).await.unwrap();
+    cluster.deleted(&goes).await;
+    let before = cluster.aws.count(Call::AddTags);
+    tokio::time::advance(cluster.config.snapshot_age * 2).await;
+    cluster.ready(&mut stays).await;
+    assert_eq!(cluster.aws.count(Call::AddTags), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nodes_that_come_and_go_cost_one_note_a_service_when_it_is_looked_at_the_next_time() {
     let cluster = a_cluster(2).await;
     let mut services: Vec<_> = (0..3).map(|n| web(&format!("s{n}")).build()).collect();
