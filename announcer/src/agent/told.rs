@@ -239,3 +239,55 @@ fn of_service(view: &View, service: &ServiceKey, reason: &'static str, message: 
     let id = view.services.get(service)?.id.clone();
     Some(Said::of_service(id, reason, message).warning().common())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cloud_provider::testing::a_service_named;
+
+    use super::*;
+
+    fn debugged(said: &[Said]) -> Vec<String> {
+        said.iter().map(|said| format!("{said:?}")).collect()
+    }
+
+    #[test]
+    fn services_that_share_an_address_which_no_node_can_serve_for_all_are_told_once_each() {
+        let services: Vec<_> =
+            ["dns-tcp", "dns-udp"].map(|name| a_service_named("shop", name).build()).into();
+        let mut view = View::default();
+        view.services = services.iter().map(|it| (it.id.key.clone(), Arc::new(it.clone()))).collect();
+        let announcement = |torn| Announcement {
+            services: services.iter().map(|it| it.id.key.clone()).collect(),
+            nodes: Ok(Arc::default()),
+            torn,
+        };
+        let ip: IpAddr = "192.0.2.7".parse().expect("an address");
+        let mut told = AlreadyTold::default();
+
+        let said = debugged(&told.torn(&view, &[(ip, announcement(true))].into()));
+        assert_eq!(said.len(), 2, "{said:?}");
+        for (said, name) in said.iter().zip(["dns-tcp", "dns-udp"]) {
+            assert!(said.contains("NoNodeForAll") && said.contains("shop/dns-tcp, shop/dns-udp"), "{said}");
+            assert!(said.contains(&format!("name: \"{name}\"")), "{said}");
+        }
+        assert_eq!(told.torn(&view, &[(ip, announcement(true))].into()), []);
+        // Once it has been well, it is news again.
+        assert_eq!(told.torn(&view, &[(ip, announcement(false))].into()), []);
+        assert_eq!(told.torn(&view, &[(ip, announcement(true))].into()).len(), 2);
+    }
+
+    #[test]
+    fn a_link_without_an_address_of_its_own_for_ipv6_is_told_of_the_node_once() {
+        let mut told = AlreadyTold::default();
+        let links = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let said = debugged(&told.without_link_local(links(&["eth0"])));
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("NoLinkLocalAddress") && said[0].contains("link eth0"), "{said:?}");
+        let said = debugged(&told.without_link_local(links(&["eth0", "eth1"])));
+        assert!(said.len() == 1 && said[0].contains("link eth1"), "{said:?}");
+        assert_eq!(told.without_link_local(links(&[])), []);
+        assert_eq!(told.without_link_local(links(&["eth0"])).len(), 1);
+    }
+}
