@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use announcer::bgp::route::{Attributes, LargeCommunity, Wanted};
+use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
 use announcer::engine::frr_k8s::configuration;
 use announcer::engine::frr_k8s_keeper::FrrKeeper;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
@@ -116,7 +116,7 @@ fn peers() -> Vec<Peer> {
 }
 
 fn object(namespace: &str, prefixes: &[&str]) -> Value {
-    let mut wanted = Wanted::default();
+    let mut wanted = WantedRoutes::default();
     for prefix in prefixes {
         let said = Attributes {
             local_preference: Some(150),
