@@ -51,7 +51,7 @@ async fn every_fault_of_a_broken_cluster_is_a_line_that_says_how_to_mend_it() {
     apply(&cluster, IPVS).await;
     apply(&cluster, METALLB).await;
     // Of an advertisement by a name that somebody mistyped.
-    apply(&cluster, &advertisement(&cluster, "ipAddressPools: [ofice]")).await;
+    apply(&cluster, &advertisement(&cluster, "ipAddressPools: [offices]")).await;
     let excluded = json!({ "node.kubernetes.io/exclude-from-external-load-balancers": "" });
     cluster.add_node_with("node-1", json!({ "metadata": { "labels": excluded } })).await;
 
