@@ -138,7 +138,9 @@ async fn it_is_installed_changed_removed_and_installed_again_and_the_pools_stay(
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), INSTALLED_AS);
     accounts.get(INSTALLED_AS).await.expect("the leader's account is still there");
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), INSTALLED_AS);
-    let left = bindings.list(&ListParams::default()).await.expect("bindings");
+    // In the namespace there may be others, of whoever runs the test.
+    let of_the_release = ListParams::default().labels(&format!("app.kubernetes.io/instance={INSTALLED_AS}"));
+    let left = bindings.list(&of_the_release).await.expect("bindings");
     let left: Vec<_> = left.iter().map(ResourceExt::name_any).collect();
     assert_eq!(left, [format!("{INSTALLED_AS}-leader")]);
     let pools: Api<metallb::crd::IPAddressPool> = Api::namespaced(client.clone(), &release.cluster.namespace);
