@@ -256,8 +256,8 @@ mod tests {
     fn services_that_share_an_address_which_no_node_can_serve_for_all_are_told_once_each() {
         let services: Vec<_> =
             ["dns-tcp", "dns-udp"].map(|name| a_service_named("shop", name).build()).into();
-        let mut view = View::default();
-        view.services = services.iter().map(|it| (it.id.key.clone(), Arc::new(it.clone()))).collect();
+        let by_key = services.iter().map(|it| (it.id.key.clone(), Arc::new(it.clone()))).collect();
+        let view = View { services: by_key, ..View::default() };
         let announcement = |torn| Announcement {
             services: services.iter().map(|it| it.id.key.clone()).collect(),
             nodes: Ok(Arc::default()),
