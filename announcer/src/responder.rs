@@ -11,7 +11,7 @@ use crate::arp::ArpFrame;
 use crate::beat::{Cluster, Key, Refused};
 use crate::ethernet::Mac;
 use crate::ndp::NdpFrame;
-use crate::segment::{Change, Eligible, HeartbeatSettings, Link, Me, Segment, Standing};
+use crate::segment::{Change, Eligible, HeartbeatSettings, Link, Me, Segment, SegmentStatus};
 
 /// How many kinds of heartbeats that are not listened to are told apart: anybody on the segment can make up more.
 const MAX_REFUSED_FRAMES: usize = 32;
@@ -40,7 +40,7 @@ pub struct Outgoing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkReport {
     /// Whether addresses are taken, and why not.
-    pub standing: Standing,
+    pub status: SegmentStatus,
     /// For which addresses it answers.
     pub held: BTreeSet<IpAddr>,
     /// Who announces the other addresses that are wanted here.
@@ -200,7 +200,7 @@ impl Responder {
         let held = self.segment.held().clone();
         let owner = |ip: &IpAddr| Some((*ip, self.segment.owner(*ip)?.clone()));
         LinkReport {
-            standing: self.segment.standing(),
+            status: self.segment.status(),
             owners: self.wanted.difference(&held).filter_map(owner).collect(),
             held,
             peers: self

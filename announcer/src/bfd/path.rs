@@ -28,7 +28,7 @@ const MAX_WAITING_PACKETS: usize = 16;
 
 /// How a path stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathStanding {
+pub struct PathStatus {
     /// How we see it.
     pub state: BfdState,
     /// How often it was lost. What the peer switched off was not lost.
@@ -70,7 +70,7 @@ struct Ear {
 /// A path that is watched, until this is dropped.
 #[derive(Debug)]
 pub struct WatchedPath {
-    standing: watch::Receiver<PathStanding>,
+    status: watch::Receiver<PathStatus>,
     off: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -78,9 +78,9 @@ pub struct WatchedPath {
 impl Paths {
     /// Watches a path. Of `random` come the session's number, the port and the unevenness of what is sent.
     ///
-    /// To be called in a tokio runtime. What does not work is said by [`PathStanding::error`], and tried again.
+    /// To be called in a tokio runtime. What does not work is said by [`PathStatus::error`], and tried again.
     pub fn watch(&self, path: PathKey, profile: Profile, random: fastrand::Rng) -> WatchedPath {
-        let (stands, standing) = watch::channel(PathStanding {
+        let (stands, status) = watch::channel(PathStatus {
             state: BfdState::Down,
             losses: 0,
             diagnostic: Diagnostic::None,
@@ -88,7 +88,7 @@ impl Paths {
         });
         let (off, switched_off) = oneshot::channel();
         let task = tokio::spawn(self.clone().run(path, profile, random, stands, switched_off));
-        WatchedPath { standing, off: Some(off), task }
+        WatchedPath { status, off: Some(off), task }
     }
 
     async fn run(
@@ -96,19 +96,19 @@ impl Paths {
         path: PathKey,
         profile: Profile,
         mut random: fastrand::Rng,
-        stands: watch::Sender<PathStanding>,
+        stands: watch::Sender<PathStatus>,
         mut switched_off: oneshot::Receiver<()>,
     ) {
         let (_ear, packets, socket) = loop {
             match self.open(path, &profile, &mut random).await {
                 Ok(open) => break open,
-                Err(error) => stands.send_modify(|standing| standing.error = Some(error.to_string())),
+                Err(error) => stands.send_modify(|status| status.error = Some(error.to_string())),
             }
             if timeout(SOCKET_RETRY_DELAY, &mut switched_off).await.is_ok() {
                 return;
             }
         };
-        stands.send_modify(|standing| standing.error = None);
+        stands.send_modify(|status| status.error = None);
         let to = SocketAddr::new(path.to, port(path.distance));
         let session = BfdSession::new(profile, now(), random);
         BfdDriver { session, socket, to, stands }.run(packets, switched_off).await;
@@ -166,8 +166,8 @@ impl Drop for Ear {
 
 impl WatchedPath {
     /// How the path stands, now and from now on.
-    pub fn standing(&self) -> watch::Receiver<PathStanding> {
-        self.standing.clone()
+    pub fn status(&self) -> watch::Receiver<PathStatus> {
+        self.status.clone()
     }
 
     /// Stops watching, and tells the peer that this says nothing about the path. It takes a detection time.
@@ -210,7 +210,7 @@ struct BfdDriver {
     session: BfdSession,
     socket: UdpSocket,
     to: SocketAddr,
-    stands: watch::Sender<PathStanding>,
+    stands: watch::Sender<PathStatus>,
 }
 
 impl BfdDriver {
@@ -238,7 +238,7 @@ impl BfdDriver {
                 self.perform(action).await;
             }
             let state = self.session.state();
-            self.stands.send_if_modified(|standing| std::mem::replace(&mut standing.state, state) != state);
+            self.stands.send_if_modified(|status| std::mem::replace(&mut status.state, state) != state);
         }
     }
 
@@ -257,16 +257,16 @@ impl BfdDriver {
         match action {
             BfdAction::Send(packet) => {
                 let error = self.socket.send_to(&packet.emit(), self.to).await.err().map(|it| it.to_string());
-                self.stands.send_if_modified(|standing| {
-                    let is_new = standing.error != error;
-                    standing.error = error;
+                self.stands.send_if_modified(|status| {
+                    let is_new = status.error != error;
+                    status.error = error;
                     is_new
                 });
             }
-            BfdAction::Down(diagnostic) => self.stands.send_modify(|standing| {
-                standing.state = BfdState::Down;
-                standing.losses += 1;
-                standing.diagnostic = diagnostic;
+            BfdAction::Down(diagnostic) => self.stands.send_modify(|status| {
+                status.state = BfdState::Down;
+                status.losses += 1;
+                status.diagnostic = diagnostic;
             }),
             BfdAction::Up | BfdAction::Off => {}
         }

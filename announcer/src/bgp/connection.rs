@@ -22,7 +22,7 @@ use super::peer::BgpPeer;
 use super::reason::DownReason;
 use super::route::WantedRoutes;
 use super::session::{BgpAction, BgpSession, Leaving};
-use crate::bfd::path::PathStanding;
+use crate::bfd::path::PathStatus;
 use crate::clock::{now, until_time};
 
 /// How long a last word may take. Whoever does not read it learns from silence what it says.
@@ -32,7 +32,7 @@ const SEND_HOLD_TIME: Duration = Duration::from_secs(480);
 
 /// How a session with a router stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PeerStanding {
+pub struct PeerStatus {
     /// What both ends agreed on, while it is up.
     pub up: Option<Agreement>,
     /// Why it was not up last; none before the first failure. It stays while the session is up.
@@ -48,7 +48,7 @@ pub struct PeerStanding {
 #[derive(Debug)]
 pub struct Peering {
     wanted: watch::Sender<Arc<WantedRoutes>>,
-    standing: watch::Receiver<PeerStanding>,
+    status: watch::Receiver<PeerStatus>,
     task: LeavingTask,
 }
 
@@ -60,11 +60,11 @@ impl Peering {
     pub fn start(
         dial: Dial,
         peer: BgpPeer,
-        path: Option<watch::Receiver<PathStanding>>,
+        path: Option<watch::Receiver<PathStatus>>,
         random: fastrand::Rng,
     ) -> Self {
         let (wanted, wants) = watch::channel(Arc::default());
-        let (stands, standing) = watch::channel(PeerStanding::default());
+        let (stands, status) = watch::channel(PeerStatus::default());
         let send_hold_time = peer.hold_time.duration().unwrap_or(SEND_HOLD_TIME);
         let driver = BgpDriver {
             dial,
@@ -76,7 +76,7 @@ impl Peering {
             read_by: None,
         };
         let task = LeavingTask::spawn(|leaves| driver.run(wants, path, leaves));
-        Peering { wanted, standing, task }
+        Peering { wanted, status, task }
     }
 
     /// From now on the router is to have these routes.
@@ -85,8 +85,8 @@ impl Peering {
     }
 
     /// How the session stands, now and from now on.
-    pub fn standing(&self) -> watch::Receiver<PeerStanding> {
-        self.standing.clone()
+    pub fn status(&self) -> watch::Receiver<PeerStatus> {
+        self.status.clone()
     }
 
     /// Ends the session. When this returns, the last word has been read or has had its second.
@@ -121,7 +121,7 @@ struct BgpDriver {
     /// How long the router may take nothing of what is sent.
     send_hold_time: Duration,
     session: BgpSession,
-    stands: watch::Sender<PeerStanding>,
+    stands: watch::Sender<PeerStatus>,
     link: Connection,
     unsent: Vec<u8>,
     /// When the router has to have taken something of what is unsent.
@@ -132,7 +132,7 @@ impl BgpDriver {
     async fn run(
         mut self,
         mut wants: watch::Receiver<Arc<WantedRoutes>>,
-        mut path: Option<watch::Receiver<PathStanding>>,
+        mut path: Option<watch::Receiver<PathStatus>>,
         mut leaves: oneshot::Receiver<Leaving>,
     ) {
         let mut buffer = vec![0; 16_384];
@@ -144,7 +144,7 @@ impl BgpDriver {
                 let updates = self.session.updates();
                 self.send(updates);
                 let told = self.session.told();
-                self.stands.send_if_modified(|standing| std::mem::replace(&mut standing.told, told) != told);
+                self.stands.send_if_modified(|status| std::mem::replace(&mut status.told, told) != told);
             }
             actions = match self.next(&mut buffer, &mut wants, &mut path, &mut leaves).await {
                 Happened::Connected(Ok(stream)) => match stream.local_addr() {
@@ -204,7 +204,7 @@ impl BgpDriver {
         &mut self,
         buffer: &mut [u8],
         wants: &mut watch::Receiver<Arc<WantedRoutes>>,
-        path: &mut Option<watch::Receiver<PathStanding>>,
+        path: &mut Option<watch::Receiver<PathStatus>>,
         leaves: &mut oneshot::Receiver<Leaving>,
     ) -> Happened {
         let until = self.session.deadline().map(Instant::from_std);
@@ -253,13 +253,13 @@ impl BgpDriver {
                 BgpAction::Connect => self.link = Connection::Connecting(Box::pin(self.dial.connect())),
                 BgpAction::Send(bytes) => self.send(bytes),
                 BgpAction::Close => self.close().await,
-                BgpAction::Up(agreement) => self.stands.send_modify(|standing| {
-                    standing.up = Some(agreement);
-                    standing.ups += 1;
+                BgpAction::Up(agreement) => self.stands.send_modify(|status| {
+                    status.up = Some(agreement);
+                    status.ups += 1;
                 }),
-                BgpAction::Down(reason) => self.stands.send_modify(|standing| {
-                    (standing.up, standing.told) = (None, 0);
-                    standing.reason = Some(reason);
+                BgpAction::Down(reason) => self.stands.send_modify(|status| {
+                    (status.up, status.told) = (None, 0);
+                    status.reason = Some(reason);
                 }),
             }
         }
@@ -295,7 +295,7 @@ impl BgpDriver {
 }
 
 /// The next change of the path; never, where nobody watches it any more.
-async fn changed(path: &mut Option<watch::Receiver<PathStanding>>) {
+async fn changed(path: &mut Option<watch::Receiver<PathStatus>>) {
     let is_watched = match path {
         Some(path) => path.changed().await.is_ok(),
         None => false,

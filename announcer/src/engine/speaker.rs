@@ -11,8 +11,8 @@ use metallb::written::ObjectKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::native::{NativePeer, native};
-use crate::bfd::path::{PathStanding, Paths, WatchedPath};
-use crate::bgp::connection::{PeerStanding, Peering};
+use crate::bfd::path::{PathStatus, Paths, WatchedPath};
+use crate::bgp::connection::{PeerStatus, Peering};
 use crate::bgp::leaving::LeavingTask;
 use crate::bgp::route::WantedRoutes;
 use crate::bgp::session::Leaving;
@@ -43,9 +43,9 @@ pub type PeerSessions = BTreeMap<String, PeerSession>;
 #[derive(Clone, Debug)]
 pub struct PeerSession {
     /// The session.
-    pub session: watch::Receiver<PeerStanding>,
+    pub session: watch::Receiver<PeerStatus>,
     /// The path, where it is watched.
-    pub path: Option<watch::Receiver<PathStanding>>,
+    pub path: Option<watch::Receiver<PathStatus>>,
 }
 
 /// Something that somebody should know of a peer.
@@ -152,17 +152,17 @@ impl Sessions {
             self.by_name.insert(name.clone(), session);
         }
         let shown = |(name, session): (&String, &Session)| {
-            let path = session.path.as_ref().map(WatchedPath::standing);
-            (name.clone(), PeerSession { session: session.peering.standing(), path })
+            let path = session.path.as_ref().map(WatchedPath::status);
+            (name.clone(), PeerSession { session: session.peering.status(), path })
         };
         self.by_name.iter().map(shown).collect()
     }
 
     fn begin(&self, peer: &ObjectKey, made: NativePeer) -> Session {
         let path = made.path.map(|(key, profile)| self.paths.watch(key, profile, fastrand::Rng::new()));
-        let standing = path.as_ref().map(WatchedPath::standing);
-        let peering = Peering::start(made.dial, made.peer.clone(), standing, fastrand::Rng::new());
-        tokio::spawn(tell(peer.clone(), peering.standing(), self.news.clone()));
+        let status = path.as_ref().map(WatchedPath::status);
+        let peering = Peering::start(made.dial, made.peer.clone(), status, fastrand::Rng::new());
+        tokio::spawn(tell(peer.clone(), peering.status(), self.news.clone()));
         Session { made_for: made, peering, path }
     }
 }
@@ -170,16 +170,16 @@ impl Sessions {
 /// Tells what becomes of a session, until it is over.
 async fn tell(
     peer: ObjectKey,
-    mut standing: watch::Receiver<PeerStanding>,
+    mut status: watch::Receiver<PeerStatus>,
     news: mpsc::UnboundedSender<PeerNews>,
 ) {
     let mut told: Option<Option<String>> = None;
     loop {
         let now = {
-            let standing = standing.borrow_and_update();
-            match &standing.up {
+            let status = status.borrow_and_update();
+            match &status.up {
                 Some(_) => Some(None),
-                None => standing.reason.as_ref().map(|reason| Some(reason.to_string())),
+                None => status.reason.as_ref().map(|reason| Some(reason.to_string())),
             }
         };
         if now.is_some() && now != told {
@@ -187,7 +187,7 @@ async fn tell(
             // An error is a program that tells of nothing any more.
             let _ = news.send(PeerNews { peer: peer.clone(), down: now.flatten() });
         }
-        if standing.changed().await.is_err() {
+        if status.changed().await.is_err() {
             return;
         }
     }

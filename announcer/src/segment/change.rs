@@ -200,7 +200,7 @@ impl fmt::Display for GivenUp {
 
 /// Whether a segment takes addresses, and why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SegmentStatus {
     /// It does.
     Candidate,
     /// Not yet: it listens who claims what.
@@ -220,18 +220,18 @@ pub enum Standing {
     Leaving,
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for SegmentStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Standing::Candidate => "addresses are announced",
-            Standing::Listening { .. } => "it is being listened which node announces what",
-            Standing::LinkDown => "nothing is announced: the link is down",
-            Standing::NoKey => "nothing is announced: there is no key for the heartbeat",
-            Standing::Mute => "nothing is announced: the heartbeat cannot be sent",
-            Standing::Replaced => {
+            SegmentStatus::Candidate => "addresses are announced",
+            SegmentStatus::Listening { .. } => "it is being listened which node announces what",
+            SegmentStatus::LinkDown => "nothing is announced: the link is down",
+            SegmentStatus::NoKey => "nothing is announced: there is no key for the heartbeat",
+            SegmentStatus::Mute => "nothing is announced: the heartbeat cannot be sent",
+            SegmentStatus::Replaced => {
                 "nothing is announced: another process announces for this node on this link"
             }
-            Standing::Leaving => "nothing new is announced: the announcer is ending",
+            SegmentStatus::Leaving => "nothing new is announced: the announcer is ending",
         })
     }
 }

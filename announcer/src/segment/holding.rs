@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::decide::{Decision, View, earlier};
-use super::{Change, GivenUp, LEAVE_TIMEOUT, Segment, Standing};
+use super::{Change, GivenUp, LEAVE_TIMEOUT, Segment, SegmentStatus};
 
 impl Segment {
     /// Brings everything to what is true now.
@@ -26,10 +26,10 @@ impl Segment {
     /// Whether this node may hold anything at all.
     pub(super) fn stand(&mut self, now: Duration) {
         let fenced = self.held_until().is_some_and(|until| until <= now);
-        let lost = match self.standing() {
-            Standing::LinkDown => Some(GivenUp::LinkDown),
-            Standing::NoKey => Some(GivenUp::NoKey),
-            Standing::Replaced => Some(GivenUp::Replaced),
+        let lost = match self.status() {
+            SegmentStatus::LinkDown => Some(GivenUp::LinkDown),
+            SegmentStatus::NoKey => Some(GivenUp::NoKey),
+            SegmentStatus::Replaced => Some(GivenUp::Replaced),
             _ if fenced && self.listening.is_none() => Some(GivenUp::Paused),
             _ => None,
         };

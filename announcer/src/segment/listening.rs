@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Change, Heard, Peer, Segment, Standing};
+use super::{Change, Heard, Peer, Segment, SegmentStatus};
 use crate::beat::Beat;
 use crate::ethernet::Mac;
 
@@ -48,22 +48,22 @@ impl Segment {
     }
 
     /// Whether addresses are taken here, and why not.
-    pub fn standing(&self) -> Standing {
+    pub fn status(&self) -> SegmentStatus {
         let itself = self.peers.get(&self.me.node, &self.me.link).filter(|peer| peer.alive());
         if !self.link.usable {
-            Standing::LinkDown
+            SegmentStatus::LinkDown
         } else if !self.settings.keyed {
-            Standing::NoKey
+            SegmentStatus::NoKey
         } else if itself.is_some_and(|other| !other.elder && other.hears_us()) {
-            Standing::Replaced
+            SegmentStatus::Replaced
         } else if self.leaving.is_some() {
-            Standing::Leaving
+            SegmentStatus::Leaving
         } else if self.listening.is_some() && self.listens_until() > self.looked {
-            Standing::Listening { until: self.listens_until() }
+            SegmentStatus::Listening { until: self.listens_until() }
         } else if self.held_until().is_none_or(|until| until <= self.looked) {
-            Standing::Mute
+            SegmentStatus::Mute
         } else {
-            Standing::Candidate
+            SegmentStatus::Candidate
         }
     }
 

@@ -70,7 +70,7 @@ use crate::beat::{Beat, Boot};
 use crate::defence::Defence;
 use crate::ethernet::Mac;
 use crate::gratuitous::Gratuitous;
-pub use change::{Change, GivenUp, Standing, Taken};
+pub use change::{Change, GivenUp, SegmentStatus, Taken};
 use contest::Contest;
 pub use contest::{Eligible, Links};
 use decide::earlier;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Segment, Standing};
+use super::{Segment, SegmentStatus};
 use crate::beat::{Beat, Role};
 
 /// A beat that was made: when, and how long others were told to wait for the next.
@@ -32,7 +32,7 @@ impl Segment {
     }
 
     pub(super) fn may_speak(&self) -> bool {
-        self.can_announce() && self.standing() != Standing::Replaced
+        self.can_announce() && self.status() != SegmentStatus::Replaced
     }
 
     /// The interval of the next beat, and how long others are to wait for the one after it.

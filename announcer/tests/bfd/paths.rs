@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use announcer::bfd::packet::{BfdState, ControlPacket, Diagnostic};
-use announcer::bfd::path::{PathKey, PathStanding, Paths, WatchedPath};
+use announcer::bfd::path::{PathKey, PathStatus, Paths, WatchedPath};
 use announcer::bfd::session::Profile;
 use announcer::distance::Distance;
 use tokio::time::timeout;
@@ -26,14 +26,14 @@ fn watch(paths: &Paths, key: PathKey, profile: Profile) -> WatchedPath {
     paths.watch(key, profile, fastrand::Rng::new())
 }
 
-async fn stands(path: &WatchedPath, is_so: impl FnMut(&PathStanding) -> bool) -> PathStanding {
-    let mut standing = path.standing();
-    let standing = timeout(WITHIN, standing.wait_for(is_so)).await.expect("in time");
-    standing.expect("it is watched").clone()
+async fn stands(path: &WatchedPath, is_so: impl FnMut(&PathStatus) -> bool) -> PathStatus {
+    let mut status = path.status();
+    let status = timeout(WITHIN, status.wait_for(is_so)).await.expect("in time");
+    status.expect("it is watched").clone()
 }
 
-fn is_up(standing: &PathStanding) -> bool {
-    standing.state == BfdState::Up
+fn is_up(status: &PathStatus) -> bool {
+    status.state == BfdState::Up
 }
 
 #[tokio::test]
@@ -46,8 +46,8 @@ async fn paths_come_up_over_one_hop_and_over_several_and_a_peer_that_is_gone_is_
         stands(&first, is_up).await;
         stands(&second, is_up).await;
         drop(second);
-        let standing = stands(&first, |standing| standing.losses == 1).await;
-        assert_eq!((standing.state, standing.diagnostic), (BfdState::Down, Diagnostic::Expired));
+        let status = stands(&first, |status| status.losses == 1).await;
+        assert_eq!((status.state, status.diagnostic), (BfdState::Down, Diagnostic::Expired));
     }
 }
 
@@ -89,8 +89,8 @@ async fn what_was_sent_from_beyond_the_link_is_not_heard() {
     router.send_to(&said(BfdState::Init), to).await.expect("it is sent");
     router.set_ttl(255).expect("from the link");
     router.send_to(&said(BfdState::Down), to).await.expect("it is sent");
-    let standing = stands(&path, |standing| standing.state != BfdState::Down).await;
-    assert_eq!(standing.state, BfdState::Init);
+    let status = stands(&path, |status| status.state != BfdState::Down).await;
+    assert_eq!(status.state, BfdState::Init);
 }
 
 #[tokio::test]
@@ -98,8 +98,8 @@ async fn an_address_that_is_not_ours_is_told_and_tried_again() {
     let paths = Paths::default();
     let key = PathKey { from: Some("192.0.2.77".parse().unwrap()), ..key(30, 31, Distance::Link) };
     let path = watch(&paths, key, fast());
-    let standing = stands(&path, |standing| standing.error.is_some()).await;
-    assert!(standing.error.is_some_and(|error| error.starts_with("Cannot assign requested address")));
+    let status = stands(&path, |status| status.error.is_some()).await;
+    assert!(status.error.is_some_and(|error| error.starts_with("Cannot assign requested address")));
     timeout(WITHIN, path.switch_off()).await.expect("it ends");
 }
 
@@ -110,12 +110,12 @@ async fn two_minimum_ttls_at_one_address_are_refused_by_name_and_the_first_is_ke
     let _second = watch(&there, key(41, 40, Distance::Hops), fast());
     stands(&first, is_up).await;
     let other = watch(&here, key(40, 42, Distance::Hops), Profile { minimum_ttl: 250, ..fast() });
-    let said = stands(&other, |standing| standing.error.is_some()).await.error;
+    let said = stands(&other, |status| status.error.is_some()).await.error;
     assert_eq!(
         said.as_deref(),
         Some(
             "a minimum TTL of 250 is asked for at 127.0.4.40, where another peer has 254: all peers of an address have the same"
         )
     );
-    assert!(is_up(&first.standing().borrow()));
+    assert!(is_up(&first.status().borrow()));
 }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use announcer::bgp::connection::{PeerStanding, Peering};
+use announcer::bgp::connection::{PeerStatus, Peering};
 use announcer::bgp::dial::Dial;
 use announcer::bgp::message::keepalive;
 use announcer::bgp::peer::{BgpPeer, HoldTime};
@@ -42,10 +42,10 @@ async fn take(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-async fn stands(peering: &Peering, is_so: impl FnMut(&PeerStanding) -> bool) -> PeerStanding {
-    let mut standing = peering.standing();
-    let standing = timeout(WITHIN, standing.wait_for(is_so)).await.expect("in time");
-    standing.expect("the task runs").clone()
+async fn stands(peering: &Peering, is_so: impl FnMut(&PeerStatus) -> bool) -> PeerStatus {
+    let mut status = peering.status();
+    let status = timeout(WITHIN, status.wait_for(is_so)).await.expect("in time");
+    status.expect("the task runs").clone()
 }
 
 async fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
@@ -75,8 +75,8 @@ async fn a_router_that_takes_nothing_off_the_connection_is_left_after_the_hold_t
             beat.tick().await;
         }
     });
-    let standing = stands(&peering, |standing| standing.reason.is_some()).await;
-    assert_eq!(standing.reason, Some(DownReason::SendHoldTimer(3)));
+    let status = stands(&peering, |status| status.reason.is_some()).await;
+    assert_eq!(status.reason, Some(DownReason::SendHoldTimer(3)));
     router.await.expect("it notices that the connection is gone");
 }
 
@@ -85,7 +85,7 @@ async fn a_last_word_arrives_though_the_router_has_said_what_nobody_read() {
     let listener = listen();
     let peering = begin(&listener, peer());
     let mut stream = take(&listener).await;
-    stands(&peering, |standing| standing.up.is_some()).await;
+    stands(&peering, |status| status.up.is_some()).await;
     let leaving = tokio::spawn(peering.leave(Leaving::ForGood));
     // What arrives behind the last word, and would reset the connection.
     stream.write_all(&keepalive()).await.expect("it is there still");
@@ -104,7 +104,7 @@ async fn whoever_is_dropped_closes_without_a_word_and_so_does_whoever_restarts()
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let open = crate::sessions::router_that_keeps_routes();
         stream.write_all(&[open.emit(), keepalive()].concat()).await.expect("it takes it");
-        stands(&peering, |standing| standing.up.is_some()).await;
+        stands(&peering, |status| status.up.is_some()).await;
         match leave {
             true => peering.leave(Leaving::ToRestart).await,
             false => drop(peering),
@@ -119,9 +119,9 @@ async fn a_router_that_closes_without_a_word_is_told_apart_and_connected_to_agai
     let listener = listen();
     let peering = begin(&listener, peer());
     drop(take(&listener).await);
-    let standing = stands(&peering, |standing| standing.reason.is_some()).await;
-    let reason = standing.reason.expect("it is there").to_string();
+    let status = stands(&peering, |status| status.reason.is_some()).await;
+    let reason = status.reason.expect("it is there").to_string();
     assert!(reason.starts_with("it closed the connection without a word: "), "{reason}");
     let _stream = take(&listener).await;
-    stands(&peering, |standing| standing.up.is_some()).await;
+    stands(&peering, |status| status.up.is_some()).await;
 }

@@ -1,6 +1,6 @@
 //! Who leaves, stands still or cannot speak gives up.
 
-use announcer::segment::{Change, GivenUp, HeartbeatSettings, Standing, Taken};
+use announcer::segment::{Change, GivenUp, HeartbeatSettings, SegmentStatus, Taken};
 
 use crate::wire::{Wire, ip, ms, node, wanted};
 
@@ -11,8 +11,8 @@ fn without_a_key_nothing_is_announced_and_the_reason_is_said() {
     let now = wire.now;
     wire.at(1).settings(now, HeartbeatSettings::default().keyed(false));
     wire.run(ms(5_000));
-    assert_eq!((wire.owners(7), wire.at(1).standing()), (vec![], Standing::NoKey));
-    assert!(Standing::NoKey.to_string().contains("no key"));
+    assert_eq!((wire.owners(7), wire.at(1).status()), (vec![], SegmentStatus::NoKey));
+    assert!(SegmentStatus::NoKey.to_string().contains("no key"));
     let now = wire.now;
     wire.at(1).settings(now, HeartbeatSettings::default());
     wire.run(ms(350));
@@ -107,5 +107,5 @@ fn who_cannot_send_gives_up_as_if_it_had_stood_still() {
     wire.now += ms(350);
     let now = wire.now;
     wire.at(1).tick(now);
-    assert_eq!((wire.owners(7), wire.at(1).standing()), (vec![], Standing::Mute));
+    assert_eq!((wire.owners(7), wire.at(1).status()), (vec![], SegmentStatus::Mute));
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use announcer::beat::Boot;
-use announcer::segment::{Change, Eligible, GivenUp, HeartbeatSettings, Link, Links, Me, Segment, Standing};
+use announcer::segment::{
+    Change, Eligible, GivenUp, HeartbeatSettings, Link, Links, Me, Segment, SegmentStatus,
+};
 
 use crate::wire::{Wire, ip, mac, ms, node, wanted};
 
@@ -15,7 +17,7 @@ fn a_link_that_goes_down_gives_up_and_listens_again_when_it_comes_up() {
     wire.run(ms(1_000));
     let now = wire.now;
     wire.at(1).link(now, Link { usable: false, mac: mac(1) });
-    assert_eq!((wire.owners(7), wire.at(1).standing()), (vec![], Standing::LinkDown));
+    assert_eq!((wire.owners(7), wire.at(1).status()), (vec![], SegmentStatus::LinkDown));
     let gone = Change::GivenUp { ip: ip(7), why: GivenUp::LinkDown };
     assert_eq!(wire.happened().pop(), Some((1, gone)));
     wire.run(ms(12_000));
@@ -79,7 +81,7 @@ fn a_process_that_finds_another_of_its_node_and_link_started_after_it_gives_way(
     again.want(wire.now, &wanted(&[7], &[(1, 0)]));
     wire.segments.insert(99, again);
     wire.run(ms(1_000));
-    assert_eq!((wire.owners(7), wire.at(1).standing()), (vec![99], Standing::Replaced));
+    assert_eq!((wire.owners(7), wire.at(1).status()), (vec![99], SegmentStatus::Replaced));
     wire.segments.remove(&99);
     wire.run(ms(1_000));
     assert_eq!(wire.owners(7), [1]);

@@ -1,6 +1,6 @@
 //! What is taken, by whom and when.
 
-use announcer::segment::{Change, GivenUp, Standing, Taken};
+use announcer::segment::{Change, GivenUp, SegmentStatus, Taken};
 
 use crate::wire::{Wire, ip, ms, node, wanted};
 
@@ -10,7 +10,7 @@ fn a_node_that_is_alone_listens_for_a_dead_interval_and_then_takes_everything() 
     wire.want(&wanted(&[7, 8], &[(1, 0)]));
     wire.run(ms(349));
     assert_eq!(wire.owners(7), [0; 0]);
-    assert_eq!(wire.at(1).standing(), Standing::Listening { until: ms(1_350) });
+    assert_eq!(wire.at(1).status(), SegmentStatus::Listening { until: ms(1_350) });
     wire.run(ms(1));
     assert_eq!((wire.owners(7), wire.owners(8)), (vec![1], vec![1]));
     let taken = |last| (1, Change::Taken { ip: ip(last), why: Taken::Free });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Boot};
 use announcer::ethernet::Mac;
-use announcer::segment::{HeartbeatSettings, Link, Me, Segment, Standing};
+use announcer::segment::{HeartbeatSettings, Link, Me, Segment, SegmentStatus};
 
 use crate::history::{Disturbance, History, Wanted};
 use crate::invariants::Invariants;
@@ -38,8 +38,8 @@ impl Node {
 
     /// Whether it takes what is free.
     pub(crate) fn is_ready(&self) -> bool {
-        let standing = self.segment.as_ref().map(Segment::standing);
-        self.is_up() && standing == Some(Standing::Candidate)
+        let status = self.segment.as_ref().map(Segment::status);
+        self.is_up() && status == Some(SegmentStatus::Candidate)
     }
 
     /// Whether it answers for an address. Who stands still does not.

@@ -29,7 +29,7 @@ fn a_restart_changes_no_route_and_what_is_wanted_no_more_goes_when_everything_is
             for (ip, gateway) in [(V4, node.v4().into()), (V6, node.v6().into()), (GONE, node.v4().into())] {
                 until(ip, ways(&[gateway]), || router.ways(ip)).await;
             }
-            let seen = stands(&peering, "up", |standing| standing.told == 3).await;
+            let seen = stands(&peering, "up", |status| status.told == 3).await;
             assert!(seen.up.is_some_and(|agreement| agreement.keeps_routes), "the router helps");
             let watch = router.watch_routes().await;
             peering.leave(Leaving::ToRestart).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use announcer::bgp::connection::{PeerStanding, Peering};
+use announcer::bgp::connection::{PeerStatus, Peering};
 use announcer::bgp::peer::{BgpPeer, RemoteAs};
 use announcer::bgp::reason::DownReason;
 use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
@@ -28,13 +28,13 @@ pub(crate) fn ways(gateways: &[IpAddr]) -> BTreeSet<String> {
 pub(crate) fn stands(
     peering: &Peering,
     what: &'static str,
-    is_so: impl Fn(&PeerStanding) -> bool,
-) -> impl Future<Output = PeerStanding> {
-    let (mut standing, last) = (peering.standing(), peering.standing());
+    is_so: impl Fn(&PeerStatus) -> bool,
+) -> impl Future<Output = PeerStatus> {
+    let (mut status, last) = (peering.status(), peering.status());
     async move {
-        let wait = standing.wait_for(|standing| is_so(standing));
+        let wait = status.wait_for(|status| is_so(status));
         match tokio::time::timeout(std::time::Duration::from_secs(60), wait).await {
-            Ok(standing) => standing.expect("the task runs").clone(),
+            Ok(status) => status.expect("the task runs").clone(),
             Err(_) => panic!("{what}: {:?}", last.borrow()),
         }
     }
@@ -74,14 +74,13 @@ fn routes_of_both_families_reach_the_routers_kernel_over_one_session_and_leave_i
                 assert_eq!(path["aspath"]["string"], OUR_AS.to_string(), "{path}");
                 assert_eq!(path["origin"], "IGP", "{path}");
             }
-            let seen = stands(&peering, "up", |standing| standing.told == 2).await;
+            let seen = stands(&peering, "up", |status| status.told == 2).await;
             assert_eq!(seen.up.map(|agreement| agreement.remote_as), Some(ROUTER_AS));
             peering.want(routes(&[]));
             let took = until("IPv4 is gone", ways(&[]), || router.ways(V4)).await;
             until("IPv6 is gone", ways(&[]), || router.ways(V6)).await;
             println!("measured: withdrawn from the router's kernel after {took:?}");
-            stands(&peering, "the session stays", |standing| standing.up.is_some() && standing.ups == 1)
-                .await;
+            stands(&peering, "the session stays", |status| status.up.is_some() && status.ups == 1).await;
         },
     );
 }
@@ -133,10 +132,8 @@ fn two_nodes_share_the_traffic_and_one_that_leaves_takes_only_its_own_way_along(
             let said = router.shows(&format!("bgp neighbors {}", nodes[0].v4()));
             let said = &said[nodes[0].v4().to_string()]["lastNotificationReason"];
             assert_eq!(said, "Cease/Administrative Shutdown", "the last word has arrived");
-            stands(&second, "the other is not touched", |standing| {
-                standing.ups == 1 && standing.up.is_some()
-            })
-            .await;
+            stands(&second, "the other is not touched", |status| status.ups == 1 && status.up.is_some())
+                .await;
         },
     );
 }
@@ -173,8 +170,8 @@ fn a_wrong_as_is_told_by_name_whoever_notices_it_and_mended_the_session_comes_up
             let router =
                 Router::start(&Router::peers_over_v4("neighbor NODE remote-as 64999", &[node])).await;
             let peering = Peering::start(node.dial(node.v4().into()), node.peer(), None, random());
-            let seen = stands(&peering, "the router notices", |standing| {
-                matches!(standing.reason, Some(DownReason::OurAs { ours: OUR_AS, .. }))
+            let seen = stands(&peering, "the router notices", |status| {
+                matches!(status.reason, Some(DownReason::OurAs { ours: OUR_AS, .. }))
             })
             .await;
             assert_eq!(
@@ -184,12 +181,12 @@ fn a_wrong_as_is_told_by_name_whoever_notices_it_and_mended_the_session_comes_up
             let asn = format!("router bgp {ROUTER_AS}");
             let mended = format!("neighbor {} remote-as {OUR_AS}", node.v4());
             router.configure(&[&asn, &mended]);
-            stands(&peering, "mended", |standing| standing.up.is_some()).await;
+            stands(&peering, "mended", |status| status.up.is_some()).await;
             drop(peering);
             let wrong = BgpPeer { remote_as: RemoteAs::Number(64_601), ..node.peer() };
             let peering = Peering::start(node.dial(node.v4().into()), wrong, None, random());
             let expected = DownReason::WrongAs { expected: RemoteAs::Number(64_601), told: ROUTER_AS };
-            stands(&peering, "we notice", |standing| standing.reason.as_ref() == Some(&expected)).await;
+            stands(&peering, "we notice", |status| status.reason.as_ref() == Some(&expected)).await;
         },
     );
 }
@@ -200,12 +197,12 @@ fn a_router_that_is_not_there_yet_is_found_when_it_is() {
         let node = Node(1);
         let router = Router::start("").await;
         let peering = Peering::start(node.dial(node.v4().into()), node.peer(), None, random());
-        let seen = stands(&peering, "nobody listens", |standing| standing.reason.is_some()).await;
+        let seen = stands(&peering, "nobody listens", |status| status.reason.is_some()).await;
         let reason = seen.reason.expect("it is there").to_string();
         assert!(reason.starts_with("it cannot be connected to: Connection refused"), "{reason}");
         let asn = format!("router bgp {ROUTER_AS}");
         let neighbor = format!("neighbor {} remote-as {OUR_AS}", node.v4());
         router.configure(&[&asn, "bgp router-id 10.0.0.254", &neighbor]);
-        stands(&peering, "it is found", |standing| standing.up.is_some()).await;
+        stands(&peering, "it is found", |status| status.up.is_some()).await;
     });
 }
