@@ -31,7 +31,7 @@ impl Default for Bounds {
 
 /// Why a request was given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum GivenUp {
+enum TimedOut {
     #[error("no answer within {0:?}")]
     Request(Duration),
     #[error("nothing was heard for {0:?}")]
@@ -52,13 +52,13 @@ pub fn bounded(client: &Client, bounds: Bounds) -> Client {
         let (inner, watch) = (inner.clone(), is_watch(&request));
         async move {
             let deadline = Instant::now() + bounds.request;
-            let late = GivenUp::Request(bounds.request);
+            let late = TimedOut::Request(bounds.request);
             let response = timeout_at(deadline, inner.send(request)).await.map_err(|_| late)??;
             let (silence, first) = match watch {
                 true => (Some(bounds.silence), Instant::now() + bounds.silence),
                 false => (None, deadline),
             };
-            let (timer, given_up) = (Box::pin(sleep_until(first)), silence.map_or(late, GivenUp::Watch));
+            let (timer, given_up) = (Box::pin(sleep_until(first)), silence.map_or(late, TimedOut::Watch));
             Ok::<_, BoxError>(response.map(|body| Bounded { body, silence, timer, given_up }))
         }
     });
@@ -78,7 +78,7 @@ struct Bounded {
     silence: Option<Duration>,
     timer: Pin<Box<Sleep>>,
     /// What is said when it rings.
-    given_up: GivenUp,
+    given_up: TimedOut,
 }
 
 impl HttpBody for Bounded {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tower::{BoxError, service_fn};
 
-use crate::backoff::{Backoff, Failure, Wait};
+use crate::backoff::{FailureKind, RetryTime, WatchBackoff};
 use crate::comeback::Comeback;
 use crate::watch_state::{WatchFailure, WatchState};
 use crate::words::watch_in_words;
@@ -36,7 +36,7 @@ pub struct Watches {
 }
 
 /// What a watch delivers.
-type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
+type WatchEvents<K> = BoxStream<'static, watcher::Result<Event<K>>>;
 
 type WatchStates = Arc<Mutex<BTreeMap<String, WatchState>>>;
 
@@ -63,7 +63,11 @@ impl Watches {
     ///   within a second after an outage of a minute.
     /// * A version that is too old costs no wait, whether the server says so in the watch or in place of it.
     /// * Each change of a cause is one line of the log.
-    pub fn follow<K>(&self, name: &str, api: impl Fn(Client) -> Api<K> + Send + Sync + 'static) -> Events<K>
+    pub fn follow<K>(
+        &self,
+        name: &str,
+        api: impl Fn(Client) -> Api<K> + Send + Sync + 'static,
+    ) -> WatchEvents<K>
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
@@ -76,7 +80,7 @@ impl Watches {
         name: &str,
         labels: &str,
         api: impl Fn(Client) -> Api<K> + Send + Sync + 'static,
-    ) -> Events<K>
+    ) -> WatchEvents<K>
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
@@ -88,12 +92,12 @@ impl Watches {
         name: &str,
         config: watcher::Config,
         api: impl Fn(Client) -> Api<K> + Send + Sync + 'static,
-    ) -> Events<K>
+    ) -> WatchEvents<K>
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         self.states.lock().entry(name.to_owned()).or_default();
-        let watch = Followed { name: name.to_owned(), watches: self.clone() };
+        let watch = FollowedWatch { name: name.to_owned(), watches: self.clone() };
         let heard = watch.hearing();
         let config = config.timeout(WATCH_SECONDS);
         let begin = move || watcher(api(heard.clone()), config.clone()).boxed();
@@ -101,7 +105,7 @@ impl Watches {
             events: begin(),
             begin: Box::new(begin),
             comebacks: self.comeback.subscribe(),
-            backoff: Backoff::default(),
+            backoff: WatchBackoff::default(),
             wait: None,
             watch,
         };
@@ -111,12 +115,12 @@ impl Watches {
 
 /// One watch, as the others see it.
 #[derive(Clone)]
-struct Followed {
+struct FollowedWatch {
     name: String,
     watches: Watches,
 }
 
-impl Followed {
+impl FollowedWatch {
     /// A client that notes what the server answers: kube says nothing of a watch that was begun and is quiet.
     fn hearing(&self) -> Client {
         let (inner, watch) = (self.watches.client.clone(), self.clone());
@@ -165,14 +169,14 @@ impl Followed {
 }
 
 struct Follower<K> {
-    events: Events<K>,
+    events: WatchEvents<K>,
     /// Starts over with a list.
-    begin: Box<dyn Fn() -> Events<K> + Send>,
+    begin: Box<dyn Fn() -> WatchEvents<K> + Send>,
     comebacks: watch::Receiver<u64>,
-    backoff: Backoff,
+    backoff: WatchBackoff,
     /// Before the next attempt.
-    wait: Option<Wait>,
-    watch: Followed,
+    wait: Option<RetryTime>,
+    watch: FollowedWatch,
 }
 
 impl<K: Send + 'static> Follower<K> {
@@ -215,7 +219,7 @@ impl<K: Send + 'static> Follower<K> {
     fn failed(&mut self, error: &watcher::Error) {
         let failure = failure(error);
         let wait = self.backoff.failed(Instant::now(), failure, fastrand::f64());
-        if failure == Failure::Expired {
+        if failure == FailureKind::Expired {
             // kube would ask for the same version again where the server said so in place of the watch.
             self.events = (self.begin)();
         }
@@ -226,7 +230,7 @@ impl<K: Send + 'static> Follower<K> {
     }
 }
 
-fn failure(error: &watcher::Error) -> Failure {
+fn failure(error: &watcher::Error) -> FailureKind {
     let code = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
@@ -235,12 +239,12 @@ fn failure(error: &watcher::Error) -> Failure {
             _ => None,
         },
         watcher::Error::WatchError(status) => Some(status.code),
-        watcher::Error::NoResourceVersion => return Failure::Refused,
+        watcher::Error::NoResourceVersion => return FailureKind::Refused,
     };
     match code {
-        Some(410) => Failure::Expired,
+        Some(410) => FailureKind::Expired,
         // Refused is also who asks a server that has only just started.
-        Some(401 | 403 | 429 | 500..) | None => Failure::Absent,
-        Some(_) => Failure::Refused,
+        Some(401 | 403 | 429 | 500..) | None => FailureKind::Absent,
+        Some(_) => FailureKind::Refused,
     }
 }

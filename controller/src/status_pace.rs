@@ -7,17 +7,18 @@
 
 use std::time::Duration;
 
+use cloud_provider::DoublingPause;
 use tokio::time::Instant;
 
 use crate::retry::{Backoff, RetryConfig};
-use crate::token_bucket::{Rate, TokenBucket};
+use crate::token_bucket::{FillRate, TokenBucket};
 
 /// Of all writes, whatever they say: a Service that is new or changes needs a few in a row.
-const WRITE_RATE: Rate = Rate { burst: 10, interval: Duration::from_secs(1) };
+const WRITE_RATE: FillRate = FillRate { burst: 10, interval: Duration::from_secs(1) };
 /// The first pause before the same is put back once more.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// The pauses before it is put back again and again, up to the longest.
+const PAUSE: DoublingPause = DoublingPause::new(FIRST_PAUSE, Duration::from_secs(60));
 /// What stood for so long is not fought over: the next to change it is met as the first.
 const UNDISPUTED_AFTER: Duration = Duration::from_secs(60);
 
@@ -31,7 +32,9 @@ pub(crate) struct StatusPace {
     /// Since when something else than that write stands there.
     changed_at: Option<Instant>,
     /// How long after the last write the same may be written again.
-    pause: Duration,
+    wait: Duration,
+    /// How long once it was.
+    pause: DoublingPause,
     /// The API server does not allow the write: when to ask again, and how long after that.
     refused: Option<(Instant, Backoff)>,
 }
@@ -40,7 +43,15 @@ impl StatusPace {
     /// Of a Service that was not written yet.
     pub(crate) fn new(retry: RetryConfig) -> Self {
         let writes = TokenBucket::new(WRITE_RATE, Instant::now());
-        StatusPace { retry, writes, last: None, changed_at: None, pause: Duration::ZERO, refused: None }
+        StatusPace {
+            retry,
+            writes,
+            last: None,
+            changed_at: None,
+            wait: Duration::ZERO,
+            pause: PAUSE,
+            refused: None,
+        }
     }
 
     /// When a write that says this may be sent: `now`, or later.
@@ -54,9 +65,9 @@ impl StatusPace {
         {
             let changed = *self.changed_at.get_or_insert(now);
             if changed.saturating_duration_since(written) >= UNDISPUTED_AFTER {
-                self.pause = Duration::ZERO;
+                self.undisputed();
             }
-            at = at.max(written + self.pause);
+            at = at.max(written + self.wait);
         }
         at
     }
@@ -65,11 +76,10 @@ impl StatusPace {
     pub(crate) fn written(&mut self, says: u64, now: Instant) {
         self.writes.take(now);
         self.refused = None;
-        let again = self.last.is_some_and(|(said, _)| said == says);
-        self.pause = match again {
-            true => (2 * self.pause).clamp(FIRST_PAUSE, MAX_PAUSE),
-            false => Duration::ZERO,
-        };
+        match self.last.is_some_and(|(said, _)| said == says) {
+            true => self.wait = self.pause.advance(),
+            false => self.undisputed(),
+        }
         self.last = Some((says, now));
         self.changed_at = None;
     }
@@ -85,7 +95,13 @@ impl StatusPace {
 
     /// Whether somebody else insists: the same was put back more than once, and did not stand.
     pub(crate) fn is_contested(&self) -> bool {
-        self.pause > FIRST_PAUSE
+        self.wait > FIRST_PAUSE
+    }
+
+    /// The next to change what stands there is met as the first.
+    fn undisputed(&mut self) {
+        self.wait = Duration::ZERO;
+        self.pause.reset();
     }
 }
 

@@ -19,6 +19,7 @@ mod turn;
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
+use cloud_provider::DoublingPause;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
@@ -38,8 +39,8 @@ const MAX_THROTTLED_TIME: Duration = Duration::from_secs(120);
 
 /// How often a request is repeated that got no answer, or AWS's word that it has trouble.
 const MAX_REPEATS: u32 = 2;
-/// The wait before the first of them; it doubles.
-const FIRST_REPEAT_AFTER: Duration = Duration::from_millis(500);
+/// The pauses before them.
+const REPEAT_PAUSE: DoublingPause = DoublingPause::new(Duration::from_millis(500), Duration::from_secs(5));
 
 /// Holds each request back until its bucket has a token for it, and repeats what is worth repeating.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ impl Around for Pacing {
         let position = LinePosition::new(turn::current());
         let mut throttled_since = None;
         let mut repeats = 0;
+        let mut pause = REPEAT_PAUSE;
         loop {
             paced.wait_for_turn(position).await;
             let sent = Instant::now();
@@ -93,7 +95,7 @@ impl Around for Pacing {
                     return Err(error);
                 }
             } else if may_pass_at_once(&error) && repeats < MAX_REPEATS {
-                sleep(FIRST_REPEAT_AFTER * 2_u32.pow(repeats)).await;
+                sleep(pause.advance()).await;
                 repeats += 1;
             } else {
                 return Err(error);
