@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloud_provider::NodeSet;
 use cloud_provider::kubernetes::node_view;
+use cloud_provider::{NodeSet, some_of};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -69,11 +69,13 @@ fn judge(nodes: &NodeSet, instances: &BTreeMap<String, Arc<Instance>>, vpc: &str
         Finding::warn(SUBJECT, format!("node {node} gets no traffic: {why}"), "the others are not affected")
     });
     findings.extend(shown);
-    if let more @ 1.. = refused.len().saturating_sub(MAX_SHOWN) {
+    let others = refused.iter().skip(MAX_SHOWN).map(|(node, _)| node);
+    if others.len() > 0 {
+        let others = some_of(others, MAX_SHOWN, ", ");
         findings.push(Finding::warn(
             SUBJECT,
-            format!("{more} more nodes get no traffic"),
-            "mend these first",
+            format!("no traffic either for {others}"),
+            "mend those before first",
         ));
     }
     findings
@@ -146,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn many_refused_nodes_are_five_lines_and_a_count() {
-        let ids: Vec<(String, &str)> = (0..7).map(|n| (format!("n{n}"), "elsewhere://x")).collect();
+    fn of_many_refused_nodes_five_have_a_line_and_the_others_share_one() {
+        let ids: Vec<(String, &str)> = (10..24).map(|n| (format!("n{n}"), "elsewhere://x")).collect();
         let ids: Vec<(&str, &str)> = ids.iter().map(|(name, id)| (name.as_str(), *id)).collect();
         let found = judge(&nodes(&ids), &BTreeMap::new(), "vpc-1");
         assert_eq!(found.len(), 1 + 5 + 1, "{found:?}");
-        assert!(found[6].says.starts_with("2 more nodes get no traffic"), "{found:?}");
+        assert_eq!(found[6].says, "no traffic either for n15, n16, n17, n18, n19 and 4 more", "{found:?}");
     }
 }
