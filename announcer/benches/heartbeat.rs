@@ -19,7 +19,7 @@ use std::time::Duration;
 use announcer::beat::{Boot, Cluster, Key};
 use announcer::ethernet::Mac;
 use announcer::responder::{Command, Responder};
-use announcer::segment::{Change, Eligible, HeartbeatSettings, Link, Links, Me};
+use announcer::segment::{Eligible, HeartbeatSettings, LinkState, Links, Me, SegmentChange};
 
 /// For so long the segment is played.
 const PLAYED: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ impl Scene {
         let key = Key::new(b"the key of the bench").expect("it is long enough");
         let mut node =
             Responder::new(me, HeartbeatSettings::default(), key, Cluster::of("bench"), Duration::ZERO);
-        let link = Link { usable: true, mac: Mac::new([2, 0, 0, 0, high, low]) };
+        let link = LinkState { usable: true, mac: Mac::new([2, 0, 0, 0, high, low]) };
         node.obey(Duration::ZERO, Command::Link(link));
         node.obey(Duration::ZERO, Command::Want(self.wanted()));
         node
@@ -75,7 +75,7 @@ impl Scene {
                 }
             }
             for change in nodes.iter_mut().flat_map(Responder::changes) {
-                if let Change::Taken { ip, .. } = change
+                if let SegmentChange::Taken { ip, .. } = change
                     && missing.remove(&ip)
                     && missing.is_empty()
                 {

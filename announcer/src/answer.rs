@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::arp::{ArpFrame, Operation};
+use crate::arp::{ArpFrame, ArpOperation};
 use crate::ethernet::Mac;
 use crate::ndp::{Message, NdpFrame, solicited_node_group};
 
@@ -73,7 +73,7 @@ fn to_arp(arp: &ArpFrame, held: &Held) -> Option<Answered> {
     // that is promiscuous, and is not for us.
     let for_us = arp.to == Mac::BROADCAST || arp.to == held.mac;
     let ip = IpAddr::V4(arp.target_ip);
-    let asks = arp.operation == Operation::Request && held.addresses.contains(&ip);
+    let asks = arp.operation == ArpOperation::Request && held.addresses.contains(&ip);
     (for_us && asks).then(|| Answered::Reply { ip, frame: arp.answer(held.mac).emit() })
 }
 

@@ -11,7 +11,7 @@ const PACKET_HEAD: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
 
 /// Whether somebody asks or answers. Other operations are not for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub enum ArpOperation {
     /// Who has the target's address?
     Request,
     /// The sender has its address.
@@ -26,7 +26,7 @@ pub struct ArpFrame {
     /// From whom it comes. Switches that look for forgery compare it with the sender's hardware address.
     pub from: Mac,
     /// Whether it asks or answers.
-    pub operation: Operation,
+    pub operation: ArpOperation,
     /// The sender's hardware address.
     pub sender_mac: Mac,
     /// The sender's address; 0.0.0.0 in a probe.
@@ -46,8 +46,8 @@ impl ArpFrame {
             return None;
         }
         let operation = match bytes_at(packet, 6)? {
-            [0, 1] => Operation::Request,
-            [0, 2] => Operation::Reply,
+            [0, 1] => ArpOperation::Request,
+            [0, 2] => ArpOperation::Reply,
             _ => return None,
         };
         Some(ArpFrame {
@@ -64,8 +64,8 @@ impl ArpFrame {
     /// The frame as it is sent: 60 bytes, the padding with them.
     pub fn emit(&self) -> Vec<u8> {
         let operation: u8 = match self.operation {
-            Operation::Request => 1,
-            Operation::Reply => 2,
+            ArpOperation::Request => 1,
+            ArpOperation::Reply => 2,
         };
         let packet = [
             &PACKET_HEAD[..],
@@ -83,7 +83,7 @@ impl ArpFrame {
         ArpFrame {
             to: Mac::BROADCAST,
             from: asking,
-            operation: Operation::Request,
+            operation: ArpOperation::Request,
             sender_mac: asking,
             sender_ip: asking_ip,
             target_mac: Mac::ZERO,
@@ -96,7 +96,7 @@ impl ArpFrame {
         ArpFrame {
             to: self.sender_mac,
             from: ours,
-            operation: Operation::Reply,
+            operation: ArpOperation::Reply,
             sender_mac: ours,
             sender_ip: self.target_ip,
             target_mac: self.sender_mac,
@@ -114,6 +114,6 @@ impl ArpFrame {
     /// §4.6): Linux takes one that is the broadcast's for an ordinary reply, which it passes over for a second after an
     /// entry has changed. There are devices that listen to one of the two forms only, so whoever takes over sends both.
     pub fn announcing_reply(ours: Mac, ip: Ipv4Addr) -> Self {
-        ArpFrame { operation: Operation::Reply, target_mac: ours, ..ArpFrame::announcement(ours, ip) }
+        ArpFrame { operation: ArpOperation::Reply, target_mac: ours, ..ArpFrame::announcement(ours, ip) }
     }
 }

@@ -95,7 +95,7 @@ impl NdpFrame {
         let options = &packet[FIXED_BYTES..];
         let message = match kind {
             SOLICITATION_TYPE => {
-                let source_mac = Options::parse(options, SOURCE_LINK_LAYER_OPTION)?.link_layer;
+                let source_mac = NdpOptions::parse(options, SOURCE_LINK_LAYER_OPTION)?.link_layer;
                 let from_nobody = source.is_unspecified();
                 if from_nobody && (destination != solicited_node_group(target) || source_mac.is_some()) {
                     return None;
@@ -103,7 +103,7 @@ impl NdpFrame {
                 Message::Solicitation { source_mac }
             }
             ADVERTISEMENT_TYPE => {
-                let target_mac = Options::parse(options, TARGET_LINK_LAYER_OPTION)?.link_layer;
+                let target_mac = NdpOptions::parse(options, TARGET_LINK_LAYER_OPTION)?.link_layer;
                 let (solicited, overrides) =
                     (packet[4] & SOLICITED_FLAG != 0, packet[4] & OVERRIDE_FLAG != 0);
                 if destination.is_multicast() && solicited {
@@ -193,12 +193,12 @@ impl NdpFrame {
 }
 
 /// What the options of a packet say that matters here.
-struct Options {
+struct NdpOptions {
     /// The hardware address that the first option of the wanted kind names.
     link_layer: Option<Mac>,
 }
 
-impl Options {
+impl NdpOptions {
     /// Reads them. None where one has no length, or goes on behind the end: then the whole packet is passed over (§4.6,
     /// §7.1).
     fn parse(mut options: &[u8], wanted: u8) -> Option<Self> {
@@ -214,6 +214,6 @@ impl Options {
             }
             options = &options[length..];
         }
-        options.is_empty().then_some(Options { link_layer })
+        options.is_empty().then_some(NdpOptions { link_layer })
     }
 }

@@ -11,7 +11,7 @@ use crate::arp::ArpFrame;
 use crate::beat::{Cluster, Key, Refused};
 use crate::ethernet::Mac;
 use crate::ndp::NdpFrame;
-use crate::segment::{Change, Eligible, HeartbeatSettings, Link, Me, Segment, SegmentStatus};
+use crate::segment::{Eligible, HeartbeatSettings, LinkState, Me, Segment, SegmentChange, SegmentStatus};
 
 /// How many kinds of heartbeats that are not listened to are told apart: anybody on the segment can make up more.
 const MAX_REFUSED_FRAMES: usize = 32;
@@ -22,7 +22,7 @@ pub enum Command {
     /// Which addresses somebody is to announce on this link, and who may; instead of what was said before.
     Want(BTreeMap<IpAddr, Vec<Eligible>>),
     /// The link is like this now.
-    Link(Link),
+    Link(LinkState),
     /// The process ends: hand over.
     Leave,
 }
@@ -79,7 +79,7 @@ pub struct Responder {
     counts: BTreeMap<IpAddr, Counts>,
     foreign: BTreeMap<(IpAddr, Mac), u64>,
     refused: BTreeMap<String, u64>,
-    changes: Vec<Change>,
+    changes: Vec<SegmentChange>,
 }
 
 impl Responder {
@@ -155,7 +155,7 @@ impl Responder {
             *count += 1;
         } else if self.refused.len() < MAX_REFUSED_FRAMES {
             self.refused.insert(words, 1);
-            self.changes.push(Change::Refused { why: refused });
+            self.changes.push(SegmentChange::Refused { why: refused });
         }
     }
 
@@ -191,7 +191,7 @@ impl Responder {
     }
 
     /// What has happened since this was last asked.
-    pub fn changes(&mut self) -> Vec<Change> {
+    pub fn changes(&mut self) -> Vec<SegmentChange> {
         std::mem::take(&mut self.changes)
     }
 
@@ -220,7 +220,7 @@ impl Responder {
     fn follow(&mut self) {
         let changes = self.segment.changes();
         for change in &changes {
-            if let Change::Foreign { ip, by, .. } = change {
+            if let SegmentChange::Foreign { ip, by, .. } = change {
                 *self.foreign.entry((*ip, *by)).or_default() += 1;
             }
         }

@@ -19,7 +19,7 @@ pub(crate) enum Presence {
 
 /// What is observed of one Service, in the few words that decide.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Observed {
+pub(crate) struct ObservedService {
     /// What the cluster shows of it.
     pub presence: Presence,
     /// Who serves it: it is of type LoadBalancer, not being deleted, and this provider claims it.
@@ -75,7 +75,7 @@ pub(crate) struct NodeAttempt {
 
 /// The nodes that what serves was led to by the narrow call, while this process has had no success.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Followed {
+pub(crate) struct FollowedNodes {
     /// Which nodes.
     pub nodes: u64,
     /// When it is led to them again even if they are the same: the platform may have drifted.
@@ -106,7 +106,7 @@ pub(crate) struct Last {
     /// says nothing about a change that was refused.
     pub node_attempt: Option<NodeAttempt>,
     /// Where what a process before has made was led to, while this one has had no success.
-    pub followed: Option<Followed>,
+    pub followed: Option<FollowedNodes>,
     /// The provider asked for another look.
     pub woken: bool,
 }
@@ -128,7 +128,7 @@ pub(crate) enum Why {
 
 /// The one step to take.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum NextStep {
     /// Nothing, until the given moment (none: until something changes).
     Rest(Option<Instant>),
     /// Ask for the Service by name: what is held for it is released only if it is not there.
@@ -146,33 +146,35 @@ pub(crate) enum Step {
 }
 
 /// Decides. Level-triggered: it does not matter which event led here, or how many were missed.
-pub(crate) fn decide(observed: &Observed, last: &Last, now: Instant) -> Step {
+pub(crate) fn decide(observed: &ObservedService, last: &Last, now: Instant) -> NextStep {
     // Whoever holds something and does not serve the Service lets go first: two providers never serve one Service.
     let others: Vec<ProviderIndex> =
         observed.holders.iter().copied().filter(|holder| Some(*holder) != observed.claimed_by).collect();
     if !others.is_empty() {
         return match (observed.release_at.filter(|at| *at > now), observed.presence) {
-            (Some(at), _) => Step::Rest(Some(at)),
-            (None, Presence::Missing) => Step::Confirm,
-            (None, Presence::Shown | Presence::Deleted) => Step::Release(others),
+            (Some(at), _) => NextStep::Rest(Some(at)),
+            (None, Presence::Missing) => NextStep::Confirm,
+            (None, Presence::Shown | Presence::Deleted) => NextStep::Release(others),
         };
     }
     if observed.claimed_by.is_none() {
-        return Step::Rest(None);
+        return NextStep::Rest(None);
     }
     let step = serve(observed, last, now);
     match (&step, observed.throttled_until) {
-        (Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends, Some(until)) => Step::Rest(Some(until)),
+        (NextStep::Ensure(_) | NextStep::KeepRight | NextStep::UpdateBackends, Some(until)) => {
+            NextStep::Rest(Some(until))
+        }
         _ => step,
     }
 }
 
-fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
+fn serve(observed: &ObservedService, last: &Last, now: Instant) -> NextStep {
     let nodes_changed = match last.success {
         Some(success) => success.nodes != observed.nodes,
         // Served by a process before this one: on which nodes, nobody remembers.
         None => {
-            let is_led_there = |it: Followed| it.nodes == observed.nodes && it.again_at > now;
+            let is_led_there = |it: FollowedNodes| it.nodes == observed.nodes && it.again_at > now;
             observed.serves && observed.nodes != 0 && !last.followed.is_some_and(is_led_there)
         }
     };
@@ -189,15 +191,15 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
         && !last.woken
     {
         return match attempt.again {
-            Some(again) if again <= now => Step::Ensure(Why::Retry),
+            Some(again) if again <= now => NextStep::Ensure(Why::Retry),
             // The retry brings the nodes of now with it: they are those that it was tried with.
-            Some(again) if attempt.nodes == observed.nodes => Step::Rest(Some(again)),
+            Some(again) if attempt.nodes == observed.nodes => NextStep::Rest(Some(again)),
             // The platform may drift however long the user takes to mend the Service. This, too, brings the nodes.
-            None if resync_is_due && attempt.refused => Step::KeepRight,
-            None if resync_is_due => Step::Ensure(Why::Resync),
+            None if resync_is_due && attempt.refused => NextStep::KeepRight,
+            None if resync_is_due => NextStep::Ensure(Why::Resync),
             // While an ensure waits, what already serves still follows the nodes: by the narrow call.
             again if nodes_changed => follow_nodes(observed, last, now, again.or(resync_at)),
-            again => Step::Rest(again.or(resync_at)),
+            again => NextStep::Rest(again.or(resync_at)),
         };
     }
     if observed.mistaken {
@@ -205,30 +207,35 @@ fn serve(observed: &Observed, last: &Last, now: Instant) -> Step {
         // To tell the user needs nobody else, so a new process does that first.
         return match last.success {
             // The provider cannot be asked about the Service as it is, but about what serves.
-            Some(_) if told && last.woken => Step::KeepRight,
+            Some(_) if told && last.woken => NextStep::KeepRight,
             Some(_) if nodes_changed => follow_nodes(observed, last, now, None),
-            _ => Step::Refuse,
+            _ => NextStep::Refuse,
         };
     }
     match last.success {
-        None if last.attempt.is_none() => Step::Ensure(Why::First),
-        _ if last.woken => Step::Ensure(Why::Woken),
-        None => Step::Ensure(Why::Changed),
-        Some(success) if success.inputs != observed.inputs || undone => Step::Ensure(Why::Changed),
+        None if last.attempt.is_none() => NextStep::Ensure(Why::First),
+        _ if last.woken => NextStep::Ensure(Why::Woken),
+        None => NextStep::Ensure(Why::Changed),
+        Some(success) if success.inputs != observed.inputs || undone => NextStep::Ensure(Why::Changed),
         // Before the nodes, which it brings with it: they may wait for something that never comes.
-        Some(_) if resync_is_due => Step::Ensure(Why::Resync),
+        Some(_) if resync_is_due => NextStep::Ensure(Why::Resync),
         Some(_) if nodes_changed => follow_nodes(observed, last, now, resync_at),
-        Some(_) => Step::Rest(resync_at),
+        Some(_) => NextStep::Rest(resync_at),
     }
 }
 
 /// The nodes are other ones than the load balancer has: it is told, unless that failed with the same nodes and waits.
 /// `otherwise` is when something else is due.
-fn follow_nodes(observed: &Observed, last: &Last, now: Instant, otherwise: Option<Instant>) -> Step {
+fn follow_nodes(
+    observed: &ObservedService,
+    last: &Last,
+    now: Instant,
+    otherwise: Option<Instant>,
+) -> NextStep {
     match last.node_attempt.filter(|attempt| attempt.nodes == observed.nodes) {
-        None => Step::UpdateBackends,
-        Some(NodeAttempt { again: Some(again), .. }) if again <= now => Step::UpdateBackends,
-        Some(NodeAttempt { again, .. }) => Step::Rest(again.into_iter().chain(otherwise).min()),
+        None => NextStep::UpdateBackends,
+        Some(NodeAttempt { again: Some(again), .. }) if again <= now => NextStep::UpdateBackends,
+        Some(NodeAttempt { again, .. }) => NextStep::Rest(again.into_iter().chain(otherwise).min()),
     }
 }
 

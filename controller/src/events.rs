@@ -24,12 +24,12 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::token_bucket::{Rate, TokenBucket};
+use crate::token_bucket::{FillRate, TokenBucket};
 
 /// Events of all Services together.
-const ALL_EVENTS: Rate = Rate { burst: 100, interval: Duration::from_millis(50) };
+const ALL_EVENTS: FillRate = FillRate { burst: 100, interval: Duration::from_millis(50) };
 /// Events of one Service: `defaultSpamBurst` and `defaultSpamQPS` of client-go's `tools/record/events_cache.go`.
-const EVENTS_PER_SERVICE: Rate = Rate { burst: 25, interval: Duration::from_secs(300) };
+const EVENTS_PER_SERVICE: FillRate = FillRate { burst: 25, interval: Duration::from_secs(300) };
 /// Events waiting to be posted; of more, those of the Service that has most are dropped.
 const MAX_QUEUED_EVENTS: usize = 1_000;
 /// How often what lasts is told again.
@@ -55,16 +55,16 @@ pub(crate) struct EventRequest {
 /// Where reconciles hand their events over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Events {
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingEvents>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingEvents {
     queue: Mutex<FairQueue>,
     added: Notify,
 }
 
-impl Waiting {
+impl WaitingEvents {
     fn lock(&self) -> MutexGuard<'_, FairQueue> {
         self.queue.lock()
     }
@@ -226,7 +226,7 @@ struct Fold {
 async fn post_all(
     client: kube::Client,
     reporter: String,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingEvents>,
     may_post: impl Fn() -> bool,
 ) {
     let mut posted: HashMap<Fold, (String, i32)> = HashMap::new();

@@ -17,11 +17,11 @@ pub(crate) const UNHEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// How a controller stands. Cheap to clone, and every handle tells the same; one that no controller was given to is not
 /// ready.
 #[derive(Clone, Default)]
-pub struct Health(Arc<Mutex<State>>);
+pub struct Health(Arc<Mutex<HealthState>>);
 
 #[derive(Default)]
-struct State {
-    phase: Phase,
+struct HealthState {
+    phase: HealthPhase,
     watches: Option<Watches>,
     /// Of a candidate for a Lease.
     sight: Option<Sight>,
@@ -36,7 +36,7 @@ struct Hang {
 }
 
 #[derive(Default)]
-enum Phase {
+enum HealthPhase {
     /// The lists are not in.
     #[default]
     Starting,
@@ -55,7 +55,7 @@ impl Health {
     pub fn ready(&self) -> Result<(), String> {
         let state = self.lock();
         let watches = state.watches.as_ref().map(Watches::states).unwrap_or_default();
-        if let Phase::Starting = state.phase {
+        if let HealthPhase::Starting = state.phase {
             return Err(why_the_lists_are_not_in(&watches));
         }
         for (name, watch) in &watches {
@@ -65,9 +65,11 @@ impl Health {
             }
         }
         match &state.phase {
-            Phase::Starting => Ok(()),
-            Phase::Waiting => state.sight.as_ref().map_or(Ok(()), |sight| sight.within(UNHEALTHY_AFTER)),
-            Phase::Leading(providers) => {
+            HealthPhase::Starting => Ok(()),
+            HealthPhase::Waiting => {
+                state.sight.as_ref().map_or(Ok(()), |sight| sight.within(UNHEALTHY_AFTER))
+            }
+            HealthPhase::Leading(providers) => {
                 match providers.iter().find_map(|(name, why)| Some((name, why.as_ref()?))) {
                     Some((name, why)) => Err(format!("provider {name} is not at work: {why}")),
                     None => Ok(()),
@@ -114,30 +116,31 @@ impl Health {
         allowed: Duration,
     ) {
         let mut state = self.lock();
-        state.phase = Phase::Starting;
+        state.phase = HealthPhase::Starting;
         state.watches = Some(watches.clone());
         state.hang = Some(Hang { longest: Box::new(longest), allowed });
     }
 
     /// The lists are in.
     pub(crate) fn waits(&self) {
-        self.lock().phase = Phase::Waiting;
+        self.lock().phase = HealthPhase::Waiting;
     }
 
     /// It leads, and none of these providers is at work yet.
     pub(crate) fn leads(&self, providers: impl Iterator<Item = String>) {
         let why = "it has not resumed yet";
-        self.lock().phase = Phase::Leading(providers.map(|name| (name, Some(why.to_owned()))).collect());
+        self.lock().phase =
+            HealthPhase::Leading(providers.map(|name| (name, Some(why.to_owned()))).collect());
     }
 
     /// Why a provider is not at work; none: it is.
     pub(crate) fn provider(&self, name: &str, why_not: Option<String>) {
-        if let Phase::Leading(providers) = &mut self.lock().phase {
+        if let HealthPhase::Leading(providers) = &mut self.lock().phase {
             providers.insert(name.to_owned(), why_not);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HealthState> {
         self.0.lock()
     }
 }

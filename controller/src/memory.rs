@@ -15,7 +15,7 @@ use crate::status::{DELETE_FAILED, Readiness, Record};
 use crate::status_pace::StatusPace;
 
 /// What this process knows of one Service; dropped with the Service.
-pub(crate) struct Memory {
+pub(crate) struct ServiceMemory {
     /// Of which Service.
     pub id: ServiceId,
     /// What was done.
@@ -48,10 +48,10 @@ pub(crate) struct Memory {
     pub emitted_no_nodes: bool,
 }
 
-impl Memory {
+impl ServiceMemory {
     /// Of a Service for which nothing was done yet.
     pub(crate) fn new(id: ServiceId, retry: RetryConfig) -> Self {
-        Memory {
+        ServiceMemory {
             id,
             last: Last::default(),
             last_valid_view: None,
@@ -110,25 +110,25 @@ impl Memory {
 
 /// The memories of all Services, each by its identity.
 #[derive(Default)]
-pub(crate) struct Memories(Mutex<HashMap<ServiceId, Entry>>);
+pub(crate) struct Memories(Mutex<HashMap<ServiceId, MemorySlot>>);
 
-struct Entry {
+struct MemorySlot {
     /// None while a reconcile has it. By itself on the heap: a third of the places of a table are empty.
-    memory: Option<Box<Memory>>,
+    memory: Option<Box<ServiceMemory>>,
     /// Who serves the Service and how it stands, as after the last reconcile.
     counted: Option<(ProviderIndex, ServiceState)>,
 }
 
 impl Memories {
     /// Takes what is remembered of a Service; the reconcile that took it puts it back.
-    pub(crate) fn take(&self, id: &ServiceId) -> Option<Box<Memory>> {
+    pub(crate) fn take(&self, id: &ServiceId) -> Option<Box<ServiceMemory>> {
         self.lock().get_mut(id)?.memory.take()
     }
 
     /// Puts it back.
-    pub(crate) fn put(&self, memory: Box<Memory>) {
+    pub(crate) fn put(&self, memory: Box<ServiceMemory>) {
         let counted = memory.last.provider.map(|provider| (provider, memory.state()));
-        self.lock().insert(memory.id.clone(), Entry { memory: Some(memory), counted });
+        self.lock().insert(memory.id.clone(), MemorySlot { memory: Some(memory), counted });
     }
 
     /// Drops it.
@@ -160,7 +160,7 @@ impl Memories {
         counts
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, MemorySlot>> {
         self.0.lock()
     }
 }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn of_a_service_that_asks_for_the_same_one_copy_is_kept() {
         let [valid, shown] = [(); 2].map(|()| Arc::new(a_service().build()));
-        let mut memory = Memory::new(valid.id.clone(), RetryConfig::default());
+        let mut memory = ServiceMemory::new(valid.id.clone(), RetryConfig::default());
         memory.keep_one_view(&shown, 7);
         assert!(memory.last_valid_view.is_none(), "what was never valid does not become it");
 

@@ -15,9 +15,9 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, error_span, field};
 
 use crate::context::Context;
-use crate::decide::{Observed, Presence, ProviderIndex, Step, decide};
-use crate::memory::Memory;
-use crate::metrics::{Operation, ReconcileOutcome};
+use crate::decide::{NextStep, ObservedService, Presence, ProviderIndex, decide};
+use crate::memory::ServiceMemory;
+use crate::metrics::{ProviderOperation, ReconcileOutcome};
 use crate::nodes::Nodes;
 use crate::providers::ProviderHandle;
 use crate::queue::Item;
@@ -99,7 +99,7 @@ const MAX_STEPS: usize = 6;
 struct Reconciliation {
     context: Arc<Context>,
     tracked: Arc<Tracked>,
-    memory: Box<Memory>,
+    memory: Box<ServiceMemory>,
     /// The debounced nodes as of the last look: what is decided by them is also asked for with them.
     nodes: Nodes,
     /// What came of it so far.
@@ -111,7 +111,7 @@ struct Reconciliation {
 impl Reconciliation {
     fn begin(tracked: Arc<Tracked>, context: Arc<Context>, woken: bool) -> Self {
         let id = &tracked.view.id;
-        let new = || Box::new(Memory::new(id.clone(), context.config.retry));
+        let new = || Box::new(ServiceMemory::new(id.clone(), context.config.retry));
         let mut memory = context.memories.take(id).unwrap_or_else(new);
         memory.last.woken |= woken;
         // Our own last write is newer knowledge than a cache that has not seen it yet.
@@ -171,26 +171,31 @@ impl Reconciliation {
             let observed = self.look();
             let provider = observed.claimed_by;
             match (decide(&observed, &self.memory.last, Instant::now()), provider) {
-                (Step::Release(holders), _) => {
+                (NextStep::Release(holders), _) => {
                     if let Some(again) = self.release(holders, provider).await? {
                         return Ok(Some(again));
                     }
                 }
-                (Step::Rest(until), Some(provider)) => {
+                (NextStep::Rest(until), Some(provider)) => {
                     // What was left out on the way is written now, if it may be.
                     self.withheld_until = None;
                     self.memory.keep_one_view(&self.tracked.view, observed.inputs);
                     self.restore(provider).await?;
                     return Ok(until);
                 }
-                (Step::Ensure(why), Some(provider)) => self.ensure(provider, &observed, why).await?,
-                (Step::KeepRight, Some(provider)) => self.keep_right(provider, &observed).await?,
-                (Step::UpdateBackends, Some(provider)) => self.update_backends(provider, &observed).await?,
-                (Step::Refuse, Some(provider)) => self.refuse(provider, &observed).await?,
-                (Step::Rest(until), None) => return Ok(until),
+                (NextStep::Ensure(why), Some(provider)) => self.ensure(provider, &observed, why).await?,
+                (NextStep::KeepRight, Some(provider)) => self.keep_right(provider, &observed).await?,
+                (NextStep::UpdateBackends, Some(provider)) => {
+                    self.update_backends(provider, &observed).await?;
+                }
+                (NextStep::Refuse, Some(provider)) => self.refuse(provider, &observed).await?,
+                (NextStep::Rest(until), None) => return Ok(until),
                 // Only a claimed Service is served, and what is shown need not be asked for.
-                (Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends | Step::Refuse, None)
-                | (Step::Confirm, _) => return Ok(None),
+                (
+                    NextStep::Ensure(_) | NextStep::KeepRight | NextStep::UpdateBackends | NextStep::Refuse,
+                    None,
+                )
+                | (NextStep::Confirm, _) => return Ok(None),
             }
         }
         tracing::warn!("a reconcile took too many steps; going on later");
@@ -198,7 +203,7 @@ impl Reconciliation {
     }
 
     /// What is observed of the Service now.
-    fn look(&mut self) -> Observed {
+    fn look(&mut self) -> ObservedService {
         self.nodes = self.context.nodes.borrow().clone().unwrap_or_default();
         let Tracked { view, is_load_balancer, deleting, .. } = &*self.tracked;
         let providers = &self.context.providers;
@@ -225,7 +230,7 @@ impl Reconciliation {
             nodes = self.nodes.fingerprint(&handle.provider.backends(serves));
             throttled_until = handle.throttle.until(Instant::now());
         }
-        Observed {
+        ObservedService {
             presence: Presence::Shown,
             claimed_by,
             holders,
@@ -251,7 +256,7 @@ fn has_address(published: &Published) -> bool {
 /// Deletes; "implemented elsewhere" means that nothing of this provider's is left, which is what was asked.
 async fn delete(context: &Context, provider: ProviderIndex, id: &ServiceId) -> Result<(), Error> {
     let handle = &context.providers[provider];
-    match call(context, handle, Operation::delete, handle.provider.delete(id)).await {
+    match call(context, handle, ProviderOperation::delete, handle.provider.delete(id)).await {
         Ok(()) | Err(Error::ImplementedElsewhere) => {
             handle.resumption.is_asked_about(id);
             Ok(())
@@ -276,13 +281,13 @@ async fn while_wanted<T>(context: &Context, id: &ServiceId, work: impl Future<Ou
 pub(crate) async fn call<T>(
     context: &Context,
     handle: &ProviderHandle,
-    operation: Operation,
+    operation: ProviderOperation,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     if !context.fence.holds() {
         return Err(Error::transient("this process does not lead any more"));
     }
-    if operation != Operation::resume
+    if operation != ProviderOperation::resume
         && let Some(obstacle) = handle.resumption.obstacle()
     {
         return Err(obstacle);

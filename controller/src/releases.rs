@@ -29,7 +29,7 @@ pub(crate) struct Release {
     pub at: Option<Instant>,
 }
 
-struct State {
+struct ReleaseState {
     release: Release,
     backoff: Backoff,
 }
@@ -42,13 +42,13 @@ pub(crate) struct Releases {
 
 #[derive(Default)]
 struct Inner {
-    by_key: HashMap<ServiceKey, HashMap<ServiceId, State>>,
+    by_key: HashMap<ServiceKey, HashMap<ServiceId, ReleaseState>>,
     /// When the last look for a Service that a list lacked is to be.
     last_confirmation: Option<Instant>,
 }
 
 impl Inner {
-    fn get(&mut self, id: &ServiceId) -> Option<&mut State> {
+    fn get(&mut self, id: &ServiceId) -> Option<&mut ReleaseState> {
         self.by_key.get_mut(&id.key)?.get_mut(id)
     }
 
@@ -181,7 +181,7 @@ impl Releases {
     fn insert(&self, id: &ServiceId, presence: Presence, holders: &[ProviderIndex], at: Option<Instant>) {
         let mut inner = self.lock();
         let namesakes = inner.by_key.entry(id.key.clone()).or_default();
-        let state = namesakes.entry(id.clone()).or_insert_with(|| State {
+        let state = namesakes.entry(id.clone()).or_insert_with(|| ReleaseState {
             release: Release { presence, holders: Vec::new(), at },
             backoff: Backoff::new(self.retry),
         });

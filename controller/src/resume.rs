@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::decide::ProviderIndex;
 use crate::follow;
 use crate::health::Health;
-use crate::metrics::Operation;
+use crate::metrics::ProviderOperation;
 use crate::reconcile::call;
 use crate::retry::Backoff;
 
@@ -28,7 +28,7 @@ pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, healt
         let own = views.iter().filter(|view| context.providers.claimer(view) == Some(provider));
         handle.resumption.is_told_of(own.map(|view| view.id.clone()));
         let mut attempt =
-            std::pin::pin!(call(&context, handle, Operation::resume, handle.provider.resume(&views)));
+            std::pin::pin!(call(&context, handle, ProviderOperation::resume, handle.provider.resume(&views)));
         let result = match timeout(FIRST_ANSWER_TIMEOUT, &mut attempt).await {
             Ok(result) => result,
             Err(_) => {

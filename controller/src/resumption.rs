@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 /// How far a provider got, and for whom it may hold something since.
 #[derive(Debug, Default)]
 pub(crate) struct Resumption {
-    stage: Mutex<Stage>,
+    stage: Mutex<ResumptionStage>,
     /// Of which Services it was told, and not asked about since. It may have set something aside for each, of which
     /// neither the Service nor this process' memory says anything: one that wants no load balancer any more when it is
     /// first reconciled would keep that for ever.
@@ -16,7 +16,7 @@ pub(crate) struct Resumption {
 }
 
 #[derive(Debug, Default)]
-enum Stage {
+enum ResumptionStage {
     /// It resumes for the first time, which usually takes a moment: its Services wait.
     #[default]
     Begun,
@@ -29,29 +29,29 @@ enum Stage {
 impl Resumption {
     /// Whether a moment's patience is all that it takes.
     pub(crate) fn has_just_begun(&self) -> bool {
-        matches!(*self.stage(), Stage::Begun)
+        matches!(*self.stage(), ResumptionStage::Begun)
     }
 
     /// Why no call may be made to the provider; none: calls may be made.
     pub(crate) fn obstacle(&self) -> Option<Error> {
         match &*self.stage() {
-            Stage::AtWork => None,
-            Stage::Begun => Some(Error::transient("the provider has not resumed yet")),
-            Stage::Blocked { class: ErrorClass::Denied, why } => Some(Error::denied(why.clone())),
-            Stage::Blocked { why, .. } => Some(Error::transient(why.clone())),
+            ResumptionStage::AtWork => None,
+            ResumptionStage::Begun => Some(Error::transient("the provider has not resumed yet")),
+            ResumptionStage::Blocked { class: ErrorClass::Denied, why } => Some(Error::denied(why.clone())),
+            ResumptionStage::Blocked { why, .. } => Some(Error::transient(why.clone())),
         }
     }
 
     /// It is at work from now on.
     pub(crate) fn is_done(&self) {
-        *self.stage() = Stage::AtWork;
+        *self.stage() = ResumptionStage::AtWork;
     }
 
     /// It cannot be, for this reason; says whether that is news.
     pub(crate) fn blocked(&self, class: ErrorClass, why: &str) -> bool {
         let mut stage = self.stage();
-        let same = matches!(&*stage, Stage::Blocked { why: before, .. } if before == why);
-        *stage = Stage::Blocked { class, why: why.to_owned() };
+        let same = matches!(&*stage, ResumptionStage::Blocked { why: before, .. } if before == why);
+        *stage = ResumptionStage::Blocked { class, why: why.to_owned() };
         !same
     }
 
@@ -70,7 +70,7 @@ impl Resumption {
         self.told().remove(service);
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, ResumptionStage> {
         self.stage.lock()
     }
 

@@ -13,7 +13,7 @@ use cloud_provider::{Owned, ServiceId};
 use crate::config::SweepConfig;
 use crate::context::Context;
 use crate::decide::ProviderIndex;
-use crate::metrics::Operation;
+use crate::metrics::ProviderOperation;
 use crate::reconcile::call;
 
 /// What earlier sweeps saw, for "two in a row".
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: Arc<Context>) {
         tokio::time::sleep(context.config.sweep.interval).await;
         for (provider, (handle, sweep)) in context.providers.iter().zip(&mut sweeps).enumerate() {
             // Listed before the Services are read, so that what was made in between is not missed.
-            match call(&context, handle, Operation::list, handle.provider.list()).await {
+            match call(&context, handle, ProviderOperation::list, handle.provider.list()).await {
                 Ok(owned) => once(&context, sweep, provider, owned),
                 Err(error) => {
                     tracing::warn!(provider = handle.provider.name(), %error, "no sweep: what is owned could not be listed");

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How a bucket is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate {
+pub(crate) struct FillRate {
     /// How many tokens a full bucket has.
     pub burst: u32,
     /// How long it takes until there is one more.
@@ -16,13 +16,13 @@ pub(crate) struct Rate {
 /// A bucket, full at first. Kept as the moment at which it is full again: spending moves that on, time catches up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TokenBucket {
-    rate: Rate,
+    rate: FillRate,
     full_at: Instant,
 }
 
 impl TokenBucket {
     /// A full one.
-    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn new(rate: FillRate, now: Instant) -> Self {
         TokenBucket { rate, full_at: now }
     }
 
@@ -58,7 +58,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_is_followed_by_one_each_interval_and_a_rest_fills_it_again() {
-        let rate = Rate { burst: 3, interval: Duration::from_secs(10) };
+        let rate = FillRate { burst: 3, interval: Duration::from_secs(10) };
         let now = Instant::now();
         let mut bucket = TokenBucket::new(rate, now);
         assert_eq!([(); 4].map(|()| bucket.try_take(now)), [true, true, true, false]);

@@ -34,7 +34,7 @@ impl fmt::Display for PoolMistakes {
 
 /// Where an address lies: which pool, and which entry of its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Site {
+pub struct PoolPosition {
     /// The pool's position.
     pub pool: usize,
     /// The entry's position in `spec.addresses`.
@@ -205,7 +205,7 @@ impl Pools {
     }
 
     /// Where an address lies, if in any pool.
-    pub fn site(&self, ip: IpAddr) -> Option<Site> {
+    pub fn site(&self, ip: IpAddr) -> Option<PoolPosition> {
         self.index.site(ip)
     }
 
@@ -222,7 +222,7 @@ impl Pools {
 
 /// Which pool's which entry an address belongs to: the first address of each range, to its last.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct RangeIndex(PerFamily<BTreeMap<u128, (u128, Site)>>);
+struct RangeIndex(PerFamily<BTreeMap<u128, (u128, PoolPosition)>>);
 
 impl RangeIndex {
     /// Adds a pool's ranges, or none of them. `placed` are the pools added before, in that order.
@@ -243,7 +243,7 @@ impl RangeIndex {
                     return Err(collides(&with));
                 }
             }
-            if let Some(Site { pool: position, entry }) = self.first_overlap(range) {
+            if let Some(PoolPosition { pool: position, entry }) = self.first_overlap(range) {
                 let other = &placed[position];
                 let with = format!("{:?} of pool {:?}", other.written.0.addresses[entry], other.name);
                 return Err(collides(&format!("{with}, so pool {:?} is left out", pool.name)));
@@ -256,17 +256,17 @@ impl RangeIndex {
     fn claim(&mut self, position: usize, pool: &Pool) {
         for (entry, range) in pool.ranges.iter().enumerate() {
             let (first, last) = range.bounds();
-            self.0[range.family()].insert(first, (last, Site { pool: position, entry }));
+            self.0[range.family()].insert(first, (last, PoolPosition { pool: position, entry }));
         }
     }
 
-    fn first_overlap(&self, range: &AddressRange) -> Option<Site> {
+    fn first_overlap(&self, range: &AddressRange) -> Option<PoolPosition> {
         let (first, last) = range.bounds();
         let (_, (end, site)) = self.0[range.family()].range(..=last).next_back()?;
         (*end >= first).then_some(*site)
     }
 
-    fn site(&self, ip: IpAddr) -> Option<Site> {
+    fn site(&self, ip: IpAddr) -> Option<PoolPosition> {
         let number = number(ip);
         let (_, (last, site)) = self.0[IpFamily::of(ip)].range(..=number).next_back()?;
         (*last >= number).then_some(*site)

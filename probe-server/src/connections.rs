@@ -12,10 +12,10 @@ const MAX_CONNECTIONS: usize = 64;
 
 /// The connections that are open, by their age.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(Mutex<Open>);
+pub(crate) struct Connections(Mutex<OpenConnections>);
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
     slots: BTreeMap<u64, CancellationToken>,
 }
@@ -39,7 +39,7 @@ impl Connections {
         ConnectionSlot { number, given_up, connections: self }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.0.lock()
     }
 }

@@ -9,7 +9,7 @@ use crate::options::annotation::key;
 
 /// Why a step could not be carried out.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum StepFailure {
     /// AWS refused.
     Api(ApiError),
     /// AWS has not let go of a zone yet that is to come back.
@@ -32,17 +32,17 @@ pub(crate) enum Failure {
     },
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for StepFailure {
     fn from(error: ApiError) -> Self {
-        Failure::Api(error)
+        StepFailure::Api(error)
     }
 }
 
-impl Failure {
+impl StepFailure {
     /// Whether AWS clearly refused, so that another request may succeed.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Failure::Api(error) => match error.kind {
+            StepFailure::Api(error) => match error.kind {
                 ErrorKind::Throttled | ErrorKind::Transient | ErrorKind::Unknown => false,
                 ErrorKind::Denied => !error.is(local_code::NOT_SENT),
                 ErrorKind::Quota
@@ -52,28 +52,28 @@ impl Failure {
                 | ErrorKind::NotPermitted
                 | ErrorKind::Invalid => true,
             },
-            Failure::GroupInUse { .. } | Failure::NameTaken { .. } => true,
-            Failure::ZoneIsLeaving(_) => false,
+            StepFailure::GroupInUse { .. } | StepFailure::NameTaken { .. } => true,
+            StepFailure::ZoneIsLeaving(_) => false,
         }
     }
 
     /// AWS's word for it.
     pub(crate) fn code(&self) -> &str {
         match self {
-            Failure::Api(error) | Failure::ZoneIsLeaving(error) | Failure::GroupInUse { error, .. } => {
-                &error.code
-            }
-            Failure::NameTaken { .. } => "NameTaken",
+            StepFailure::Api(error)
+            | StepFailure::ZoneIsLeaving(error)
+            | StepFailure::GroupInUse { error, .. } => &error.code,
+            StepFailure::NameTaken { .. } => "NameTaken",
         }
     }
 
     /// What the controller is told where no Service is at hand that could explain it.
     pub(crate) fn general(self) -> Error {
         match self {
-            Failure::Api(error) => general(error),
-            Failure::ZoneIsLeaving(error) => zone_is_leaving(error),
-            Failure::GroupInUse { group, rules, error } => group_in_use(&group, &rules, error),
-            Failure::NameTaken { kind, name } => {
+            StepFailure::Api(error) => general(error),
+            StepFailure::ZoneIsLeaving(error) => zone_is_leaving(error),
+            StepFailure::GroupInUse { group, rules, error } => group_in_use(&group, &rules, error),
+            StepFailure::NameTaken { kind, name } => {
                 Error::transient(format!("the {kind} {name} is somebody else's"))
             }
         }
@@ -83,8 +83,8 @@ impl Failure {
     /// without one it is nobody's mistake here and may pass.
     pub(crate) fn for_service(self, service: &ServiceView) -> Error {
         match self {
-            Failure::NameTaken { kind, name } => name_taken(service, kind, &name),
-            Failure::Api(error) => match blamed(&error, service) {
+            StepFailure::NameTaken { kind, name } => name_taken(service, kind, &name),
+            StepFailure::Api(error) => match blamed(&error, service) {
                 Some(mistake) => mistake.into(),
                 None => general(error),
             },

@@ -8,7 +8,7 @@ use cloud_provider::{
 };
 
 use crate::client::{LoadBalancer, LoadBalancerState};
-use crate::failure::{Failure, together};
+use crate::failure::{StepFailure, together};
 use crate::plan::{Part, Wait};
 
 /// The reason of an outcome where some of it is refused and the rest is done.
@@ -21,13 +21,17 @@ const PROVISIONING: &str = "Provisioning";
 #[derive(Debug, Default)]
 pub(crate) struct LeftOpen {
     pub(crate) waits: BTreeSet<Wait>,
-    pub(crate) failures: Vec<(Part, Failure)>,
+    pub(crate) failures: Vec<(Part, StepFailure)>,
     /// How long until targets that AWS refused are worth another try; none when it refused none.
     pub(crate) refused_targets: Option<Duration>,
 }
 
 /// The host name in lower case, as both peers publish it, with the ports it serves; `failed` says of ports why not.
-pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer, failed: &[(Part, Failure)]) -> Published {
+pub(crate) fn published(
+    service: &ServiceView,
+    lb: &LoadBalancer,
+    failed: &[(Part, StepFailure)],
+) -> Published {
     let failure = |port: u16| failed.iter().find(|(part, _)| *part == Part::Port(port));
     let status = |port: &ServicePort| match failure(port.port) {
         None => PortStatus::served(port.port, port.protocol),
@@ -41,7 +45,7 @@ pub(crate) fn published(service: &ServiceView, lb: &LoadBalancer, failed: &[(Par
 }
 
 /// What the user is told of a part that failed. What is refused about the nodes' own groups, no annotation asked for.
-pub(crate) fn told(part: &Part, failure: Failure, service: &ServiceView) -> Error {
+pub(crate) fn told(part: &Part, failure: StepFailure, service: &ServiceView) -> Error {
     match part {
         Part::NodeGroup(_) => failure.general(),
         _ => failure.for_service(service),
@@ -52,8 +56,8 @@ pub(crate) fn told(part: &Part, failure: Failure, service: &ServiceView) -> Erro
 /// or every port, or something that is not AWS's refusal and is best tried again soon.
 pub(crate) fn fatal(
     service: &ServiceView,
-    failures: Vec<(Part, Failure)>,
-) -> Result<Vec<(Part, Failure)>, Error> {
+    failures: Vec<(Part, StepFailure)>,
+) -> Result<Vec<(Part, StepFailure)>, Error> {
     let has_failed = |port: u16| failures.iter().any(|(part, _)| *part == Part::Port(port));
     let is_fatal = failures.iter().any(|(part, failure)| *part == Part::Foundation || !failure.is_refusal())
         || service.ports.iter().all(|port| has_failed(port.port));
@@ -148,7 +152,7 @@ mod tests {
         let service = a_service().annotation(key::PREFIX_LISTS, "pl-1").build();
         let full = || {
             let code = "RulesPerSecurityGroupLimitExceeded";
-            Failure::Api(ApiError::new(Call::AuthorizeSecurityGroupIngress, code, "full"))
+            StepFailure::Api(ApiError::new(Call::AuthorizeSecurityGroupIngress, code, "full"))
         };
         assert_eq!(told(&Part::Access, full(), &service).class(), ErrorClass::Invalid);
         assert_eq!(told(&Part::NodeGroup("sg-1".into()), full(), &service).class(), ErrorClass::Quota);

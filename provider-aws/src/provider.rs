@@ -120,7 +120,7 @@ impl AwsProvider {
         let groups = applier
             .all_groups(&names.frontend_group(), &shared)
             .await
-            .map_err(super::failure::Failure::general)?;
+            .map_err(super::failure::StepFailure::general)?;
         let own: Vec<SecurityGroup> = groups.iter().filter(|g| names.owns(&g.tags)).cloned().collect();
         let mut unseen_groups = self.memory.groups.made_for(&service.uid);
         unseen_groups.retain(|id| !own.iter().any(|group| group.id == *id));

@@ -35,13 +35,13 @@ struct Lists {
     /// Load balancers that are being made, by ARN.
     being_made: BTreeMap<String, ServiceKey>,
     /// Services that AWS refused something.
-    refused: BTreeMap<ServiceKey, Refused>,
+    refused: BTreeMap<ServiceKey, RefusedService>,
     /// Services to be told.
     woken: VecDeque<ServiceKey>,
 }
 
 #[derive(Debug)]
-struct Refused {
+struct RefusedService {
     /// When the Service is woken; none while it has been.
     at: Option<Instant>,
     /// The pause after that.
@@ -55,7 +55,7 @@ impl ProvisioningWatch {
         let mut pause = lists.refused.get(service).map_or(PAUSE, |refused| refused.pause);
         let wait = pause.advance();
         let at = Some(Instant::now() + wait);
-        lists.refused.insert(service.clone(), Refused { at, pause });
+        lists.refused.insert(service.clone(), RefusedService { at, pause });
         self.changed.notify_one();
         wait
     }

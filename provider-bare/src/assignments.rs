@@ -87,7 +87,7 @@ impl fmt::Display for Blocker {
 
 /// What is known of an address that somebody has, or shows.
 #[derive(Clone, Debug, Default)]
-struct Taken {
+struct AssignedAddress {
     /// Those it belongs to. Several only if they share.
     owners: SmallVec<[Arc<Holder>; 1]>,
     /// Those whose status may show it though it is not, or no longer, theirs: as long as there
@@ -116,7 +116,7 @@ pub(crate) struct Preferred<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Assignments {
     reuse: Reuse,
-    taken: PerFamily<AddressMap<Taken>>,
+    taken: PerFamily<AddressMap<AssignedAddress>>,
     spaces: Vec<Space>,
     by_key: HashMap<Arc<SharingKey>, BTreeSet<IpAddr>>,
     /// Addresses that may now be had by somebody who could not have them before.
@@ -157,7 +157,7 @@ impl Assignments {
         }
     }
 
-    fn taken(&self, ip: IpAddr) -> Option<&Taken> {
+    fn taken(&self, ip: IpAddr) -> Option<&AssignedAddress> {
         self.taken[IpFamily::of(ip)].get(&number(ip))
     }
 
@@ -175,12 +175,12 @@ impl Assignments {
         self.entry(pools, ip).shown_by.push(holder.clone());
     }
 
-    fn entry(&mut self, pools: &Pools, ip: IpAddr) -> &mut Taken {
+    fn entry(&mut self, pools: &Pools, ip: IpAddr) -> &mut AssignedAddress {
         match self.taken[IpFamily::of(ip)].entry(number(ip)) {
             Entry::Occupied(taken) => taken.into_mut(),
             Entry::Vacant(free) => {
                 note_taken(&mut self.spaces, pools, ip);
-                free.insert(Taken::default())
+                free.insert(AssignedAddress::default())
             }
         }
     }

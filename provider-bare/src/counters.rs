@@ -9,10 +9,10 @@ use metallb::pool::Pool;
 
 /// Addresses of one pool, per family. Kept up to date with every change, never recounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters(PerFamily<Counts>);
+pub struct Counters(PerFamily<PoolCounts>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
+struct PoolCounts {
     /// What the pool can hand out.
     capacity: u128,
     /// What is in use, a shared address once.
@@ -24,7 +24,10 @@ struct Counts {
 impl Counters {
     /// A pool of which nothing is in use.
     pub(crate) fn of_capacity(pool: &Pool) -> Self {
-        Counters(PerFamily::each(|family| Counts { capacity: pool.capacity(family), ..Counts::default() }))
+        Counters(PerFamily::each(|family| PoolCounts {
+            capacity: pool.capacity(family),
+            ..PoolCounts::default()
+        }))
     }
 
     pub(crate) fn took(&mut self, ip: IpAddr, handed_out: bool) {
@@ -52,7 +55,7 @@ impl Counters {
     }
 }
 
-impl Counts {
+impl PoolCounts {
     fn available(&self) -> u128 {
         self.capacity.saturating_sub(self.assigned - self.avoided)
     }

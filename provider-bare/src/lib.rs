@@ -46,12 +46,12 @@
 //!   anybody.
 //! * An address that any status shows is given to nobody else, ours or not.
 //! * A mistake, in a Service or in a pool, harms nobody else and loses nothing.
-//! * Whoever waits for an address gets it when one is freed, in a [fixed order](wait_queue::Rank), oldest first.
+//! * Whoever waits for an address gets it when one is freed, in a [fixed order](wait_queue::WaitRank), oldest first.
 //! * An allocation costs the same in a /24 and in a /64.
 //!
 //! # Where it differs from MetalLB on purpose
 //!
-//! * With an announcer other than MetalLB's speaker ([`Announcer`](plan::Announcer)) two families may come from two
+//! * With an announcer other than MetalLB's speaker ([`AnnouncerKind`](plan::AnnouncerKind)) two families may come from two
 //!   pools, if no pool has both. A Service that prefers two families may ask for one address.
 //! * The first published family is the Service's primary one; what is published already keeps its order.
 //! * A sharing key is joined within one namespace only, unless the operator allows more; and it is joined before a

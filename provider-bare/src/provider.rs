@@ -28,10 +28,10 @@ use crate::assignments::Reuse;
 use crate::desired::{self, ObservedService, Ownership, ReadService, read};
 use crate::error::SourceError;
 use crate::file::PoolFile;
-use crate::plan::{Announcer, Namespaces, Policy, RemovedAddress};
+use crate::plan::{AnnouncerKind, Namespaces, Policy, RemovedAddress};
 use crate::pool_status::{ShownStatuses, keep_statuses};
 use crate::report::Report;
-use crate::shared::Shared;
+use crate::shared::SharedAllocator;
 use crate::watch::{self, Progress};
 
 /// What announcers say, as it is called in the log.
@@ -73,7 +73,7 @@ pub struct BareConfig {
     /// gone and made again, or edited and taken back. 60 s by default; none at zero.
     pub pool_grace: Duration,
     /// Who announces the addresses: MetalLB's speaker, which asks for all of a Service's to be of one pool, or another.
-    pub announcer: Announcer,
+    pub announcer: AnnouncerKind,
     /// In which order addresses that were given back are used again.
     pub reuse: Reuse,
     /// Whether counters are kept in the statuses of the cluster's pools.
@@ -91,7 +91,7 @@ impl Default for BareConfig {
             share_across_namespaces: false,
             removed_address: RemovedAddress::Move,
             pool_grace: Duration::from_secs(60),
-            announcer: Announcer::MetalLb,
+            announcer: AnnouncerKind::MetalLb,
             reuse: Reuse::Lowest,
             write_pool_status: true,
             pools_deadline: Duration::from_secs(30),
@@ -104,7 +104,7 @@ pub struct BareProvider {
     config: BareConfig,
     client: Option<Client>,
     watches: Option<Watches>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedAllocator>,
     file: Option<Arc<PoolFile>>,
     feed: Mutex<Option<Feed>>,
 }
@@ -131,7 +131,7 @@ impl BareProvider {
         }
         let BareConfig { removed_address, pool_grace, announcer, .. } = config;
         let policy = Policy { removed_address, pool_grace, announcer };
-        let shared = Arc::new(Shared::new(Allocator::new(policy).reusing(config.reuse)));
+        let shared = Arc::new(SharedAllocator::new(Allocator::new(policy).reusing(config.reuse)));
         let file = match &config.pools {
             PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
             PoolSource::Cluster { .. } | PoolSource::Static(_) => None,

@@ -15,7 +15,7 @@ use crate::allocation::{Allocation, LossReason, LostAddress, OnePool, WaitReason
 use crate::allocator::ServiceAddresses;
 use crate::announced::ANNOUNCED;
 use crate::desired::ALLOCATED_FROM;
-use crate::plan::Announcer;
+use crate::plan::AnnouncerKind;
 
 /// The namespace of a pool that is to be made, where there is no pool to take it from: MetalLB's own.
 const USUAL_POOL_NAMESPACE: &str = "metallb-system";
@@ -26,7 +26,7 @@ pub(crate) struct Report<'a> {
     pub(crate) service: &'a ServiceView,
     pub(crate) answer: &'a ServiceAddresses,
     pub(crate) pools: &'a Pools,
-    pub(crate) announcer: Announcer,
+    pub(crate) announcer: AnnouncerKind,
     /// Who says that they announce it; none while nobody could know.
     pub(crate) announced: Option<&'a ProviderCondition>,
 }
@@ -116,7 +116,7 @@ impl Report<'_> {
             return Some(("AddressInNoPool", sentence));
         }
         let pools = self.pool_names(&self.answer.addresses);
-        if self.announcer != Announcer::MetalLb || pools.len() < 2 {
+        if self.announcer != AnnouncerKind::MetalLb || pools.len() < 2 {
             return None;
         }
         let message = format!(
@@ -133,7 +133,7 @@ impl Report<'_> {
     fn speaker_waits_for_a_pool(&self) -> Option<String> {
         let is_outside = |ip: &IpAddr| self.pools.owner(*ip).is_none();
         let outside: Vec<IpAddr> = self.answer.addresses.iter().copied().filter(is_outside).collect();
-        if outside.is_empty() || self.announcer != Announcer::MetalLb {
+        if outside.is_empty() || self.announcer != AnnouncerKind::MetalLb {
             return None;
         }
         let ServiceKey { namespace, name } = &self.service.id.key;

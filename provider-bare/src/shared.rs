@@ -25,7 +25,7 @@ const CONFIRM_STATUS_AFTER: Duration = Duration::from_secs(5);
 
 /// The allocator behind a lock that is never held across an await.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedAllocator {
     allocator: Mutex<Allocator>,
     wake: UnboundedSender<ServiceKey>,
     /// Who is to be looked at later, and when.
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     ends: UnboundedSender<Instant>,
     /// What the allocator's time is counted from.
     start: Instant,
-    /// The other ends, until somebody [listens](Shared::wakeups).
+    /// The other ends, until somebody [listens](SharedAllocator::wakeups).
     receivers: Mutex<Option<Receivers>>,
     /// Who says that they announce a Service.
     statements: Mutex<Statements>,
@@ -49,11 +49,11 @@ struct Receivers {
     ends: UnboundedReceiver<Instant>,
 }
 
-impl Shared {
+impl SharedAllocator {
     pub(crate) fn new(allocator: Allocator) -> Self {
         let ((wake, woken), (confirm, to_confirm)) = (unbounded_channel(), unbounded_channel());
         let (ends, to_end) = unbounded_channel();
-        Shared {
+        SharedAllocator {
             allocator: Mutex::new(allocator),
             wake,
             confirm,
@@ -99,7 +99,7 @@ impl Shared {
         })
     }
 
-    /// As [`define`](Shared::define), and the log tells what is wrong.
+    /// As [`define`](SharedAllocator::define), and the log tells what is wrong.
     pub(crate) fn put_in_force(&self, definitions: &[Definition]) -> Vec<PoolMistakes> {
         let mistakes = self.define(definitions);
         for mistakes in &mistakes {
@@ -174,7 +174,10 @@ fn in_time(receiver: UnboundedReceiver<(Instant, ServiceKey)>) -> impl Stream<It
 }
 
 /// Ends grace periods when they are over. It yields nobody itself: those whom it concerns are woken by the change.
-fn graces(ends: UnboundedReceiver<Instant>, shared: Arc<Shared>) -> impl Stream<Item = ServiceKey> + Send {
+fn graces(
+    ends: UnboundedReceiver<Instant>,
+    shared: Arc<SharedAllocator>,
+) -> impl Stream<Item = ServiceKey> + Send {
     let over = stream::unfold((ends, shared), async |(mut ends, shared)| {
         let end = ends.recv().await?;
         sleep_until(end).await;

@@ -12,7 +12,7 @@ use crate::desired::SharingKey;
 /// In which order Services are served when several need an address. The later ones have more to choose from, or
 /// less to lose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rank {
+pub enum WaitRank {
     /// Those that ask for one certain address: nothing else can help them.
     Explicit,
     /// Those that had an address and must move.
@@ -26,7 +26,7 @@ pub enum Rank {
 /// A place in the queue: by rank, then oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueuePosition {
-    pub(crate) rank: Rank,
+    pub(crate) rank: WaitRank,
     pub(crate) created: i64,
     pub(crate) id: Arc<ServiceId>,
 }

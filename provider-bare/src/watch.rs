@@ -27,7 +27,7 @@ use crate::file::PoolFile;
 use crate::plan::Namespaces;
 use crate::pool_events::{PoolWarnings, warn_on_pool};
 use crate::pool_status::ShownStatuses;
-use crate::shared::Shared;
+use crate::shared::SharedAllocator;
 
 /// What is followed, as the API server calls it.
 pub(crate) const POOLS: &str = "ipaddresspools.metallb.io";
@@ -88,7 +88,7 @@ pub(crate) async fn pools(
     watches: Watches,
     client: Client,
     namespace: Option<String>,
-    shared: Arc<Shared>,
+    shared: Arc<SharedAllocator>,
     statuses: ShownStatuses,
     progress: latest::Sender<Progress>,
 ) {
@@ -101,7 +101,7 @@ pub(crate) async fn pools(
     let mut objects = Objects::new();
     let mut warnings = PoolWarnings::default();
     let mut events = watches.follow(POOLS, api);
-    let mut pending = Pending::default();
+    let mut pending = PendingPools::default();
     loop {
         let event = match pending.due() {
             None => next(&mut events, &progress).await,
@@ -150,12 +150,12 @@ pub(crate) async fn pools(
 
 /// A change of pools that is not in force yet.
 #[derive(Debug, Default)]
-struct Pending {
+struct PendingPools {
     first: Option<Instant>,
     last: Option<Instant>,
 }
 
-impl Pending {
+impl PendingPools {
     fn note(&mut self) {
         let now = Instant::now();
         self.first.get_or_insert(now);
@@ -163,7 +163,7 @@ impl Pending {
     }
 
     fn clear(&mut self) {
-        *self = Pending::default();
+        *self = PendingPools::default();
     }
 
     /// When it is to be put in force; none if nothing is pending.
@@ -172,7 +172,7 @@ impl Pending {
     }
 }
 
-fn put_in_force(client: &Client, shared: &Shared, objects: &Objects, warnings: &mut PoolWarnings) {
+fn put_in_force(client: &Client, shared: &SharedAllocator, objects: &Objects, warnings: &mut PoolWarnings) {
     let definitions: Vec<Definition> = objects.values().map(|(definition, _)| definition.clone()).collect();
     let mistakes = shared.define(&definitions);
     for new in warnings.new_ones(mistakes) {
@@ -185,7 +185,7 @@ fn put_in_force(client: &Client, shared: &Shared, objects: &Objects, warnings: &
 
 /// Reads a file of pools again whenever it has changed. While it cannot be read, what is in force stays in force. Runs
 /// until dropped.
-pub(crate) async fn pool_file(file: Arc<PoolFile>, shared: Arc<Shared>) {
+pub(crate) async fn pool_file(file: Arc<PoolFile>, shared: Arc<SharedAllocator>) {
     let mut told = None;
     loop {
         sleep(FILE_POLL_INTERVAL).await;
@@ -230,7 +230,11 @@ fn note_pool(objects: &mut Objects, statuses: &ShownStatuses, object: DynamicObj
 }
 
 /// Watches the labels of namespaces. Runs until dropped.
-pub(crate) async fn namespaces(watches: Watches, shared: Arc<Shared>, progress: latest::Sender<Progress>) {
+pub(crate) async fn namespaces(
+    watches: Watches,
+    shared: Arc<SharedAllocator>,
+    progress: latest::Sender<Progress>,
+) {
     let mut listed = Namespaces::new();
     let mut events = watches.follow(NAMESPACES, Api::<PartialObjectMeta<Namespace>>::all);
     while let Some(event) = next(&mut events, &progress).await {
@@ -261,7 +265,7 @@ pub(crate) async fn namespaces(watches: Watches, shared: Arc<Shared>, progress: 
 pub(crate) async fn statements(
     watches: Watches,
     protocol: Protocol,
-    shared: Arc<Shared>,
+    shared: Arc<SharedAllocator>,
     progress: latest::Sender<Progress>,
 ) {
     let kind = match protocol {
@@ -324,7 +328,7 @@ mod tests {
     async fn changes_of_pools_come_into_force_after_a_quiet_period_and_after_the_longest_delay_at_the_latest()
     {
         let (began, step) = (Instant::now(), POOL_DEBOUNCE_QUIET / 2);
-        let mut pending = Pending::default();
+        let mut pending = PendingPools::default();
         assert_eq!(pending.due(), None);
         pending.note();
         assert_eq!(pending.due(), Some(began + POOL_DEBOUNCE_QUIET), "a pool may be gone for a moment");

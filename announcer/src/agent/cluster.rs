@@ -27,7 +27,7 @@ use metallb::pools::Pools;
 use metallb::written::{ObjectMistakes, Spec, Written};
 
 use super::mirror::Mirror;
-use crate::announcements::{Serving, View};
+use crate::announcements::{ServingNodes, View};
 
 /// Changes of pools and advertisements are in force when they have been quiet for so long: one that is replaced goes and
 /// comes back, and what it announces is not to go with it.
@@ -120,7 +120,7 @@ pub(super) struct ClusterState {
     classes: ClassRule,
     ignore_exclude_label: bool,
     services: Mirror<(ServiceKey, Arc<ServiceView>)>,
-    slices: Mirror<(ServiceKey, Serving)>,
+    slices: Mirror<(ServiceKey, ServingNodes)>,
     nodes: Mirror<Arc<NodeView>>,
     pools: Mirror<Definition>,
     layer2: Mirror<Written<L2AdvertisementSpec>>,
@@ -134,17 +134,17 @@ pub(super) struct ClusterState {
     wrong: Vec<ObjectMistakes>,
     /// Mistakes in pools that were logged, so that each is said once. Whoever gives addresses out says them to the user.
     mistakes: Vec<String>,
-    pending: Option<Pending>,
+    pending: Option<PendingDefinitions>,
 }
 
 /// Definitions that have changed and are not in force yet.
 #[derive(Clone, Copy)]
-struct Pending {
+struct PendingDefinitions {
     first: Instant,
     last: Instant,
 }
 
-impl Pending {
+impl PendingDefinitions {
     fn due(self) -> Instant {
         (self.last + DEBOUNCE_QUIET).min(self.first + DEBOUNCE_MAX)
     }
@@ -212,14 +212,14 @@ impl ClusterState {
             // Nothing is announced yet that could be lost.
             return self.is_complete();
         }
-        let pending = self.pending.get_or_insert(Pending { first: now, last: now });
+        let pending = self.pending.get_or_insert(PendingDefinitions { first: now, last: now });
         pending.last = now;
         false
     }
 
     /// When changed definitions are to be put in force; none if nothing has changed.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.pending.map(Pending::due)
+        self.pending.map(PendingDefinitions::due)
     }
 
     /// Puts changed definitions in force, if it is time. True if it was.
@@ -263,7 +263,7 @@ impl ClusterState {
             self.read_definitions();
         }
         let (pools, announcing) = self.in_force.clone()?;
-        let mut serving: BTreeMap<ServiceKey, Serving> = BTreeMap::new();
+        let mut serving: BTreeMap<ServiceKey, ServingNodes> = BTreeMap::new();
         for (service, of_slice) in self.slices.values() {
             let before = serving.remove(service).unwrap_or_default();
             serving.insert(service.clone(), before.and(of_slice.clone()));
@@ -315,7 +315,7 @@ fn kept_of_service(service: &Service) -> Option<(ServiceKey, Arc<ServiceView>)> 
         .then(|| (service_key(service), Arc::new(service_view(service))))
 }
 
-fn kept_of_slice(slice: &EndpointSlice) -> Option<(ServiceKey, Serving)> {
+fn kept_of_slice(slice: &EndpointSlice) -> Option<(ServiceKey, ServingNodes)> {
     Some((service_of_slice(slice)?, endpoints_of_slice(slice).iter().collect()))
 }
 

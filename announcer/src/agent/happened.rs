@@ -7,42 +7,42 @@ use cloud_provider::{ServiceId, ServiceKey};
 use super::events::Said;
 use super::telemetry::Telemetry;
 use crate::beat::Refused;
-use crate::segment::Change;
+use crate::segment::SegmentChange;
 
 /// One line in the log for each change.
-pub(super) fn log(shown: &Telemetry, link: &str, change: &Change) {
+pub(super) fn log(shown: &Telemetry, link: &str, change: &SegmentChange) {
     let services = |ip| {
         let services = shown.services_of(ip);
         services.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     match change {
-        Change::Taken { ip, why } => {
+        SegmentChange::Taken { ip, why } => {
             tracing::info!(link, service = services(*ip), "{ip} is announced from here: {why}");
         }
-        Change::GivenUp { ip, why } => {
+        SegmentChange::GivenUp { ip, why } => {
             tracing::info!(link, service = services(*ip), "{ip} is not announced from here any more: {why}");
         }
-        Change::Defended { ip, against } => {
+        SegmentChange::Defended { ip, against } => {
             tracing::warn!(
                 link,
                 service = services(*ip),
                 "{ip} was claimed by node {against} too, and is no more"
             );
         }
-        Change::Foreign { ip, by, defended } => tracing::warn!(
+        SegmentChange::Foreign { ip, by, defended } => tracing::warn!(
             link,
             service = services(*ip),
             defended,
             "{by} answers for {ip} too, and is no announcer of this cluster"
         ),
-        Change::Refused { why } => match is_usual(why) {
+        SegmentChange::Refused { why } => match is_usual(why) {
             true => tracing::info!(link, "{why}"),
             false => tracing::warn!(link, "{why}"),
         },
-        Change::Heard { node, link: theirs } => {
+        SegmentChange::Heard { node, link: theirs } => {
             tracing::info!(link, "the announcer of node {node} is heard, from its link {theirs}");
         }
-        Change::Silent { node, link: theirs } => {
+        SegmentChange::Silent { node, link: theirs } => {
             tracing::warn!(
                 link,
                 "the announcer of node {node} is not heard any more, from its link {theirs}"
@@ -56,10 +56,10 @@ pub(super) fn events(
     shown: &Telemetry,
     services: &BTreeMap<ServiceKey, ServiceId>,
     link: &str,
-    change: &Change,
+    change: &SegmentChange,
 ) -> Vec<Said> {
     match change {
-        Change::Foreign { ip, by, .. } => {
+        SegmentChange::Foreign { ip, by, .. } => {
             let message = format!(
                 "{by} answers for {ip} too, on link {link}, and is no announcer of this cluster: clients that believe it do \
                  not reach the Service"
@@ -67,7 +67,7 @@ pub(super) fn events(
             let ids = shown.services_of(*ip).into_iter().filter_map(|key| services.get(&key).cloned());
             ids.map(|id| Said::of_service(id, "AddressConflict", message.clone()).warning()).collect()
         }
-        Change::Refused { why } if !is_usual(why) => {
+        SegmentChange::Refused { why } if !is_usual(why) => {
             vec![Said::of_node("HeartbeatRefused", format!("on link {link}: {why}"))]
         }
         _ => Vec::new(),
@@ -86,7 +86,7 @@ mod tests {
 
     const FOREIGN: Mac = Mac::new([2, 0, 0, 0, 0, 9]);
 
-    fn told(change: &Change) -> Vec<String> {
+    fn told(change: &SegmentChange) -> Vec<String> {
         let (shown, key) = (Telemetry::default(), ServiceKey::new("shop", "web"));
         let ip = "192.0.2.7".parse().expect("an address");
         shown.services([(ip, [key.clone()].into())].into());
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn who_answers_for_an_address_too_is_told_to_each_service_that_has_it() {
         let ip = "192.0.2.7".parse().expect("an address");
-        let told_of = told(&Change::Foreign { ip, by: FOREIGN, defended: true });
+        let told_of = told(&SegmentChange::Foreign { ip, by: FOREIGN, defended: true });
         assert_eq!(told_of.len(), 1);
         assert!(
             told_of[0].contains("AddressConflict") && told_of[0].contains("02:00:00:00:00:09"),
@@ -109,14 +109,14 @@ mod tests {
     #[test]
     fn a_heartbeat_under_another_key_is_told_of_the_node_and_one_of_another_cluster_is_not() {
         let other_key = Refused::OtherKey { from: FOREIGN, node: Some("n2".to_owned()) };
-        let told_of = told(&Change::Refused { why: other_key });
+        let told_of = told(&SegmentChange::Refused { why: other_key });
         assert_eq!(told_of.len(), 1);
         assert!(
             told_of[0].contains("HeartbeatRefused") && told_of[0].contains("node n2 is signed"),
             "{told_of:?}"
         );
         assert_eq!(
-            told(&Change::Refused { why: Refused::OtherCluster { from: FOREIGN } }),
+            told(&SegmentChange::Refused { why: Refused::OtherCluster { from: FOREIGN } }),
             Vec::<String>::new()
         );
     }

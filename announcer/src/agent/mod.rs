@@ -259,7 +259,7 @@ impl Announcer {
     /// Who tells in the cluster what is announced, where it is known in which namespace.
     fn statuses(&self, watches: &Watches, assigned: mpsc::UnboundedSender<Assigned>) -> Option<Statuses> {
         let Config { node, namespace, pod, .. } = &self.config;
-        let announcer = status::object::Announcer {
+        let announcer = status::object::AnnouncingNode {
             node: node.to_string(),
             namespace: namespace.clone()?,
             pod: pod.clone(),

@@ -10,13 +10,13 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::wanted::{WantedRoutes, wanted};
+use super::wanted::{WantedAddresses, wanted};
 use crate::announcements::Announcement;
 use crate::beat::{Boot, Cluster, Key};
 use crate::link::{Excluded, Link};
 use crate::net::{LinkThread, links};
 use crate::responder::{Command, LinkReport, Responder};
-use crate::segment::{self, Change, HeartbeatSettings, LEAVE_TIMEOUT, Me};
+use crate::segment::{self, HeartbeatSettings, LEAVE_TIMEOUT, Me, SegmentChange};
 
 /// Between two tries to begin on a link on which nothing can be said.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub(super) struct Common {
     pub(super) settings: HeartbeatSettings,
     pub(super) excluded: Excluded,
     /// Where changes are told, with the link's name.
-    pub(super) changes: mpsc::UnboundedSender<(String, Change)>,
+    pub(super) changes: mpsc::UnboundedSender<(String, SegmentChange)>,
 }
 
 /// A link at work.
@@ -40,7 +40,7 @@ struct Responding {
     link: Link,
     thread: LinkThread,
     /// What it was told last.
-    wanted: WantedRoutes,
+    wanted: WantedAddresses,
 }
 
 /// The links that announce. Dropped, all fall silent at once.
@@ -100,7 +100,8 @@ impl Responders {
                 tracing::info!(link = link.name, mac = %link.mac, running = link.running, "a link announces");
                 thread.order(Command::Link(state(&link)));
                 self.failing.remove(&link.name);
-                self.responding.insert(link.index, Responding { link, thread, wanted: WantedRoutes::new() });
+                self.responding
+                    .insert(link.index, Responding { link, thread, wanted: WantedAddresses::new() });
                 true
             }
             Err(error) => {
@@ -191,6 +192,6 @@ fn is_link_local(subnet: &IpNet) -> bool {
     matches!(subnet.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
-fn state(link: &Link) -> segment::Link {
-    segment::Link { usable: link.running, mac: link.mac }
+fn state(link: &Link) -> segment::LinkState {
+    segment::LinkState { usable: link.running, mac: link.mac }
 }

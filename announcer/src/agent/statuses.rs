@@ -9,10 +9,10 @@ use kube::Client;
 use tokio::sync::mpsc;
 
 use crate::announcements::{Announcement, BgpAnnouncements};
-use crate::segment::{Change, Taken};
+use crate::segment::{SegmentChange, Taken};
 use crate::status::announced::announced;
-use crate::status::keeper::{Assigned, Pace, StatusKeeper};
-use crate::status::object::Announcer;
+use crate::status::keeper::{Assigned, KeeperPace, StatusKeeper};
+use crate::status::object::AnnouncingNode;
 
 /// What was decided last, as far as it is told.
 #[derive(Default)]
@@ -34,18 +34,18 @@ impl Statuses {
     pub(super) fn start(
         client: Client,
         watches: Watches,
-        announcer: Announcer,
+        announcer: AnnouncingNode,
         assigned: mpsc::UnboundedSender<Assigned>,
     ) -> Self {
         let node = announcer.node.clone();
-        let keeper = StatusKeeper::start(client, watches, announcer, Pace::default(), assigned);
+        let keeper = StatusKeeper::start(client, watches, announcer, KeeperPace::default(), assigned);
         Statuses { node, keeper, held: BTreeMap::new() }
     }
 
     /// Something happened on a link. `services` have the address that it happened to.
-    pub(super) fn happened(&mut self, link: &str, change: &Change, services: &BTreeSet<ServiceKey>) {
+    pub(super) fn happened(&mut self, link: &str, change: &SegmentChange, services: &BTreeSet<ServiceKey>) {
         match change {
-            Change::Taken { ip, why } => {
+            SegmentChange::Taken { ip, why } => {
                 self.held.entry(link.to_owned()).or_default().insert(*ip);
                 if let Taken::Silent { from, .. } = why {
                     for service in services {
@@ -53,16 +53,16 @@ impl Statuses {
                     }
                 }
             }
-            Change::GivenUp { ip, .. } => {
+            SegmentChange::GivenUp { ip, .. } => {
                 if let Some(held) = self.held.get_mut(link) {
                     held.remove(ip);
                 }
             }
-            Change::Defended { .. }
-            | Change::Foreign { .. }
-            | Change::Refused { .. }
-            | Change::Heard { .. }
-            | Change::Silent { .. } => {}
+            SegmentChange::Defended { .. }
+            | SegmentChange::Foreign { .. }
+            | SegmentChange::Refused { .. }
+            | SegmentChange::Heard { .. }
+            | SegmentChange::Silent { .. } => {}
         }
     }
 

@@ -16,14 +16,14 @@ use tokio::sync::watch;
 use crate::bfd::packet::BfdState;
 use crate::engine::speaker;
 use crate::responder::LinkReport;
-use crate::segment::Change;
+use crate::segment::SegmentChange;
 
 /// How things stand.
 #[derive(Debug, Default)]
-pub struct Telemetry(Mutex<State>);
+pub struct Telemetry(Mutex<TelemetryState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct TelemetryState {
     trouble: Option<String>,
     reports: BTreeMap<String, watch::Receiver<LinkReport>>,
     services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
@@ -48,7 +48,7 @@ impl EncodeLabelValue for Ip {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Announced {
+struct AnnouncedLabels {
     service: String,
     ip: Ip,
     protocol: &'static str,
@@ -79,7 +79,7 @@ struct OfPeer {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Conflict {
+struct ConflictLabels {
     link: String,
     ip: Ip,
     mac: String,
@@ -132,15 +132,15 @@ impl Telemetry {
         self.state().services.get(&ip).cloned().unwrap_or_default()
     }
 
-    pub(super) fn count(&self, link: &str, change: &Change) {
+    pub(super) fn count(&self, link: &str, change: &SegmentChange) {
         let (change, reason) = match change {
-            Change::Taken { why, .. } => ("taken", why.word()),
-            Change::GivenUp { why, .. } => ("given_up", why.word()),
-            Change::Defended { .. }
-            | Change::Foreign { .. }
-            | Change::Refused { .. }
-            | Change::Heard { .. }
-            | Change::Silent { .. } => {
+            SegmentChange::Taken { why, .. } => ("taken", why.word()),
+            SegmentChange::GivenUp { why, .. } => ("given_up", why.word()),
+            SegmentChange::Defended { .. }
+            | SegmentChange::Foreign { .. }
+            | SegmentChange::Refused { .. }
+            | SegmentChange::Heard { .. }
+            | SegmentChange::Silent { .. } => {
                 return;
             }
         };
@@ -152,13 +152,13 @@ impl Telemetry {
     }
 
     fn register(&self, registry: &mut Registry) {
-        let announced: Family<Announced, Gauge> = Family::default();
+        let announced: Family<AnnouncedLabels, Gauge> = Family::default();
         let changes: Family<OwnerChange, Counter> = Family::default();
         let peers: Family<OnLink, Gauge> = Family::default();
         let lost: Family<OfPeer, Counter> = Family::default();
         let answers: Family<OfAddress, Counter> = Family::default();
         let gratuitous: Family<OfAddress, Counter> = Family::default();
-        let conflicts: Family<Conflict, Counter> = Family::default();
+        let conflicts: Family<ConflictLabels, Counter> = Family::default();
         let unheeded: Family<Unheeded, Counter> = Family::default();
         let state = self.state();
         for (change, count) in &state.owner_changes {
@@ -174,7 +174,7 @@ impl Telemetry {
             {
                 for service in service {
                     let (service, ip) = (service.to_string(), Ip(ip));
-                    let labels = Announced { service, ip, protocol: "layer2", link: link() };
+                    let labels = AnnouncedLabels { service, ip, protocol: "layer2", link: link() };
                     announced.get_or_create(&labels).set(1);
                 }
             }
@@ -188,7 +188,7 @@ impl Telemetry {
                 lost.get_or_create(&peer).inc_by(*beats);
             }
             for ((ip, mac), count) in &report.foreign {
-                let conflict = Conflict { link: link(), ip: Ip(*ip), mac: mac.to_string() };
+                let conflict = ConflictLabels { link: link(), ip: Ip(*ip), mac: mac.to_string() };
                 conflicts.get_or_create(&conflict).inc_by(*count);
             }
             for (reason, count) in &report.refused {
@@ -230,7 +230,7 @@ impl Telemetry {
         );
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TelemetryState> {
         self.0.lock()
     }
 }

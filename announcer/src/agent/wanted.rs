@@ -9,16 +9,16 @@ use crate::link::{Link, announcing};
 use crate::segment::{Eligible, Links};
 
 /// Addresses, and who may answer for each.
-pub(super) type WantedRoutes = BTreeMap<IpAddr, Vec<Eligible>>;
+pub(super) type WantedAddresses = BTreeMap<IpAddr, Vec<Eligible>>;
 
 /// By name, what each of these links is to want on this node.
 pub(super) fn wanted(
     node: &str,
     links: &[Link],
     announcements: &BTreeMap<IpAddr, Announcement>,
-) -> BTreeMap<String, WantedRoutes> {
-    let mut wanted: BTreeMap<String, WantedRoutes> =
-        links.iter().map(|link| (link.name.clone(), WantedRoutes::new())).collect();
+) -> BTreeMap<String, WantedAddresses> {
+    let mut wanted: BTreeMap<String, WantedAddresses> =
+        links.iter().map(|link| (link.name.clone(), WantedAddresses::new())).collect();
     for (&ip, announcement) in announcements {
         let Ok(own) = announcement.on(node) else { continue };
         let named: Option<Vec<String>> = match &own.interfaces {

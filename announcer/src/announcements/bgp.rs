@@ -16,7 +16,7 @@ use super::nodes;
 use super::offer::{Offer, offers};
 use super::refusal::Refusal;
 use super::view::View;
-use crate::bgp::route::{Attributes, LargeCommunity, Unwanted, WantedRoutes};
+use crate::bgp::route::{LargeCommunity, PathAttributes, Unwanted, WantedRoutes};
 
 /// What a node makes of one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,8 +215,9 @@ impl Routes<'_> {
 }
 
 /// What an advertisement says of its routes.
-fn attributes(advertisement: &Bgp) -> Attributes {
-    let mut attributes = Attributes { local_preference: advertisement.local_pref, ..Attributes::default() };
+fn attributes(advertisement: &Bgp) -> PathAttributes {
+    let mut attributes =
+        PathAttributes { local_preference: advertisement.local_pref, ..PathAttributes::default() };
     for community in &advertisement.communities {
         match *community {
             CommunityValue::Plain(asn, number) => {

@@ -10,7 +10,7 @@ use metallb::advertisement::Layer2;
 use super::nodes;
 use super::offer::{Offer, offers};
 use super::refusal::Refusal;
-use super::view::{Serving, View};
+use super::view::{ServingNodes, View};
 
 /// On which interfaces a node may answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,7 +100,7 @@ struct Table<'a> {
     nodes: Vec<(&'a Arc<str>, &'a NodeView, Option<Refusal>)>,
     /// Of each advertisement, what it makes of each node; nothing if it does not take it.
     taken: Vec<Vec<Option<Candidate>>>,
-    known: HashMap<(Vec<usize>, Option<&'a Serving>), Arc<ByNode>>,
+    known: HashMap<(Vec<usize>, Option<&'a ServingNodes>), Arc<ByNode>>,
 }
 
 impl<'a> Table<'a> {

@@ -21,4 +21,4 @@ pub use bgp::{Advertised, BgpAnnouncements, Conflict, bgp};
 pub use layer2::{Announcement, ByNode, Candidate, Interfaces, layer2};
 pub use offer::{Hostname, hostnames};
 pub use refusal::Refusal;
-pub use view::{Serving, View};
+pub use view::{ServingNodes, View};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cloud_provider::{IpMode, ServiceKey, ServiceView, TrafficPolicy};
 
 use super::refusal::Refusal;
-use super::view::{Serving, View};
+use super::view::{ServingNodes, View};
 
 /// By this annotation a Service says that it may share its address, and its older name.
 const ALLOW_SHARED_IP: [&str; 2] = ["metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip"];
@@ -39,7 +39,7 @@ pub(super) struct Offer<'a> {
     pub(super) service: &'a Arc<ServiceView>,
     /// Whether connections to the address itself are taken.
     proxy: bool,
-    serving: Option<&'a Serving>,
+    serving: Option<&'a ServingNodes>,
 }
 
 impl<'a> Offer<'a> {
@@ -58,11 +58,11 @@ impl<'a> Offer<'a> {
         if self.proxy {
             return Some(Refusal::IpModeProxy);
         }
-        (!self.serving.is_some_and(Serving::anywhere)).then_some(Refusal::NoEndpoints)
+        (!self.serving.is_some_and(ServingNodes::anywhere)).then_some(Refusal::NoEndpoints)
     }
 
     /// The only nodes that serve it; none: every node does.
-    pub(super) fn only_on(&self) -> Option<&'a Serving> {
+    pub(super) fn only_on(&self) -> Option<&'a ServingNodes> {
         match self.service.traffic_policy {
             TrafficPolicy::Cluster => None,
             TrafficPolicy::Local => self.serving,

@@ -16,7 +16,7 @@ pub struct View {
     /// The Services.
     pub services: BTreeMap<ServiceKey, Arc<ServiceView>>,
     /// Where each Service's endpoints serve. One that is not in it has none.
-    pub serving: BTreeMap<ServiceKey, Serving>,
+    pub serving: BTreeMap<ServiceKey, ServingNodes>,
     /// The nodes, by name.
     pub nodes: BTreeMap<Arc<str>, Arc<NodeView>>,
     /// The pools in force.
@@ -29,21 +29,21 @@ pub struct View {
 
 /// Where a Service's endpoints serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Serving {
+pub struct ServingNodes {
     /// The nodes that have one.
     pub nodes: BTreeSet<Arc<str>>,
     /// Whether there is one of which no node is known.
     pub elsewhere: bool,
 }
 
-impl Serving {
+impl ServingNodes {
     /// Whether there is any.
     pub fn anywhere(&self) -> bool {
         self.elsewhere || !self.nodes.is_empty()
     }
 
     /// With what another EndpointSlice of the Service has.
-    pub fn and(mut self, other: Serving) -> Self {
+    pub fn and(mut self, other: ServingNodes) -> Self {
         self.nodes.extend(other.nodes);
         self.elsewhere |= other.elsewhere;
         self
@@ -51,9 +51,9 @@ impl Serving {
 }
 
 /// An endpoint serves while it is ready, and while it still answers though it is being deleted.
-impl<'a> FromIterator<&'a Endpoint> for Serving {
+impl<'a> FromIterator<&'a Endpoint> for ServingNodes {
     fn from_iter<I: IntoIterator<Item = &'a Endpoint>>(endpoints: I) -> Self {
-        let mut serving = Serving::default();
+        let mut serving = ServingNodes::default();
         for endpoint in endpoints {
             match (endpoint.state, &endpoint.node) {
                 (EndpointState::Ready | EndpointState::Terminating { serving: true }, Some(node)) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::family::Family;
-use super::route::{Attributes, WantedRoutes};
+use super::route::{PathAttributes, WantedRoutes};
 use super::update::{Telling, end_of_rib, withdraw};
 
 /// The routes that a peer is to have, and those it has. What follows from both is the same whatever happened before, so
@@ -14,7 +14,7 @@ use super::update::{Telling, end_of_rib, withdraw};
 #[derive(Debug, Default)]
 pub struct AdjOut {
     wanted: Arc<WantedRoutes>,
-    told: BTreeMap<IpNet, Attributes>,
+    told: BTreeMap<IpNet, PathAttributes>,
     /// The families that are told on this session, and whether the first full set of each is still to be closed.
     families: BTreeMap<Family, bool>,
 }
@@ -50,7 +50,7 @@ impl AdjOut {
             let family = Family::of(prefix.network());
             self.families.contains_key(&family) && telling.next_hops.of(family).is_some()
         };
-        let mut groups: BTreeMap<(Family, &Attributes), Vec<IpNet>> = BTreeMap::new();
+        let mut groups: BTreeMap<(Family, &PathAttributes), Vec<IpNet>> = BTreeMap::new();
         for (prefix, attributes) in self.wanted.routes().iter().filter(|(prefix, _)| is_told(prefix)) {
             if self.told.get(prefix) != Some(attributes) {
                 let family = Family::of(prefix.network());

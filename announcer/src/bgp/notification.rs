@@ -15,46 +15,46 @@ pub struct Notification {
 
 /// A kind of failure with its subcode, and its name. The numbers are IANA's ("BGP Error (Notification) Codes" and the lists of
 /// subcodes), the names theirs.
-type Kind = (u8, u8);
+type NotificationCode = (u8, u8);
 
 /// RFC 4271 §6.1: a header whose marker is not all ones.
-pub(crate) const NOT_SYNCHRONIZED: Kind = (1, 1);
+pub(crate) const NOT_SYNCHRONIZED: NotificationCode = (1, 1);
 /// RFC 4271 §6.1: a message longer or shorter than any of its type.
-pub(crate) const BAD_LENGTH: Kind = (1, 2);
+pub(crate) const BAD_LENGTH: NotificationCode = (1, 2);
 /// RFC 4271 §6.1: a message of no known type.
-pub(crate) const BAD_TYPE: Kind = (1, 3);
+pub(crate) const BAD_TYPE: NotificationCode = (1, 3);
 /// RFC 4271 §6.2: an OPEN that is malformed in a way without a name.
-pub(crate) const BAD_OPEN: Kind = (2, 0);
+pub(crate) const BAD_OPEN: NotificationCode = (2, 0);
 /// RFC 4271 §6.2: another version of BGP.
-pub(crate) const BAD_VERSION: Kind = (2, 1);
+pub(crate) const BAD_VERSION: NotificationCode = (2, 1);
 /// RFC 4271 §6.2, RFC 7607: another autonomous system than the one that was configured, or none.
-pub(crate) const BAD_PEER_AS: Kind = (2, 2);
+pub(crate) const BAD_PEER_AS: NotificationCode = (2, 2);
 /// RFC 6286 §2.2: an identifier of zero, or our own from within our autonomous system.
-pub(crate) const BAD_IDENTIFIER: Kind = (2, 3);
+pub(crate) const BAD_IDENTIFIER: NotificationCode = (2, 3);
 /// RFC 4271 §6.2: an optional parameter that is not known.
-pub(crate) const BAD_PARAMETER: Kind = (2, 4);
+pub(crate) const BAD_PARAMETER: NotificationCode = (2, 4);
 /// RFC 4271 §6.2: a hold time of one or two seconds.
-pub(crate) const BAD_HOLD_TIME: Kind = (2, 6);
+pub(crate) const BAD_HOLD_TIME: NotificationCode = (2, 6);
 /// RFC 5492 §5: something that we cannot do without is not among the other's capabilities.
-pub(crate) const UNSUPPORTED_CAPABILITY: Kind = (2, 7);
+pub(crate) const UNSUPPORTED_CAPABILITY: NotificationCode = (2, 7);
 /// RFC 4271 §6.3: lengths in an UPDATE that go beyond it.
-pub(crate) const BAD_ATTRIBUTES: Kind = (3, 1);
+pub(crate) const BAD_ATTRIBUTES: NotificationCode = (3, 1);
 /// RFC 4271 §6.3, RFC 7606 §5.3: a prefix that is none.
-pub(crate) const BAD_NETWORK: Kind = (3, 10);
+pub(crate) const BAD_NETWORK: NotificationCode = (3, 10);
 /// RFC 4271 §6.5: nothing was heard for the hold time.
-pub(crate) const HOLD_TIMER: Kind = (4, 0);
+pub(crate) const HOLD_TIMER: NotificationCode = (4, 0);
 /// RFC 6608 §3: a message that has no place while our OPEN is not answered.
-pub(crate) const UNEXPECTED_IN_OPEN_SENT: Kind = (5, 1);
+pub(crate) const UNEXPECTED_IN_OPEN_SENT: NotificationCode = (5, 1);
 /// RFC 6608 §3: a message that has no place before the first KEEPALIVE.
-pub(crate) const UNEXPECTED_IN_OPEN_CONFIRM: Kind = (5, 2);
+pub(crate) const UNEXPECTED_IN_OPEN_CONFIRM: NotificationCode = (5, 2);
 /// RFC 6608 §3: a message that has no place in a session that is up.
-pub(crate) const UNEXPECTED_IN_ESTABLISHED: Kind = (5, 3);
+pub(crate) const UNEXPECTED_IN_ESTABLISHED: NotificationCode = (5, 3);
 /// RFC 4486 §4: somebody ended the session on purpose.
-pub(crate) const ADMINISTRATIVE_SHUTDOWN: Kind = (6, 2);
+pub(crate) const ADMINISTRATIVE_SHUTDOWN: NotificationCode = (6, 2);
 /// RFC 4486 §4: the session is made anew.
-pub(crate) const ADMINISTRATIVE_RESET: Kind = (6, 4);
+pub(crate) const ADMINISTRATIVE_RESET: NotificationCode = (6, 4);
 /// RFC 9384 §3: BFD says that the path is gone.
-pub(crate) const BFD_DOWN: Kind = (6, 10);
+pub(crate) const BFD_DOWN: NotificationCode = (6, 10);
 
 /// The longest data that fits a message (RFC 4271 §4.5).
 const MAX_DATA_BYTES: usize = 4096 - 21;
@@ -62,11 +62,11 @@ const MAX_DATA_BYTES: usize = 4096 - 21;
 const MAX_REASON_CHARS: usize = 128;
 
 impl Notification {
-    pub(crate) fn new((code, subcode): Kind) -> Self {
+    pub(crate) fn new((code, subcode): NotificationCode) -> Self {
         Notification::about((code, subcode), Vec::new())
     }
 
-    pub(crate) fn about((code, subcode): Kind, mut data: Vec<u8>) -> Self {
+    pub(crate) fn about((code, subcode): NotificationCode, mut data: Vec<u8>) -> Self {
         data.truncate(MAX_DATA_BYTES);
         Notification { code, subcode, data }
     }

@@ -22,7 +22,7 @@ pub struct LargeCommunity {
 
 /// What is said of a prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Attributes {
+pub struct PathAttributes {
     /// How much a router of our own autonomous system prefers this way over others; none is 100, which is what routers
     /// assume. To other autonomous systems it is not told (RFC 4271 §5.1.5).
     pub local_preference: Option<u32>,
@@ -32,7 +32,7 @@ pub struct Attributes {
     pub large_communities: BTreeSet<LargeCommunity>,
 }
 
-impl Attributes {
+impl PathAttributes {
     fn community_bytes(&self) -> usize {
         self.communities.len() * 4 + self.large_communities.len() * 12
     }
@@ -81,7 +81,7 @@ pub(crate) const LOCAL_PREFERENCE: u32 = 100;
 /// The routes that a peer is to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantedRoutes {
-    routes: BTreeMap<IpNet, Attributes>,
+    routes: BTreeMap<IpNet, PathAttributes>,
 }
 
 impl WantedRoutes {
@@ -90,12 +90,12 @@ impl WantedRoutes {
     ///
     /// # Errors
     /// When that cannot be told, or two local preferences are wanted for one prefix.
-    pub fn add(&mut self, ip: IpAddr, length: u8, attributes: Attributes) -> Result<(), Unwanted> {
+    pub fn add(&mut self, ip: IpAddr, length: u8, attributes: PathAttributes) -> Result<(), Unwanted> {
         let most = if ip.is_ipv4() { 32 } else { 128 };
         let prefix = IpNet::new(ip, length).map_err(|_| Unwanted::Length { ip, length, most })?.trunc();
         let mut united = attributes;
         if let Some(known) = self.routes.get(&prefix) {
-            let preference = |it: &Attributes| it.local_preference.unwrap_or(LOCAL_PREFERENCE);
+            let preference = |it: &PathAttributes| it.local_preference.unwrap_or(LOCAL_PREFERENCE);
             let (first, second) = (preference(known), preference(&united));
             if first != second {
                 return Err(Unwanted::LocalPreference { prefix, first, second });
@@ -112,7 +112,7 @@ impl WantedRoutes {
     }
 
     /// The prefixes, and what is said of each.
-    pub fn routes(&self) -> &BTreeMap<IpNet, Attributes> {
+    pub fn routes(&self) -> &BTreeMap<IpNet, PathAttributes> {
         &self.routes
     }
 }

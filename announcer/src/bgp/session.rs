@@ -58,7 +58,7 @@ pub enum Leaving {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum SessionPhase {
     /// Nothing is under way until then; never, if there is no such time.
     Idle {
         until: Option<Instant>,
@@ -87,7 +87,7 @@ struct Agreed {
 #[derive(Debug)]
 pub struct BgpSession {
     peer: BgpPeer,
-    phase: Phase,
+    phase: SessionPhase,
     /// Before it is begun again.
     pause: DoublingPause,
     /// Whether no session was up since this process began: then the first one that comes up says that we have restarted.
@@ -103,7 +103,7 @@ impl BgpSession {
         BgpSession {
             pause: DoublingPause::new(FIRST_PAUSE, peer.connect_time),
             peer,
-            phase: Phase::Idle { until: None },
+            phase: SessionPhase::Idle { until: None },
             is_first: true,
             arrived: Vec::new(),
             out: AdjOut::default(),
@@ -114,7 +114,7 @@ impl BgpSession {
     /// Begins, if nothing has begun.
     pub fn start(&mut self, now: Instant) -> Vec<BgpAction> {
         match self.phase {
-            Phase::Idle { .. } => self.connect(now),
+            SessionPhase::Idle { .. } => self.connect(now),
             _ => Vec::new(),
         }
     }
@@ -122,9 +122,9 @@ impl BgpSession {
     /// When [`BgpSession::passed`] is to be called next; none is when something else happens.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Idle { until } => *until,
-            Phase::Connect { until } | Phase::OpenSent { until, .. } => Some(*until),
-            Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) => {
+            SessionPhase::Idle { until } => *until,
+            SessionPhase::Connect { until } | SessionPhase::OpenSent { until, .. } => Some(*until),
+            SessionPhase::OpenConfirm(agreed) | SessionPhase::Established(agreed, _) => {
                 agreed.hold_until.into_iter().chain(agreed.keepalive_at).min()
             }
         }
@@ -133,15 +133,15 @@ impl BgpSession {
     /// Time has passed. Called early, it does nothing.
     pub fn passed(&mut self, now: Instant) -> Vec<BgpAction> {
         match &mut self.phase {
-            Phase::Idle { until: Some(until) } if *until <= now => self.connect(now),
-            Phase::Connect { until } if *until <= now => {
+            SessionPhase::Idle { until: Some(until) } if *until <= now => self.connect(now),
+            SessionPhase::Connect { until } if *until <= now => {
                 self.fail(now, DownReason::ConnectTimedOut(CONNECT_TIMEOUT.as_secs()), None)
             }
-            Phase::OpenSent { until, .. } if *until <= now => {
+            SessionPhase::OpenSent { until, .. } if *until <= now => {
                 let reason = DownReason::Silent(OPEN_TIMEOUT.as_secs());
                 self.fail(now, reason, Some(Notification::new(HOLD_TIMER)))
             }
-            Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) => {
+            SessionPhase::OpenConfirm(agreed) | SessionPhase::Established(agreed, _) => {
                 if agreed.hold_until.is_some_and(|until| until <= now) {
                     let reason = DownReason::HoldTimer(agreed.agreement.hold_time.seconds().into());
                     return self.fail(now, reason, Some(Notification::new(HOLD_TIMER)));
@@ -160,15 +160,15 @@ impl BgpSession {
 
     /// The connection is there, from this address of ours.
     pub fn connected(&mut self, now: Instant, local: IpAddr) -> Vec<BgpAction> {
-        let Phase::Connect { .. } = self.phase else { return Vec::new() };
-        self.phase = Phase::OpenSent { until: now + OPEN_TIMEOUT, local };
+        let SessionPhase::Connect { .. } = self.phase else { return Vec::new() };
+        self.phase = SessionPhase::OpenSent { until: now + OPEN_TIMEOUT, local };
         vec![BgpAction::Send(self.peer.open(self.is_first).emit())]
     }
 
     /// There is no connection, or none any more.
     pub fn failed(&mut self, now: Instant, reason: DownReason) -> Vec<BgpAction> {
         match self.phase {
-            Phase::Idle { .. } => Vec::new(),
+            SessionPhase::Idle { .. } => Vec::new(),
             _ => self.fail(now, reason, None),
         }
     }
@@ -176,7 +176,7 @@ impl BgpSession {
     /// BFD says that the path is gone. The peer is told, should it still be there (RFC 9384).
     pub fn path_lost(&mut self, now: Instant) -> Vec<BgpAction> {
         match self.phase {
-            Phase::OpenConfirm(_) | Phase::Established(..) => {
+            SessionPhase::OpenConfirm(_) | SessionPhase::Established(..) => {
                 self.fail(now, DownReason::BfdDown, Some(Notification::new(BFD_DOWN)))
             }
             _ => Vec::new(),
@@ -185,7 +185,7 @@ impl BgpSession {
 
     /// Bytes have arrived on the connection.
     pub fn received(&mut self, now: Instant, bytes: &[u8]) -> Vec<BgpAction> {
-        if matches!(self.phase, Phase::Idle { .. } | Phase::Connect { .. }) {
+        if matches!(self.phase, SessionPhase::Idle { .. } | SessionPhase::Connect { .. }) {
             return Vec::new();
         }
         self.arrived.extend(bytes);
@@ -202,7 +202,7 @@ impl BgpSession {
                     actions.extend(self.fail(now, reason, Some(notification)));
                 }
             }
-            if matches!(self.phase, Phase::Idle { .. }) {
+            if matches!(self.phase, SessionPhase::Idle { .. }) {
                 return actions;
             }
         }
@@ -219,7 +219,7 @@ impl BgpSession {
     /// wanted and taken back meanwhile is not told at all, and a slow peer fills no memory.
     pub fn updates(&mut self) -> Vec<u8> {
         match &self.phase {
-            Phase::Established(agreed, _) => self.out.updates(&agreed.agreement.telling).concat(),
+            SessionPhase::Established(agreed, _) => self.out.updates(&agreed.agreement.telling).concat(),
             _ => Vec::new(),
         }
     }
@@ -227,7 +227,7 @@ impl BgpSession {
     /// How many routes the peer has been told of on the session that is up.
     pub fn told(&self) -> usize {
         match self.phase {
-            Phase::Established(..) => self.out.told(),
+            SessionPhase::Established(..) => self.out.told(),
             _ => 0,
         }
     }
@@ -236,13 +236,13 @@ impl BgpSession {
     pub fn leave(&mut self, leaving: Leaving) -> Vec<BgpAction> {
         let mut actions = Vec::new();
         match &self.phase {
-            Phase::Idle { .. } => {}
-            Phase::Established(agreed, _)
+            SessionPhase::Idle { .. } => {}
+            SessionPhase::Established(agreed, _)
                 if leaving == Leaving::ToRestart && agreed.agreement.keeps_routes =>
             {
                 actions.push(BgpAction::Close);
             }
-            Phase::Connect { .. } => actions.push(BgpAction::Close),
+            SessionPhase::Connect { .. } => actions.push(BgpAction::Close),
             _ => {
                 self.out.want(Arc::default());
                 let last = self.updates();
@@ -251,13 +251,13 @@ impl BgpSession {
                 actions.push(BgpAction::Close);
             }
         }
-        self.phase = Phase::Idle { until: None };
+        self.phase = SessionPhase::Idle { until: None };
         actions.push(BgpAction::Down(DownReason::Left));
         actions
     }
 
     fn connect(&mut self, now: Instant) -> Vec<BgpAction> {
-        self.phase = Phase::Connect { until: now + CONNECT_TIMEOUT };
+        self.phase = SessionPhase::Connect { until: now + CONNECT_TIMEOUT };
         self.arrived.clear();
         vec![BgpAction::Connect]
     }
@@ -267,14 +267,16 @@ impl BgpSession {
         // A session that was up for longer than the longest pause was a good one. One that comes up and is refused at once,
         // because it tells too many routes perhaps, is not tried every second.
         let was_good = match &self.phase {
-            Phase::Established(_, since) => now.saturating_duration_since(*since) > self.peer.connect_time,
+            SessionPhase::Established(_, since) => {
+                now.saturating_duration_since(*since) > self.peer.connect_time
+            }
             _ => false,
         };
         if was_good {
             self.pause.reset();
         }
         let pause = shortened(self.pause.advance(), &mut self.random);
-        self.phase = Phase::Idle { until: Some(now + pause) };
+        self.phase = SessionPhase::Idle { until: Some(now + pause) };
         let last = last.map(|last| BgpAction::Send(last.emit()));
         last.into_iter().chain([BgpAction::Close, BgpAction::Down(reason)]).collect()
     }
@@ -288,31 +290,31 @@ impl BgpSession {
             };
             return self.fail(now, reason, None);
         }
-        if let Phase::OpenConfirm(agreed) | Phase::Established(agreed, _) = &mut self.phase {
+        if let SessionPhase::OpenConfirm(agreed) | SessionPhase::Established(agreed, _) = &mut self.phase {
             agreed.hold_until = agreed.agreement.hold_time.duration().map(|hold| now + hold);
         }
         match (&self.phase, message) {
-            (Phase::OpenSent { local, .. }, BgpMessage::Open(open)) => {
+            (SessionPhase::OpenSent { local, .. }, BgpMessage::Open(open)) => {
                 let local = *local;
                 self.open(now, &open, local)
             }
-            (Phase::OpenConfirm(agreed), BgpMessage::Keepalive) => {
+            (SessionPhase::OpenConfirm(agreed), BgpMessage::Keepalive) => {
                 let agreed = agreed.clone();
                 self.is_first = false;
                 self.out.begin(agreed.agreement.families.iter().copied());
                 let up = BgpAction::Up(agreed.agreement.clone());
-                self.phase = Phase::Established(agreed, now);
+                self.phase = SessionPhase::Established(agreed, now);
                 vec![up]
             }
-            (Phase::Established(..), BgpMessage::Keepalive | BgpMessage::Update) => Vec::new(),
-            (Phase::Established(..), BgpMessage::RouteRefresh(family)) => {
+            (SessionPhase::Established(..), BgpMessage::Keepalive | BgpMessage::Update) => Vec::new(),
+            (SessionPhase::Established(..), BgpMessage::RouteRefresh(family)) => {
                 family.into_iter().for_each(|family| self.out.tell_again(family));
                 Vec::new()
             }
-            (Phase::OpenSent { .. }, _) => self.unexpected(now, UNEXPECTED_IN_OPEN_SENT),
-            (Phase::OpenConfirm(_), _) => self.unexpected(now, UNEXPECTED_IN_OPEN_CONFIRM),
-            (Phase::Established(..), _) => self.unexpected(now, UNEXPECTED_IN_ESTABLISHED),
-            (Phase::Idle { .. } | Phase::Connect { .. }, _) => Vec::new(),
+            (SessionPhase::OpenSent { .. }, _) => self.unexpected(now, UNEXPECTED_IN_OPEN_SENT),
+            (SessionPhase::OpenConfirm(_), _) => self.unexpected(now, UNEXPECTED_IN_OPEN_CONFIRM),
+            (SessionPhase::Established(..), _) => self.unexpected(now, UNEXPECTED_IN_ESTABLISHED),
+            (SessionPhase::Idle { .. } | SessionPhase::Connect { .. }, _) => Vec::new(),
         }
     }
 
@@ -341,7 +343,7 @@ impl BgpSession {
         }
         let hold_until = agreement.hold_time.duration().map(|hold| now + hold);
         let keepalive_at = agreement.keepalive.map(|every| now + shortened(every, &mut self.random));
-        self.phase = Phase::OpenConfirm(Agreed { agreement, hold_until, keepalive_at });
+        self.phase = SessionPhase::OpenConfirm(Agreed { agreement, hold_until, keepalive_at });
         vec![BgpAction::Send(keepalive())]
     }
 }

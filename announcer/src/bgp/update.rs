@@ -8,7 +8,7 @@ use super::family::{Family, UNICAST_SAFI};
 use super::framing::{HEADER_BYTES, MAX_MESSAGE_BYTES, UPDATE_TYPE, framed};
 use super::notification::{BAD_ATTRIBUTES, BAD_NETWORK, Notification};
 use super::open::AS_TRANS;
-use super::route::{Attributes, LOCAL_PREFERENCE};
+use super::route::{LOCAL_PREFERENCE, PathAttributes};
 use crate::ethernet::bytes_at;
 
 const ORIGIN: u8 = 1;
@@ -89,7 +89,7 @@ pub struct Telling {
 impl Telling {
     /// Messages that announce prefixes of one family with the same attributes, as few as they fit into. None if there is no
     /// next hop of their family.
-    pub fn announce(&self, family: Family, prefixes: &[IpNet], attributes: &Attributes) -> Vec<Vec<u8>> {
+    pub fn announce(&self, family: Family, prefixes: &[IpNet], attributes: &PathAttributes) -> Vec<Vec<u8>> {
         let Some(next_hop) = self.next_hops.of(family) else { return Vec::new() };
         let common = self.common(next_hop, attributes);
         let own = match next_hop {
@@ -116,7 +116,7 @@ impl Telling {
     }
 
     /// What is said of every prefix of a message, in the order of the attributes' numbers, as RFC 4271 §5 would have it.
-    fn common(&self, next_hop: IpAddr, attributes: &Attributes) -> Vec<u8> {
+    fn common(&self, next_hop: IpAddr, attributes: &PathAttributes) -> Vec<u8> {
         let short = u16::try_from(self.asn);
         let path = match (self.is_internal, self.four_octet_as) {
             (true, _) => Vec::new(),

@@ -13,7 +13,7 @@ use metallb::peer::{Password, Peer, Reach, RemoteAsn};
 use metallb::written::ObjectKey;
 use serde_json::{Map, Value, json};
 
-use crate::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
+use crate::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 
 /// What a node's FRR is to be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub fn configuration<'a>(
             left_out.insert(peer.key.clone(), mistake);
             continue;
         }
-        let routes: BTreeMap<IpNet, &Attributes> = routes
+        let routes: BTreeMap<IpNet, &PathAttributes> = routes
             .routes()
             .iter()
             .filter(|(prefix, _)| takes(peer, prefix))
@@ -139,7 +139,7 @@ fn takes(peer: &Peer, prefix: &IpNet) -> bool {
     }
 }
 
-fn neighbor(peer: &Peer, routes: &BTreeMap<IpNet, &Attributes>) -> Value {
+fn neighbor(peer: &Peer, routes: &BTreeMap<IpNet, &PathAttributes>) -> Value {
     let seconds = |time: std::time::Duration| format!("{}s", time.as_secs());
     let (address, interface) = match &peer.reach {
         Reach::Address(ip) => (Some(ip), None),
@@ -181,7 +181,7 @@ fn neighbor(peer: &Peer, routes: &BTreeMap<IpNet, &Attributes>) -> Value {
 }
 
 /// What a peer is told. An empty list is none, where none at all would be no list (`filtered`, which is the default).
-fn advertised(routes: &BTreeMap<IpNet, &Attributes>) -> Value {
+fn advertised(routes: &BTreeMap<IpNet, &PathAttributes>) -> Value {
     let mut preferences: BTreeMap<u32, Vec<IpNet>> = BTreeMap::new();
     let mut communities: BTreeMap<String, Vec<IpNet>> = BTreeMap::new();
     for (prefix, said) in routes {

@@ -15,7 +15,7 @@ const GROUPS_A_SOCKET: usize = 300;
 /// The groups that one link is a member of. A network card passes on nothing else, and a switch that listens to who is a
 /// member (RFC 4541) not even that; the kernel tells it, now and whenever the link comes up again.
 #[derive(Debug)]
-pub struct Groups {
+pub struct MulticastGroups {
     link: u32,
     sockets: Vec<Shelf>,
     joined: BTreeMap<Ipv6Addr, usize>,
@@ -28,10 +28,10 @@ struct Shelf {
     groups: usize,
 }
 
-impl Groups {
+impl MulticastGroups {
     /// None yet, on the link of this index.
     pub fn of(link: u32) -> Self {
-        Groups { link, sockets: Vec::new(), joined: BTreeMap::new() }
+        MulticastGroups { link, sockets: Vec::new(), joined: BTreeMap::new() }
     }
 
     /// Joins the groups of these addresses, and leaves all others. To call it again is right; IPv4 addresses have none.

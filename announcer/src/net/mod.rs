@@ -9,7 +9,7 @@ mod socket;
 mod thread;
 
 pub use changes::LinkChanges;
-pub use groups::Groups;
+pub use groups::MulticastGroups;
 pub use links::{addresses, links};
-pub use socket::{FrameRoom, PacketSocket, Traffic};
+pub use socket::{FrameKind, FrameRoom, PacketSocket};
 pub use thread::LinkThread;

@@ -17,7 +17,7 @@ const MAX_FRAME_BYTES: usize = 2_048;
 /// Which frames a socket hears. One socket for all kinds would see what goes out as well, and frames of VLANs, whose tag is
 /// taken off before: questions that are asked on another link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Traffic {
+pub enum FrameKind {
     /// ARP.
     Arp,
     /// Neighbour discovery: solicitations and advertisements alone, by a filter in the kernel, or each packet of IPv6 that
@@ -27,15 +27,15 @@ pub enum Traffic {
     Beats,
 }
 
-impl Traffic {
+impl FrameKind {
     /// All kinds.
-    pub const ALL: [Traffic; 3] = [Traffic::Arp, Traffic::NeighbourDiscovery, Traffic::Beats];
+    pub const ALL: [FrameKind; 3] = [FrameKind::Arp, FrameKind::NeighbourDiscovery, FrameKind::Beats];
 
     fn ether_type(self) -> u16 {
         match self {
-            Traffic::Arp => arp::ETHER_TYPE,
-            Traffic::NeighbourDiscovery => ndp::ETHER_TYPE,
-            Traffic::Beats => beat::ETHER_TYPE,
+            FrameKind::Arp => arp::ETHER_TYPE,
+            FrameKind::NeighbourDiscovery => ndp::ETHER_TYPE,
+            FrameKind::Beats => beat::ETHER_TYPE,
         }
     }
 }
@@ -52,13 +52,13 @@ impl PacketSocket {
     ///
     /// # Errors
     /// Without `CAP_NET_RAW` (`EPERM`), and where there is no such link (`ENODEV`).
-    pub fn open(link: u32, traffic: Traffic) -> io::Result<Self> {
+    pub fn open(link: u32, traffic: FrameKind) -> io::Result<Self> {
         let address = address_of(link)?.ok_or(Errno::ENODEV)?;
         // The kernel takes the number in the order of the network.
         let protocol = Protocol::from(i32::from(traffic.ether_type().to_be()));
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
         socket.set_nonblocking(true)?;
-        if traffic == Traffic::NeighbourDiscovery {
+        if traffic == FrameKind::NeighbourDiscovery {
             socket.attach_filter(&neighbour_discovery())?;
         }
         // No kind of frame stands in the address, so the socket keeps its own (packet(7)).

@@ -12,10 +12,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::{mpsc, watch};
 
-use super::groups::Groups;
-use super::socket::{FrameRoom, PacketSocket, Traffic};
+use super::groups::MulticastGroups;
+use super::socket::{FrameKind, FrameRoom, PacketSocket};
 use crate::responder::{Command, LinkReport, Outgoing, Responder};
-use crate::segment::Change;
+use crate::segment::SegmentChange;
 
 /// How many frames of one socket are answered before the others have their turn: a flood of one kind must not silence the
 /// heartbeat.
@@ -50,7 +50,7 @@ impl LinkThread {
         name: &str,
         began: Instant,
         responder: Responder,
-        changes: mpsc::UnboundedSender<(String, Change)>,
+        changes: mpsc::UnboundedSender<(String, SegmentChange)>,
     ) -> io::Result<Self> {
         let sockets = open(index)?;
         let (commands, orders) = channel();
@@ -58,7 +58,7 @@ impl LinkThread {
         let (told, report) = watch::channel(responder.report());
         let turns = Turns {
             sockets,
-            groups: Groups::of(index),
+            groups: MulticastGroups::of(index),
             groups_due: None,
             orders,
             bell: bell.clone(),
@@ -110,7 +110,7 @@ impl Drop for LinkThread {
 }
 
 fn open(index: u32) -> io::Result<[PacketSocket; 3]> {
-    let [arp, neighbours, beats] = Traffic::ALL;
+    let [arp, neighbours, beats] = FrameKind::ALL;
     // The heartbeat first: when there is much to do, it is what must not wait.
     Ok([
         PacketSocket::open(index, beats)?,
@@ -122,14 +122,14 @@ fn open(index: u32) -> io::Result<[PacketSocket; 3]> {
 /// The thread's own.
 struct Turns {
     sockets: [PacketSocket; 3],
-    groups: Groups,
+    groups: MulticastGroups,
     /// When groups are to be joined and left, for the first time or after an obstacle.
     groups_due: Option<Instant>,
     orders: Receiver<Command>,
     bell: Arc<EventFd>,
     told: watch::Sender<LinkReport>,
     told_at: Option<Instant>,
-    changes: mpsc::UnboundedSender<(String, Change)>,
+    changes: mpsc::UnboundedSender<(String, SegmentChange)>,
     responder: Responder,
     began: Instant,
     link: String,

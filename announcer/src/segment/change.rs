@@ -10,7 +10,7 @@ use crate::ethernet::Mac;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum SegmentChange {
     /// The address is answered for here from now on.
     Taken {
         /// The address.
@@ -62,15 +62,17 @@ pub enum Change {
     },
 }
 
-impl Change {
+impl SegmentChange {
     /// The address that it happened to, if it is one.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Change::Taken { ip, .. }
-            | Change::GivenUp { ip, .. }
-            | Change::Defended { ip, .. }
-            | Change::Foreign { ip, .. } => Some(*ip),
-            Change::Refused { .. } | Change::Heard { .. } | Change::Silent { .. } => None,
+            SegmentChange::Taken { ip, .. }
+            | SegmentChange::GivenUp { ip, .. }
+            | SegmentChange::Defended { ip, .. }
+            | SegmentChange::Foreign { ip, .. } => Some(*ip),
+            SegmentChange::Refused { .. } | SegmentChange::Heard { .. } | SegmentChange::Silent { .. } => {
+                None
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ impl Links {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct Contender {
     pub(super) eligible: Eligible,
     pub(super) rank: Rank,
 }
@@ -56,7 +56,7 @@ pub(super) struct Contest {
     /// As it was given, to see whether it is another one.
     pub(super) wanted: Vec<Eligible>,
     /// The highest score first, then the lowest rank.
-    pub(super) order: Vec<Entry>,
+    pub(super) order: Vec<Contender>,
     pub(super) last_owner: Option<Owner>,
     /// Since when nobody claims it.
     pub(super) vacant_since: Option<Duration>,
@@ -66,9 +66,9 @@ pub(super) struct Contest {
 
 impl Contest {
     pub(super) fn new(ip: IpAddr, wanted: &[Eligible]) -> Self {
-        let mut order: Vec<Entry> = wanted
+        let mut order: Vec<Contender> = wanted
             .iter()
-            .map(|eligible| Entry { rank: rank(&eligible.node, ip), eligible: eligible.clone() })
+            .map(|eligible| Contender { rank: rank(&eligible.node, ip), eligible: eligible.clone() })
             .collect();
         order.sort_by(|a, b| (b.eligible.score, a.rank).cmp(&(a.eligible.score, b.rank)));
         Contest { wanted: wanted.to_vec(), order, last_owner: None, vacant_since: None, disputed_by: None }
@@ -81,8 +81,9 @@ impl Contest {
     }
 
     /// The entry of a node for one of its links; the first if there are more.
-    pub(super) fn entry(&self, node: &str, link: &str) -> Option<(usize, &Entry)> {
-        let is_meant = |entry: &Entry| &*entry.eligible.node == node && entry.eligible.links.contains(link);
+    pub(super) fn entry(&self, node: &str, link: &str) -> Option<(usize, &Contender)> {
+        let is_meant =
+            |entry: &Contender| &*entry.eligible.node == node && entry.eligible.links.contains(link);
         self.order.iter().enumerate().find(|(_, entry)| is_meant(entry))
     }
 }

@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use super::change::{GivenUp, Taken};
-use super::contest::{Contest, Entry, Owner};
-use super::peer::Peer;
+use super::contest::{Contender, Contest, Owner};
+use super::peer::SegmentPeer;
 use super::peers::Peers;
 use super::{Me, PREFERRED_AFTER};
 use crate::beat::{Boot, Role};
 
 /// What one node knows, apart from the address in question.
-pub(super) struct View<'a> {
+pub(super) struct SegmentView<'a> {
     pub(super) now: Duration,
     pub(super) me: &'a Me,
     pub(super) peers: &'a Peers,
@@ -27,7 +27,7 @@ pub(super) struct View<'a> {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(super) enum ClaimDecision {
     Take(Taken),
     GiveUp(GivenUp),
     /// Nothing, and if nothing is heard, not before this.
@@ -35,20 +35,25 @@ pub(super) enum Decision {
 }
 
 /// A node's place in the order: who is lower comes first.
-type Place<'a> = (std::cmp::Reverse<u32>, crate::rank::Rank, &'a str, Boot);
+type Precedence<'a> = (std::cmp::Reverse<u32>, crate::rank::Rank, &'a str, Boot);
 
-fn place<'a>(entry: &Entry, link: &'a str, boot: Boot) -> Place<'a> {
+fn place<'a>(entry: &Contender, link: &'a str, boot: Boot) -> Precedence<'a> {
     (std::cmp::Reverse(entry.eligible.score), entry.rank, link, boot)
 }
 
-impl View<'_> {
+impl SegmentView<'_> {
     /// What to do about one address, which is `held` here, or is not. `claimants` are all peers that are alive and claim it.
-    pub(super) fn decide(&self, contest: &mut Contest, claimants: &[&Peer], held: bool) -> Decision {
+    pub(super) fn decide(
+        &self,
+        contest: &mut Contest,
+        claimants: &[&SegmentPeer],
+        held: bool,
+    ) -> ClaimDecision {
         let Some((at, entry)) = contest.entry(&self.me.node, &self.me.link) else {
-            return if held { Decision::GiveUp(GivenUp::NotWanted) } else { Decision::Stay(None) };
+            return if held { ClaimDecision::GiveUp(GivenUp::NotWanted) } else { ClaimDecision::Stay(None) };
         };
         let (mine, my_score) = (place(entry, &self.me.link, self.me.boot), entry.eligible.score);
-        let mut rivals: Vec<(Place<'_>, &Peer)> = Vec::new();
+        let mut rivals: Vec<(Precedence<'_>, &SegmentPeer)> = Vec::new();
         for peer in claimants.iter().filter(|peer| !self.is_deaf(peer)) {
             if let Some((_, entry)) = contest.entry(peer.node(), peer.link()) {
                 rivals.push((place(entry, peer.link(), peer.boot()), peer));
@@ -72,14 +77,16 @@ impl View<'_> {
                 self.prefer(contest, mine, my_score, since, &rivals)
             }
         } else {
-            Decision::Stay(None)
+            ClaimDecision::Stay(None)
         };
         let decision = match (decision, claimants.iter().filter_map(|peer| self.deaf_from(peer)).min()) {
             // Whether it is deaf shows only in time.
-            (Decision::Stay(again), Some(deaf)) if deaf > self.now => Decision::Stay(earlier(again, deaf)),
+            (ClaimDecision::Stay(again), Some(deaf)) if deaf > self.now => {
+                ClaimDecision::Stay(earlier(again, deaf))
+            }
             (decision, _) => decision,
         };
-        if matches!(decision, Decision::Take(_)) {
+        if matches!(decision, ClaimDecision::Take(_)) {
             let (node, link) = (self.me.node.clone(), self.me.link.clone());
             contest.last_owner = Some(Owner { node, link, leaving: false });
         } else if let Some(owner) = owner {
@@ -89,30 +96,42 @@ impl View<'_> {
     }
 
     /// Whether to keep what is held here.
-    fn keep(&self, contest: &mut Contest, mine: Place<'_>, rivals: &[(Place<'_>, &Peer)]) -> Decision {
+    fn keep(
+        &self,
+        contest: &mut Contest,
+        mine: Precedence<'_>,
+        rivals: &[(Precedence<'_>, &SegmentPeer)],
+    ) -> ClaimDecision {
         contest.vacant_since = None;
         if self.candidate_since.is_none() {
             let heir = rivals.first().map(|(_, peer)| peer.node().clone());
-            return heir.map_or(Decision::Stay(None), |to| Decision::GiveUp(GivenUp::HandedOver { to }));
+            return heir
+                .map_or(ClaimDecision::Stay(None), |to| ClaimDecision::GiveUp(GivenUp::HandedOver { to }));
         }
         let mut again: Option<Duration> = None;
         for (theirs, peer) in rivals {
             if *theirs < mine {
-                return Decision::GiveUp(GivenUp::Conflict { to: peer.node().clone() });
+                return ClaimDecision::GiveUp(GivenUp::Conflict { to: peer.node().clone() });
             }
             // It comes behind us and would give way, if it heard us. After so long a time it does not, so it never would.
             if let Some(until) = peer.unheard_since().map(|since| since + self.dead) {
                 if until <= self.now {
-                    return Decision::GiveUp(GivenUp::Unheard { by: peer.node().clone() });
+                    return ClaimDecision::GiveUp(GivenUp::Unheard { by: peer.node().clone() });
                 }
                 again = earlier(again, until);
             }
         }
-        Decision::Stay(again)
+        ClaimDecision::Stay(again)
     }
 
     /// Whether to take what nobody claims, or nobody who stays.
-    fn take(&self, contest: &mut Contest, at: usize, mine: Place<'_>, leaver: Option<&Owner>) -> Decision {
+    fn take(
+        &self,
+        contest: &mut Contest,
+        at: usize,
+        mine: Precedence<'_>,
+        leaver: Option<&Owner>,
+    ) -> ClaimDecision {
         let since = *contest.vacant_since.get_or_insert(self.now);
         let had = leaver.or(contest.last_owner.as_ref());
         // Whoever comes first takes it. If it does not, then what it knows is not what we know: it may not have been told
@@ -133,21 +152,21 @@ impl View<'_> {
             }
         }
         if self.now < turn {
-            return Decision::Stay(Some(turn));
+            return ClaimDecision::Stay(Some(turn));
         }
-        Decision::Take(had.map_or(Taken::Free, |owner| self.after(owner)))
+        ClaimDecision::Take(had.map_or(Taken::Free, |owner| self.after(owner)))
     }
 
     /// Whether to take what somebody has who is preferred less.
     fn prefer(
         &self,
         contest: &Contest,
-        mine: Place<'_>,
+        mine: Precedence<'_>,
         my_score: u32,
         candidate_since: Duration,
-        rivals: &[(Place<'_>, &Peer)],
-    ) -> Decision {
-        let stay = Decision::Stay(None);
+        rivals: &[(Precedence<'_>, &SegmentPeer)],
+    ) -> ClaimDecision {
+        let stay = ClaimDecision::Stay(None);
         let Some((first, owner)) = rivals.iter().min_by_key(|(place, _)| *place) else { return stay };
         let preferred = my_score > first.0.0 && rivals.iter().all(|(_, peer)| peer.hears_us());
         if !preferred {
@@ -155,7 +174,7 @@ impl View<'_> {
         }
         let ready = candidate_since + PREFERRED_AFTER;
         if self.now < ready {
-            return Decision::Stay(Some(ready));
+            return ClaimDecision::Stay(Some(ready));
         }
         // Two moves are one too many: if another is preferred to us, and as well as we are, it is left to that one.
         let another = self.peers.alive().any(|peer| {
@@ -165,17 +184,18 @@ impl View<'_> {
                 && peer.since() + PREFERRED_AFTER <= self.now
                 && !self.is_deaf(peer)
         });
-        if another { stay } else { Decision::Take(Taken::Preferred { to: owner.node().clone() }) }
+        if another { stay } else { ClaimDecision::Take(Taken::Preferred { to: owner.node().clone() }) }
     }
 
     /// Whether a peer hears nobody at all, though others hear us: its ears are broken, not our voice. It believes to be
     /// alone and claims everything, and hears no client's question either.
-    fn is_deaf(&self, peer: &Peer) -> bool {
-        self.deaf_from(peer).is_some_and(|from| from <= self.now) && self.peers.alive().any(Peer::hears_us)
+    fn is_deaf(&self, peer: &SegmentPeer) -> bool {
+        self.deaf_from(peer).is_some_and(|from| from <= self.now)
+            && self.peers.alive().any(SegmentPeer::hears_us)
     }
 
     /// From when on a peer that hears nobody is deaf, if it goes on to.
-    fn deaf_from(&self, peer: &Peer) -> Option<Duration> {
+    fn deaf_from(&self, peer: &SegmentPeer) -> Option<Duration> {
         peer.unheard_since().filter(|_| peer.hears_nobody()).map(|since| since + self.dead)
     }
 

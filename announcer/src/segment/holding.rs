@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::decide::{Decision, View, earlier};
-use super::{Change, GivenUp, LEAVE_TIMEOUT, Segment, SegmentStatus};
+use super::decide::{ClaimDecision, SegmentView, earlier};
+use super::{GivenUp, LEAVE_TIMEOUT, Segment, SegmentChange, SegmentStatus};
 
 impl Segment {
     /// Brings everything to what is true now.
     pub(super) fn settle(&mut self, now: Duration) {
         self.excuse(now);
         for (node, link) in self.peers.bury(now) {
-            self.changes.push(Change::Silent { node, link });
+            self.changes.push(SegmentChange::Silent { node, link });
             self.dirty = true;
         }
         self.stand(now);
@@ -55,7 +55,7 @@ impl Segment {
             return;
         }
         let (interval, dead) = self.pace();
-        let view = View {
+        let view = SegmentView {
             now,
             me: &self.me,
             peers: &self.peers,
@@ -69,9 +69,9 @@ impl Segment {
             let claimants = claimants.get(ip).map_or(&[][..], Vec::as_slice);
             let held = self.held.contains(ip);
             match view.decide(contest, claimants, held) {
-                Decision::Take(why) => taken.push((*ip, why)),
-                Decision::GiveUp(why) => given_up.push((*ip, why)),
-                Decision::Stay(again) => {
+                ClaimDecision::Take(why) => taken.push((*ip, why)),
+                ClaimDecision::GiveUp(why) => given_up.push((*ip, why)),
+                ClaimDecision::Stay(again) => {
                     if let Some(again) = again {
                         self.again = earlier(self.again, again);
                     }
@@ -89,12 +89,12 @@ impl Segment {
         for (ip, why) in taken {
             self.held.insert(ip);
             self.gratuitous.begin(ip, now);
-            self.changes.push(Change::Taken { ip, why });
+            self.changes.push(SegmentChange::Taken { ip, why });
             self.hurry();
         }
         for (ip, against) in defended {
             self.gratuitous.begin(ip, now);
-            self.changes.push(Change::Defended { ip, against });
+            self.changes.push(SegmentChange::Defended { ip, against });
         }
     }
 
@@ -106,7 +106,7 @@ impl Segment {
                 contest.disputed_by = None;
                 contest.vacant_since = None;
             }
-            self.changes.push(Change::GivenUp { ip, why });
+            self.changes.push(SegmentChange::GivenUp { ip, why });
             // What was not to be waited for while it was held may be now: that the one who has it turns out to be deaf.
             self.dirty = true;
             self.hurry();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Change, Heard, Peer, Segment, SegmentStatus};
+use super::{Heard, Segment, SegmentChange, SegmentPeer, SegmentStatus};
 use crate::beat::Beat;
 use crate::ethernet::Mac;
 
@@ -17,11 +17,11 @@ impl Segment {
         }
         let (node, link) = (beat.node.clone(), beat.link.clone());
         let before = self.peers.get(&node, &link);
-        let was_alive = before.is_some_and(Peer::alive);
+        let was_alive = before.is_some_and(SegmentPeer::alive);
         let is_back = before.is_some_and(|peer| !peer.alive() && peer.boot() == beat.boot);
         let (heard, changed) = self.peers.hear(now, beat, self.me.boot.mark(), !self.began);
         if heard == Heard::New && !was_alive {
-            self.changes.push(Change::Heard { node: node.clone(), link: link.clone() });
+            self.changes.push(SegmentChange::Heard { node: node.clone(), link: link.clone() });
         }
         // It lived on where it was not heard, and may have had the same addresses: those to whom it announced them are told
         // better, whether or not its claim is ever heard here.
@@ -43,7 +43,7 @@ impl Segment {
         }
         let defence = self.defence.claimed(now, ip, by);
         if defence.tell {
-            self.changes.push(Change::Foreign { ip, by, defended: defence.announce });
+            self.changes.push(SegmentChange::Foreign { ip, by, defended: defence.announce });
         }
     }
 
@@ -70,7 +70,7 @@ impl Segment {
     /// One dead interval, or that of the slowest who is heard.
     pub(super) fn listens_until(&self) -> Duration {
         let (_, own) = self.pace();
-        let slowest = self.peers.alive().map(Peer::dead_after).max().unwrap_or_default();
+        let slowest = self.peers.alive().map(SegmentPeer::dead_after).max().unwrap_or_default();
         self.listening.unwrap_or(self.looked) + own.max(slowest)
     }
 

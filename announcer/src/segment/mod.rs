@@ -31,13 +31,13 @@
 //! use std::time::Duration;
 //! use announcer::beat::{Boot, Cluster, Key};
 //! use announcer::ethernet::Mac;
-//! use announcer::segment::{Eligible, Link, Links, Me, Segment, HeartbeatSettings};
+//! use announcer::segment::{Eligible, LinkState, Links, Me, Segment, HeartbeatSettings};
 //!
 //! let at = Duration::from_millis;
 //! let (key, cluster) = (Key::new(b"sixteen bytes or more").unwrap(), Cluster::of("a UID"));
 //! let me = Me { node: "worker-1".into(), link: "eth0".into(), boot: Boot(1) };
 //! let mut segment = Segment::new(me, HeartbeatSettings::default(), at(0));
-//! segment.link(at(0), Link { usable: true, mac: Mac::new([2, 0, 0, 0, 0, 1]) });
+//! segment.link(at(0), LinkState { usable: true, mac: Mac::new([2, 0, 0, 0, 0, 1]) });
 //! let nodes = vec![Eligible { node: "worker-1".into(), links: Links::All, score: 0 }];
 //! segment.want(at(0), &[("192.0.2.7".parse().unwrap(), nodes)].into());
 //! while segment.held().is_empty() {
@@ -70,11 +70,11 @@ use crate::beat::{Beat, Boot};
 use crate::defence::Defence;
 use crate::ethernet::Mac;
 use crate::gratuitous::Gratuitous;
-pub use change::{Change, GivenUp, SegmentStatus, Taken};
+pub use change::{GivenUp, SegmentChange, SegmentStatus, Taken};
 use contest::Contest;
 pub use contest::{Eligible, Links};
 use decide::earlier;
-pub use peer::{Heard, Peer};
+pub use peer::{Heard, SegmentPeer};
 use peers::Peers;
 pub use settings::{HeartbeatSettings, WrongSettings};
 use speaking::Made;
@@ -97,7 +97,7 @@ pub struct Me {
 
 /// The state of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Link {
+pub struct LinkState {
     /// Whether frames can be sent and heard: it is up and has a carrier.
     pub usable: bool,
     /// Its hardware address.
@@ -118,13 +118,13 @@ pub struct Due {
 pub struct Segment {
     me: Me,
     settings: HeartbeatSettings,
-    link: Link,
+    link: LinkState,
     peers: Peers,
     contests: BTreeMap<IpAddr, Contest>,
     held: BTreeSet<IpAddr>,
     gratuitous: Gratuitous,
     defence: Defence,
-    changes: Vec<Change>,
+    changes: Vec<SegmentChange>,
     /// Since when it only listens.
     listening: Option<Duration>,
     candidate_since: Option<Duration>,
@@ -150,7 +150,7 @@ impl Segment {
         Segment {
             me,
             settings,
-            link: Link { usable: false, mac: Mac::ZERO },
+            link: LinkState { usable: false, mac: Mac::ZERO },
             peers: Peers::default(),
             contests: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -182,7 +182,7 @@ impl Segment {
     }
 
     /// The link went up or down, or has another hardware address. Saying again what is known changes nothing.
-    pub fn link(&mut self, now: Duration, link: Link) {
+    pub fn link(&mut self, now: Duration, link: LinkState) {
         let before = std::mem::replace(&mut self.link, link);
         if link.usable && !before.usable {
             self.listen(now);
@@ -249,14 +249,14 @@ impl Segment {
     }
 
     /// What happened since this was last asked.
-    pub fn changes(&mut self) -> Vec<Change> {
+    pub fn changes(&mut self) -> Vec<SegmentChange> {
         std::mem::take(&mut self.changes)
     }
 
     /// When [`Segment::tick`] has something to do, if nothing is told until then.
     pub fn next(&self) -> Option<Duration> {
         let mut next = self.gratuitous.next();
-        let deadlines = self.peers.alive().filter_map(Peer::deadline);
+        let deadlines = self.peers.alive().filter_map(SegmentPeer::deadline);
         let listening = self.listening.filter(|_| self.can_announce()).map(|_| self.listens_until());
         let leaving = self.leaving.filter(|_| !self.held.is_empty()).map(|since| since + LEAVE_TIMEOUT);
         let speaking = self.may_speak().then_some(self.next_beat);
@@ -268,7 +268,7 @@ impl Segment {
     }
 
     /// All announcing links that were heard on this segment.
-    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+    pub fn peers(&self) -> impl Iterator<Item = &SegmentPeer> {
         self.peers.all()
     }
 
@@ -277,6 +277,6 @@ impl Segment {
         if self.held.contains(&ip) {
             return Some(&self.me.node);
         }
-        self.peers.alive().find(|peer| peer.claims().contains(&ip)).map(Peer::node)
+        self.peers.alive().find(|peer| peer.claims().contains(&ip)).map(SegmentPeer::node)
     }
 }

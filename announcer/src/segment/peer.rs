@@ -26,7 +26,7 @@ pub enum Heard {
 
 /// Another announcing link on the segment.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct SegmentPeer {
     node: Arc<str>,
     link: Arc<str>,
     mac: Mac,
@@ -58,7 +58,7 @@ struct Pages {
     hears_anybody: bool,
 }
 
-impl Peer {
+impl SegmentPeer {
     /// Its node.
     pub fn node(&self) -> &Arc<str> {
         &self.node
@@ -133,7 +133,7 @@ impl Peer {
     }
 
     pub(super) fn new(now: Duration, beat: &Beat, elder: bool) -> Self {
-        Peer {
+        SegmentPeer {
             node: beat.node.clone(),
             link: beat.link.clone(),
             mac: beat.from,
@@ -174,7 +174,7 @@ impl Peer {
                 self.retired.remove(0);
             }
             let retired = std::mem::take(&mut self.retired);
-            *self = Peer { retired, ..Peer::new(now, &beat, false) };
+            *self = SegmentPeer { retired, ..SegmentPeer::new(now, &beat, false) };
         }
         let first = another_life || self.pages.got.is_empty();
         if !first && (beat.sequence < self.sequence || self.repeats(&beat)) {

@@ -16,14 +16,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::announced::Announced;
-use super::object::{Announcer, DesiredObject, FIELD_MANAGER, Protocol, StatusKey};
+use super::object::{AnnouncingNode, DesiredObject, FIELD_MANAGER, Protocol, StatusKey};
 use super::steps::{ObservedObject, Write, steps};
 use crate::clock::until_time;
 use crate::jitter::shortened;
 
 /// How patient a [`StatusKeeper`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct KeeperPace {
     /// What is announced is written when it has been quiet for so long: one second.
     pub quiet: Duration,
     /// And no later than so long after the first change: five seconds.
@@ -35,9 +35,9 @@ pub struct Pace {
     pub retry: Duration,
 }
 
-impl Default for Pace {
+impl Default for KeeperPace {
     fn default() -> Self {
-        Pace {
+        KeeperPace {
             quiet: Duration::from_secs(1),
             at_most: Duration::from_secs(5),
             restore: Duration::from_secs(60),
@@ -90,8 +90,8 @@ impl StatusKeeper {
     pub fn start(
         client: Client,
         watches: Watches,
-        announcer: Announcer,
-        pace: Pace,
+        announcer: AnnouncingNode,
+        pace: KeeperPace,
         assigned: mpsc::UnboundedSender<Assigned>,
     ) -> Self {
         let (announced, announces) = watch::channel(None);
@@ -108,7 +108,7 @@ impl StatusKeeper {
             deleted: BTreeSet::new(),
             gone: BTreeSet::new(),
             not_before: BTreeMap::new(),
-            due: Due::default(),
+            due: WriteTimes::default(),
             failures: Failures { pause: DoublingPause::new(pace.retry, MAX_RETRY_PAUSE), told: None },
         };
         let task = tokio::spawn(writer.run(watches, announces, went));
@@ -141,7 +141,7 @@ impl Drop for StatusKeeper {
 
 /// When to write.
 #[derive(Debug, Default)]
-struct Due {
+struct WriteTimes {
     first: Option<Instant>,
     last: Option<Instant>,
     /// Not before this, after a failure.
@@ -150,14 +150,14 @@ struct Due {
     later: Option<Instant>,
 }
 
-impl Due {
+impl WriteTimes {
     fn note(&mut self) {
         let now = Instant::now();
         self.first.get_or_insert(now);
         self.last = Some(now);
     }
 
-    fn at(&self, pace: &Pace) -> Option<Instant> {
+    fn at(&self, pace: &KeeperPace) -> Option<Instant> {
         let quiet = self.first.zip(self.last).map(|(first, last)| {
             let quiet = (last + pace.quiet).min(first + pace.at_most);
             self.not_before.map_or(quiet, |not_before| quiet.max(not_before))
@@ -176,8 +176,8 @@ struct Failures {
 
 struct Writer {
     client: Client,
-    announcer: Announcer,
-    pace: Pace,
+    announcer: AnnouncingNode,
+    pace: KeeperPace,
     assigned: mpsc::UnboundedSender<Assigned>,
     /// None until something was announced.
     wanted: BTreeMap<StatusKey, DesiredObject>,
@@ -193,7 +193,7 @@ struct Writer {
     gone: BTreeSet<StatusKey>,
     /// When what somebody else deleted may be written again.
     not_before: BTreeMap<StatusKey, Instant>,
-    due: Due,
+    due: WriteTimes,
     failures: Failures,
 }
 
@@ -281,7 +281,7 @@ impl Writer {
 
     /// Does what is to be done. What fails is done later.
     async fn write(&mut self) {
-        self.due = Due::default();
+        self.due = WriteTimes::default();
         let now = Instant::now();
         self.not_before.retain(|_, until| *until > now);
         let mut failed = None;

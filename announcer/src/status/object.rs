@@ -56,7 +56,7 @@ impl fmt::Display for Protocol {
 
 /// Who announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcer {
+pub struct AnnouncingNode {
     /// The node.
     pub node: String,
     /// Where its objects are: the namespace that it runs in.
@@ -120,7 +120,7 @@ pub struct DesiredObject {
     pub status: Value,
 }
 
-impl Announcer {
+impl AnnouncingNode {
     /// The labels by which objects of this announcer are found, as a selector.
     pub fn selector(&self) -> String {
         format!("{NODE_LABEL}={},{MANAGED_BY_LABEL}={FIELD_MANAGER}", label(&self.node))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use announcer::announcements::{self, BgpAnnouncements, Candidate, Interfaces, Refusal, Serving, View};
+use announcer::announcements::{self, BgpAnnouncements, Candidate, Interfaces, Refusal, ServingNodes, View};
 use cloud_provider::testing::{NodeBuilder, ServiceBuilder, a_node, a_service_named};
 use cloud_provider::{Endpoint, EndpointState, ServiceKey};
 use metallb::announcing::{Announcing, Definitions};
@@ -90,7 +90,7 @@ impl Cluster {
         let ip = "10.0.0.1".parse().expect("an address");
         let endpoints: Vec<Endpoint> =
             endpoints.iter().map(|(node, state)| Endpoint::new(ip, *state).on_node(*node)).collect();
-        self.view.serving.insert(service.id.key.clone(), endpoints.iter().collect::<Serving>());
+        self.view.serving.insert(service.id.key.clone(), endpoints.iter().collect::<ServingNodes>());
         self.view.services.insert(service.id.key.clone(), service);
         self
     }

@@ -9,7 +9,7 @@ use announcer::bgp::dial::Dial;
 use announcer::bgp::message::keepalive;
 use announcer::bgp::peer::{BgpPeer, HoldTime};
 use announcer::bgp::reason::DownReason;
-use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
+use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::bgp::session::Leaving;
 use announcer::distance::Distance;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,8 +62,10 @@ async fn a_router_that_takes_nothing_off_the_connection_is_left_after_the_hold_t
     // Eight megabytes: each is told in a message of its own, which is half full.
     for number in 0..4_000_u32 {
         let community = |first| LargeCommunity { global: number, first, second: 0 };
-        let attributes =
-            Attributes { large_communities: (0..170).map(community).collect(), ..Attributes::default() };
+        let attributes = PathAttributes {
+            large_communities: (0..170).map(community).collect(),
+            ..PathAttributes::default()
+        };
         wanted.add(Ipv4Addr::from(0x0a00_0000 + number).into(), 32, attributes).expect("it can be told");
     }
     peering.want(Arc::new(wanted));

@@ -12,7 +12,7 @@ use announcer::bgp::notification::Notification;
 use announcer::bgp::open::{Capabilities, GracefulRestart, Open};
 use announcer::bgp::peer::{BgpPeer, HoldTime, RemoteAs};
 use announcer::bgp::reason::DownReason;
-use announcer::bgp::route::{Attributes, WantedRoutes};
+use announcer::bgp::route::{PathAttributes, WantedRoutes};
 use announcer::bgp::session::{BgpAction, BgpSession, Leaving};
 use announcer::bgp::update::NextHops;
 
@@ -114,7 +114,7 @@ fn routes(prefixes: &[&str]) -> Arc<WantedRoutes> {
     let mut wanted = WantedRoutes::default();
     for prefix in prefixes {
         let prefix: ipnet::IpNet = prefix.parse().expect("a prefix");
-        wanted.add(prefix.addr(), prefix.prefix_len(), Attributes::default()).expect("it can be told");
+        wanted.add(prefix.addr(), prefix.prefix_len(), PathAttributes::default()).expect("it can be told");
     }
     Arc::new(wanted)
 }

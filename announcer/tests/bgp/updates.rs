@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use announcer::bgp::adj_out::AdjOut;
 use announcer::bgp::family::Family;
-use announcer::bgp::route::{Attributes, LargeCommunity, Unwanted, WantedRoutes};
+use announcer::bgp::route::{LargeCommunity, PathAttributes, Unwanted, WantedRoutes};
 use announcer::bgp::update::{NextHops, Telling};
 use ipnet::IpNet;
 
@@ -25,15 +25,15 @@ fn net(prefix: &str) -> IpNet {
     prefix.parse().expect("a prefix")
 }
 
-fn full() -> Attributes {
-    Attributes {
+fn full() -> PathAttributes {
+    PathAttributes {
         local_preference: Some(150),
         communities: BTreeSet::from([64_512 << 16 | 7, 0xffff_ff01]),
         large_communities: BTreeSet::from([LargeCommunity { global: 4_200_000_001, first: 1, second: 2 }]),
     }
 }
 
-fn wanted<'a>(routes: impl IntoIterator<Item = (&'a str, Attributes)>) -> Arc<WantedRoutes> {
+fn wanted<'a>(routes: impl IntoIterator<Item = (&'a str, PathAttributes)>) -> Arc<WantedRoutes> {
     let mut wanted = WantedRoutes::default();
     for (prefix, attributes) in routes {
         let prefix = net(prefix);
@@ -59,7 +59,7 @@ fn told(routes: &Arc<WantedRoutes>) -> AdjOut {
 
 #[test]
 fn a_route_of_ipv4_has_the_bytes_that_rfc_4271_has() {
-    let message = telling().announce(Family::V4, &[net("198.51.100.7/32")], &Attributes::default());
+    let message = telling().announce(Family::V4, &[net("198.51.100.7/32")], &PathAttributes::default());
     let expected = [
         &[255; 16][..],
         &[0, 48, 2, 0, 0, 0, 20],
@@ -87,20 +87,20 @@ fn within_the_as_the_path_is_empty_and_a_local_preference_is_always_told() {
     let update = one(telling.announce(Family::V4, &[net("198.51.100.7/32")], &full()));
     assert_eq!(update.attributes[&2], (0x40, vec![]));
     assert_eq!(update.attributes[&5], (0x40, vec![0, 0, 0, 150]));
-    let update = one(telling.announce(Family::V6, &[net("2001:db8::7/128")], &Attributes::default()));
+    let update = one(telling.announce(Family::V6, &[net("2001:db8::7/128")], &PathAttributes::default()));
     assert_eq!(update.attributes[&5], (0x40, vec![0, 0, 0, 100]));
-    let message = telling.announce(Family::V6, &[net("2001:db8::7/128")], &Attributes::default());
+    let message = telling.announce(Family::V6, &[net("2001:db8::7/128")], &PathAttributes::default());
     assert_eq!(message[0][23..25], [0x80, 14], "RFC 4760 §3: who does not know MP_REACH_NLRI passes it over");
 }
 
 #[test]
 fn a_peer_that_knows_two_bytes_only_gets_the_number_that_stands_for_longer_ones_and_ours_beside_it() {
     let old = Telling { four_octet_as: false, ..telling() };
-    let update = one(old.announce(Family::V4, &[net("198.51.100.7/32")], &Attributes::default()));
+    let update = one(old.announce(Family::V4, &[net("198.51.100.7/32")], &PathAttributes::default()));
     assert_eq!(update.attributes[&2], (0x40, vec![2, 1, 0x5b, 0xa0]));
     assert_eq!(update.attributes[&17], (0xc0, vec![2, 1, 0xfa, 0x56, 0xea, 0x01]));
     let short = Telling { asn: 64_512, ..old };
-    let update = one(short.announce(Family::V4, &[net("198.51.100.7/32")], &Attributes::default()));
+    let update = one(short.announce(Family::V4, &[net("198.51.100.7/32")], &PathAttributes::default()));
     assert_eq!(update.attributes[&2], (0x40, vec![2, 1, 0xfc, 0]));
     assert!(!update.attributes.contains_key(&17));
 }
@@ -128,7 +128,7 @@ fn many_routes_go_into_as_few_messages_as_hold_them() {
             })
             .map(|prefix| prefix.expect("a prefix"))
             .collect();
-        let announced = telling().announce(family, &prefixes, &Attributes::default());
+        let announced = telling().announce(family, &prefixes, &PathAttributes::default());
         let fit: usize = (4096 - common) / bytes;
         assert_eq!(announced.len(), 5_000_usize.div_ceil(fit), "{family}");
         let read: Vec<IpNet> = updates(&announced.concat()).into_iter().flat_map(|it| it.announced).collect();
@@ -143,13 +143,15 @@ fn many_routes_go_into_as_few_messages_as_hold_them() {
 #[test]
 fn the_longest_attributes_leave_room_for_routes_of_both_families() {
     let large = |number| LargeCommunity { global: number, first: number, second: number };
-    let attributes = Attributes { large_communities: (0..170).map(large).collect(), ..Attributes::default() };
+    let attributes =
+        PathAttributes { large_communities: (0..170).map(large).collect(), ..PathAttributes::default() };
     let wanted = wanted([("198.51.100.7/32", attributes.clone()), ("2001:db8::7/128", attributes.clone())]);
     let mut out = AdjOut::default();
     out.want(wanted);
     out.begin(Family::ALL);
     assert_eq!(updates(&out.updates(&telling()).concat()).len(), 4, "two routes, and the end of each family");
-    let more = Attributes { large_communities: (0..171).map(large).collect(), ..Attributes::default() };
+    let more =
+        PathAttributes { large_communities: (0..171).map(large).collect(), ..PathAttributes::default() };
     let refused = WantedRoutes::default().add("198.51.100.7".parse().unwrap(), 32, more).unwrap_err();
     assert_eq!(
         refused.to_string(),
@@ -160,17 +162,17 @@ fn the_longest_attributes_leave_room_for_routes_of_both_families() {
 #[test]
 fn an_address_is_wanted_by_the_prefix_that_contains_it_and_what_is_said_of_one_prefix_is_united() {
     let mut wanted = WantedRoutes::default();
-    let with = |community| Attributes { communities: [community].into(), ..Attributes::default() };
+    let with = |community| PathAttributes { communities: [community].into(), ..PathAttributes::default() };
     wanted.add("198.51.100.7".parse().unwrap(), 24, with(1)).unwrap();
     wanted.add("198.51.100.9".parse().unwrap(), 24, with(2)).unwrap();
-    let expected = Attributes { communities: [1, 2].into(), ..Attributes::default() };
+    let expected = PathAttributes { communities: [1, 2].into(), ..PathAttributes::default() };
     assert_eq!(wanted.routes().iter().collect::<Vec<_>>(), [(&net("198.51.100.0/24"), &expected)]);
 }
 
 #[test]
 fn two_local_preferences_for_one_prefix_are_refused_by_name_and_the_first_stays() {
     let mut wanted = WantedRoutes::default();
-    let with = |preference| Attributes { local_preference: preference, ..Attributes::default() };
+    let with = |preference| PathAttributes { local_preference: preference, ..PathAttributes::default() };
     let ip = "198.51.100.7".parse().unwrap();
     wanted.add(ip, 32, with(None)).unwrap();
     wanted.add(ip, 32, with(Some(100))).expect("that is what none is");
@@ -186,7 +188,7 @@ fn two_local_preferences_for_one_prefix_are_refused_by_name_and_the_first_stays(
 #[test]
 fn the_first_full_set_is_closed_by_the_end_of_each_family_also_where_it_is_empty() {
     let mut out = AdjOut::default();
-    out.want(wanted([("198.51.100.7/32", Attributes::default())]));
+    out.want(wanted([("198.51.100.7/32", PathAttributes::default())]));
     out.begin(Family::ALL);
     let messages = messages(&out.updates(&telling()).concat());
     assert_eq!(messages.len(), 3);
@@ -199,14 +201,14 @@ fn the_first_full_set_is_closed_by_the_end_of_each_family_also_where_it_is_empty
 #[test]
 fn only_what_changed_is_told_and_the_new_comes_before_the_old_goes() {
     let mut out = told(&wanted([
-        ("198.51.100.1/32", Attributes::default()),
-        ("198.51.100.2/32", Attributes::default()),
-        ("2001:db8::1/128", Attributes::default()),
+        ("198.51.100.1/32", PathAttributes::default()),
+        ("198.51.100.2/32", PathAttributes::default()),
+        ("2001:db8::1/128", PathAttributes::default()),
     ]));
     out.want(wanted([
-        ("198.51.100.0/24", Attributes::default()),
+        ("198.51.100.0/24", PathAttributes::default()),
         ("198.51.100.2/32", full()),
-        ("2001:db8::1/128", Attributes::default()),
+        ("2001:db8::1/128", PathAttributes::default()),
     ]));
     let read = updates(&out.updates(&telling()).concat());
     let announced: Vec<_> = read.iter().map(|update| update.announced.clone()).collect();
@@ -217,7 +219,7 @@ fn only_what_changed_is_told_and_the_new_comes_before_the_old_goes() {
 
 #[test]
 fn what_is_wanted_and_taken_back_before_anybody_asks_is_not_told() {
-    let before = wanted([("198.51.100.1/32", Attributes::default())]);
+    let before = wanted([("198.51.100.1/32", PathAttributes::default())]);
     let mut out = told(&before);
     out.want(wanted([]));
     out.want(before);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
+use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::engine::frr_k8s::{FrrConfiguration, configuration};
 use metallb::peer::Peer;
 use serde_json::{Value, json};
@@ -24,12 +24,12 @@ fn a_node_has_one_configuration_that_says_all_of_its_peer() {
             "passwordSecret": { "name": "bgp" }, "enableGracefulRestart": true, "ebgpMultiHop": false,
         }),
     );
-    let said = Attributes {
+    let said = PathAttributes {
         local_preference: Some(150),
         communities: [64_512 << 16 | 7].into(),
         large_communities: [LargeCommunity { global: 1, first: 2, second: 3 }].into(),
     };
-    let routes = routes(&[("198.51.100.7/32", said), ("2001:db8::7/128", Attributes::default())]);
+    let routes = routes(&[("198.51.100.7/32", said), ("2001:db8::7/128", PathAttributes::default())]);
     let made = configuration("node-1", "node-1.example", "frr-k8s-system", [(&full, &routes)]);
     let expected = json!({
         "apiVersion": "frrk8s.metallb.io/v1beta1",
@@ -69,8 +69,10 @@ fn a_node_has_one_configuration_that_says_all_of_its_peer() {
 
 #[test]
 fn a_peer_of_one_family_is_told_routes_of_that_family() {
-    let routes =
-        routes(&[("198.51.100.7/32", Attributes::default()), ("2001:db8::7/128", Attributes::default())]);
+    let routes = routes(&[
+        ("198.51.100.7/32", PathAttributes::default()),
+        ("2001:db8::7/128", PathAttributes::default()),
+    ]);
     for (dual, expected) in
         [(false, json!(["198.51.100.7/32"])), (true, json!(["198.51.100.7/32", "2001:db8::7/128"]))]
     {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use announcer::bgp::route::{Attributes, WantedRoutes};
+use announcer::bgp::route::{PathAttributes, WantedRoutes};
 use ipnet::IpNet;
 use metallb::bfd_profile::BfdProfile;
 use metallb::peer::Peer;
@@ -38,7 +38,7 @@ fn peer(name: &str, fields: Value) -> Peer {
     Peer::parse(&written(name, spec), profile).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
-fn routes(of: &[(&str, Attributes)]) -> WantedRoutes {
+fn routes(of: &[(&str, PathAttributes)]) -> WantedRoutes {
     let mut wanted = WantedRoutes::default();
     for (prefix, said) in of {
         let prefix: IpNet = prefix.parse().expect("a prefix");

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use announcer::bgp::route::Attributes;
+use announcer::bgp::route::PathAttributes;
 use announcer::bgp::session::Leaving;
 use announcer::engine::speaker::{Speaker, SpeakerConfig};
 use serde_json::json;
@@ -46,7 +46,7 @@ async fn closed(stream: &mut TcpStream) {
 
 fn told(peers: &[Arc<metallb::peer::Peer>]) -> SpeakerConfig {
     let node = vec!["127.0.0.1/8".parse().expect("a net")];
-    let wanted = routes(&[("198.51.100.7/32", Attributes::default())]);
+    let wanted = routes(&[("198.51.100.7/32", PathAttributes::default())]);
     let wanted = peers.iter().map(|peer| (peer.key.name.clone(), Arc::new(wanted.clone()))).collect();
     SpeakerConfig { peers: peers.to_vec(), node, wanted }
 }

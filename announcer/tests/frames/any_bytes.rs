@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use announcer::answer::{Answered, Held, answer};
-use announcer::arp::{ArpFrame, Operation};
+use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::ethernet::Mac;
 use announcer::ndp::{Message, NdpFrame};
 use fastrand::Rng;
@@ -51,7 +51,7 @@ fn drawn(random: &mut Rng, frames: &[Vec<u8>]) -> Vec<u8> {
 /// Whether an answer keeps to RFC 826 or RFC 4861: from us, to one that asked, about an address that is held.
 fn is_valid(reply: &[u8]) -> bool {
     if let Some(arp) = ArpFrame::parse(reply) {
-        return arp.operation == Operation::Reply
+        return arp.operation == ArpOperation::Reply
             && (arp.from, arp.sender_mac, arp.sender_ip) == (OURS, OURS, V4)
             && arp.to == arp.target_mac
             && arp.to.is_an_interface();

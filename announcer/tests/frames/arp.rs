@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use announcer::answer::{Answered, Held, answer};
-use announcer::arp::{ArpFrame, Operation};
+use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::ethernet::Mac;
 
 const OURS: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
@@ -55,7 +55,7 @@ fn what_is_not_asked_of_us_is_not_answered() {
     let table = [
         ("another address", ArpFrame { target_ip: CLIENT_IP, ..question }),
         ("a frame for another interface", ArpFrame { to: Mac::new([2, 0, 0, 0, 0, 5]), ..question }),
-        ("a reply", ArpFrame { operation: Operation::Reply, ..question }),
+        ("a reply", ArpFrame { operation: ArpOperation::Reply, ..question }),
         ("an answer that everybody would get", ArpFrame { sender_mac: everybody, ..question }),
         ("an answer that nobody would get", ArpFrame { sender_mac: Mac::ZERO, ..question }),
         ("what we sent ourselves", ArpFrame { from: OURS, ..question }),
@@ -81,8 +81,11 @@ fn whoever_sends_from_a_held_address_claims_it_and_is_not_answered() {
 #[test]
 fn a_reply_that_announces_names_its_sender_as_target() {
     let frame = ArpFrame::announcing_reply(OURS, HELD);
-    assert_eq!((frame.to, frame.operation), (Mac::BROADCAST, Operation::Reply));
+    assert_eq!((frame.to, frame.operation), (Mac::BROADCAST, ArpOperation::Reply));
     assert_eq!((frame.target_mac, frame.target_ip), (frame.sender_mac, frame.sender_ip));
     let request = ArpFrame::announcement(OURS, HELD);
-    assert_eq!((request.operation, request.sender_ip, request.target_ip), (Operation::Request, HELD, HELD));
+    assert_eq!(
+        (request.operation, request.sender_ip, request.target_ip),
+        (ArpOperation::Request, HELD, HELD)
+    );
 }

@@ -1,6 +1,6 @@
 //! Of two claims one stays.
 
-use announcer::segment::{Change, GivenUp};
+use announcer::segment::{GivenUp, SegmentChange};
 
 use crate::wire::{Wire, ip, mac, ms, node, wanted};
 
@@ -20,7 +20,7 @@ fn after_a_partition_who_comes_first_stays_and_announces_again_within_two_interv
     wire.run(ms(200));
     assert_eq!(addresses.map(|last| wire.owners(last)), before);
     for (last, winner) in addresses.into_iter().zip(before) {
-        let lost = Change::GivenUp { ip: ip(last), why: GivenUp::Conflict { to: node(winner[0]) } };
+        let lost = SegmentChange::GivenUp { ip: ip(last), why: GivenUp::Conflict { to: node(winner[0]) } };
         assert!(wire.changes.contains(&(3 - winner[0], lost)));
         let again = |(_, number, address): &&(_, u64, _)| (*number, *address) == (winner[0], ip(last));
         assert!(wire.announced.iter().filter(again).count() >= 2, "at 0 and 50 ms");
@@ -43,8 +43,10 @@ fn whose_claim_is_disputed_announces_again_once_the_other_has_stopped() {
     wire.run(ms(200));
     assert_eq!(wire.owners(7), [2]);
     let happened = wire.happened();
-    assert!(happened.contains(&(1, Change::GivenUp { ip: ip(7), why: GivenUp::Conflict { to: node(2) } })));
-    assert!(happened.contains(&(2, Change::Defended { ip: ip(7), against: node(1) })));
+    assert!(
+        happened.contains(&(1, SegmentChange::GivenUp { ip: ip(7), why: GivenUp::Conflict { to: node(2) } }))
+    );
+    assert!(happened.contains(&(2, SegmentChange::Defended { ip: ip(7), against: node(1) })));
     assert!(wire.announced.iter().any(|(_, number, _)| *number == 2));
 }
 
@@ -96,7 +98,7 @@ fn a_foreign_claim_is_told_once_and_answered_by_one_announcement_in_ten_seconds(
         wire.at(2).claimed(now, ip(7), mac(77));
         wire.run(ms(1_000));
     }
-    assert_eq!(wire.happened(), [(1, Change::Foreign { ip: ip(7), by: mac(77), defended: true })]);
+    assert_eq!(wire.happened(), [(1, SegmentChange::Foreign { ip: ip(7), by: mac(77), defended: true })]);
     let times: Vec<_> = wire.announced.iter().map(|(at, ..)| at.saturating_sub(began).as_secs()).collect();
     assert_eq!(times, [0, 10]);
 }

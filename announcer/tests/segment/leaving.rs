@@ -1,6 +1,6 @@
 //! Who leaves, stands still or cannot speak gives up.
 
-use announcer::segment::{Change, GivenUp, HeartbeatSettings, SegmentStatus, Taken};
+use announcer::segment::{GivenUp, HeartbeatSettings, SegmentChange, SegmentStatus, Taken};
 
 use crate::wire::{Wire, ip, ms, node, wanted};
 
@@ -19,7 +19,7 @@ fn without_a_key_nothing_is_announced_and_the_reason_is_said() {
     assert_eq!(wire.owners(7), [1]);
     let now = wire.now;
     wire.at(1).settings(now, HeartbeatSettings::default().keyed(false));
-    let gone = Change::GivenUp { ip: ip(7), why: GivenUp::NoKey };
+    let gone = SegmentChange::GivenUp { ip: ip(7), why: GivenUp::NoKey };
     assert_eq!(wire.happened().pop(), Some((1, gone)));
 }
 
@@ -37,8 +37,8 @@ fn who_leaves_answers_on_until_another_has_claimed_and_that_takes_no_interval() 
     assert_eq!(
         wire.happened(),
         [
-            (2, Change::Taken { ip: ip(7), why: Taken::Leaving { from: node(1) } }),
-            (1, Change::GivenUp { ip: ip(7), why: GivenUp::HandedOver { to: node(2) } }),
+            (2, SegmentChange::Taken { ip: ip(7), why: Taken::Leaving { from: node(1) } }),
+            (1, SegmentChange::GivenUp { ip: ip(7), why: GivenUp::HandedOver { to: node(2) } }),
         ]
     );
 }
@@ -54,7 +54,10 @@ fn who_leaves_and_finds_no_heir_answers_for_two_seconds() {
     assert_eq!(wire.owners(7), [1]);
     wire.run(ms(20));
     assert!(wire.owners(7).is_empty() && wire.at(1).has_left());
-    assert_eq!(wire.happened().pop(), Some((1, Change::GivenUp { ip: ip(7), why: GivenUp::NobodyTook })));
+    assert_eq!(
+        wire.happened().pop(),
+        Some((1, SegmentChange::GivenUp { ip: ip(7), why: GivenUp::NobodyTook }))
+    );
 }
 
 #[test]
@@ -67,7 +70,7 @@ fn a_process_that_stood_still_gives_up_before_it_does_anything_else() {
     wire.now = now;
     assert!(wire.at(1).tick(now).gratuitous.is_empty());
     assert_eq!(wire.owners(7), [0; 0]);
-    let gone = Change::GivenUp { ip: ip(7), why: GivenUp::Paused };
+    let gone = SegmentChange::GivenUp { ip: ip(7), why: GivenUp::Paused };
     assert_eq!(wire.happened().pop(), Some((1, gone)));
     wire.run(ms(349));
     assert_eq!(wire.owners(7), [0; 0]);
@@ -87,7 +90,7 @@ fn time_in_which_a_process_did_not_look_is_not_held_against_others() {
         wire.run(ms(1));
     }
     wire.happened();
-    let (now, heard) = (wire.now, wire.at(2).peers().next().map(announcer::segment::Peer::heard));
+    let (now, heard) = (wire.now, wire.at(2).peers().next().map(announcer::segment::SegmentPeer::heard));
     assert!(heard.is_some_and(|heard| heard + ms(350) < now + ms(349)), "{heard:?}, {now:?}");
     wire.at(2).tick(now + ms(349));
     assert_eq!((wire.happened(), wire.owners(7)), (vec![], vec![1]));

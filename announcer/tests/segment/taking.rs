@@ -1,6 +1,6 @@
 //! What is taken, by whom and when.
 
-use announcer::segment::{Change, GivenUp, SegmentStatus, Taken};
+use announcer::segment::{GivenUp, SegmentChange, SegmentStatus, Taken};
 
 use crate::wire::{Wire, ip, ms, node, wanted};
 
@@ -13,7 +13,7 @@ fn a_node_that_is_alone_listens_for_a_dead_interval_and_then_takes_everything() 
     assert_eq!(wire.at(1).status(), SegmentStatus::Listening { until: ms(1_350) });
     wire.run(ms(1));
     assert_eq!((wire.owners(7), wire.owners(8)), (vec![1], vec![1]));
-    let taken = |last| (1, Change::Taken { ip: ip(last), why: Taken::Free });
+    let taken = |last| (1, SegmentChange::Taken { ip: ip(last), why: Taken::Free });
     assert_eq!(wire.happened(), [taken(7), taken(8)]);
 }
 
@@ -27,7 +27,7 @@ fn the_address_of_a_node_that_falls_silent_is_taken_after_a_dead_interval() {
     wire.segments.remove(&1);
     wire.run(ms(350));
     let why = Taken::Silent { from: node(1), since: ms(350) };
-    assert_eq!(wire.happened(), [(2, Change::Taken { ip: ip(7), why })]);
+    assert_eq!(wire.happened(), [(2, SegmentChange::Taken { ip: ip(7), why })]);
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn who_is_preferred_takes_over_after_thirty_seconds_of_life_and_not_before() {
     assert_eq!(
         wire.happened(),
         [
-            (2, Change::Taken { ip: ip(7), why: Taken::Preferred { to: node(1) } }),
-            (1, Change::GivenUp { ip: ip(7), why: GivenUp::Conflict { to: node(2) } }),
+            (2, SegmentChange::Taken { ip: ip(7), why: Taken::Preferred { to: node(1) } }),
+            (1, SegmentChange::GivenUp { ip: ip(7), why: GivenUp::Conflict { to: node(2) } }),
         ]
     );
 }
@@ -119,7 +119,7 @@ fn an_address_is_given_up_when_it_is_to_be_announced_elsewhere_or_not_at_all() {
     wire.want(&wanted(&[7], &[(2, 0)]));
     wire.run(ms(100));
     assert_eq!((wire.owners(7), wire.owners(8)), (vec![2], vec![]));
-    let given_up = |last| (1, Change::GivenUp { ip: ip(last), why: GivenUp::NotWanted });
-    let taken = (2, Change::Taken { ip: ip(7), why: Taken::GivenUp { from: node(1) } });
+    let given_up = |last| (1, SegmentChange::GivenUp { ip: ip(last), why: GivenUp::NotWanted });
+    let taken = (2, SegmentChange::Taken { ip: ip(7), why: Taken::GivenUp { from: node(1) } });
     assert_eq!(wire.happened(), [given_up(8), given_up(7), taken]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Boot};
 use announcer::ethernet::Mac;
-use announcer::segment::{Change, Due, Eligible, HeartbeatSettings, Link, Links, Me, Segment};
+use announcer::segment::{Due, Eligible, HeartbeatSettings, LinkState, Links, Me, Segment, SegmentChange};
 
 pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -25,7 +25,7 @@ pub(crate) fn mac(number: u64) -> Mac {
 pub(crate) fn segment(number: u64, now: Duration) -> Segment {
     let me = Me { node: format!("n{number}").into(), link: "eth0".into(), boot: Boot(number) };
     let mut segment = Segment::new(me, HeartbeatSettings::default(), now);
-    segment.link(now, Link { usable: true, mac: mac(number) });
+    segment.link(now, LinkState { usable: true, mac: mac(number) });
     segment
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Wire {
     pub(crate) segments: BTreeMap<u64, Segment>,
     /// Who does not hear whom.
     pub(crate) cuts: BTreeSet<(u64, u64)>,
-    pub(crate) changes: Vec<(u64, Change)>,
+    pub(crate) changes: Vec<(u64, SegmentChange)>,
     pub(crate) announced: Vec<(Duration, u64, IpAddr)>,
 }
 
@@ -123,9 +123,11 @@ impl Wire {
     }
 
     /// What happened to an address since this was last asked.
-    pub(crate) fn happened(&mut self) -> Vec<(u64, Change)> {
+    pub(crate) fn happened(&mut self) -> Vec<(u64, SegmentChange)> {
         self.note();
-        let of_addresses = |change: &Change| !matches!(change, Change::Heard { .. } | Change::Silent { .. });
+        let of_addresses = |change: &SegmentChange| {
+            !matches!(change, SegmentChange::Heard { .. } | SegmentChange::Silent { .. })
+        };
         std::mem::take(&mut self.changes).into_iter().filter(|(_, change)| of_addresses(change)).collect()
     }
 }

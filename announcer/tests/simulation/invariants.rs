@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Role};
 use announcer::rank::{Rank, rank};
-use announcer::segment::{Change, LEAVE_TIMEOUT, Segment};
+use announcer::segment::{LEAVE_TIMEOUT, Segment, SegmentChange};
 
 use crate::world::World;
 
@@ -61,10 +61,10 @@ impl Invariants {
         }
     }
 
-    pub(crate) fn changed(world: &mut World, node: usize, change: &Change) {
+    pub(crate) fn changed(world: &mut World, node: usize, change: &SegmentChange) {
         match change {
-            Change::Taken { .. } => world.invariants.takes += 1,
-            Change::GivenUp { ip, .. } => {
+            SegmentChange::Taken { .. } => world.invariants.takes += 1,
+            SegmentChange::GivenUp { ip, .. } => {
                 let calm = world.now > world.invariants.disturbed + 2 * (DEAD + INTERVAL);
                 let whole = world.cuts.is_empty() && world.history.loss == 0 && world.is_settled();
                 let preferred =

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use announcer::beat::{Beat, Boot};
 use announcer::ethernet::Mac;
-use announcer::segment::{HeartbeatSettings, Link, Me, Segment, SegmentStatus};
+use announcer::segment::{HeartbeatSettings, LinkState, Me, Segment, SegmentStatus};
 
 use crate::history::{Disturbance, History, Wanted};
 use crate::invariants::Invariants;
@@ -201,7 +201,7 @@ impl World {
     fn set_link(&mut self, node: usize, usable: bool) {
         self.nodes[node].usable = usable;
         let mac = Mac::new([2, 0, 0, 0, 0, node as u8]);
-        self.with(node, |segment, now| segment.link(now, Link { usable, mac }));
+        self.with(node, |segment, now| segment.link(now, LinkState { usable, mac }));
     }
 
     fn tell(&mut self, node: usize, wanted: u64) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use announcer::announcements::Interfaces;
 use announcer::status::announced::Announced;
-use announcer::status::object::{Announcer, Pod, Protocol, StatusKey};
+use announcer::status::object::{AnnouncingNode, Pod, Protocol, StatusKey};
 use announcer::status::steps::{ObservedObject, Write, steps};
 use cloud_provider::ServiceKey;
 use kube::api::DynamicObject;
@@ -14,9 +14,9 @@ fn web() -> ServiceKey {
     ServiceKey::new("shop", "web")
 }
 
-fn announcer(node: &str) -> Announcer {
+fn announcer(node: &str) -> AnnouncingNode {
     let pod = Some(Pod { name: "announcer-7".to_owned(), uid: "uid-7".to_owned() });
-    Announcer { node: node.to_owned(), namespace: "metallb-system".to_owned(), pod }
+    AnnouncingNode { node: node.to_owned(), namespace: "metallb-system".to_owned(), pod }
 }
 
 fn on_interfaces(names: &[&str]) -> Announced {

@@ -69,7 +69,7 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
         let bind = |source| CliError::Bind { address, source };
         server::serve(address, shown).await.map_err(bind)?;
     }
-    let work = Work { flags, chosen, config, identity, metrics, requests, health, stop };
+    let work = ControllerParts { flags, chosen, config, identity, metrics, requests, health, stop };
     loop {
         match (work.until_it_ends(leadership.as_deref()).await, &leadership) {
             (Err(CliError::Controller(Error::LostLeadership)), Some(lost)) => {
@@ -82,7 +82,7 @@ pub(super) async fn run(flags: RunFlags, log_level: LogLevel) -> Result<(), CliE
 }
 
 /// What a controller is made of, again and again.
-struct Work {
+struct ControllerParts {
     flags: RunFlags,
     chosen: Vec<Arc<dyn Provider>>,
     config: kube::Config,
@@ -93,7 +93,7 @@ struct Work {
     stop: CancellationToken,
 }
 
-impl Work {
+impl ControllerParts {
     /// Runs a controller that knows nothing of those before it, with providers that do not either.
     async fn until_it_ends(&self, leadership: Option<&Leadership>) -> Result<(), CliError> {
         let (flags, config) = (&self.flags, self.config.clone());

@@ -1,6 +1,6 @@
 //! The providers the program can run, each in a folder of its own.
 //!
-//! What the rest of the program knows of them is [`Kind`] and [`Provider`]: another provider is another folder with
+//! What the rest of the program knows of them is [`ProviderKind`] and [`Provider`]: another provider is another folder with
 //! the same files (flags, build, doctor, rights, metrics) and a line in [`KINDS`].
 
 #[cfg(feature = "aws")]
@@ -22,7 +22,7 @@ use crate::finding::Finding;
 use crate::rights::Right;
 
 /// All of them, in the order of the help.
-const KINDS: &[Kind] = &[
+const KINDS: &[ProviderKind] = &[
     #[cfg(feature = "aws")]
     aws::KIND,
     #[cfg(feature = "bare")]
@@ -30,7 +30,7 @@ const KINDS: &[Kind] = &[
 ];
 
 /// What is known of a provider before its flags are read.
-pub(crate) struct Kind {
+pub(crate) struct ProviderKind {
     /// As `--cloud-provider` names it.
     pub name: &'static str,
     /// What it makes, for the help.
@@ -74,7 +74,7 @@ pub(crate) trait Provider: Debug + Send + Sync {
 }
 
 /// The kinds by their names.
-pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
+pub(crate) fn kinds() -> impl Iterator<Item = &'static ProviderKind> {
     KINDS.iter()
 }
 
@@ -125,7 +125,7 @@ impl Args for ProviderFlags {
 
 impl FromArgMatches for ProviderFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let read = |kind: &Kind| Ok((kind.name, (kind.read_flags)(matches)?));
+        let read = |kind: &ProviderKind| Ok((kind.name, (kind.read_flags)(matches)?));
         KINDS.iter().map(read).collect::<Result<_, _>>().map(ProviderFlags)
     }
 

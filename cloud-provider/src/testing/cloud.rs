@@ -21,13 +21,13 @@ use crate::service::{ServiceId, ServiceKey};
 /// there is something half-made when a call dies in the middle.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCloud {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CloudState>>,
     /// Counts every change of `calls`, for those who wait.
     calls_changed: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CloudState {
     settings: Settings,
     platform: Platform,
     processes: usize,
@@ -241,7 +241,7 @@ impl MemoryCloud {
         RunningCall { cloud: self.clone(), index, meets }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CloudState> {
         self.state.lock()
     }
 }

@@ -7,8 +7,8 @@ use super::*;
 const OURS: ProviderIndex = 0;
 const OTHER: ProviderIndex = 1;
 
-fn claimed() -> Observed {
-    Observed { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..Observed::default() }
+fn claimed() -> ObservedService {
+    ObservedService { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..ObservedService::default() }
 }
 
 fn success() -> Success {
@@ -28,8 +28,8 @@ fn refused() -> Option<Attempt> {
     Some(Attempt { inputs: 2, nodes: 1, again: None, refused: true })
 }
 
-fn followed(again_at: Instant) -> Option<Followed> {
-    Some(Followed { nodes: 1, again_at })
+fn followed(again_at: Instant) -> Option<FollowedNodes> {
+    Some(FollowedNodes { nodes: 1, again_at })
 }
 
 fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
@@ -40,270 +40,283 @@ fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
 async fn one_step_for_every_situation() {
     let now = Instant::now();
     let (past, soon) = (now, now + Duration::from_secs(60));
-    let table: Vec<(&str, Observed, Last, Step)> = vec![
-        ("nobody's Service is left alone", Observed::default(), Last::default(), Step::Rest(None)),
-        ("a new Service is ensured", claimed(), Last::default(), Step::Ensure(Why::First)),
-        ("a served Service rests", claimed(), served(), Step::Rest(None)),
+    let table: Vec<(&str, ObservedService, Last, NextStep)> = vec![
+        ("nobody's Service is left alone", ObservedService::default(), Last::default(), NextStep::Rest(None)),
+        ("a new Service is ensured", claimed(), Last::default(), NextStep::Ensure(Why::First)),
+        ("a served Service rests", claimed(), served(), NextStep::Rest(None)),
         (
             "changed inputs are ensured",
-            Observed { inputs: 2, ..claimed() },
+            ObservedService { inputs: 2, ..claimed() },
             served(),
-            Step::Ensure(Why::Changed),
+            NextStep::Ensure(Why::Changed),
         ),
         (
             "changed nodes are a narrow update",
-            Observed { nodes: 2, ..claimed() },
+            ObservedService { nodes: 2, ..claimed() },
             served(),
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
         (
             "changed inputs and nodes are one ensure",
-            Observed { inputs: 2, nodes: 2, ..claimed() },
+            ObservedService { inputs: 2, nodes: 2, ..claimed() },
             served(),
-            Step::Ensure(Why::Changed),
+            NextStep::Ensure(Why::Changed),
         ),
-        ("a wake-up is ensured", claimed(), Last { woken: true, ..served() }, Step::Ensure(Why::Woken)),
+        ("a wake-up is ensured", claimed(), Last { woken: true, ..served() }, NextStep::Ensure(Why::Woken)),
         (
             "drift is looked for when it is time",
             claimed(),
             Last { success: Some(Success { resync_at: Some(past), ..success() }), ..served() },
-            Step::Ensure(Why::Resync),
+            NextStep::Ensure(Why::Resync),
         ),
         (
             "and not before",
             claimed(),
             Last { success: Some(Success { resync_at: Some(soon), ..success() }), ..served() },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "a failed ensure waits for its time, whatever event comes",
             claimed(),
             Last { attempt: attempted(Some(soon)), ..Last::default() },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "and is tried again then",
             claimed(),
             Last { attempt: attempted(Some(past)), ..Last::default() },
-            Step::Ensure(Why::Retry),
+            NextStep::Ensure(Why::Retry),
         ),
         (
             "or at once when the Service changes",
-            Observed { inputs: 2, ..claimed() },
+            ObservedService { inputs: 2, ..claimed() },
             Last { attempt: attempted(Some(soon)), ..Last::default() },
-            Step::Ensure(Why::Changed),
+            NextStep::Ensure(Why::Changed),
         ),
         (
             "a change that failed and is taken back is ensured as it was",
             claimed(),
             Last { attempt: refused(), ..served() },
-            Step::Ensure(Why::Changed),
+            NextStep::Ensure(Why::Changed),
         ),
         (
             "what the user must mend waits for a change",
             claimed(),
             Last { attempt: attempted(None), ..Last::default() },
-            Step::Rest(None),
+            NextStep::Rest(None),
         ),
         (
             "or for a wake-up",
             claimed(),
             Last { attempt: attempted(None), woken: true, ..Last::default() },
-            Step::Ensure(Why::Woken),
+            NextStep::Ensure(Why::Woken),
         ),
         (
             "a failed node update is retried as the same narrow call",
-            Observed { nodes: 2, ..claimed() },
+            ObservedService { nodes: 2, ..claimed() },
             Last { node_attempt: node_attempt(Some(past)), ..served() },
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
         (
             "and waits for its time",
-            Observed { nodes: 2, ..claimed() },
+            ObservedService { nodes: 2, ..claimed() },
             Last { node_attempt: node_attempt(Some(soon)), ..served() },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "a Service with a mistake that serves follows the nodes",
-            Observed { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
+            ObservedService { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
             Last { attempt: refused(), ..served() },
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
-        ("a mistake is told", Observed { inputs: 2, mistaken: true, ..claimed() }, served(), Step::Refuse),
+        (
+            "a mistake is told",
+            ObservedService { inputs: 2, mistaken: true, ..claimed() },
+            served(),
+            NextStep::Refuse,
+        ),
         (
             "after a restart a mistake is told first",
-            Observed { mistaken: true, serves: true, ..claimed() },
+            ObservedService { mistaken: true, serves: true, ..claimed() },
             Last::default(),
-            Step::Refuse,
+            NextStep::Refuse,
         ),
         (
             "and then what serves follows the nodes, as they were nobody knows",
-            Observed { mistaken: true, serves: true, ..claimed() },
+            ObservedService { mistaken: true, serves: true, ..claimed() },
             Last { attempt: attempted(None), ..Last::default() },
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
         (
             "once",
-            Observed { mistaken: true, serves: true, ..claimed() },
+            ObservedService { mistaken: true, serves: true, ..claimed() },
             Last { attempt: attempted(None), followed: followed(soon), ..Last::default() },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "and once more when it is time to look for drift",
-            Observed { mistaken: true, serves: true, ..claimed() },
+            ObservedService { mistaken: true, serves: true, ..claimed() },
             Last { attempt: attempted(None), followed: followed(past), ..Last::default() },
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
         (
             "which waits if it has failed a moment ago",
-            Observed { nodes: 2, mistaken: true, serves: true, ..claimed() },
+            ObservedService { nodes: 2, mistaken: true, serves: true, ..claimed() },
             Last {
                 attempt: attempted(None),
                 followed: followed(soon),
                 node_attempt: node_attempt(None),
                 ..Last::default()
             },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "and again when they change",
-            Observed { nodes: 2, serves: true, ..claimed() },
+            ObservedService { nodes: 2, serves: true, ..claimed() },
             Last { attempt: attempted(None), followed: followed(soon), ..Last::default() },
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
         (
             "what was never served has no nodes to follow",
-            Observed { nodes: 2, ..claimed() },
+            ObservedService { nodes: 2, ..claimed() },
             Last { attempt: attempted(None), ..Last::default() },
-            Step::Rest(None),
+            NextStep::Rest(None),
         ),
         (
             "a provider that throttles is not called",
-            Observed { throttled_until: Some(soon), ..claimed() },
+            ObservedService { throttled_until: Some(soon), ..claimed() },
             Last::default(),
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "what is no longer claimed is cleaned up",
-            Observed { holders: vec![OURS], ..Observed::default() },
+            ObservedService { holders: vec![OURS], ..ObservedService::default() },
             served(),
-            Step::Release(vec![OURS]),
+            NextStep::Release(vec![OURS]),
         ),
         (
             "a change of hands cleans up first",
-            Observed { holders: vec![OURS, OTHER], ..claimed() },
+            ObservedService { holders: vec![OURS, OTHER], ..claimed() },
             served(),
-            Step::Release(vec![OTHER]),
+            NextStep::Release(vec![OTHER]),
         ),
         (
             "an unfinished release waits for its time",
-            Observed { holders: vec![OURS], release_at: Some(soon), ..Observed::default() },
+            ObservedService { holders: vec![OURS], release_at: Some(soon), ..ObservedService::default() },
             served(),
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "and goes on then",
-            Observed { holders: vec![OURS], release_at: Some(past), ..Observed::default() },
+            ObservedService { holders: vec![OURS], release_at: Some(past), ..ObservedService::default() },
             served(),
-            Step::Release(vec![OURS]),
+            NextStep::Release(vec![OURS]),
         ),
         (
             "what a list lacks is asked for by name before anything is deleted",
-            Observed { presence: Presence::Missing, holders: vec![OURS], ..Observed::default() },
+            ObservedService {
+                presence: Presence::Missing,
+                holders: vec![OURS],
+                ..ObservedService::default()
+            },
             served(),
-            Step::Confirm,
+            NextStep::Confirm,
         ),
         (
             "when it is time",
-            Observed {
+            ObservedService {
                 presence: Presence::Missing,
                 holders: vec![OURS],
                 release_at: Some(soon),
-                ..Observed::default()
+                ..ObservedService::default()
             },
             served(),
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "what is not there any more is released",
-            Observed { presence: Presence::Deleted, holders: vec![OURS, OTHER], ..Observed::default() },
+            ObservedService {
+                presence: Presence::Deleted,
+                holders: vec![OURS, OTHER],
+                ..ObservedService::default()
+            },
             Last::default(),
-            Step::Release(vec![OURS, OTHER]),
+            NextStep::Release(vec![OURS, OTHER]),
         ),
         (
             "and when nobody holds anything there is nothing to do",
-            Observed { presence: Presence::Deleted, ..Observed::default() },
+            ObservedService { presence: Presence::Deleted, ..ObservedService::default() },
             Last::default(),
-            Step::Rest(None),
+            NextStep::Rest(None),
         ),
         (
             "a refused change stays refused while its node update is retried",
-            Observed { nodes: 2, inputs: 2, ..claimed() },
+            ObservedService { nodes: 2, inputs: 2, ..claimed() },
             Last { attempt: refused(), node_attempt: node_attempt(Some(past)), ..served() },
-            Step::UpdateBackends,
+            NextStep::UpdateBackends,
         ),
         (
             "and is not tried again when that has worked",
-            Observed { nodes: 2, inputs: 2, ..claimed() },
+            ObservedService { nodes: 2, inputs: 2, ..claimed() },
             Last { success: Some(Success { nodes: 2, ..success() }), attempt: refused(), ..served() },
-            Step::Rest(None),
+            NextStep::Rest(None),
         ),
         (
             "what serves while a change is refused is put right when it is time",
-            Observed { inputs: 2, ..claimed() },
+            ObservedService { inputs: 2, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
                 ..served()
             },
-            Step::KeepRight,
+            NextStep::KeepRight,
         ),
         (
             "also where a mistake refuses it, with the nodes of now",
-            Observed { inputs: 2, nodes: 2, mistaken: true, ..claimed() },
+            ObservedService { inputs: 2, nodes: 2, mistaken: true, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
                 ..served()
             },
-            Step::KeepRight,
+            NextStep::KeepRight,
         ),
         (
             "and not before",
-            Observed { inputs: 2, ..claimed() },
+            ObservedService { inputs: 2, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(soon), ..success() }),
                 attempt: refused(),
                 ..served()
             },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "nor while the provider throttles",
-            Observed { inputs: 2, throttled_until: Some(soon), ..claimed() },
+            ObservedService { inputs: 2, throttled_until: Some(soon), ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
                 ..served()
             },
-            Step::Rest(Some(soon)),
+            NextStep::Rest(Some(soon)),
         ),
         (
             "a wake-up is about what serves where a mistake keeps the provider from being asked",
-            Observed { inputs: 2, mistaken: true, ..claimed() },
+            ObservedService { inputs: 2, mistaken: true, ..claimed() },
             Last { attempt: refused(), woken: true, ..served() },
-            Step::KeepRight,
+            NextStep::KeepRight,
         ),
         (
             "another mistake is told first",
-            Observed { inputs: 3, mistaken: true, ..claimed() },
+            ObservedService { inputs: 3, mistaken: true, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
                 woken: true,
                 ..served()
             },
-            Step::Refuse,
+            NextStep::Refuse,
         ),
         (
             "what waits without a time of its own is looked at when it is time",
@@ -313,23 +326,27 @@ async fn one_step_for_every_situation() {
                 attempt: attempted(None),
                 ..served()
             },
-            Step::Ensure(Why::Resync),
+            NextStep::Ensure(Why::Resync),
         ),
         (
             "nodes that cannot be told do not hold up the look for drift, which brings them",
-            Observed { nodes: 2, ..claimed() },
+            ObservedService { nodes: 2, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 node_attempt: node_attempt(None),
                 ..served()
             },
-            Step::Ensure(Why::Resync),
+            NextStep::Ensure(Why::Resync),
         ),
         (
             "and a throttled provider may still be told to delete",
-            Observed { holders: vec![OURS], throttled_until: Some(soon), ..Observed::default() },
+            ObservedService {
+                holders: vec![OURS],
+                throttled_until: Some(soon),
+                ..ObservedService::default()
+            },
             served(),
-            Step::Release(vec![OURS]),
+            NextStep::Release(vec![OURS]),
         ),
     ];
     for (title, seen, last, expected) in table {

@@ -12,7 +12,7 @@ use super::lease_api::{LeaseApi, LeaseError, TermChange};
 use super::record::{Elector, LeaseStep};
 
 /// How an attempt to hold the Lease ended.
-pub(super) enum Contest {
+pub(super) enum LeaseOutcome {
     Won(Won),
     HeldBy { holder: String, until: Instant },
 }
@@ -26,26 +26,26 @@ pub(super) struct Won {
 
 /// Makes the calls, each within its time.
 #[derive(Clone)]
-pub(super) struct Calls {
+pub(super) struct LeaseCalls {
     pub(super) api: Arc<dyn LeaseApi>,
     pub(super) config: Arc<LeaderConfig>,
 }
 
-impl Calls {
+impl LeaseCalls {
     /// Reads the Lease and writes it if the rules allow.
     pub(super) async fn contend(
         &self,
         elector: &mut Elector,
         deadline: Instant,
-    ) -> Result<Contest, LeaseError> {
+    ) -> Result<LeaseOutcome, LeaseError> {
         let lease = self.call(deadline, self.api.get()).await?;
         let started = Moment::now();
         let lease = match elector.step(lease.as_ref(), started) {
-            LeaseStep::Wait { holder, until } => return Ok(Contest::HeldBy { holder, until }),
+            LeaseStep::Wait { holder, until } => return Ok(LeaseOutcome::HeldBy { holder, until }),
             LeaseStep::Create(lease) => self.call(deadline, self.api.create(&lease)).await?,
             LeaseStep::Update(lease) => self.call(deadline, self.api.replace(&lease)).await?,
         };
-        Ok(Contest::Won(Won { lease: Box::new(lease), started }))
+        Ok(LeaseOutcome::Won(Won { lease: Box::new(lease), started }))
     }
 
     /// Makes one call, unless `deadline` has passed; gives up on it at `deadline` or after the request timeout.

@@ -88,7 +88,7 @@ pub use config::{InvalidConfig, LeaderConfig, unique_identity};
 pub use fence::Fence;
 pub use lease_api::LeaseError;
 
-use calls::{Calls, Contest, Won};
+use calls::{LeaseCalls, LeaseOutcome, Won};
 use clock::Moment;
 pub(crate) use gate::Gate;
 use lease_api::{KubeLease, LeaseApi, TermChange};
@@ -102,7 +102,7 @@ const UNHEALTHY_AFTER_LEASE: Duration = Duration::from_secs(20);
 
 /// A candidate in the election for one Lease.
 pub struct Leadership {
-    calls: Calls,
+    calls: LeaseCalls,
     /// Locked for the whole of a term, so that one `Leadership` has one [`Held`] at a time.
     elector: Arc<Mutex<Elector>>,
     renewed: watch::Sender<Option<Moment>>,
@@ -126,7 +126,7 @@ impl Leadership {
     fn over(api: Arc<dyn LeaseApi>, config: LeaderConfig) -> Self {
         Leadership {
             elector: Arc::new(Mutex::new(Elector::new(&config))),
-            calls: Calls { api, config: Arc::new(config) },
+            calls: LeaseCalls { api, config: Arc::new(config) },
             renewed: watch::Sender::new(None),
             gate: Gate::default(),
             sight: Sight::default(),
@@ -219,8 +219,8 @@ impl Leadership {
             }
             let failed = contest.is_err();
             let obstacle = match contest {
-                Ok(Contest::Won(won)) => return self.begin_term(won, elector),
-                Ok(Contest::HeldBy { holder, until }) => {
+                Ok(LeaseOutcome::Won(won)) => return self.begin_term(won, elector),
+                Ok(LeaseOutcome::HeldBy { holder, until }) => {
                     next = next.min(until);
                     format!("{holder} leads")
                 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::calls::{Calls, Contest, Won};
+use super::calls::{LeaseCalls, LeaseOutcome, Won};
 use super::clock::Moment;
 use super::lease_api::{LeaseError, TermChange};
 use super::record::Elector;
@@ -18,7 +18,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Keeps one term alive.
 pub(super) struct Renewer {
-    pub(super) calls: Calls,
+    pub(super) calls: LeaseCalls,
     pub(super) elector: OwnedMutexGuard<Elector>,
     /// As the server answered our last successful write.
     pub(super) lease: Box<Lease>,
@@ -55,12 +55,12 @@ impl Renewer {
                 return failure.unwrap_or_else(|| "the process did not run for too long".to_owned());
             }
             match self.renew(deadline).await {
-                Ok(Contest::Won(won)) => {
+                Ok(LeaseOutcome::Won(won)) => {
                     attempted = won.started.instant;
                     self.accept(won);
                     failure = None;
                 }
-                Ok(Contest::HeldBy { holder, .. }) => return format!("{holder} holds the Lease"),
+                Ok(LeaseOutcome::HeldBy { holder, .. }) => return format!("{holder} holds the Lease"),
                 Err(error) => {
                     warn!(lease = %self.calls.config.lease(), "cannot renew the Lease: {error}");
                     failure = Some(format!("cannot renew the Lease: {error}"));
@@ -69,11 +69,11 @@ impl Renewer {
         }
     }
 
-    async fn renew(&mut self, deadline: Instant) -> Result<Contest, LeaseError> {
+    async fn renew(&mut self, deadline: Instant) -> Result<LeaseOutcome, LeaseError> {
         let started = Moment::now();
         let renewal = self.elector.renewal(&self.lease, started.wall);
         match self.calls.call(deadline, self.calls.api.replace(&renewal)).await {
-            Ok(lease) => Ok(Contest::Won(Won { lease: Box::new(lease), started })),
+            Ok(lease) => Ok(LeaseOutcome::Won(Won { lease: Box::new(lease), started })),
             Err(error) => {
                 debug!(lease = %self.calls.config.lease(), "renewal from memory failed, reading the Lease: {error}");
                 self.calls.contend(&mut self.elector, deadline).await

@@ -6,7 +6,7 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types, reason = "the label's value is the method's name")]
 #[non_exhaustive]
-pub enum Operation {
+pub enum ProviderOperation {
     /// `ensure`
     ensure,
     /// `update_backends`
@@ -83,14 +83,14 @@ pub(super) struct RetryLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CallLabels {
     pub(super) provider: String,
-    pub(super) operation: Operation,
+    pub(super) operation: ProviderOperation,
     pub(super) outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct OperationLabels {
     pub(super) provider: String,
-    pub(super) operation: Operation,
+    pub(super) operation: ProviderOperation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

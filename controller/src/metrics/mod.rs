@@ -28,7 +28,7 @@ use prometheus_client::registry::Registry;
 
 use crate::health::Health;
 use health::HealthMetrics;
-pub use labels::Operation;
+pub use labels::ProviderOperation;
 pub(crate) use labels::ReconcileOutcome;
 use labels::{CallLabels, NameLabel, OperationLabels, ProviderLabel, ReconcileLabels, RetryLabels};
 use node_sync::NodeSync;
@@ -149,7 +149,7 @@ impl Metrics {
     pub(crate) fn called(
         &self,
         provider: &str,
-        operation: Operation,
+        operation: ProviderOperation,
         failed: Option<ErrorClass>,
         took: Duration,
     ) {
@@ -158,7 +158,7 @@ impl Metrics {
         if failed == Some(ErrorClass::Throttled) {
             self.throttles.get_or_create(&ProviderLabel { provider: provider.clone() }).inc();
         }
-        if operation == Operation::update_backends {
+        if operation == ProviderOperation::update_backends {
             self.node_updates.inc();
             self.node_update_seconds.observe(took.as_secs_f64());
             if failed.is_some_and(|class| class != ErrorClass::ImplementedElsewhere) {

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 /// Who waits or is being reconciled, and since when. Numbers and ages are looked up when somebody asks.
 #[derive(Clone, Debug, Default)]
-pub(super) struct QueueMetrics(Arc<Mutex<Keys>>);
+pub(super) struct QueueMetrics(Arc<Mutex<TimedKeys>>);
 
 #[derive(Debug, Default)]
-struct Keys {
+struct TimedKeys {
     waiting: HashMap<ServiceKey, Instant>,
     at_work: HashMap<ServiceKey, Instant>,
 }
@@ -60,10 +60,10 @@ impl QueueMetrics {
 
     /// Nobody waits, and nothing is being reconciled.
     pub(super) fn clear(&self) {
-        *self.lock() = Keys::default();
+        *self.lock() = TimedKeys::default();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Keys> {
+    fn lock(&self) -> MutexGuard<'_, TimedKeys> {
         self.0.lock()
     }
 }

@@ -39,11 +39,11 @@ impl ServiceState {
 /// Services by provider and state.
 pub(crate) type ServicesByState = BTreeMap<(String, ServiceState), usize>;
 
-type Counting = Box<dyn Fn() -> ServicesByState + Send + Sync>;
+type CountServices = Box<dyn Fn() -> ServicesByState + Send + Sync>;
 
 /// The numbers are counted when the metrics are read.
 #[derive(Clone, Default)]
-pub(super) struct ServiceCounts(Arc<Mutex<Option<Counting>>>);
+pub(super) struct ServiceCounts(Arc<Mutex<Option<CountServices>>>);
 
 impl ServiceCounts {
     /// From now on `count` counts them.
@@ -59,7 +59,7 @@ impl fmt::Debug for ServiceCounts {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct ServiceCountLabels {
     provider: String,
     state: &'static str,
 }
@@ -81,7 +81,7 @@ impl Collector for ServiceCounts {
         providers.dedup();
         // A state without Services is 0 rather than missing, so that an alert on it ends.
         for (provider, state) in providers.into_iter().flat_map(|p| ServiceState::ALL.map(|s| (p, s))) {
-            let labels = Labels { provider: provider.clone(), state: state.as_str() };
+            let labels = ServiceCountLabels { provider: provider.clone(), state: state.as_str() };
             let services = count.get(&(provider.clone(), state)).copied().unwrap_or_default();
             gauge(services).encode(family.encode_family(&labels)?)?;
         }

@@ -3,8 +3,13 @@ use super::*;
 #[test]
 fn the_names_are_kubernetes_own_where_it_has_them() {
     let metrics = Metrics::default();
-    metrics.called("bare", Operation::update_backends, Some(ErrorClass::Transient), Duration::from_secs(2));
-    metrics.called("bare", Operation::ensure, None, Duration::from_millis(10));
+    metrics.called(
+        "bare",
+        ProviderOperation::update_backends,
+        Some(ErrorClass::Transient),
+        Duration::from_secs(2),
+    );
+    metrics.called("bare", ProviderOperation::ensure, None, Duration::from_millis(10));
     metrics.queued(&ServiceKey::new("d", "s"));
     metrics.queued(&ServiceKey::new("d", "s"));
     metrics.lead(true);
@@ -85,6 +90,6 @@ fn services_are_counted_when_somebody_asks() {
 #[test]
 fn a_throttled_call_counts_as_throttled() {
     let metrics = Metrics::default();
-    metrics.called("aws", Operation::ensure, Some(ErrorClass::Throttled), Duration::ZERO);
+    metrics.called("aws", ProviderOperation::ensure, Some(ErrorClass::Throttled), Duration::ZERO);
     assert!(metrics.encode().contains("cloud_lb_throttles_total{provider=\"aws\"} 1"));
 }

@@ -3,7 +3,9 @@
 use cloud_provider::ErrorClass;
 
 use super::Metrics;
-use super::labels::{CallLabels, Operation, ProviderLabel, ReconcileLabels, ReconcileOutcome, RetryLabels};
+use super::labels::{
+    CallLabels, ProviderLabel, ProviderOperation, ReconcileLabels, ReconcileOutcome, RetryLabels,
+};
 
 impl Metrics {
     /// From now on all that is counted of a provider is shown. What is asked for is made; nothing is to be done with it.
@@ -11,7 +13,9 @@ impl Metrics {
         let provider = || provider.to_owned();
         drop(self.throttles.get_or_create(&ProviderLabel { provider: provider() }));
         let outcomes = || ErrorClass::ALL.iter().map(|class| class.as_str());
-        for operation in [Operation::ensure, Operation::update_backends, Operation::delete] {
+        for operation in
+            [ProviderOperation::ensure, ProviderOperation::update_backends, ProviderOperation::delete]
+        {
             for outcome in outcomes().chain(["Done"]) {
                 drop(self.calls.get_or_create(&CallLabels { provider: provider(), operation, outcome }));
             }

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, delete};
 use crate::context::Context;
-use crate::decide::{Last, Observed, ProviderIndex, Step, decide};
+use crate::decide::{Last, NextStep, ObservedService, ProviderIndex, decide};
 use crate::events::EventRequest;
 use crate::follow;
-use crate::memory::Memory;
+use crate::memory::ServiceMemory;
 use crate::metrics::ReconcileOutcome;
 use crate::service::Tracked;
 use crate::status::{DELETE_FAILED, Readiness, Record, StatusPatch};
@@ -49,12 +49,16 @@ pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option
         let mut holders = release.holders;
         // What this process served is known best by its own memory.
         holders.extend(context.memories.holder(id).filter(|holder| !holders.contains(holder)));
-        let observed =
-            Observed { presence: release.presence, holders, release_at: release.at, ..Observed::default() };
+        let observed = ObservedService {
+            presence: release.presence,
+            holders,
+            release_at: release.at,
+            ..ObservedService::default()
+        };
         match decide(&observed, &Last::default(), Instant::now()) {
-            Step::Rest(Some(at)) => return (Some(at), ReconcileOutcome::Unchanged),
-            Step::Confirm => confirm(context, id).await,
-            Step::Release(holders) => {
+            NextStep::Rest(Some(at)) => return (Some(at), ReconcileOutcome::Unchanged),
+            NextStep::Confirm => confirm(context, id).await,
+            NextStep::Release(holders) => {
                 if let Err(NotDeleted { again, .. }) = delete_all(context, id, &holders).await {
                     return (again, ReconcileOutcome::Failed);
                 }
@@ -67,7 +71,11 @@ pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option
                 return (None, ReconcileOutcome::CleanedUp);
             }
             // Nobody holds anything, and nobody serves what is not there.
-            Step::Rest(None) | Step::Ensure(_) | Step::KeepRight | Step::UpdateBackends | Step::Refuse => {
+            NextStep::Rest(None)
+            | NextStep::Ensure(_)
+            | NextStep::KeepRight
+            | NextStep::UpdateBackends
+            | NextStep::Refuse => {
                 context.memories.forget(id);
                 context.events.has_passed(id);
                 context.releases.forget(id);
@@ -133,7 +141,7 @@ impl Reconciliation {
         if outside {
             if let Err(stop) = self.unmark(&holders, next).await {
                 if matches!(stop, Stop::Vanished) {
-                    *self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
+                    *self.memory = ServiceMemory::new(self.memory.id.clone(), context.config.retry);
                 }
                 return Err(stop);
             }
@@ -143,7 +151,7 @@ impl Reconciliation {
         if let Some(published) = published {
             tracing::info!(freed = %with_annotations(&published), "released: {}", self.why_released(next));
         }
-        *self.memory = Memory::new(self.memory.id.clone(), context.config.retry);
+        *self.memory = ServiceMemory::new(self.memory.id.clone(), context.config.retry);
         self.result = ReconcileOutcome::CleanedUp;
         Ok(None)
     }
@@ -237,8 +245,8 @@ mod tests {
         context
     }
 
-    fn served(id: &ServiceId) -> Box<Memory> {
-        let mut memory = Box::new(Memory::new(id.clone(), Config::default().retry));
+    fn served(id: &ServiceId) -> Box<ServiceMemory> {
+        let mut memory = Box::new(ServiceMemory::new(id.clone(), Config::default().retry));
         memory.last.provider = Some(0);
         memory
     }

@@ -9,7 +9,9 @@ use cloud_provider::{
 use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, call, while_wanted};
-use crate::decide::{Attempt, AttemptedCall, Followed, NodeAttempt, Observed, ProviderIndex, Success, Why};
+use crate::decide::{
+    Attempt, AttemptedCall, FollowedNodes, NodeAttempt, ObservedService, ProviderIndex, Success, Why,
+};
 use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
 use crate::retry::{Backoff, after};
@@ -19,7 +21,7 @@ impl Reconciliation {
     pub(super) async fn ensure(
         &mut self,
         provider: ProviderIndex,
-        observed: &Observed,
+        observed: &ObservedService,
         why: Why,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
@@ -37,7 +39,8 @@ impl Reconciliation {
         self.put_off_the_resync();
         context.releases.cancel(&self.memory.id);
         self.tell_what_begins(provider, observed, why);
-        let ensure = call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request));
+        let ensure =
+            call(&context, handle, metrics::ProviderOperation::ensure, handle.provider.ensure(&request));
         let Some(result) = while_wanted(&context, &self.memory.id, ensure).await else {
             return self.dropped();
         };
@@ -72,7 +75,7 @@ impl Reconciliation {
 
     /// Says that work on a load balancer begins, where that is news: to make one may take minutes. Where nothing is
     /// recorded on the Service yet, it is not known whether it is the provider's at all. The status says it already.
-    fn tell_what_begins(&mut self, provider: ProviderIndex, observed: &Observed, why: Why) {
+    fn tell_what_begins(&mut self, provider: ProviderIndex, observed: &ObservedService, why: Why) {
         let is_news = match why {
             Why::Changed => true,
             Why::First => !observed.serves,
@@ -110,7 +113,7 @@ impl Reconciliation {
         self.write_first(patch).await
     }
 
-    pub(super) fn succeeded(&mut self, observed: &Observed, published: Option<Published>) {
+    pub(super) fn succeeded(&mut self, observed: &ObservedService, published: Option<Published>) {
         self.memory.last.success = Some(Success {
             inputs: observed.inputs,
             nodes: observed.nodes,
@@ -145,7 +148,7 @@ impl Reconciliation {
     pub(super) async fn keep_right(
         &mut self,
         provider: ProviderIndex,
-        observed: &Observed,
+        observed: &ObservedService,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
@@ -153,7 +156,8 @@ impl Reconciliation {
         self.memory.last.woken = false;
         self.put_off_the_resync();
         let Some(request) = self.request_as_last_valid() else { return Ok(()) };
-        let ensure = call(&context, handle, metrics::Operation::ensure, handle.provider.ensure(&request));
+        let ensure =
+            call(&context, handle, metrics::ProviderOperation::ensure, handle.provider.ensure(&request));
         let Some(result) = while_wanted(&context, &self.memory.id, ensure).await else {
             return self.dropped();
         };
@@ -222,7 +226,7 @@ impl Reconciliation {
     pub(super) async fn report_pending(
         &mut self,
         provider: ProviderIndex,
-        observed: &Observed,
+        observed: &ObservedService,
         pending: Pending,
     ) -> Result<(), Stop> {
         self.result = ReconcileOutcome::Pending;
@@ -252,7 +256,11 @@ impl Reconciliation {
     }
 
     /// The Service could not be understood: says so, and leaves what serves alone.
-    pub(super) async fn refuse(&mut self, provider: ProviderIndex, observed: &Observed) -> Result<(), Stop> {
+    pub(super) async fn refuse(
+        &mut self,
+        provider: ProviderIndex,
+        observed: &ObservedService,
+    ) -> Result<(), Stop> {
         self.memory.last.woken = false;
         match Mistakes::new(self.tracked.view.mistakes.clone()) {
             Some(mistakes) => self.failed(provider, observed, AttemptedCall::Ensure, mistakes.into()).await,
@@ -263,7 +271,7 @@ impl Reconciliation {
     pub(super) async fn update_backends(
         &mut self,
         provider: ProviderIndex,
-        observed: &Observed,
+        observed: &ObservedService,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
@@ -275,7 +283,7 @@ impl Reconciliation {
         }
         let request = Request::for_backends(view, self.nodes.set.clone());
         let update = handle.provider.update_backends(&request);
-        let update = call(&context, handle, metrics::Operation::update_backends, update);
+        let update = call(&context, handle, metrics::ProviderOperation::update_backends, update);
         let Some(result) = while_wanted(&context, &self.memory.id, update).await else {
             return self.dropped();
         };
@@ -285,11 +293,11 @@ impl Reconciliation {
                 let again_at = self.next_resync();
                 let last = &mut self.memory.last;
                 // A process that has just begun cannot tell whether they are new.
-                let are_others = |followed: Followed| followed.nodes != observed.nodes;
+                let are_others = |followed: FollowedNodes| followed.nodes != observed.nodes;
                 let new_hosts = last.success.is_some() || last.followed.is_some_and(are_others);
                 match &mut last.success {
                     Some(success) => success.nodes = observed.nodes,
-                    None => last.followed = Some(Followed { nodes: observed.nodes, again_at }),
+                    None => last.followed = Some(FollowedNodes { nodes: observed.nodes, again_at }),
                 }
                 let recovered = self.memory.last.node_attempt.take().is_some();
                 if recovered && self.memory.last.attempt.is_none() {
@@ -327,7 +335,7 @@ impl Reconciliation {
     pub(super) async fn failed(
         &mut self,
         provider: ProviderIndex,
-        observed: &Observed,
+        observed: &ObservedService,
         attempted: AttemptedCall,
         error: Error,
     ) -> Result<(), Stop> {
@@ -386,12 +394,12 @@ impl Reconciliation {
 
     fn attempted(
         &mut self,
-        observed: &Observed,
+        observed: &ObservedService,
         attempted: AttemptedCall,
         again: Option<Instant>,
         refused: bool,
     ) {
-        let Observed { inputs, nodes, .. } = *observed;
+        let ObservedService { inputs, nodes, .. } = *observed;
         match attempted {
             AttemptedCall::Ensure => {
                 self.memory.last.attempt = Some(Attempt { inputs, nodes, again, refused });

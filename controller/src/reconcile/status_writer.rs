@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Reconciliation, Stop};
 use crate::decide::ProviderIndex;
 use crate::events::EventRequest;
-use crate::memory::Memory;
+use crate::memory::ServiceMemory;
 use crate::metrics::ReconcileOutcome;
 use crate::service::Tracked;
 use crate::status::{Record, StatusPatch, publish};
@@ -162,7 +162,7 @@ impl Reconciliation {
     /// What the Service is to say of us, in one number: a write that says the same as the last one was undone by somebody.
     fn fingerprint_of_what_is_said(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let Memory { published, record, .. } = &*self.memory;
+        let ServiceMemory { published, record, .. } = &*self.memory;
         published.as_ref().map(|it| (&it.ingress, &it.annotations, &it.conditions)).hash(&mut hasher);
         record.as_ref().map(|it| (it.ready.as_str(), &it.reason, &it.message)).hash(&mut hasher);
         hasher.finish()

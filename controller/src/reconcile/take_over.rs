@@ -38,7 +38,7 @@ impl Reconciliation {
             return true;
         }
         let view = self.tracked.view.clone();
-        match call(&context, handle, metrics::Operation::get, handle.provider.get(&view)).await {
+        match call(&context, handle, metrics::ProviderOperation::get, handle.provider.get(&view)).await {
             Ok(Some(published)) => {
                 self.memory.last.provider = Some(provider);
                 self.memory.published = Some(published);

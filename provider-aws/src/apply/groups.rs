@@ -11,7 +11,7 @@ use crate::client::{
     CreateSecurityGroup, IngressRule, RuleSource, SecurityGroup, SecurityGroupQuery, Tags, Traffic,
 };
 use crate::error::{ApiError, ErrorKind};
-use crate::failure::Failure;
+use crate::failure::StepFailure;
 use crate::model;
 use crate::naming::{self, BACKEND_ROLE, CLUSTER_TAG, ROLE_TAG, UID_TAG};
 
@@ -19,7 +19,7 @@ impl Applier<'_> {
     pub(super) async fn create_frontend_group(
         &mut self,
         wanted: &model::FrontendGroup,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let request = CreateSecurityGroup {
             name: wanted.name.clone(),
             description: naming::FRONTEND_DESCRIPTION.to_owned(),
@@ -38,7 +38,7 @@ impl Applier<'_> {
     pub(super) async fn create_backend_group(
         &mut self,
         wanted: &model::BackendAccess,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let _alone = self.shared_group.lock().await;
         if let Some(made) = self.memory.groups.new_backend() {
             self.ids.backend = Some(made);
@@ -65,7 +65,7 @@ impl Applier<'_> {
         &self,
         request: CreateSecurityGroup,
         is_ours: impl Fn(&Tags) -> bool,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, StepFailure> {
         let doubt = self.memory.groups.doubt(&request.name);
         match self.aws.create_security_group(&request).await {
             Ok(id) => {
@@ -90,7 +90,7 @@ impl Applier<'_> {
                 };
                 doubt.settle();
                 let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
-                let taken = || Failure::NameTaken { kind: "security group", name: request.name.clone() };
+                let taken = || StepFailure::NameTaken { kind: "security group", name: request.name.clone() };
                 Ok(ours.ok_or_else(taken)?.id.clone())
             }
             Err(error) => {
@@ -103,7 +103,7 @@ impl Applier<'_> {
     }
 
     /// Adds rules. AWS takes all or none; if some are there already, they go one by one.
-    pub(super) async fn authorize(&self, id: &str, rules: &[IngressRule]) -> Result<Applied, Failure> {
+    pub(super) async fn authorize(&self, id: &str, rules: &[IngressRule]) -> Result<Applied, StepFailure> {
         let mut backoff = self.backoff();
         loop {
             match self.aws.authorize_security_group_ingress(id, rules).await {
@@ -139,7 +139,7 @@ impl Applier<'_> {
     }
 
     /// Takes rules out, likewise.
-    pub(super) async fn revoke(&self, id: &str, rules: &[IngressRule]) -> Result<Applied, Failure> {
+    pub(super) async fn revoke(&self, id: &str, rules: &[IngressRule]) -> Result<Applied, StepFailure> {
         match self.aws.revoke_security_group_ingress(id, rules).await {
             Err(error) if error.is("InvalidPermission.NotFound") => {}
             Err(error) => return Err(error.into()),
@@ -160,7 +160,7 @@ impl Applier<'_> {
         id: String,
         add: &Tags,
         remove: &[String],
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let ids = [id];
         if !remove.is_empty() {
             self.aws.delete_tags(&ids, remove).await?;
@@ -176,7 +176,7 @@ impl Applier<'_> {
         &self,
         node_group: &str,
         traffic: &BTreeSet<Traffic>,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let Some(source) = &self.ids.backend else { return Ok(Applied::Stale) };
         let _alone = self.shared_group.lock().await;
         if self.memory.groups.new_backend().is_some() && self.memory.groups.is_open(node_group, traffic) {
@@ -194,7 +194,7 @@ impl Applier<'_> {
     }
 
     /// The network interfaces of a deleted load balancer keep its groups for a while.
-    pub(super) async fn delete_group(&self, id: &str) -> Result<Applied, Failure> {
+    pub(super) async fn delete_group(&self, id: &str) -> Result<Applied, StepFailure> {
         let mut backoff = self.backoff();
         while let Err(error) = self.aws.delete_security_group(id).await {
             if error.kind == ErrorKind::NotFound {
@@ -209,7 +209,7 @@ impl Applier<'_> {
     }
 
     /// Whose rule keeps a group, if one does: AWS does not say.
-    async fn held_by(&self, id: &str, error: ApiError) -> Failure {
+    async fn held_by(&self, id: &str, error: ApiError) -> StepFailure {
         if error.kind != ErrorKind::InUse {
             return error.into();
         }
@@ -224,7 +224,7 @@ impl Applier<'_> {
             let rules = group.ingress.iter().filter(|rule| rule.source == named && group.id != id);
             rules.map(|rule| format!("{} of {} ({})", rule.traffic, group.id, group.name))
         });
-        Failure::GroupInUse { group: id.to_owned(), rules: holders.collect(), error }
+        StepFailure::GroupInUse { group: id.to_owned(), rules: holders.collect(), error }
     }
 
     /// The cluster's groups, those among them that a request of ours may have made without telling: the reply was
@@ -233,7 +233,7 @@ impl Applier<'_> {
         &self,
         frontend: &str,
         shared: &str,
-    ) -> Result<Arc<Vec<SecurityGroup>>, Failure> {
+    ) -> Result<Arc<Vec<SecurityGroup>>, StepFailure> {
         let mut pause = DoublingPause::new(Duration::from_millis(500), Duration::from_secs(2));
         loop {
             self.aws.forget_security_groups();
@@ -250,7 +250,7 @@ impl Applier<'_> {
     }
 
     /// Deletes a group that no list shows: it may be too new to be shown.
-    pub(super) async fn delete_unseen_group(&self, id: &str) -> Result<Applied, Failure> {
+    pub(super) async fn delete_unseen_group(&self, id: &str) -> Result<Applied, StepFailure> {
         let mut backoff = self.backoff();
         while let Err(error) = self.aws.delete_security_group(id).await {
             let is_not_shown = error.kind == ErrorKind::NotFound;
@@ -265,7 +265,7 @@ impl Applier<'_> {
 
     /// Takes the backend security group down, with the rules on the nodes that name it, if this Service was the last
     /// one. Of several that are deleted at once, one does it and the others find it done.
-    pub(super) async fn delete_backend_group(&self, id: &str, vpc_id: &str) -> Result<Applied, Failure> {
+    pub(super) async fn delete_backend_group(&self, id: &str, vpc_id: &str) -> Result<Applied, StepFailure> {
         let _alone = self.shared_group.lock().await;
         if !self.is_the_last(vpc_id).await? {
             return Ok(Applied::Done);
@@ -293,7 +293,7 @@ impl Applier<'_> {
         }
     }
 
-    async fn close_nodes(&self, source: &str, query: &SecurityGroupQuery) -> Result<(), Failure> {
+    async fn close_nodes(&self, source: &str, query: &SecurityGroupQuery) -> Result<(), StepFailure> {
         let named = RuleSource::Group(source.to_owned());
         for group in self.aws.security_groups(query).await?.iter() {
             let rules: Vec<IngressRule> =

@@ -4,11 +4,11 @@ use super::{Applied, Applier};
 use crate::client::{Attributes, CreateListener, ModifyListener};
 use crate::drift;
 use crate::error::ErrorKind;
-use crate::failure::Failure;
+use crate::failure::StepFailure;
 use crate::model;
 
 impl Applier<'_> {
-    pub(super) async fn create_listener(&mut self, wanted: &model::Listener) -> Result<Applied, Failure> {
+    pub(super) async fn create_listener(&mut self, wanted: &model::Listener) -> Result<Applied, StepFailure> {
         let target_group = self.ids.target_groups.get(&wanted.target_group);
         let (Some(load_balancer), Some(target_group)) = (&self.ids.load_balancer, target_group) else {
             return Ok(Applied::Stale);
@@ -29,7 +29,7 @@ impl Applier<'_> {
         Ok(Applied::Done)
     }
 
-    pub(super) async fn modify_listener(&self, wanted: &model::Listener) -> Result<Applied, Failure> {
+    pub(super) async fn modify_listener(&self, wanted: &model::Listener) -> Result<Applied, StepFailure> {
         let target_group = self.ids.target_groups.get(&wanted.target_group);
         let (Some(arn), Some(target_group)) = (self.ids.listeners.get(&wanted.port), target_group) else {
             return Ok(Applied::Stale);
@@ -52,7 +52,7 @@ impl Applier<'_> {
         &self,
         port: u16,
         attributes: &Attributes,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let Some(arn) = self.ids.listeners.get(&port) else { return Ok(Applied::Stale) };
         let mut backoff = self.backoff();
         while let Err(error) = self.aws.elbv2().modify_listener_attributes(arn, attributes).await {
@@ -65,7 +65,7 @@ impl Applier<'_> {
         &self,
         port: u16,
         certificates: &[String],
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let Some(arn) = self.ids.listeners.get(&port) else { return Ok(Applied::Stale) };
         let mut backoff = self.backoff();
         while let Err(error) = self.aws.add_listener_certificates(arn, certificates).await {
@@ -78,7 +78,7 @@ impl Applier<'_> {
         &self,
         port: u16,
         certificates: &[String],
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let Some(arn) = self.ids.listeners.get(&port) else { return Ok(Applied::Stale) };
         self.aws.remove_listener_certificates(arn, certificates).await?;
         Ok(Applied::Done)

@@ -7,7 +7,7 @@ use crate::client::{
     CreateLoadBalancer, IpAddressType, SecurityGroupQuery, Select, SetSecurityGroups, SetSubnets,
     SubnetMapping, Tags,
 };
-use crate::failure::Failure;
+use crate::failure::StepFailure;
 use crate::model;
 use crate::plan::GroupRef;
 
@@ -16,7 +16,7 @@ impl Applier<'_> {
         &mut self,
         wanted: &model::LoadBalancer,
         groups: &BTreeSet<GroupRef>,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let Some(security_groups) = self.group_ids(groups) else { return Ok(Applied::Stale) };
         let request = CreateLoadBalancer {
             name: wanted.name.clone(),
@@ -55,7 +55,7 @@ impl Applier<'_> {
     }
 
     /// Asks EC2 whether it shows the groups by now.
-    async fn look_at_groups(&self, ids: &BTreeSet<String>) -> Result<(), Failure> {
+    async fn look_at_groups(&self, ids: &BTreeSet<String>) -> Result<(), StepFailure> {
         self.aws.forget_security_groups();
         let query =
             SecurityGroupQuery { ids: ids.iter().cloned().collect(), ..SecurityGroupQuery::default() };
@@ -71,14 +71,14 @@ impl Applier<'_> {
         kind: &'static str,
         name: &str,
         arns: impl IntoIterator<Item = &'t String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), StepFailure> {
         let asked: Vec<String> = arns.into_iter().cloned().collect();
         let tags = self.aws.tags(&asked).await?;
         let names = self.names();
         let is_ours = |arn: &String| tags.get(arn).is_some_and(|tags: &Tags| names.owns(tags));
         match asked.iter().all(is_ours) {
             true => Ok(()),
-            false => Err(Failure::NameTaken { kind, name: name.to_owned() }),
+            false => Err(StepFailure::NameTaken { kind, name: name.to_owned() }),
         }
     }
 
@@ -89,7 +89,7 @@ impl Applier<'_> {
         ipv6_source_nat: Option<bool>,
         ip_address_type: Option<IpAddressType>,
         takes_zones_out: bool,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let Some(arn) = &self.ids.load_balancer else { return Ok(Applied::Stale) };
         let request = SetSubnets {
             load_balancer_arn: arn.clone(),
@@ -105,8 +105,8 @@ impl Applier<'_> {
             let refused = !takes_zones_out && error.is("InvalidConfigurationRequest");
             let is_leaving = refused && self.memory.zones.may_be_leaving(arn);
             backoff.wait_if(is_leaving, error.clone()).await.map_err(|error| match is_leaving {
-                true => Failure::ZoneIsLeaving(error),
-                false => Failure::Api(error),
+                true => StepFailure::ZoneIsLeaving(error),
+                false => StepFailure::Api(error),
             })?;
         }
         Ok(Applied::Done)
@@ -116,7 +116,7 @@ impl Applier<'_> {
         &self,
         groups: &BTreeSet<GroupRef>,
         enforce_private_link_inbound: Option<bool>,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let (Some(arn), Some(security_groups)) = (&self.ids.load_balancer, self.group_ids(groups)) else {
             return Ok(Applied::Stale);
         };

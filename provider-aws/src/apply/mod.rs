@@ -17,7 +17,7 @@ use self::backoff::BoundedBackoff;
 use crate::client::{ATTRIBUTES_PER_CALL, Attributes, Aws, ModifyTargetGroup, TagFilter, Tags};
 use crate::config::AwsConfig;
 use crate::error::{ApiError, ErrorKind};
-use crate::failure::Failure;
+use crate::failure::StepFailure;
 use crate::memory::Memory;
 use crate::naming::{APPLIED_TAG, CLUSTER_TAG, Names, TARGETS_TAG, UID_TAG};
 use crate::observe::Observer;
@@ -38,7 +38,7 @@ pub(crate) struct Run {
     /// Whether AWS is not as the plan saw it.
     pub(crate) is_stale: bool,
     /// What failed, in the order of the plan.
-    pub(crate) failures: Vec<(Part, Failure)>,
+    pub(crate) failures: Vec<(Part, StepFailure)>,
     /// The steps after the one that made the host name, where it is to be [told first](Applier::tells_the_name_first).
     pub(crate) rest: Vec<Action>,
 }
@@ -98,15 +98,15 @@ impl Applier<'_> {
         run
     }
 
-    async fn apply(&mut self, action: &Action) -> Result<Applied, Failure> {
+    async fn apply(&mut self, action: &Action) -> Result<Applied, StepFailure> {
         match self.carry_out(&action.operation).await {
-            Err(Failure::Api(error)) if is_stale(&error) => Ok(Applied::Stale),
+            Err(StepFailure::Api(error)) if is_stale(&error) => Ok(Applied::Stale),
             result => result,
         }
     }
 
     /// Every step is handled here, or this does not compile; one whose names mean nothing at AWS is stale.
-    async fn carry_out(&mut self, operation: &Operation) -> Result<Applied, Failure> {
+    async fn carry_out(&mut self, operation: &Operation) -> Result<Applied, StepFailure> {
         match operation {
             Operation::CreateFrontendGroup(group) => self.create_frontend_group(group).await,
             Operation::CreateBackendGroup(nodes) => self.create_backend_group(nodes).await,
@@ -194,7 +194,7 @@ impl Applier<'_> {
     }
 
     /// Tags go before others come: the tag that remembers which were added is written last.
-    async fn tag(&self, arn: &str, add: &Tags, remove: &[String]) -> Result<Applied, Failure> {
+    async fn tag(&self, arn: &str, add: &Tags, remove: &[String]) -> Result<Applied, StepFailure> {
         let arns = [arn.to_owned()];
         if !remove.is_empty() {
             self.aws.remove_tags(&arns, remove).await?;
@@ -206,7 +206,11 @@ impl Applier<'_> {
     }
 
     /// Targets are not noted when AWS refused some of them: the next look has to find that out again.
-    async fn record(&self, applied: Option<&String>, targets: Option<&String>) -> Result<Applied, Failure> {
+    async fn record(
+        &self,
+        applied: Option<&String>,
+        targets: Option<&String>,
+    ) -> Result<Applied, StepFailure> {
         let Some(arn) = &self.ids.load_balancer else { return Ok(Applied::Stale) };
         let targets = targets.filter(|_| !self.refused_targets);
         let mut tags = Tags::from([(APPLIED_TAG.to_owned(), applied.cloned().unwrap_or_default())]);
@@ -240,7 +244,7 @@ fn is_stale(error: &ApiError) -> bool {
 }
 
 /// What is not there any more was deleted already.
-async fn delete(request: impl Future<Output = Result<(), ApiError>>) -> Result<Applied, Failure> {
+async fn delete(request: impl Future<Output = Result<(), ApiError>>) -> Result<Applied, StepFailure> {
     match request.await {
         Err(error) if error.kind != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(Applied::Done),

@@ -3,14 +3,14 @@
 use super::{Applied, Applier};
 use crate::client::{CreateTargetGroup, Select, TargetType};
 use crate::error::ErrorKind;
-use crate::failure::Failure;
+use crate::failure::StepFailure;
 use crate::model;
 
 impl Applier<'_> {
     pub(super) async fn create_target_group(
         &mut self,
         wanted: &model::TargetGroup,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let request = CreateTargetGroup {
             name: wanted.name.clone(),
             protocol: wanted.protocol,
@@ -37,7 +37,7 @@ impl Applier<'_> {
     }
 
     /// A target group stays in use for a moment after its listener has gone.
-    pub(super) async fn delete_target_group(&self, arn: &str) -> Result<Applied, Failure> {
+    pub(super) async fn delete_target_group(&self, arn: &str) -> Result<Applied, StepFailure> {
         let mut backoff = self.backoff();
         while let Err(error) = self.aws.delete_target_group(arn).await {
             if error.kind == ErrorKind::NotFound {

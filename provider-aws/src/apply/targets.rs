@@ -8,7 +8,7 @@ use cloud_provider::{Note, NoteKind};
 use super::{Applied, Applier};
 use crate::client::{TARGETS_PER_CALL, Target};
 use crate::error::{ApiError, ErrorKind};
-use crate::failure::Failure;
+use crate::failure::StepFailure;
 
 /// How many refused targets are named to the user.
 const TARGETS_TOLD: usize = 5;
@@ -22,7 +22,7 @@ const QUOTA_TTL: Duration = Duration::from_secs(60);
 
 /// Targets that AWS did not take.
 #[derive(Default)]
-struct Refused {
+struct RefusedTargets {
     /// Each with AWS's words.
     invalid: Vec<(Target, String)>,
     /// Those beyond a quota, and AWS's words.
@@ -40,10 +40,10 @@ impl Applier<'_> {
         &mut self,
         target_group: &str,
         targets: &[Target],
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let mut queue: Vec<Vec<Target>> =
             targets.chunks(TARGETS_PER_CALL).rev().map(<[Target]>::to_vec).collect();
-        let mut refused = Refused::default();
+        let mut refused = RefusedTargets::default();
         let mut known = self.memory.targets.take_registered(&self.service.uid, target_group);
         while let Some(some) = queue.pop() {
             match self.aws.elbv2().register_targets(target_group, &some).await {
@@ -77,7 +77,7 @@ impl Applier<'_> {
     }
 
     /// Remembers and tells what was refused.
-    fn refuse(&mut self, target_group: &str, refused: Refused) {
+    fn refuse(&mut self, target_group: &str, refused: RefusedTargets) {
         let uid = &self.service.uid;
         let memory = &self.memory.targets;
         let mut told = Vec::new();
@@ -102,7 +102,7 @@ impl Applier<'_> {
         &mut self,
         target_group: &str,
         targets: &[Target],
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Applied, StepFailure> {
         let mut known = self.memory.targets.take_registered(&self.service.uid, target_group);
         for some in targets.chunks(TARGETS_PER_CALL) {
             match self.aws.elbv2().deregister_targets(target_group, some).await {

@@ -24,10 +24,10 @@ pub(super) struct Batch<V> {
     window: Duration,
     most: usize,
     fetch: Arc<Fetch<V>>,
-    waiting: Arc<Mutex<Waiting<V>>>,
+    waiting: Arc<Mutex<WaitingCallers<V>>>,
 }
 
-type Waiting<V> = BTreeMap<String, Vec<oneshot::Sender<Result<Option<V>>>>>;
+type WaitingCallers<V> = BTreeMap<String, Vec<oneshot::Sender<Result<Option<V>>>>>;
 
 impl<V: Clone + Send + 'static> Batch<V> {
     /// Joins what is asked within `window` into requests for at most `most` keys.
@@ -68,7 +68,7 @@ async fn flush<V: Clone + Send + 'static>(
     window: Duration,
     most: usize,
     fetch: Arc<Fetch<V>>,
-    waiting: Arc<Mutex<Waiting<V>>>,
+    waiting: Arc<Mutex<WaitingCallers<V>>>,
 ) {
     tokio::time::sleep(window).await;
     let mut waiting = mem::take(&mut *waiting.lock());
@@ -85,7 +85,7 @@ async fn flush<V: Clone + Send + 'static>(
     join_all(requests).await;
 }
 
-async fn ask<V: Clone>(fetch: &Fetch<V>, waiting: Waiting<V>) {
+async fn ask<V: Clone>(fetch: &Fetch<V>, waiting: WaitingCallers<V>) {
     let outcome = fetch(waiting.keys().cloned().collect()).await;
     for (key, replies) in waiting {
         let answer = outcome.as_ref().map(|found| found.get(&key).cloned()).map_err(Clone::clone);

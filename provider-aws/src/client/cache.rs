@@ -23,7 +23,7 @@ use super::Result;
 /// - A success is kept for `keep`; a failure is not kept.
 /// - After [`forget_where`](Self::forget_where) no caller gets an answer that was begun before it.
 /// - A caller that gives up does not take the others' answer with it: the next in line asks anew.
-pub(super) struct Shared<Q, A> {
+pub(super) struct SharedAnswers<Q, A> {
     keep: Duration,
     slots: Mutex<HashMap<Q, Arc<Slot<A>>>>,
 }
@@ -34,10 +34,10 @@ struct Slot<A> {
     /// Raised with every answer, so that a caller in line knows one that came while it waited.
     answers: AtomicU64,
     /// Locked while the question is being asked.
-    answer: tokio::sync::Mutex<Option<Answer<A>>>,
+    answer: tokio::sync::Mutex<Option<CachedAnswer<A>>>,
 }
 
-struct Answer<A> {
+struct CachedAnswer<A> {
     epoch: u64,
     given: Instant,
     result: Result<A>,
@@ -46,7 +46,7 @@ struct Answer<A> {
 /// Above this many questions, those whose answers are too old are dropped.
 const QUESTIONS_BEFORE_PRUNING: usize = 1024;
 
-impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
+impl<Q: Clone + Eq + Hash, A: Clone> SharedAnswers<Q, A> {
     pub(super) fn new(keep: Duration) -> Self {
         Self { keep, slots: Mutex::default() }
     }
@@ -71,7 +71,7 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
                 let epoch = slot.epoch.load(Ordering::SeqCst);
                 // Those in line may have been there for an answer that came before this caller, and is still good.
                 let is_good =
-                    |a: &&Answer<A>| self.is_fresh(&slot, a) || (came_meanwhile && a.epoch == epoch);
+                    |a: &&CachedAnswer<A>| self.is_fresh(&slot, a) || (came_meanwhile && a.epoch == epoch);
                 if let Some(shared) = answer.as_ref().filter(is_good) {
                     return shared.result.clone();
                 }
@@ -80,7 +80,7 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
         };
         let epoch = slot.epoch.load(Ordering::SeqCst);
         let result = ask().await;
-        *answer = Some(Answer { epoch, given: Instant::now(), result: result.clone() });
+        *answer = Some(CachedAnswer { epoch, given: Instant::now(), result: result.clone() });
         slot.answers.fetch_add(1, Ordering::SeqCst);
         result
     }
@@ -117,7 +117,7 @@ impl<Q: Clone + Eq + Hash, A: Clone> Shared<Q, A> {
         slots.entry(question).or_insert_with(|| Arc::new(unanswered())).clone()
     }
 
-    fn is_fresh(&self, slot: &Slot<A>, answer: &Answer<A>) -> bool {
+    fn is_fresh(&self, slot: &Slot<A>, answer: &CachedAnswer<A>) -> bool {
         answer.result.is_ok()
             && answer.epoch == slot.epoch.load(Ordering::SeqCst)
             && answer.given.elapsed() < self.keep

@@ -89,7 +89,7 @@ pub(super) enum LoadBalancerChange {
 
 /// Where the snapshot reads from.
 #[async_trait::async_trait]
-pub(super) trait Source: Send + Sync {
+pub(super) trait SnapshotSource: Send + Sync {
     async fn all_load_balancers(&self) -> Result<Vec<LoadBalancer>>;
     async fn all_target_groups(&self) -> Result<Vec<TargetGroup>>;
     /// Tags of at most 20 resources; what is gone is left out.
@@ -108,15 +108,15 @@ pub(super) struct Snapshots {
 
 #[derive(Default)]
 struct KnownResources {
-    load_balancers: BTreeMap<String, Entry<LoadBalancer>>,
-    target_groups: BTreeMap<String, Entry<TargetGroup>>,
+    load_balancers: BTreeMap<String, SnapshotEntry<LoadBalancer>>,
+    target_groups: BTreeMap<String, SnapshotEntry<TargetGroup>>,
     /// When the lists were asked for; none if they have to be read anew.
     listed: Option<Instant>,
     /// What happened since a reading of the lists began, while one is under way.
     since: Option<Vec<Patch>>,
 }
 
-struct Entry<T> {
+struct SnapshotEntry<T> {
     resource: Arc<T>,
     tags: Option<(Arc<Tags>, Instant)>,
 }
@@ -128,7 +128,7 @@ impl Snapshots {
     /// Makes sure that what is known is at most `max_age` old and that all tags are.
     pub(super) async fn renew(
         &self,
-        source: &dyn Source,
+        source: &dyn SnapshotSource,
         max_age: Duration,
         keep_tags: Duration,
     ) -> Result<()> {
@@ -192,7 +192,7 @@ impl Snapshots {
         known.since = None;
     }
 
-    async fn read_lists(&self, source: &dyn Source) -> Result<()> {
+    async fn read_lists(&self, source: &dyn SnapshotSource) -> Result<()> {
         let began = Instant::now();
         self.known().since = Some(Vec::new());
         let lists = futures::try_join!(source.all_load_balancers(), source.all_target_groups());
@@ -212,7 +212,7 @@ impl Snapshots {
         Ok(())
     }
 
-    async fn read_tags(&self, source: &dyn Source, keep: Duration) -> Result<()> {
+    async fn read_tags(&self, source: &dyn SnapshotSource, keep: Duration) -> Result<()> {
         // Those of one kind together: several kinds are not asked for in one request.
         let arns = self.known().without_tags(Instant::now(), keep);
         let chunks: Vec<Vec<String>> =
@@ -325,23 +325,23 @@ impl KnownResources {
     }
 }
 
-fn put<T>(entries: &mut BTreeMap<String, Entry<T>>, arn: String, resource: T) {
+fn put<T>(entries: &mut BTreeMap<String, SnapshotEntry<T>>, arn: String, resource: T) {
     let tags = entries.remove(&arn).and_then(|entry| entry.tags);
-    entries.insert(arn, Entry { resource: Arc::new(resource), tags });
+    entries.insert(arn, SnapshotEntry { resource: Arc::new(resource), tags });
 }
 
 /// Takes over a fresh list, with the tags known of what was there before.
-fn replace<T>(entries: &mut BTreeMap<String, Entry<T>>, list: impl Iterator<Item = (String, T)>) {
+fn replace<T>(entries: &mut BTreeMap<String, SnapshotEntry<T>>, list: impl Iterator<Item = (String, T)>) {
     let mut before = std::mem::take(entries);
     for (arn, resource) in list {
         let tags = before.remove(&arn).and_then(|entry| entry.tags);
-        entries.insert(arn, Entry { resource: Arc::new(resource), tags });
+        entries.insert(arn, SnapshotEntry { resource: Arc::new(resource), tags });
     }
 }
 
 /// Resources whose tags are not known yet (made after the tags were read) are left out.
 fn matching<T>(
-    entries: &BTreeMap<String, Entry<T>>,
+    entries: &BTreeMap<String, SnapshotEntry<T>>,
     wanted: impl Fn(&Tags) -> bool,
 ) -> BTreeMap<String, Tagged<T>> {
     entries

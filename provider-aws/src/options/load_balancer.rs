@@ -20,7 +20,7 @@ pub struct LoadBalancerSpec {
     /// Subnets of the user's choice, in order; discovered if none.
     pub subnets: Option<Vec<SubnetRef>>,
     /// Addresses of the user's choice.
-    pub addresses: Addresses,
+    pub addresses: ChosenAddresses,
     /// Whether each subnet gets an IPv6 prefix for source NAT; none leaves it to AWS.
     pub ipv6_source_nat: Option<bool>,
     /// The prefixes, in the order of the subnets; empty means AWS chooses.
@@ -51,7 +51,7 @@ impl SubnetRef {
 
 /// Addresses of the user's choice, each list empty or as long as the list of subnets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Addresses {
+pub struct ChosenAddresses {
     /// Elastic IP allocations, one a subnet, in the order of the subnets; internet-facing only.
     pub allocations: Vec<String>,
     /// Private IPv4 addresses, matched to subnets by range; internal only.
@@ -133,7 +133,7 @@ fn read_addresses(
     scheme: Option<Scheme>,
     ip_address_type: IpAddressType,
     subnets: Option<&[SubnetRef]>,
-) -> Addresses {
+) -> ChosenAddresses {
     let allocations: Vec<String> =
         reader.list(key::EIP_ALLOCATIONS).unwrap_or_default().iter().map(|id| (*id).to_owned()).collect();
     for (i, id) in allocations.iter().enumerate() {
@@ -177,7 +177,7 @@ fn read_addresses(
     for key in [key::EIP_ALLOCATIONS, key::PRIVATE_IPV4, key::IPV6] {
         must_match_subnets(reader, key, subnets);
     }
-    Addresses { allocations, private_ipv4, ipv6 }
+    ChosenAddresses { allocations, private_ipv4, ipv6 }
 }
 
 /// One address a subnet. Where subnets are discovered, the count is checked once they are. Items are counted as they are

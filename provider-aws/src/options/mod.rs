@@ -17,7 +17,7 @@ use serde::Serialize;
 use self::annotation::{PREFIX, Reader, key};
 pub(crate) use self::listener::LISTENERS_PER_LOAD_BALANCER;
 pub use self::listener::{ListenerSpec, TlsSpec, WeightedForward};
-pub use self::load_balancer::{Addresses, LoadBalancerSpec, SubnetRef};
+pub use self::load_balancer::{ChosenAddresses, LoadBalancerSpec, SubnetRef};
 pub(crate) use self::security_group::GROUPS_PER_INTERFACE;
 pub use self::security_group::{Access, SecuritySpec};
 pub use self::target_group::TargetGroupSpec;

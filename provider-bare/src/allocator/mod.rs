@@ -11,7 +11,7 @@
 //!   period is over; and then it gets the new address before it loses the old.
 //! * A Service that comes back, under its name, gets the address that it had, if that is free.
 //! * Nobody waits while an address it could use is free; among those who wait, the order is
-//!   [`Rank`](crate::wait_queue::Rank)'s, then the oldest first.
+//!   [`WaitRank`](crate::wait_queue::WaitRank)'s, then the oldest first.
 //! * A step costs the same whatever the size of the pools.
 
 mod by_uid;
@@ -39,7 +39,8 @@ use crate::assignments::{Assignments, Holder, Reuse};
 use crate::desired::{Handling, ObservedService, Sharing};
 use crate::maps::UidMap;
 use crate::plan::{
-    CurrentAddresses, Decision, Inputs, Leaving, Namespaces, Policy, are_of_several_pools, decide, why_lost,
+    CurrentAddresses, Decision, Inputs, LeavingAddress, Namespaces, Policy, are_of_several_pools, decide,
+    why_lost,
 };
 use crate::wait_queue::{QueuePosition, WaitQueue, WaitTarget};
 use by_uid::ByUid;
@@ -65,7 +66,7 @@ struct Entry {
     /// or not a decision since then, of which nobody was told, set something else aside.
     answered: Addresses,
     /// What of that no pool provides any more, and until when it is kept all the same.
-    leaving: Vec<Leaving>,
+    leaving: Vec<LeavingAddress>,
     allocation: Allocation,
     waiting: Option<(QueuePosition, Vec<WaitTarget>)>,
 }

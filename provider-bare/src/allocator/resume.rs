@@ -31,7 +31,7 @@ impl Allocator {
     /// Rebuilds everything from what the cluster shows.
     ///
     /// First every shown address is taken, before anybody may ask for one; then those that need something are
-    /// served in the order of [`Rank`](crate::wait_queue::Rank), oldest first. Where two Services that do not share
+    /// served in the order of [`WaitRank`](crate::wait_queue::WaitRank), oldest first. Where two Services that do not share
     /// show the same address, the one that asks for that very address keeps it, else the oldest of those without
     /// mistakes.
     pub fn resume(&mut self, services: Vec<ObservedService>) {

@@ -9,7 +9,7 @@ use cloud_provider::{IpFamily, ServiceId};
 use super::{Allocator, Entry, EntryId};
 use crate::desired::Handling;
 use crate::plan::provides;
-use crate::wait_queue::{QueuePosition, Rank, WaitQueue, WaitTarget};
+use crate::wait_queue::{QueuePosition, WaitQueue, WaitRank, WaitTarget};
 
 impl Allocator {
     /// Waits for this, or for nothing any more.
@@ -32,7 +32,7 @@ impl Allocator {
         // Positions of pools in the queue may be out of date.
         self.queue = WaitQueue::default();
         self.entries.iter_mut().for_each(|(_, entry)| entry.waiting = None);
-        let mut order: Vec<(Rank, i64, ServiceId, EntryId)> = self
+        let mut order: Vec<(WaitRank, i64, ServiceId, EntryId)> = self
             .entries
             .iter()
             .map(|(id, entry)| (self.rank(entry), entry.created, entry.holder.id.clone(), id))
@@ -47,17 +47,17 @@ impl Allocator {
     }
 
     /// Which place a Service has in the order, before it is decided for.
-    fn rank(&self, entry: &Entry) -> Rank {
-        let Handling::Serve(request) = &entry.handling else { return Rank::Pending };
+    fn rank(&self, entry: &Entry) -> WaitRank {
+        let Handling::Serve(request) = &entry.handling else { return WaitRank::Pending };
         let removed = |ip: &IpAddr| !provides(self.inputs(), request, *ip);
         if request.addresses.is_some() {
-            Rank::Explicit
+            WaitRank::Explicit
         } else if !entry.outdated().is_empty() || entry.owned.iter().any(removed) {
-            Rank::Evicted
+            WaitRank::Evicted
         } else if !entry.owned.is_empty() {
-            Rank::Additional
+            WaitRank::Additional
         } else {
-            Rank::Pending
+            WaitRank::Pending
         }
     }
 

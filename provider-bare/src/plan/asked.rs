@@ -10,7 +10,7 @@ use super::{Decision, Planner, RemovedAddress};
 use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Blocker;
 use crate::desired::Asked;
-use crate::wait_queue::{Rank, WaitTarget};
+use crate::wait_queue::{WaitRank, WaitTarget};
 
 impl Planner<'_> {
     pub(super) fn asked_by_address(&self, asked: &Asked<Vec<IpAddr>>) -> Decision {
@@ -46,14 +46,14 @@ impl Planner<'_> {
                 mistake.allowing("an address that is free, or one that is shared with this Service")
             });
             let allocation = Allocation::Waiting(WaitReason::InUse(mistakes.collect()));
-            return Decision { rank: Rank::Explicit, waits_for, ..self.as_it_is(allocation) };
+            return Decision { rank: WaitRank::Explicit, waits_for, ..self.as_it_is(allocation) };
         }
         // The order that is published stays, if it is only the order that differs.
         let held: Addresses = self.still_permitted().collect();
         let same = held.len() == asked.value.len() && held.iter().all(|ip| asked.value.contains(ip));
         let addresses = if same { held } else { SmallVec::from_slice(&asked.value) };
         let (allocation, leaving) = (Allocation::Served, Vec::new());
-        Decision { addresses, allocation, rank: Rank::Explicit, waits_for: Vec::new(), leaving }
+        Decision { addresses, allocation, rank: WaitRank::Explicit, waits_for: Vec::new(), leaving }
     }
 
     /// What it asks for cannot be. What it has stays, as far as the operator does not want to see it go at once.

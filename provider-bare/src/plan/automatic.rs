@@ -10,7 +10,7 @@ use super::{CurrentAddresses, Decision, FamilySlot, FamilySlots, Fit, Planner, P
 use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Preferred;
 use crate::desired::Families;
-use crate::wait_queue::Rank;
+use crate::wait_queue::WaitRank;
 
 /// Where addresses are looked for.
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Planner<'_> {
         let decision = Decision {
             addresses: Addresses::from_buf_and_len([found; 2], 1),
             allocation: Allocation::Served,
-            rank: Rank::Pending,
+            rank: WaitRank::Pending,
             waits_for: Vec::new(),
             leaving: Vec::new(),
         };
@@ -187,13 +187,13 @@ impl Planner<'_> {
     }
 
     /// Which place it has among those who wait.
-    fn rank(&self, obstacle: Obstacle, blocked: &[FamilySlot]) -> Rank {
+    fn rank(&self, obstacle: Obstacle, blocked: &[FamilySlot]) -> WaitRank {
         if obstacle == Obstacle::Optional {
-            Rank::Additional
+            WaitRank::Additional
         } else if !self.current.shown.is_empty() || blocked.iter().any(|slot| slot.is(Fit::Removed)) {
-            Rank::Evicted
+            WaitRank::Evicted
         } else {
-            Rank::Pending
+            WaitRank::Pending
         }
     }
 

@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 use crate::allocation::{Addresses, Allocation, WaitReason};
 use crate::assignments::{Assignments, Blocker};
 use crate::desired::AddressRequest;
-use crate::wait_queue::{Rank, WaitTarget};
+use crate::wait_queue::{WaitRank, WaitTarget};
 
 pub(crate) use loss::why_lost;
 
@@ -45,7 +45,7 @@ pub enum RemovedAddress {
 
 /// Who makes the published addresses reachable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Announcer {
+pub enum AnnouncerKind {
     /// MetalLB's speaker. It announces a Service only if all its addresses are of one pool, and takes no new
     /// configuration while a Service shows an address that is in no pool.
     #[default]
@@ -65,13 +65,13 @@ pub struct Policy {
     /// How long an address that no pool provides any more stays as if one did.
     pub pool_grace: Duration,
     /// Who announces what is assigned.
-    pub announcer: Announcer,
+    pub announcer: AnnouncerKind,
 }
 
 impl Policy {
     /// Whether all addresses of a Service have to be of one pool.
     fn takes_one_pool(self) -> bool {
-        self.announcer == Announcer::MetalLb
+        self.announcer == AnnouncerKind::MetalLb
     }
 }
 
@@ -97,12 +97,12 @@ pub(crate) struct CurrentAddresses<'a> {
     /// What it had when it went the last time.
     pub(crate) last: &'a [IpAddr],
     /// What of that it has no pool provided when it was last decided for.
-    pub(crate) leaving: &'a [Leaving],
+    pub(crate) leaving: &'a [LeavingAddress],
 }
 
 /// An address that no pool provides to its Service any more, and that stays for a while in case the pool comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Leaving {
+pub(crate) struct LeavingAddress {
     pub(crate) ip: IpAddr,
     /// When the grace period ends.
     pub(crate) until: Duration,
@@ -114,11 +114,11 @@ pub(crate) struct Decision {
     /// Its addresses from now on, in publishing order.
     pub(crate) addresses: Addresses,
     pub(crate) allocation: Allocation,
-    pub(crate) rank: Rank,
+    pub(crate) rank: WaitRank,
     /// What could help it; empty if it waits for nothing, or for other pools.
     pub(crate) waits_for: Vec<WaitTarget>,
     /// What of `addresses` it has for a grace period only.
-    pub(crate) leaving: Vec<Leaving>,
+    pub(crate) leaving: Vec<LeavingAddress>,
 }
 
 /// How an address that a Service has fits what it asks for.
@@ -221,7 +221,7 @@ impl Planner<'_> {
         Decision {
             addresses: self.still_permitted().collect(),
             allocation,
-            rank: Rank::Pending,
+            rank: WaitRank::Pending,
             waits_for: Vec::new(),
             leaving: Vec::new(),
         }
@@ -255,19 +255,19 @@ impl Planner<'_> {
 
     /// Which of these addresses no pool provides, each with the end of its grace period, which may be past. Where
     /// nothing is decided about pools, since some cannot be read, no period begins.
-    fn leaving(&self, has: &[IpAddr]) -> Vec<Leaving> {
+    fn leaving(&self, has: &[IpAddr]) -> Vec<LeavingAddress> {
         if has.is_empty() || self.keeps_removed() {
             return Vec::new();
         }
         let begun = |ip: IpAddr| self.current.leaving.iter().find(|leaving| leaving.ip == ip).copied();
         let begins =
-            |ip| Leaving { ip, until: self.inputs.now.saturating_add(self.inputs.policy.pool_grace) };
+            |ip| LeavingAddress { ip, until: self.inputs.now.saturating_add(self.inputs.policy.pool_grace) };
         let removed = has.iter().copied().filter(|ip| !self.provided(*ip));
         removed.map(|ip| begun(ip).unwrap_or_else(|| begins(ip))).collect()
     }
 
     /// Whether the grace period of an address is not over.
-    fn stays_for_now(&self, leaving: &[Leaving], ip: IpAddr) -> bool {
+    fn stays_for_now(&self, leaving: &[LeavingAddress], ip: IpAddr) -> bool {
         leaving.iter().any(|leaving| leaving.ip == ip && leaving.until > self.inputs.now)
     }
 
@@ -279,7 +279,7 @@ impl Planner<'_> {
 
     /// One slot per family with what the Service has for it, and what is to be said of those of its addresses that it
     /// keeps though no pool provides them.
-    fn slots(&self, leaving: &[Leaving]) -> (FamilySlots, Option<Allocation>) {
+    fn slots(&self, leaving: &[LeavingAddress]) -> (FamilySlots, Option<Allocation>) {
         let stays = |ip: IpAddr| self.keeps_removed() || self.stays_for_now(leaving, ip);
         let releases = self.inputs.policy.removed_address == RemovedAddress::Release;
         let slot = |family| FamilySlot { family, had: None, found: None };

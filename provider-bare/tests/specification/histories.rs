@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use provider_bare::BareConfig;
 use provider_bare::assignments::Reuse;
-use provider_bare::plan::{Announcer, Policy, RemovedAddress};
+use provider_bare::plan::{AnnouncerKind, Policy, RemovedAddress};
 
 use crate::events::{Event, Versions, Wish, event, pools};
 use crate::oracle::{Oracle, is_mistaken, may_share};
@@ -308,7 +308,7 @@ fn run(policy: Policy, pools: Versions, events: Vec<Event>) {
 
 fn policy(removed_address: impl Strategy<Value = RemovedAddress>) -> impl Strategy<Value = Policy> {
     let grace = prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(60))];
-    let announcer = prop_oneof![Just(Announcer::MetalLb), Just(Announcer::Own)];
+    let announcer = prop_oneof![Just(AnnouncerKind::MetalLb), Just(AnnouncerKind::Own)];
     (removed_address, grace, announcer).prop_map(|(removed_address, pool_grace, announcer)| Policy {
         removed_address,
         pool_grace,

@@ -7,7 +7,7 @@ use cloud_provider::{FamilyPolicy, IpFamily, ServiceView, TrafficPolicy};
 use metallb::pool::Pool;
 use metallb::pools::Pools;
 
-use provider_bare::plan::{Announcer, Policy, RemovedAddress};
+use provider_bare::plan::{AnnouncerKind, Policy, RemovedAddress};
 
 use crate::support::Cluster;
 
@@ -107,7 +107,7 @@ impl<'a> Oracle<'a> {
     pub(crate) fn may_be_had_together(&self, ips: &[IpAddr]) -> bool {
         let holds = |pool: &Pool, ip: &IpAddr| pool.ranges.iter().any(|range| range.contains(*ip));
         ips.len() < 2
-            || self.policy.announcer == Announcer::Own
+            || self.policy.announcer == AnnouncerKind::Own
             || self.pools.iter().any(|pool| ips.iter().all(|ip| holds(pool, ip)))
     }
 
@@ -146,7 +146,7 @@ impl<'a> Oracle<'a> {
         let has = |family: &IpFamily| self.candidates(service, *family, None);
         let in_vain = if lacking.is_empty() {
             false
-        } else if self.policy.announcer == Announcer::MetalLb && families(service).len() > 1 {
+        } else if self.policy.announcer == AnnouncerKind::MetalLb && families(service).len() > 1 {
             // What is kept is of no pool, or of one that does not hand out: nothing can join it.
             kept.is_empty() && self.could_have_of_one_pool(service, &lacking, all)
         } else if all {

@@ -14,7 +14,7 @@ use metallb::crd::{IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation};
 use metallb::pool::Definition;
 use metallb::pools::PoolMistakes;
 use metallb::reservations::{EXCLUDE, RESERVE};
-use provider_bare::plan::{Announcer, Namespaces};
+use provider_bare::plan::{AnnouncerKind, Namespaces};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::advance;
@@ -108,7 +108,7 @@ pub(crate) fn decisive() -> BareConfig {
 /// As [`decisive`], with an announcer that does not mind which pools the addresses of a Service are of.
 pub(crate) fn with_own_announcer() -> BareConfig {
     let mut config = decisive();
-    config.announcer = Announcer::Own;
+    config.announcer = AnnouncerKind::Own;
     config
 }
 

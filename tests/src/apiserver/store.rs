@@ -50,7 +50,7 @@ impl Stored {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum ObjectChange {
     Added,
     Modified,
     Deleted,
@@ -59,10 +59,10 @@ pub(crate) enum Change {
 /// One change, as the watchers get it.
 #[derive(Debug)]
 pub(crate) struct Event {
-    pub(crate) change: Change,
+    pub(crate) change: ObjectChange,
     pub(crate) key: String,
     pub(crate) object: Arc<Stored>,
-    /// The object before the change; absent for [`Change::Added`].
+    /// The object before the change; absent for [`ObjectChange::Added`].
     pub(crate) previous: Option<Arc<Stored>>,
 }
 
@@ -182,7 +182,7 @@ impl Store {
         let window = self.window;
         let table = self.table(table);
         let previous = table.objects.insert(key.to_owned(), stored.clone());
-        let change = if previous.is_some() { Change::Modified } else { Change::Added };
+        let change = if previous.is_some() { ObjectChange::Modified } else { ObjectChange::Added };
         record(table, window, Event { change, key: key.to_owned(), object: stored.clone(), previous });
         stored
     }
@@ -197,8 +197,12 @@ impl Store {
         let table = self.table(table);
         let previous = table.objects.remove(key)?;
         let object = Stored::new(previous.value.clone(), version);
-        let event =
-            Event { change: Change::Deleted, key: key.to_owned(), object, previous: Some(previous.clone()) };
+        let event = Event {
+            change: ObjectChange::Deleted,
+            key: key.to_owned(),
+            object,
+            previous: Some(previous.clone()),
+        };
         record(table, window, event);
         Some(previous)
     }
@@ -280,7 +284,7 @@ mod tests {
         let mut events = store.table("t").subscribe();
         let removed = store.remove("t", "a").expect("it was there");
         let event = events.try_recv().expect("an event");
-        assert_eq!(event.change, Change::Deleted);
+        assert_eq!(event.change, ObjectChange::Deleted);
         assert!(event.object.version > removed.version);
     }
 }

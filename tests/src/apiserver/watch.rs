@@ -19,7 +19,7 @@ use super::request::Query;
 use super::selectors::Selector;
 use super::state::State;
 use super::status::{ApiError, Result};
-use super::store::{Change, Event, Stored};
+use super::store::{Event, ObjectChange, Stored};
 
 /// How often a quiet watch that wants bookmarks gets one.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
@@ -160,12 +160,12 @@ impl Watch {
             return;
         }
         let selects = |stored: &Arc<Stored>| self.query.selector.matches(&stored.value);
-        let now = event.change != Change::Deleted && selects(&event.object);
+        let now = event.change != ObjectChange::Deleted && selects(&event.object);
         let before = event.previous.as_ref().is_some_and(selects);
         match (before, now) {
             (false, true) => self.push("ADDED", &event.object),
             (true, true) => self.push("MODIFIED", &event.object),
-            (true, false) if event.change == Change::Deleted => self.push("DELETED", &event.object),
+            (true, false) if event.change == ObjectChange::Deleted => self.push("DELETED", &event.object),
             (true, false) => {
                 // The client gets to see the last state that it had selected, under the new version.
                 if let Some(previous) = &event.previous {

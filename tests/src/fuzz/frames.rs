@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use announcer::answer::{Answered, Held, answer};
-use announcer::arp::{ArpFrame, Operation};
+use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::beat::{Beat, Boot, Cluster, Key, Refused, Role};
 use announcer::bfd::packet::{BfdState, ControlPacket, Diagnostic};
 use announcer::bfd::session::{BfdAction, BfdSession, Profile};
@@ -54,7 +54,7 @@ pub(super) fn question(frame: &[u8]) {
         Answered::Reply { frame: reply, .. } => {
             let arp = ArpFrame::parse(&reply).map(|arp| {
                 let is_ours = (arp.from, arp.sender_mac, arp.sender_ip) == (OURS, OURS, V4);
-                arp.operation == Operation::Reply && is_ours && arp.to.is_an_interface()
+                arp.operation == ArpOperation::Reply && is_ours && arp.to.is_an_interface()
             });
             let ndp = || {
                 let ndp = NdpFrame::parse(&reply)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
+use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::engine::frr_k8s::configuration;
 use announcer::engine::frr_k8s_keeper::FrrKeeper;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
@@ -118,7 +118,7 @@ fn peers() -> Vec<Peer> {
 fn object(namespace: &str, prefixes: &[&str]) -> Value {
     let mut wanted = WantedRoutes::default();
     for prefix in prefixes {
-        let said = Attributes {
+        let said = PathAttributes {
             local_preference: Some(150),
             communities: [64_512 << 16 | 7].into(),
             large_communities: [LargeCommunity { global: 1, first: 2, second: 3 }].into(),

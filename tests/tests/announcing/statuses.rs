@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use announcer::announcements::Interfaces;
 use announcer::status::announced::Announced;
-use announcer::status::keeper::{Assigned, Pace, StatusKeeper};
-use announcer::status::object::{Announcer, Pod, Protocol, StatusKey};
+use announcer::status::keeper::{Assigned, KeeperPace, StatusKeeper};
+use announcer::status::object::{AnnouncingNode, Pod, Protocol, StatusKey};
 use apiserver_client::Watches;
 use cloud_provider::ServiceKey;
 use futures::StreamExt;
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// So that a test takes no longer than it must.
-const PACE: Pace = Pace {
+const PACE: KeeperPace = KeeperPace {
     quiet: Duration::from_millis(10),
     at_most: Duration::from_millis(50),
     restore: Duration::from_millis(300),
@@ -55,7 +55,8 @@ impl Scene {
 
     fn keeper(&self, node: &str) -> (StatusKeeper, mpsc::UnboundedReceiver<Assigned>) {
         let pod = Some(Pod { name: format!("announcer-on-{node}"), uid: format!("uid-on-{node}") });
-        let announcer = Announcer { node: node.to_owned(), namespace: self.cluster.namespace.clone(), pod };
+        let announcer =
+            AnnouncingNode { node: node.to_owned(), namespace: self.cluster.namespace.clone(), pod };
         let (assigned, assignments) = mpsc::unbounded_channel();
         let client = self.cluster.client.clone();
         let watches = Watches::new(client.clone());

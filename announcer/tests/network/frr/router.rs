@@ -11,7 +11,7 @@ use std::time::Duration;
 use announcer::bgp::dial::{BGP_PORT, Dial};
 use announcer::bgp::family::Family;
 use announcer::bgp::peer::{BgpPeer, HoldTime, RemoteAs};
-use announcer::bgp::route::{Attributes, WantedRoutes};
+use announcer::bgp::route::{PathAttributes, WantedRoutes};
 use announcer::bgp::update::NextHops;
 use announcer::distance::Distance;
 use serde_json::Value;
@@ -72,7 +72,7 @@ pub(crate) fn routes(prefixes: &[&str]) -> Arc<WantedRoutes> {
     let mut wanted = WantedRoutes::default();
     for prefix in prefixes {
         let prefix: ipnet::IpNet = prefix.parse().expect("a prefix");
-        wanted.add(prefix.addr(), prefix.prefix_len(), Attributes::default()).expect("it can be told");
+        wanted.add(prefix.addr(), prefix.prefix_len(), PathAttributes::default()).expect("it can be told");
     }
     Arc::new(wanted)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use announcer::bgp::connection::{PeerStatus, Peering};
 use announcer::bgp::peer::{BgpPeer, RemoteAs};
 use announcer::bgp::reason::DownReason;
-use announcer::bgp::route::{Attributes, LargeCommunity, WantedRoutes};
+use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::bgp::session::Leaving;
 use announcer::distance::Distance;
 
@@ -44,7 +44,7 @@ const V4: &str = "198.51.100.7";
 const V6: &str = "2001:db8:1::7";
 
 fn full() -> Arc<WantedRoutes> {
-    let attributes = Attributes {
+    let attributes = PathAttributes {
         local_preference: Some(150),
         communities: BTreeSet::from([64_512 << 16 | 7]),
         large_communities: BTreeSet::from([LargeCommunity { global: OUR_AS, first: 1, second: 2 }]),

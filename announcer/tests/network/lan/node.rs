@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use announcer::beat::{Boot, Cluster, Key};
 use announcer::net::{LinkChanges, LinkThread, links};
 use announcer::responder::{Command, LinkReport, Responder};
-use announcer::segment::{Change, Eligible, HeartbeatSettings, Link, Links, Me};
+use announcer::segment::{Eligible, HeartbeatSettings, LinkState, Links, Me, SegmentChange};
 use tokio::sync::mpsc;
 
 use super::network::{Lan, Machine};
@@ -24,8 +24,8 @@ pub(crate) struct Node {
     name: &'static str,
     machine: Arc<Machine>,
     threads: Arc<Mutex<BTreeMap<String, LinkThread>>>,
-    changes: Mutex<mpsc::UnboundedReceiver<(String, Change)>>,
-    tell: mpsc::UnboundedSender<(String, Change)>,
+    changes: Mutex<mpsc::UnboundedReceiver<(String, SegmentChange)>>,
+    tell: mpsc::UnboundedSender<(String, SegmentChange)>,
 }
 
 impl Node {
@@ -99,7 +99,7 @@ impl Node {
     }
 
     /// What happened on it since this was last asked.
-    pub(crate) fn changes(&self) -> Vec<Change> {
+    pub(crate) fn changes(&self) -> Vec<SegmentChange> {
         let mut changes = self.changes.lock().expect("no panic");
         std::iter::from_fn(|| changes.try_recv().ok()).map(|(_, change)| change).collect()
     }
@@ -130,7 +130,7 @@ fn tell_links(machine: &Machine, threads: &Mutex<BTreeMap<String, LinkThread>>) 
     let threads = threads.lock().expect("no panic");
     for link in links {
         if let Some(thread) = threads.get(&link.name) {
-            thread.order(Command::Link(Link { usable: link.running, mac: link.mac }));
+            thread.order(Command::Link(LinkState { usable: link.running, mac: link.mac }));
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use announcer::arp::ArpFrame;
 use announcer::ethernet::Mac;
 use announcer::ndp::NdpFrame;
-use announcer::net::{FrameRoom, PacketSocket, Traffic, links};
-use announcer::segment::Change;
+use announcer::net::{FrameKind, FrameRoom, PacketSocket, links};
+use announcer::segment::SegmentChange;
 
 use super::answers::{Client, serve};
 use super::network::{Lan, Machine, scene, until};
@@ -78,7 +78,7 @@ fn moved(client: Client, from: &Node, to: &Node) {
 
 /// Sends a frame from a machine, and hears what comes back.
 fn socket_of(machine: &Machine, ip: IpAddr) -> (PacketSocket, Mac) {
-    let traffic = if ip.is_ipv4() { Traffic::Arp } else { Traffic::NeighbourDiscovery };
+    let traffic = if ip.is_ipv4() { FrameKind::Arp } else { FrameKind::NeighbourDiscovery };
     machine.inside(|| {
         let link = links().expect("links").remove(0);
         (PacketSocket::open(link.index, traffic).expect("a socket"), link.mac)
@@ -197,9 +197,9 @@ mod play {
         }
         let told = || node.reports()[0].foreign.contains_key(&(ip, theirs));
         until("it is told", told);
-        let foreign = |change: &Change| matches!(change, Change::Foreign { .. });
-        let told: Vec<Change> = node.changes().into_iter().filter(foreign).collect();
-        assert_eq!(told, [Change::Foreign { ip, by: theirs, defended: true }]);
+        let foreign = |change: &SegmentChange| matches!(change, SegmentChange::Foreign { .. });
+        let told: Vec<SegmentChange> = node.changes().into_iter().filter(foreign).collect();
+        assert_eq!(told, [SegmentChange::Foreign { ip, by: theirs, defended: true }]);
         client_of(lan, ip, &node).ends();
     }
 

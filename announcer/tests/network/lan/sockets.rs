@@ -1,8 +1,8 @@
 //! Sockets and links, before anybody answers.
 
-use announcer::arp::{ArpFrame, Operation};
+use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::ndp::NdpFrame;
-use announcer::net::{FrameRoom, LinkChanges, PacketSocket, Traffic, links};
+use announcer::net::{FrameKind, FrameRoom, LinkChanges, PacketSocket, links};
 
 use super::answers::resolve;
 use super::network::{scene, until};
@@ -46,7 +46,7 @@ fn a_frame_is_heard_on_its_own_link_and_by_the_socket_of_its_kind() {
         let links = machine.inside(|| links().expect("links"));
         let open =
             |traffic| machine.inside(|| PacketSocket::open(links[0].index, traffic).expect("a socket"));
-        let (arp, ndp) = (open(Traffic::Arp), open(Traffic::NeighbourDiscovery));
+        let (arp, ndp) = (open(FrameKind::Arp), open(FrameKind::NeighbourDiscovery));
         let mut room = FrameRoom::default();
         while arp.receive(&mut room).expect("the link").is_some() {}
         while ndp.receive(&mut room).expect("the link").is_some() {}
@@ -59,7 +59,7 @@ fn a_frame_is_heard_on_its_own_link_and_by_the_socket_of_its_kind() {
             let frame = ArpFrame::parse(frame).expect("nothing but ARP is heard here");
             questions.push((frame.operation, frame.target_ip.to_string()));
         }
-        assert!(questions.contains(&(Operation::Request, "10.9.0.2".to_owned())), "{questions:?}");
+        assert!(questions.contains(&(ArpOperation::Request, "10.9.0.2".to_owned())), "{questions:?}");
         let mut targets = Vec::new();
         while let Some(frame) = ndp.receive(&mut room).expect("the link") {
             targets

@@ -11,7 +11,7 @@ use provider_aws::client::{Call, Meter, RequestOutcome};
 use service_controller::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
+struct AwsRequestLabels {
     family: &'static str,
     operation: &'static str,
     outcome: String,
@@ -25,7 +25,7 @@ struct FamilyLabel {
 /// Counts requests by operation and outcome, and times them by the bucket of AWS's that they take a token from.
 #[derive(Debug)]
 pub(super) struct Requests {
-    ended: Family<RequestLabels, Counter>,
+    ended: Family<AwsRequestLabels, Counter>,
     seconds: Family<FamilyLabel, Histogram, fn() -> Histogram>,
 }
 
@@ -66,7 +66,7 @@ impl Meter for Requests {
             RequestOutcome::Done => "Done".to_owned(),
             RequestOutcome::Failed(kind) => format!("{kind:?}"),
         };
-        self.ended.get_or_create(&RequestLabels { family, operation: call.name(), outcome }).inc();
+        self.ended.get_or_create(&AwsRequestLabels { family, operation: call.name(), outcome }).inc();
         self.seconds.get_or_create(&FamilyLabel { family }).observe(took.as_secs_f64());
     }
 }

@@ -14,7 +14,7 @@ use clap::{Args, FromArgMatches};
 use cloud_provider::{ClassRule, CloudLoadBalancer};
 use service_controller::Metrics;
 
-use super::{Kind, Provider};
+use super::{Provider, ProviderKind};
 use crate::error::CliError;
 use crate::finding::Finding;
 use crate::rights::Right;
@@ -22,7 +22,7 @@ use flags::AwsFlags;
 use metrics::Requests;
 
 /// Provider aws.
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: ProviderKind = ProviderKind {
     name: "aws",
     help: "Network Load Balancers of AWS",
     add_flags: AwsFlags::augment_args,

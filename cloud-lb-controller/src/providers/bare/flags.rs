@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cloud_provider::ClassRule;
 use provider_bare::assignments::Reuse;
-use provider_bare::plan::{Announcer, RemovedAddress};
+use provider_bare::plan::{AnnouncerKind, RemovedAddress};
 
 use crate::values::duration;
 
@@ -41,7 +41,7 @@ pub(super) struct BareFlags {
 
     /// Who announces the addresses: MetalLB's speaker wants all of a Service's from one pool
     #[arg(long, env = "BARE_ANNOUNCER", default_value = "metallb", value_parser = one_of(ANNOUNCERS))]
-    pub bare_announcer: Announcer,
+    pub bare_announcer: AnnouncerKind,
 
     /// In which order addresses that were given back are used again
     #[arg(long, env = "BARE_REUSE", default_value = "lowest", value_parser = one_of(REUSES))]
@@ -68,9 +68,9 @@ const REMOVED_ADDRESSES: Words<RemovedAddress> = &[
 ];
 
 /// The words of [`BareFlags::bare_announcer`].
-const ANNOUNCERS: Words<Announcer> = &[
-    ("metallb", "MetalLB's speaker: all addresses of a Service come from one pool", Announcer::MetalLb),
-    ("own", "Another, which does not mind: two families may come from two pools", Announcer::Own),
+const ANNOUNCERS: Words<AnnouncerKind> = &[
+    ("metallb", "MetalLB's speaker: all addresses of a Service come from one pool", AnnouncerKind::MetalLb),
+    ("own", "Another, which does not mind: two families may come from two pools", AnnouncerKind::Own),
 ];
 
 /// The words of [`BareFlags::bare_reuse`].

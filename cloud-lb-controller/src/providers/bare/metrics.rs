@@ -12,9 +12,9 @@ use service_controller::Metrics;
 
 /// The pools of the provider, once there is one; looked up when somebody asks.
 #[derive(Default)]
-pub(super) struct Pools(Mutex<Option<Arc<BareProvider>>>);
+pub(super) struct PoolMetrics(Mutex<Option<Arc<BareProvider>>>);
 
-impl Pools {
+impl PoolMetrics {
     /// Shows them.
     pub(super) fn show_in(self: Arc<Self>, metrics: &Metrics) {
         metrics.extend(|registry| registry.register_collector(Box::new(self)));
@@ -26,20 +26,20 @@ impl Pools {
     }
 }
 
-impl fmt::Debug for Pools {
+impl fmt::Debug for PoolMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pools")
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct PoolLabels {
     pool: String,
     family: &'static str,
     state: &'static str,
 }
 
-impl Collector for Pools {
+impl Collector for PoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let provider = self.0.lock().clone();
         let Some(provider) = provider else { return Ok(()) };
@@ -57,7 +57,7 @@ impl Collector for Pools {
                 ("IPv6", "free", status.available_ipv6),
             ];
             for (ip_family, state, count) in counts {
-                let labels = Labels { pool: pool.clone(), family: ip_family, state };
+                let labels = PoolLabels { pool: pool.clone(), family: ip_family, state };
                 ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
             }
         }
@@ -81,7 +81,7 @@ mod tests {
         config.pools = pools;
         let provider = BareProvider::new(config, None).unwrap();
         let metrics = Metrics::default();
-        let shown = Arc::new(Pools::default());
+        let shown = Arc::new(PoolMetrics::default());
         shown.clone().show_in(&metrics);
         shown.are_those_of(&Arc::new(provider));
         let text = metrics.encode();

@@ -14,15 +14,15 @@ use clap::{Args, FromArgMatches};
 use cloud_provider::{ClassRule, CloudLoadBalancer};
 use service_controller::Metrics;
 
-use super::{Kind, Provider};
+use super::{Provider, ProviderKind};
 use crate::error::CliError;
 use crate::finding::Finding;
 use crate::rights::Right;
 use flags::BareFlags;
-use metrics::Pools;
+use metrics::PoolMetrics;
 
 /// Provider bare.
-pub(super) const KIND: Kind = Kind {
+pub(super) const KIND: ProviderKind = ProviderKind {
     name: "bare",
     help: "Addresses from pools, as MetalLB has them",
     add_flags: BareFlags::augment_args,
@@ -36,7 +36,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug)]
 struct Bare {
     flags: BareFlags,
-    pools: Arc<Pools>,
+    pools: Arc<PoolMetrics>,
 }
 
 #[async_trait]

@@ -13,7 +13,7 @@ use super::{
     super::{
         Certificate, Ec2, Elbv2, Instance, Listener, LoadBalancer, Page, Result, RouteTable, SecurityGroup,
         SecurityGroupQuery, Select, Snapshot, Subnet, SubnetQuery, TagFilter, Tags, TargetGroup, Vpc, Zone,
-        snapshot::{Patch, Source},
+        snapshot::{Patch, SnapshotSource},
     },
     Aws, Inner,
 };
@@ -224,7 +224,7 @@ impl Inner {
 }
 
 #[async_trait::async_trait]
-impl Source for Inner {
+impl SnapshotSource for Inner {
     async fn all_load_balancers(&self) -> Result<Vec<LoadBalancer>> {
         self.list_load_balancers(&Select::All).await
     }

@@ -10,7 +10,7 @@ const MAX_OPERATIONS: usize = 10_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-enum Operation {
+enum PatchOperation {
     Add {
         path: String,
         value: Value,
@@ -38,7 +38,7 @@ enum Operation {
 }
 
 pub(crate) fn apply(target: &mut Value, patch: &Value) -> Result<()> {
-    let operations = Vec::<Operation>::deserialize(patch)
+    let operations = Vec::<PatchOperation>::deserialize(patch)
         .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
     if operations.len() > MAX_OPERATIONS {
         let message = format!(
@@ -53,20 +53,20 @@ pub(crate) fn apply(target: &mut Value, patch: &Value) -> Result<()> {
     })
 }
 
-fn apply_one(target: &mut Value, operation: Operation) -> Option<()> {
+fn apply_one(target: &mut Value, operation: PatchOperation) -> Option<()> {
     match operation {
-        Operation::Add { path, value } => add(target, &path, value),
-        Operation::Remove { path } => remove(target, &path).map(drop),
-        Operation::Replace { path, value } => replace(target, &path, value),
-        Operation::Test { path, value } => {
+        PatchOperation::Add { path, value } => add(target, &path, value),
+        PatchOperation::Remove { path } => remove(target, &path).map(drop),
+        PatchOperation::Replace { path, value } => replace(target, &path, value),
+        PatchOperation::Test { path, value } => {
             let found = target.pointer(&path).unwrap_or(&Value::Null);
             (*found == value).then_some(())
         }
-        Operation::Copy { from, path } => {
+        PatchOperation::Copy { from, path } => {
             let value = target.pointer(&from)?.clone();
             add(target, &path, value)
         }
-        Operation::Move { from, path } => {
+        PatchOperation::Move { from, path } => {
             let value = remove(target, &from)?;
             add(target, &path, value)
         }

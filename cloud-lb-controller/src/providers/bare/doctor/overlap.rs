@@ -18,10 +18,10 @@ const MEND: &str = "two machines would answer for one address; change the pool, 
 /// What the cluster uses, and for what.
 struct Used {
     by: String,
-    what: Addresses,
+    what: AddressOrRange,
 }
 
-enum Addresses {
+enum AddressOrRange {
     One(IpAddr),
     Many(AddressRange),
 }
@@ -45,11 +45,11 @@ fn of_node(node: &Node) -> Vec<Used> {
     let addresses = node.status.as_ref().and_then(|status| status.addresses.as_deref()).unwrap_or_default();
     let own = addresses.iter().filter_map(|address| {
         let ip = address.address.parse().ok()?;
-        Some(Used { by: by(&address.type_), what: Addresses::One(ip) })
+        Some(Used { by: by(&address.type_), what: AddressOrRange::One(ip) })
     });
     let ranges = node.spec.as_ref().and_then(|spec| spec.pod_cidrs.as_deref()).unwrap_or_default();
     let pods = ranges.iter().filter_map(|range| {
-        Some(Used { by: by("range of Pods"), what: Addresses::Many(range.parse().ok()?) })
+        Some(Used { by: by("range of Pods"), what: AddressOrRange::Many(range.parse().ok()?) })
     });
     own.chain(pods).collect()
 }
@@ -58,7 +58,7 @@ fn of_service(service: &Service) -> Vec<Used> {
     let ips = service.spec.as_ref().and_then(|spec| spec.cluster_ips.as_deref()).unwrap_or_default();
     let name = format!("{}/{}", service.namespace().unwrap_or_default(), service.name_any());
     let used = |ip: &String| {
-        let what = Addresses::One(ip.parse().ok()?);
+        let what = AddressOrRange::One(ip.parse().ok()?);
         Some(Used { by: format!("the cluster IP of Service {name}"), what })
     };
     ips.iter().filter_map(used).collect()
@@ -68,14 +68,16 @@ fn judge(pools: &Pools, used: &[Used]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for pool in pools.iter() {
         let collides = |used: &&Used| match used.what {
-            Addresses::One(ip) => pool.hands_out(ip) && pool.ranges.iter().any(|range| range.contains(ip)),
-            Addresses::Many(many) => pool.ranges.iter().any(|range| range.overlaps(&many)),
+            AddressOrRange::One(ip) => {
+                pool.hands_out(ip) && pool.ranges.iter().any(|range| range.contains(ip))
+            }
+            AddressOrRange::Many(many) => pool.ranges.iter().any(|range| range.overlaps(&many)),
         };
         let mut colliding = used.iter().filter(collides);
         if let Some(first) = colliding.next() {
             let what = match first.what {
-                Addresses::One(ip) => ip.to_string(),
-                Addresses::Many(range) => range.to_string(),
+                AddressOrRange::One(ip) => ip.to_string(),
+                AddressOrRange::Many(range) => range.to_string(),
             };
             let more = and_more(colliding.count());
             findings.push(Finding::warn(

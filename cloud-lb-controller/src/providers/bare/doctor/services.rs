@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use metallb::manifest;
 use metallb::pools::Pools;
 use provider_bare::desired::Options;
-use provider_bare::plan::Announcer;
+use provider_bare::plan::AnnouncerKind;
 use service_controller::status::{Readiness, records};
 
 use super::super::flags::BareFlags;
@@ -42,7 +42,7 @@ fn judge(services: &[Service], flags: &BareFlags, pools: &Pools) -> Vec<Finding>
         |view: &&ServiceView| view.wants_load_balancer && flags.bare_class.matches(view.class.as_deref());
     let ours: Vec<&ServiceView> = views.iter().filter(is_ours).collect();
     let mut findings = Vec::new();
-    if flags.bare_announcer == Announcer::MetalLb {
+    if flags.bare_announcer == AnnouncerKind::MetalLb {
         findings.extend(in_no_pool(&ours, pools));
         findings.extend(of_two_pools(&ours, pools));
     }
