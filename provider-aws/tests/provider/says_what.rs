@@ -103,15 +103,53 @@ async fn a_replacement_tells_the_old_and_the_new_and_that_the_host_name_changes(
     assert!(step.reason.contains("the host name changes"), "{}", step.reason);
     let old = cluster.load_balancer().await;
     assert_eq!(changes(&plan, "Scheme"), [pair("internal", "internet-facing")]);
-    let zones = |subnets: &[String]| {
-        let shown = subnets.iter().zip('a'..).map(|(id, zone)| format!("{id} (us-east-1{zone})"));
-        shown.collect::<Vec<_>>().join(", ")
-    };
-    let moved = (zones(&cluster.vpc.private), zones(&cluster.vpc.public));
+    let moved = (in_zones(&cluster.vpc.private), in_zones(&cluster.vpc.public));
     assert_eq!(changes(&plan, "Subnets"), [moved]);
     let host = changes(&plan, "HostName");
     assert_eq!(host.first().map(|(from, _)| from.as_str()), Some(old.dns_name.to_lowercase().as_str()));
+}
+
+/// Subnets of the first zones, as a plan tells them.
+fn in_zones(subnets: &[String]) -> String {
+    let shown = subnets.iter().zip('a'..).map(|(id, zone)| format!("{id} (us-east-1{zone})"));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn subnets_are_told_from_which_to_which() {
+    let cluster = a_cluster(2).await;
+    let private = &cluster.vpc.private;
+    let mut service = annotated(&[("subnets", &private[..2].join(","))]);
+    cluster.ready(&mut service).await;
+    let mut edited = annotated(&[("subnets", &private.join(","))]);
+    edited.published.clone_from(&service.published);
+    let plan = cluster.provider.plan(&cluster.request(&edited)).await.unwrap();
+    assert_eq!(changes(&plan, "Subnets"), [(in_zones(&private[..2]), in_zones(private))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_data_a_plan_says_the_same_as_in_words() {
+    let cluster = a_cluster(2).await;
+    let plan = plan(&cluster, &annotated(&[("scheme", "internet-facing")])).await;
     let data = serde_json::to_value(&plan).expect("a plan is data");
-    let data = data["steps"].as_array().expect("steps");
-    assert!(data.iter().any(|step| step["verb"] == "replace" && step["changes"].is_array()), "{data:?}");
+    let words = |step: &serde_json::Value| {
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let sign = match text(&step["verb"]).as_str() {
+            "create" => "+",
+            "change" => "~",
+            "replace" => "±",
+            "delete" => "-",
+            other => panic!("{other}"),
+        };
+        let mut words =
+            format!("{sign} {} {}: {}", text(&step["kind"]), text(&step["resource"]), text(&step["reason"]));
+        for change in step["changes"].as_array().into_iter().flatten() {
+            let (field, from, to) = (text(&change["field"]), text(&change["from"]), text(&change["to"]));
+            words.push_str(&format!("\n    {field}: {from:?} -> {to:?}"));
+        }
+        words
+    };
+    let steps: Vec<String> = data["steps"].as_array().expect("steps").iter().map(words).collect();
+    assert_eq!(steps.join("\n"), plan.to_string());
+    assert!(plan.to_string().contains("± "), "{plan}");
 }
