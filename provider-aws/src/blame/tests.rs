@@ -146,6 +146,63 @@ const TABLE: &[Row] = &[
     ),
 ];
 
+/// The annotations that a request carries to AWS: each may be what AWS calls invalid about it.
+const CARRIED: &[(&[Call], &[&str])] = &[
+    (
+        &[Call::CreateLoadBalancer, Call::SetSubnets],
+        &[
+            key::PRIVATE_IPV4,
+            key::IPV6,
+            key::SOURCE_NAT_PREFIXES,
+            key::EIP_ALLOCATIONS,
+            key::SUBNETS,
+            key::SOURCE_NAT,
+        ],
+    ),
+    (&[Call::SetSecurityGroups], &[key::SECURITY_GROUPS, key::PRIVATE_LINK_RULES]),
+    (&[Call::SetIpAddressType], &[key::IP_ADDRESS_TYPE]),
+    (
+        &[Call::ModifyLoadBalancerAttributes],
+        &[
+            key::ATTRIBUTES,
+            key::ACCESS_LOG_BUCKET,
+            key::ACCESS_LOG_PREFIX,
+            key::ACCESS_LOG_ENABLED,
+            key::CROSS_ZONE,
+        ],
+    ),
+    (
+        &[Call::CreateTargetGroup, Call::ModifyTargetGroup],
+        &[
+            key::HEALTH_PROTOCOL,
+            key::HEALTH_PORT,
+            key::HEALTH_PATH,
+            key::HEALTH_CODES,
+            key::HEALTH_INTERVAL,
+            key::HEALTH_TIMEOUT,
+            key::HEALTHY_THRESHOLD,
+            key::UNHEALTHY_THRESHOLD,
+        ],
+    ),
+    (
+        &[Call::ModifyTargetGroupAttributes],
+        &[
+            key::TARGET_GROUP_ATTRIBUTES,
+            TARGET_GROUP_ATTRIBUTES,
+            key::PROXY_PROTOCOL,
+            key::PROXY_PROTOCOL_PER_TARGET_GROUP,
+        ],
+    ),
+    (
+        &[Call::CreateListener, Call::ModifyListener],
+        &[ACTION, key::SSL_CERT, key::SSL_POLICY, key::ALPN_POLICY],
+    ),
+    (&[Call::AddListenerCertificates], &[key::SSL_CERT]),
+    (&[Call::ModifyListenerAttributes], &[LISTENER_ATTRIBUTES]),
+    (&[Call::AuthorizeSecurityGroupIngress], &[key::SOURCE_RANGES, key::PREFIX_LISTS]),
+    (&[Call::AddTags, Call::CreateTags], &[key::TAGS]),
+];
+
 const ACTION: &str = "service.beta.kubernetes.io/actions.TCP-80";
 const TARGET_GROUP_ATTRIBUTES: &str =
     "service.beta.kubernetes.io/aws-load-balancer-target-group-attributes.80";
@@ -226,4 +283,31 @@ fn among_several_annotations_it_is_the_one_that_aws_quotes_and_else_all_are_name
     assert!(quoted.contains(key::SUBNETS) && !quoted.contains(key::PRIVATE_IPV4), "{quoted}");
     let unclear = blame(&both, "InvalidConfigurationRequest", call, "no").unwrap();
     assert!(unclear.contains(key::SUBNETS) && unclear.contains(key::PRIVATE_IPV4), "{unclear}");
+}
+
+#[test]
+fn each_annotation_that_a_request_carries_may_be_what_aws_calls_invalid() {
+    for (calls, keys) in CARRIED {
+        for (call, key) in calls.iter().flat_map(|call| keys.iter().map(move |key| (*call, *key))) {
+            let told = blame(&[(key, "a value")], "ValidationError", call, "no");
+            let told = told.unwrap_or_else(|| panic!("{call} is not explained by {key}"));
+            assert!(told.starts_with(&format!("metadata.annotations[{key}]: ")), "{call}: {told}");
+        }
+    }
+}
+
+#[test]
+fn an_annotation_with_a_value_that_cannot_be_the_reason_is_not_blamed() {
+    for (key, value) in [(key::SCHEME, "internal"), (key::IP_ADDRESS_TYPE, "ipv4")] {
+        assert_eq!(blame(&[(key, value)], "InvalidSubnet", Call::CreateLoadBalancer, "no"), None, "{key}");
+    }
+}
+
+#[test]
+fn a_value_of_a_few_letters_that_stands_in_aws_sentence_is_no_quotation() {
+    let both = [(key::HEALTH_PROTOCOL, "tcp"), (key::HEALTH_PATH, "/live")];
+    let told =
+        blame(&both, "ValidationError", Call::ModifyTargetGroup, "a tcp health check has no path /live");
+    let told = told.expect("it is one of the two");
+    assert!(told.starts_with(&format!("metadata.annotations[{}]: ", key::HEALTH_PATH)), "{told}");
 }
