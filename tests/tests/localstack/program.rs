@@ -159,6 +159,16 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
     assert_eq!(balancer.instances(), Some(instances));
     let shown = run_kubectl(&access, &["get", "service", "web"], "").await;
     assert!(shown.contains(&balancer.host_name), "{shown}");
+    eventually("the log tells the day", || program.log().contains("EnsuredLoadBalancer")).await;
+    let log = program.log();
+    let ours = format!("service={}/web", fixture.cluster.namespace);
+    for (reason, says) in
+        [("EnsuringLoadBalancer", "Ensuring load balancer"), ("EnsuredLoadBalancer", &balancer.host_name)]
+    {
+        let tells = |line: &&str| line.contains(reason) && line.contains(&ours);
+        let line = log.lines().find(tells).unwrap_or_else(|| panic!("{reason} is missing in\n{log}"));
+        assert!(line.contains(" INFO ") && line.contains(says), "{line}");
+    }
 
     let moved = r#"{"spec": {"ports": [{"port": 80, "targetPort": 9090}]}}"#;
     run_kubectl(&access, &["patch", "service", "web", "--patch", moved], "").await;
