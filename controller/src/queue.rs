@@ -192,6 +192,44 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn however_much_happens_to_services_that_nobody_can_serve_they_are_in_the_queue_once_each() {
+        const SERVICES: usize = 8;
+        let queue = queue();
+        let names: Vec<String> = (0..SERVICES).map(|i| format!("s-{i}")).collect();
+        let lengths = |queue: &Queue| {
+            let keys = queue.lock();
+            [keys.in_line.len(), keys.waiting.len(), keys.woken.len(), keys.later.len(), keys.by_time.len()]
+        };
+        // One is being reconciled all the while, as where a provider does not answer, and one is to be tried again later.
+        queue.add(&key("s-0"));
+        assert_eq!(next(&queue).await, "s-0");
+        queue.add(&key("s-1"));
+        assert_eq!(next(&queue).await, "s-1");
+        queue.done(&key("s-1"), Some(Instant::now() + Duration::from_secs(3_600)));
+        for round in 0..5_000 {
+            let key = key(&names[round % SERVICES]);
+            if round % 3 == 0 {
+                queue.add_woken(&key);
+            } else {
+                queue.add(&key);
+            }
+            assert!(
+                lengths(&queue).iter().all(|length| *length <= SERVICES),
+                "{round}: {:?}",
+                lengths(&queue)
+            );
+        }
+        assert_eq!(lengths(&queue), [SERVICES - 1, SERVICES, SERVICES, 0, 0]);
+        let shown = queue.metrics.encode();
+        assert!(shown.contains("\nworkqueue_depth{name=\"service\"} 8\n"), "{shown}");
+        queue.done(&key("s-0"), None);
+        for _ in 0..SERVICES {
+            queue.done(&key(&next(&queue).await), None);
+        }
+        assert_eq!(lengths(&queue), [0; 5], "each was reconciled once for all that happened to it");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_added_while_it_is_worked_on_comes_after_that_and_behind_who_waits() {
         let queue = queue();
         queue.add(&key("a"));

@@ -153,6 +153,7 @@ mod tests {
         let ids: Vec<(&str, &str)> = ids.iter().map(|(name, id)| (name.as_str(), *id)).collect();
         let found = judge(&nodes(&ids), &BTreeMap::new(), "vpc-1");
         assert_eq!(found.len(), 1 + 5 + 1, "{found:?}");
-        assert_eq!(found[6].says, "no traffic either for n15, n16, n17, n18, n19 and 4 more", "{found:?}");
+        let others = "no traffic either for n15, n16, n17, n18, n19 and 4 more; ";
+        assert!(found[6].says.starts_with(others), "{found:?}");
     }
 }
