@@ -26,6 +26,10 @@ pub(crate) fn play<F: Future<Output = ()>>(name: &str, scene: impl FnOnce() -> F
     runtime.expect("a runtime").block_on(scene());
 }
 
+/// How long a look is apart from the next. It is looked again and again because FRR tells nobody of its sessions and routes:
+/// its shell answers when it is asked, in a process of its own, and has no way to wait for a change.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Waits until what is seen is what is expected, and says how long that took.
 #[track_caller]
 pub(crate) fn until<T: PartialEq + Debug>(
@@ -44,7 +48,7 @@ pub(crate) fn until<T: PartialEq + Debug>(
                 start.elapsed() < DEADLINE,
                 "{caller}: {what}: {seen:?} is seen, {expected:?} is expected"
             );
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 }

@@ -11,7 +11,9 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::namespaces::{DEADLINE, is_inside};
 
-/// How long a look at a condition is apart from the next. What is waited for has the processor meanwhile.
+/// How long a look at a condition is apart from the next. It is looked at again and again because nobody could tell: a
+/// condition is about several nodes' threads, what a kernel has sent and what machines without a process of ours got, and the
+/// word of a change in one of them says nothing of the others. What is waited for has the processor meanwhile.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What is run, and the Debian package that has it.
@@ -31,7 +33,6 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < DEADLINE, "it did not come to be: {what}");
-        // Nobody wakes this thread: it looks again.
         thread::park_timeout(LOOK_INTERVAL);
     }
 }
