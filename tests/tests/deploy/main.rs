@@ -11,6 +11,7 @@ mod doctor;
 mod image;
 mod objects;
 mod release;
+mod release_files;
 mod render;
 mod rights;
 mod same_result;
