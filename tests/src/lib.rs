@@ -8,6 +8,7 @@ pub mod control_plane;
 pub mod fuzz;
 pub mod kubectl;
 pub mod metadata;
+pub mod openapi_v2;
 pub mod performance;
 pub mod process;
 pub mod programs;

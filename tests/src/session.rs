@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::apiserver::ADMIN_TOKEN;
 use crate::control_plane::{ControlPlane, Options};
 use http::{HeaderMap, Method, Request};
+use hyper::body::Bytes;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ pub struct Session {
 pub struct Reply {
     pub code: u16,
     pub headers: HeaderMap,
+    pub bytes: Bytes,
     pub text: String,
 }
 
@@ -89,7 +91,7 @@ impl Session {
             let (head, body) = self.client.send(request).await?.into_parts();
             let bytes = body.collect_bytes().await?;
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(Reply { code: head.status.as_u16(), headers: head.headers, text })
+            Ok(Reply { code: head.status.as_u16(), headers: head.headers, bytes, text })
         };
         tokio::time::timeout(DEADLINE, answer).await.expect("an answer in time")
     }

@@ -1,34 +1,56 @@
-//! The OpenAPI v3 documents: as much of them as kubectl needs for `apply`, `create`, `replace`, `diff` and
-//! `explain`. Built-in kinds show their outline only; custom ones the schema of their definition. Of OpenAPI v2, by which
-//! kubectl checks lists, and what is older than 1.24 everything, there is the frame: kinds that it does not describe are not
-//! checked by kubectl but by the server alone.
+//! The OpenAPI documents: as much of them as kubectl needs for `apply`, `create`, `replace`, `diff` and `explain`.
+//! Built-in kinds show their outline only; custom ones the schema of their definition. Of OpenAPI v2, which kubectl before
+//! 1.24 reads alone, there is what it asks for: which kinds take a dry run, and what custom kinds are made of. Of built-in
+//! ones it gets no schema, since by an outline it would merge lists in another way than the server does.
 
 use hyper::body::Bytes;
+use prost::Message;
 use serde_json::{Map, Value, json};
 
 use super::discovery::{GIT_VERSION, hash};
 use super::kinds::{Resource, crd};
 use super::object::{list_at, str_at};
 use super::state::State;
+use crate::openapi_v2::{
+    Document, Info, NamedPathItem, NamedSchema, Operation, PathItem, Paths, Schema, Schemas,
+};
 
 /// The media type of OpenAPI v2 as protobuf.
 pub(crate) const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// What every operation takes in its query.
+const PARAMETERS: [&str; 5] = ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"];
 
 /// Whether somebody wants protobuf; before Kubernetes 1.23 the name of it was written another way.
 pub(crate) fn is_asked_for_protobuf(accept: &str) -> bool {
     accept.split(',').any(|range| range.trim().replace('@', ".") == PROTOBUF)
 }
 
-/// `/openapi/v2`.
+/// `/openapi/v2`, for those who ask for JSON: the frame.
 pub(crate) fn v2() -> Value {
     json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": GIT_VERSION}, "paths": {}})
 }
 
-/// The same as a `Document` of [gnostic](https://github.com/google/gnostic-models/blob/main/openapiv2/OpenAPIv2.proto).
-pub(crate) fn v2_in_protobuf() -> Bytes {
-    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
-    let info = [field(1, b"Kubernetes"), field(2, GIT_VERSION.as_bytes())].concat();
-    [field(1, b"2.0"), field(2, &info), field(8, b"")].concat().into()
+/// `/openapi/v2`, for those who ask for protobuf.
+pub(crate) fn v2_in_protobuf(state: &State) -> Bytes {
+    let (mut paths, mut definitions) = (Vec::new(), Vec::new());
+    for resource in state.resources() {
+        let kind = kind(resource);
+        let patch = Some(Operation::on(&kind, &PARAMETERS));
+        paths.push(NamedPathItem { name: path_of_one(resource), value: Some(PathItem { patch }) });
+        if defined_schema(state, resource).is_some() {
+            let value = Some(Schema::of(&schema(state, resource, kind)));
+            definitions.push(NamedSchema { name: schema_name(resource), value });
+        }
+    }
+    let info = Info { title: "Kubernetes".to_owned(), version: GIT_VERSION.to_owned() };
+    let document = Document {
+        swagger: "2.0".to_owned(),
+        info: Some(info),
+        paths: Some(Paths { path: paths }),
+        definitions: Some(Schemas { schema: definitions }),
+    };
+    document.encode_to_vec().into()
 }
 
 /// `/openapi/v3`: where the document of each group version is.
@@ -52,30 +74,26 @@ fn document_path(group: &str, version: &str) -> String {
 pub(crate) fn document(state: &State, path: &str) -> Option<Value> {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
     for resource in state.resources().filter(|r| document_path(&r.group, &r.version) == path) {
-        let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
+        let kind = kind(resource);
         let name = schema_name(resource);
         let content =
             json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{name}")}}});
         let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
-        let parameters: Vec<Value> =
-            ["dryRun", "fieldManager", "fieldValidation", "force", "pretty"].map(parameter).into();
+        let parameters: Vec<Value> = PARAMETERS.map(parameter).into();
         let operation = |action: &str| {
             json!({
                 "x-kubernetes-action": action, "x-kubernetes-group-version-kind": kind,
                 "parameters": parameters, "responses": {"200": {"description": "OK", "content": content}},
             })
         };
-        let scope = if resource.namespaced { "namespaces/{namespace}/" } else { "" };
-        let one = format!("/{path}/{scope}{}/{{name}}", resource.plural);
         paths.insert(
-            one,
+            path_of_one(resource),
             json!({
                 "get": operation("get"), "put": operation("put"), "patch": operation("patch"),
                 "delete": operation("delete"),
             }),
         );
-        let all = format!("/{path}/{scope}{}", resource.plural);
-        paths.insert(all, json!({"get": operation("list"), "post": operation("post")}));
+        paths.insert(path_of_all(resource), json!({"get": operation("list"), "post": operation("post")}));
         schemas.insert(name, schema(state, resource, kind.clone()));
     }
     let document = json!({
@@ -83,6 +101,19 @@ pub(crate) fn document(state: &State, path: &str) -> Option<Value> {
         "paths": paths, "components": {"schemas": schemas},
     });
     (!paths.is_empty()).then_some(document)
+}
+
+fn kind(resource: &Resource) -> Value {
+    json!({"group": resource.group, "version": resource.version, "kind": resource.kind})
+}
+
+fn path_of_all(resource: &Resource) -> String {
+    let scope = if resource.namespaced { "namespaces/{namespace}/" } else { "" };
+    format!("/{}/{scope}{}", document_path(&resource.group, &resource.version), resource.plural)
+}
+
+fn path_of_one(resource: &Resource) -> String {
+    format!("{}/{{name}}", path_of_all(resource))
 }
 
 fn schema_name(resource: &Resource) -> String {

@@ -288,7 +288,7 @@ impl Router {
             (["openapi", "v2"], _) if openapi::is_asked_for_protobuf(call.header(ACCEPT)) => {
                 return Ok(Reply::Typed {
                     media: openapi::PROTOBUF.to_owned(),
-                    body: openapi::v2_in_protobuf(),
+                    body: openapi::v2_in_protobuf(&state),
                 });
             }
             (["openapi", "v2"], _) => Some(openapi::v2()),

@@ -7,6 +7,7 @@ mod delete;
 mod kinds;
 mod list;
 mod managed_fields;
+mod old_kubectl;
 mod patch;
 mod serving;
 mod status;
