@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::answer::{Answered, Held, answer};
 use crate::arp::ArpFrame;
-use crate::beat::{Cluster, Key, Refused};
+use crate::beat::{Cluster, Keyring, Refused, unvouched};
 use crate::ethernet::Mac;
 use crate::ndp::NdpFrame;
 use crate::segment::{Eligible, HeartbeatSettings, LinkState, Me, Segment, SegmentChange, SegmentStatus};
@@ -23,6 +23,8 @@ pub enum Command {
     Want(BTreeMap<IpAddr, Vec<Eligible>>),
     /// The link is like this now.
     Link(LinkState),
+    /// Which keys the heartbeat has from now on.
+    Keys(Keyring),
     /// The process ends: hand over.
     Leave,
 }
@@ -70,7 +72,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Responder {
     segment: Segment,
-    key: Key,
+    keys: Keyring,
     cluster: Cluster,
     mac: Mac,
     wanted: BTreeSet<IpAddr>,
@@ -84,10 +86,16 @@ pub struct Responder {
 
 impl Responder {
     /// One that begins to listen as soon as it is told that its link is usable.
-    pub fn new(me: Me, settings: HeartbeatSettings, key: Key, cluster: Cluster, now: Duration) -> Self {
+    pub fn new(
+        me: Me,
+        settings: HeartbeatSettings,
+        keys: impl Into<Keyring>,
+        cluster: Cluster,
+        now: Duration,
+    ) -> Self {
         Responder {
             segment: Segment::new(me, settings, now),
-            key,
+            keys: keys.into(),
             cluster,
             mac: Mac::ZERO,
             wanted: BTreeSet::new(),
@@ -111,6 +119,11 @@ impl Responder {
                 self.mac = link.mac;
                 self.segment.link(now, link);
             }
+            Command::Keys(keys) => {
+                self.keys = keys;
+                // Who had another key may have this one; who has not is told of anew.
+                self.refused.clear();
+            }
             Command::Leave => self.segment.leave(now),
         }
         self.follow();
@@ -118,7 +131,7 @@ impl Responder {
 
     /// A frame came in; what is to be sent at once, on the same link.
     pub fn frame(&mut self, now: Duration, frame: &[u8]) -> Option<Vec<u8>> {
-        match self.key.open(frame, self.cluster) {
+        match self.keys.open(frame, self.cluster) {
             Ok(beat) => {
                 self.segment.heard(now, beat);
                 self.follow();
@@ -126,6 +139,9 @@ impl Responder {
             }
             Err(Refused::NotABeat) => self.question(now, frame),
             Err(refused) => {
+                if let Some(beat) = unvouched(frame).filter(|_| matches!(refused, Refused::OtherKey { .. })) {
+                    self.segment.heard_unvouched(now, &beat);
+                }
                 self.refuse(refused);
                 None
             }
@@ -165,7 +181,7 @@ impl Responder {
         self.follow();
         let beat = due.beats.first().map(|first| {
             let sequence = first.sequence;
-            (sequence, due.beats.iter().map(|page| self.key.seal(page, self.cluster)).collect())
+            (sequence, due.beats.iter().map(|page| self.keys.seal(page, self.cluster)).collect())
         });
         let mut announcements = Vec::new();
         for ip in due.gratuitous {

@@ -39,7 +39,8 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::announcements::{bgp, layer2};
-use crate::beat::{Cluster, Key};
+use crate::beat::Cluster;
+use crate::beat::rotation::WrittenKeys;
 use crate::link::Excluded;
 use crate::net::LinkChanges;
 use crate::segment::HeartbeatSettings;
@@ -48,6 +49,7 @@ use crate::status::keeper::Assigned;
 use crate::status::object::Pod;
 use cluster::ClusterState;
 use events::{Events, PeerTroubles, Said};
+use key::{KeyFile, KeyNews};
 use responders::{Common, Responders};
 pub use routers::BgpEngine;
 use routers::Routers;
@@ -71,7 +73,8 @@ pub struct Config {
     pub classes: ClassRule,
     /// The only namespace whose pools and advertisements count; none: those of all.
     pub pools_namespace: Option<String>,
-    /// Where the key of the heartbeat is. It is read once, as soon as it is there.
+    /// Where the key of the heartbeat is. It is followed: another one takes its place in the end
+    /// ([`rotation`](crate::beat::rotation)). Beside it, under the same name with `.previous` behind it, may be the one before.
     pub key_file: PathBuf,
     /// Links that never announce.
     pub excluded: Excluded,
@@ -132,13 +135,14 @@ impl Announcer {
     /// # Errors
     /// Where the kernel does not tell of its links.
     pub async fn run(&self, stop: CancellationToken) -> io::Result<()> {
-        let Some(key) = stop.run_until_cancelled(self.key()).await else { return Ok(()) };
+        let Some(written) = stop.run_until_cancelled(self.key()).await else { return Ok(()) };
+        let mut key_file = KeyFile::new(&self.config.key_file, written);
         let Some(cluster) = stop.run_until_cancelled(self.cluster()).await else { return Ok(()) };
         let config = &self.config;
         let (tell, mut changes) = mpsc::unbounded_channel();
         let mut responders = Responders::new(Common {
             node: config.node.clone(),
-            key,
+            keys: key_file.in_force().clone(),
             cluster,
             settings: config.settings,
             excluded: config.excluded.clone(),
@@ -211,6 +215,13 @@ impl Announcer {
                     }
                     false
                 }
+                news = key_file.news() => {
+                    match news {
+                        KeyNews::InForce(keys) => responders.keys(keys),
+                        KeyNews::Wrong(why) => events.say(Said::of_node("KeyInvalid", why)),
+                    }
+                    false
+                }
                 Some(news) = peer_news.recv() => {
                     match news.down {
                         Some(why) => events.say(Said::of_peer(news.peer, "SessionDown", why)),
@@ -268,12 +279,14 @@ impl Announcer {
     }
 
     /// The key, as soon as there is one.
-    async fn key(&self) -> Key {
+    async fn key(&self) -> WrittenKeys {
         let mut said = None;
         loop {
             match key::read(&self.config.key_file) {
-                Ok(key) => return key,
-                Err(error) => self.waits(&mut said, error.to_string()).await,
+                Ok(written) => return written,
+                Err(error) => {
+                    self.waits(&mut said, format!("{error}; until then nothing is announced")).await;
+                }
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::wanted::{WantedAddresses, wanted};
 use crate::announcements::Announcement;
-use crate::beat::{Boot, Cluster, Key};
+use crate::beat::{Boot, Cluster, Keyring};
 use crate::link::{Excluded, Link};
 use crate::net::{LinkThread, links};
 use crate::responder::{Command, LinkReport, Responder};
@@ -27,7 +27,7 @@ const LAST_REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 /// What all links have in common.
 pub(super) struct Common {
     pub(super) node: Arc<str>,
-    pub(super) key: Key,
+    pub(super) keys: Keyring,
     pub(super) cluster: Cluster,
     pub(super) settings: HeartbeatSettings,
     pub(super) excluded: Excluded,
@@ -92,9 +92,9 @@ impl Responders {
     }
 
     fn begin(&mut self, link: Link) -> bool {
-        let Common { node, key, cluster, settings, changes, .. } = &self.common;
+        let Common { node, keys, cluster, settings, changes, .. } = &self.common;
         let me = Me { node: node.clone(), link: link.name.as_str().into(), boot: Boot(fastrand::u64(..)) };
-        let responder = Responder::new(me, *settings, key.clone(), *cluster, Duration::ZERO);
+        let responder = Responder::new(me, *settings, keys.clone(), *cluster, Duration::ZERO);
         match LinkThread::start(link.index, &link.name, Instant::now(), responder, changes.clone()) {
             Ok(thread) => {
                 tracing::info!(link = link.name, mac = %link.mac, running = link.running, "a link announces");
@@ -141,6 +141,14 @@ impl Responders {
     /// The names of the links that announce.
     pub(super) fn names(&self) -> Vec<&str> {
         self.responding.values().map(|responding| responding.link.name.as_str()).collect()
+    }
+
+    /// From now on these keys are in force on every link, also on those that come.
+    pub(super) fn keys(&mut self, keys: Keyring) {
+        for responding in self.responding.values() {
+            responding.thread.order(Command::Keys(keys.clone()));
+        }
+        self.common.keys = keys;
     }
 
     /// The links that are to answer for addresses of IPv6 and have none of their own that is good on the link.

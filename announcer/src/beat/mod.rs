@@ -18,11 +18,16 @@
 //! * answer for any address by ARP or neighbour discovery. That is how a segment works; such a claim is told
 //!   ([`Answered::Claimed`](crate::answer::Answered::Claimed)) and no more;
 //! * read everything: nothing is secret, names and addresses least of all;
+//! * keep nodes from taking an address that none of them has, by claiming it in a frame: an announcer of this cluster that has
+//!   another key is not to lose what it has to one that does not know it. What a node has it gives up for no such frame;
 //! * hold frames up or swallow them, if they pass through its hands, and play them later. A recording that a receiver never
 //!   heard, because it started later or was cut off, keeps a dead node alive for that receiver for as long as the
 //!   recording lasts;
 //! * carry frames from one segment to another. The two are then one for the heartbeat, as behind a bridge.
 
+pub mod rotation;
+
+mod keyring;
 mod sealed;
 mod wire;
 
@@ -33,7 +38,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::ethernet::Mac;
-pub use sealed::{Key, KeyTooShort, Refused};
+pub use keyring::Keyring;
+pub use sealed::{Key, KeyTooShort, Refused, unvouched};
 pub use wire::{ETHER_TYPE, MAX_PAGE_BYTES, VERSION};
 
 /// Which cluster a beat belongs to. Two clusters on one segment do not listen to each other.

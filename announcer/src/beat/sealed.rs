@@ -13,6 +13,15 @@ use crate::ethernet::{self, Mac};
 #[derive(Clone)]
 pub struct Key(Hmac<Sha256>);
 
+/// Keys that sign alike are one.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.clone().finalize() == other.0.clone().finalize()
+    }
+}
+
+impl Eq for Key {}
+
 /// Keys are not printed.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,8 +91,8 @@ impl fmt::Display for Refused {
             Refused::OtherCluster { from } => write!(f, "the heartbeat from {from} is of another cluster"),
             Refused::OtherKey { from, node: Some(node) } => write!(
                 f,
-                "the heartbeat from {from} in the name of node {node} is signed with another key: two announcers \
-                 with different keys do not hear each other, and may answer for the same address"
+                "the heartbeat from {from} in the name of node {node} is signed with another key: it is not listened \
+                 to, but that nothing is taken which it claims; what both have already, both answer for"
             ),
             Refused::OtherKey { from, node: None } => {
                 write!(f, "the heartbeat from {from} is signed with another key")
@@ -143,4 +152,11 @@ impl Key {
         }
         wire::parse(from, signed).map_err(malformed)
     }
+}
+
+/// What a frame says that nobody vouches for: its signature and its cluster are not looked at. None if it cannot be read.
+pub fn unvouched(frame: &[u8]) -> Option<Beat> {
+    let parts = ethernet::split(frame).filter(|parts| parts.ether_type == ETHER_TYPE)?;
+    let page = wire::whole(parts.payload).filter(|page| page[0] == VERSION)?;
+    wire::parse(parts.from, &page[..page.len() - SIGNATURE_BYTES]).ok()
 }

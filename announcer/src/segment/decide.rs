@@ -42,11 +42,13 @@ fn place<'a>(entry: &Contender, link: &'a str, boot: Boot) -> Precedence<'a> {
 }
 
 impl SegmentView<'_> {
-    /// What to do about one address, which is `held` here, or is not. `claimants` are all peers that are alive and claim it.
+    /// What to do about one address, which is `held` here, or is not. `claimants` are all peers that are alive and claim it;
+    /// `unvouched` is until when somebody claims it under another key.
     pub(super) fn decide(
         &self,
         contest: &mut Contest,
         claimants: &[&SegmentPeer],
+        unvouched: Option<Duration>,
         held: bool,
     ) -> ClaimDecision {
         let Some((at, entry)) = contest.entry(&self.me.node, &self.me.link) else {
@@ -70,11 +72,14 @@ impl SegmentView<'_> {
         let decision = if held {
             self.keep(contest, mine, &rivals)
         } else if let Some(since) = self.candidate_since {
-            if rivals.is_empty() {
-                self.take(contest, at, mine, owner.as_ref())
-            } else {
+            if !rivals.is_empty() {
                 contest.vacant_since = None;
                 self.prefer(contest, mine, my_score, since, &rivals)
+            } else if unvouched.is_some() {
+                contest.vacant_since = None;
+                ClaimDecision::Stay(unvouched)
+            } else {
+                self.take(contest, at, mine, owner.as_ref())
             }
         } else {
             ClaimDecision::Stay(None)

@@ -68,7 +68,7 @@ impl Segment {
         for (ip, contest) in &mut self.contests {
             let claimants = claimants.get(ip).map_or(&[][..], Vec::as_slice);
             let held = self.held.contains(ip);
-            match view.decide(contest, claimants, held) {
+            match view.decide(contest, claimants, self.unvouched.until(*ip, now), held) {
                 ClaimDecision::Take(why) => taken.push((*ip, why)),
                 ClaimDecision::GiveUp(why) => given_up.push((*ip, why)),
                 ClaimDecision::Stay(again) => {

@@ -34,6 +34,11 @@ impl Segment {
         heard
     }
 
+    /// A beat of this cluster came in that is signed with another key: [`Refused::OtherKey`](crate::beat::Refused::OtherKey).
+    pub fn heard_unvouched(&mut self, now: Duration, beat: &Beat) {
+        self.unvouched.hear(now, beat);
+    }
+
     /// A frame said that an address is somewhere else: [`Answered::Claimed`](crate::answer::Answered::Claimed).
     pub fn claimed(&mut self, now: Duration, ip: IpAddr, by: Mac) {
         // Who of us has it is not settled by ARP.

@@ -18,6 +18,8 @@
 //! 6. A claim beside one's own by somebody who does not hear this node for a dead interval wins: that one would never
 //!    give way. Unless it hears nobody at all where others hear this node: then it is deaf, and counts as dead.
 //! 7. Who leaves answers on until another claims, for 2 seconds at most.
+//! 8. What an announcer of this cluster claims under another key is not taken while it claims it, and what is held is not
+//!    given up for it.
 //!
 //! # What can go wrong all the same
 //!
@@ -60,6 +62,7 @@ mod peer;
 mod peers;
 mod settings;
 mod speaking;
+mod unvouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -78,6 +81,7 @@ pub use peer::{Heard, SegmentPeer};
 use peers::Peers;
 pub use settings::{HeartbeatSettings, WrongSettings};
 use speaking::Made;
+use unvouched::Unvouched;
 
 /// For how long a preferred node is to have been well before it takes over from another.
 pub const PREFERRED_AFTER: Duration = Duration::from_secs(30);
@@ -120,6 +124,7 @@ pub struct Segment {
     settings: HeartbeatSettings,
     link: LinkState,
     peers: Peers,
+    unvouched: Unvouched,
     contests: BTreeMap<IpAddr, Contest>,
     held: BTreeSet<IpAddr>,
     gratuitous: Gratuitous,
@@ -152,6 +157,7 @@ impl Segment {
             settings,
             link: LinkState { usable: false, mac: Mac::ZERO },
             peers: Peers::default(),
+            unvouched: Unvouched::default(),
             contests: BTreeMap::new(),
             held: BTreeSet::new(),
             gratuitous: Gratuitous::default(),

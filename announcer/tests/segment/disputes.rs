@@ -1,8 +1,9 @@
 //! Of two claims one stays.
 
+use announcer::beat::{Beat, Role};
 use announcer::segment::{GivenUp, SegmentChange};
 
-use crate::wire::{Wire, ip, mac, ms, node, wanted};
+use crate::wire::{Wire, ip, mac, ms, node, segment, wanted};
 
 #[test]
 fn after_a_partition_who_comes_first_stays_and_announces_again_within_two_intervals() {
@@ -101,4 +102,56 @@ fn a_foreign_claim_is_told_once_and_answered_by_one_announcement_in_ten_seconds(
     assert_eq!(wire.happened(), [(1, SegmentChange::Foreign { ip: ip(7), by: mac(77), defended: true })]);
     let times: Vec<_> = wire.announced.iter().map(|(at, ..)| at.saturating_sub(began).as_secs()).collect();
     assert_eq!(times, [0, 10]);
+}
+
+/// What another announcer of the cluster says under another key: it claims an address.
+fn under_another_key(wire: &Wire, last: u8) -> Beat {
+    let mut other = segment(77, wire.now);
+    Beat { role: Role::Candidate, claims: vec![ip(last)], ..other.tick(wire.now).beats.remove(0) }
+}
+
+#[test]
+fn what_is_claimed_under_another_key_is_not_taken_while_it_is_and_is_once_it_is_not() {
+    let mut wire = Wire::new(&[1, 2]);
+    let beat = under_another_key(&wire, 7);
+    let say = |wire: &mut Wire| {
+        let now = wire.now;
+        [1, 2].into_iter().for_each(|number| wire.at(number).heard_unvouched(now, &beat));
+        wire.run(ms(100));
+    };
+    say(&mut wire);
+    // Also where it becomes known only later that somebody is to have it.
+    wire.want(&wanted(&[7, 8], &[(1, 9), (2, 0)]));
+    for _ in 0..30 {
+        say(&mut wire);
+    }
+    assert_eq!((wire.owners(7), wire.owners(8)), (Vec::new(), vec![1]));
+    // It is silent from here on, and was to be dead after 350 ms.
+    wire.run(ms(240));
+    assert!(wire.owners(7).is_empty());
+    wire.run(ms(100));
+    assert_eq!(wire.owners(7), [1]);
+}
+
+#[test]
+fn what_is_held_is_not_given_up_for_a_claim_under_another_key_and_who_leaves_hands_over_as_ever() {
+    let mut wire = Wire::new(&[1, 2]);
+    wire.want(&wanted(&[7], &[(1, 9), (2, 0)]));
+    wire.run(ms(1_000));
+    wire.happened();
+    let beat = under_another_key(&wire, 7);
+    let leaving = Beat { role: Role::Leaver, claims: vec![ip(8)], ..beat.clone() };
+    for _ in 0..30 {
+        let now = wire.now;
+        for number in [1, 2] {
+            wire.at(number).heard_unvouched(now, &beat);
+            wire.at(number).heard_unvouched(now, &leaving);
+        }
+        wire.run(ms(100));
+    }
+    assert_eq!(wire.owners(7), [1]);
+    assert_eq!(wire.happened(), []);
+    wire.want(&wanted(&[7, 8], &[(1, 9), (2, 0)]));
+    wire.run(ms(100));
+    assert_eq!(wire.owners(8), [1], "who has the other key and leaves wants to be rid of it");
 }

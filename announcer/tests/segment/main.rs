@@ -4,5 +4,6 @@ mod disputes;
 mod heard;
 mod leaving;
 mod links;
+mod rotation;
 mod taking;
 mod wire;

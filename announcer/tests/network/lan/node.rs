@@ -22,6 +22,7 @@ const KEY: &[u8] = b"the key of a network of namespaces";
 
 pub(crate) struct Node {
     name: &'static str,
+    key: &'static [u8],
     machine: Arc<Machine>,
     threads: Arc<Mutex<BTreeMap<String, LinkThread>>>,
     changes: Mutex<mpsc::UnboundedReceiver<(String, SegmentChange)>>,
@@ -31,9 +32,14 @@ pub(crate) struct Node {
 impl Node {
     /// A node that announces on `eth0`.
     pub(crate) fn start(lan: &Lan, name: &'static str) -> Self {
+        Node::with_key(lan, name, KEY)
+    }
+
+    /// The same, with a key of its own.
+    pub(crate) fn with_key(lan: &Lan, name: &'static str, key: &'static [u8]) -> Self {
         let (tell, changes) = mpsc::unbounded_channel();
         let machine = Arc::new(lan.machine());
-        let node = Node { name, machine, threads: Arc::default(), changes: Mutex::new(changes), tell };
+        let node = Node { name, key, machine, threads: Arc::default(), changes: Mutex::new(changes), tell };
         node.announce_on("eth0");
         node.follow_links();
         node
@@ -55,7 +61,7 @@ impl Node {
             link: link.into(),
             boot: Boot(LIVES.fetch_add(1, Ordering::Relaxed)),
         };
-        let key = Key::new(KEY).expect("a key");
+        let key = Key::new(self.key).expect("a key");
         let (settings, cluster) = (HeartbeatSettings::default(), Cluster::of("a cluster"));
         let responder = Responder::new(me, settings, key, cluster, Duration::ZERO);
         let tell = self.tell.clone();
@@ -68,9 +74,15 @@ impl Node {
 
     /// Which nodes may announce an address on this network.
     pub(crate) fn want(&self, ip: IpAddr, nodes: &[&str]) {
+        self.want_all(&[ip], nodes);
+    }
+
+    /// The same of several addresses.
+    pub(crate) fn want_all(&self, addresses: &[IpAddr], nodes: &[&str]) {
         let eligible =
             nodes.iter().map(|node| Eligible { node: (*node).into(), links: Links::All, score: 0 });
-        let wanted = BTreeMap::from([(ip, eligible.collect())]);
+        let eligible: Vec<Eligible> = eligible.collect();
+        let wanted: BTreeMap<_, _> = addresses.iter().map(|ip| (*ip, eligible.clone())).collect();
         for thread in self.threads.lock().expect("no panic").values() {
             thread.order(Command::Want(wanted.clone()));
         }

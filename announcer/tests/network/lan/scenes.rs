@@ -8,7 +8,7 @@ use announcer::arp::ArpFrame;
 use announcer::ethernet::Mac;
 use announcer::ndp::NdpFrame;
 use announcer::net::{FrameKind, FrameRoom, PacketSocket, links};
-use announcer::segment::SegmentChange;
+use announcer::segment::{SegmentChange, SegmentStatus};
 
 use super::answers::{Client, serve};
 use super::network::{Lan, Machine, scene, until};
@@ -46,6 +46,7 @@ scenes! {
     fn of_two_links_on_one_network_one_answers()
     fn where_the_only_pod_moves_the_address_follows_at_once()
     fn a_node_that_comes_moves_nothing()
+    fn a_node_with_another_key_is_told_takes_nothing_that_is_answered_for_and_takes_over_once_it_is_not()
 }
 
 /// Two nodes that may both announce an address, one of which does; that one comes first.
@@ -243,5 +244,31 @@ mod play {
                 .all(|node| node.reports()[0].owners.get(&ip).is_some_and(|owner| **owner == *a.name()))
         });
         assert_eq!(client.ends().by, [a.name()]);
+    }
+
+    pub(super) fn a_node_with_another_key_is_told_takes_nothing_that_is_answered_for_and_takes_over_once_it_is_not(
+        lan: &Lan,
+        ip: IpAddr,
+    ) {
+        let a = Node::start(lan, "a");
+        serve(a.machine(), ip, a.name());
+        a.want(ip, &["a", "b"]);
+        until("it answers for it", || a.holds(ip));
+        let client = client_of(lan, ip, &a);
+        let b = Node::with_key(lan, "b", b"a key that nobody else has");
+        serve(b.machine(), ip, b.name());
+        b.want(ip, &["a", "b"]);
+        let names = |node: &Node, other: &str| {
+            node.reports()[0].refused.keys().any(|why| why.contains(&format!("node {other} is signed")))
+        };
+        until("each names the other", || names(&a, "b") && names(&b, "a"));
+        until("it would take addresses", || b.reports()[0].status == SegmentStatus::Candidate);
+        // One that nobody has is taken by both in the end; by then it has decided about the first as well.
+        let free = if ip.is_ipv4() { "10.9.0.201" } else { "fd00:9::201" }.parse().expect("an address");
+        b.want_all(&[ip, free], &["a", "b"]);
+        until("it takes what is free", || b.holds(free));
+        assert!(a.holds(ip) && !b.holds(ip));
+        a.kill();
+        moved(client, &a, &b);
     }
 }

@@ -170,7 +170,7 @@ fn judge_hearts(heard: &[Hears]) -> Vec<Finding> {
         findings.push(Finding::warn(
             SUBJECT,
             format!("on {} a heartbeat is heard that is signed with another key", other_key.join(", ")),
-            "give all announcers the same key and restart them: until then they may answer for the same address",
+            "give all announcers the same key: until then neither takes over what the other answers for",
         ));
     }
     if !deaf.is_empty() {
