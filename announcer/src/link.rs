@@ -22,9 +22,19 @@ pub struct Link {
     pub has_master: bool,
     /// The networks of its addresses.
     pub subnets: Vec<IpNet>,
+    /// Whether it has a link-local address of IPv6 from which something may be sent: for a second or two after a link came up it
+    /// is still being asked whether somebody else has it (RFC 4862 §5.4).
+    pub link_local: bool,
 }
 
 impl Link {
+    /// Whether what a client of this address is answered can leave by it. Where a packet's own source is no address of the
+    /// link, as none of a Service's is, Linux asks for the neighbour from the link-local address, and without one it does not
+    /// ask (`ndisc_solicit` and `ndisc_send_ns` in net/ipv6/ndisc.c): the packet goes nowhere.
+    pub fn can_serve(&self, ip: IpAddr) -> bool {
+        ip.is_ipv4() || self.link_local
+    }
+
     /// Whether one of its addresses is in the network of this one.
     pub fn reaches(&self, ip: IpAddr) -> bool {
         self.subnets.iter().any(|subnet| subnet.contains(&ip))

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::wanted::{WantedAddresses, wanted};
+use super::wanted::{WantedAddresses, WantedByLink, wanted};
 use crate::announcements::Announcement;
 use crate::beat::{Boot, Cluster, Keyring};
 use crate::link::{Excluded, Link};
@@ -20,6 +19,10 @@ use crate::segment::{self, HeartbeatSettings, LEAVE_TIMEOUT, Me, SegmentChange};
 
 /// Between two tries to begin on a link on which nothing can be said.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// For how long a link may be without its link-local address before that is told: after it came up that takes a second or two,
+/// and where a network manager gives it one, a moment more.
+const LINK_LOCAL_GRACE: Duration = Duration::from_secs(5);
 
 /// For how much longer than a segment takes to leave it is waited for its thread to say so.
 const LAST_REPORT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -51,15 +54,25 @@ pub(super) struct Responders {
     /// The links on which nothing can be said, and why.
     failing: BTreeMap<String, String>,
     again: Option<Instant>,
+    /// Links without the link-local address that they need, and since when.
+    without_link_local: BTreeMap<String, Instant>,
+    looked: Instant,
 }
 
 impl Responders {
     pub(super) fn new(common: Common) -> Self {
-        Responders { common, responding: BTreeMap::new(), failing: BTreeMap::new(), again: None }
+        Responders {
+            common,
+            responding: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            again: None,
+            without_link_local: BTreeMap::new(),
+            looked: Instant::now(),
+        }
     }
 
     /// Begins on links that have come, ends on those that have gone, and tells the others how they are now. True if there
-    /// are others than before, or their networks have changed.
+    /// are others than before, if their networks have changed, or if one has been without its link-local address for long.
     ///
     /// # Errors
     /// Where the kernel cannot be asked for its links.
@@ -68,12 +81,13 @@ impl Responders {
             .into_iter()
             .filter(|link| !link.has_master && !self.common.excluded.contains(&link.name))
             .collect();
+        self.looked = Instant::now();
         let before = self.responding.len();
         self.responding.retain(|index, responding| {
             let there = found.iter().any(|link| link.index == *index && link.name == responding.link.name);
             there && !responding.thread.has_ended()
         });
-        let mut changed = self.responding.len() != before;
+        let mut changed = self.responding.len() != before || !self.without_link_local().is_empty();
         self.failing.retain(|name, _| found.iter().any(|link| link.name == *name));
         self.again = None;
         for link in found {
@@ -82,7 +96,8 @@ impl Responders {
                     if (responding.link.running, responding.link.mac) != (link.running, link.mac) {
                         responding.thread.order(Command::Link(state(&link)));
                     }
-                    changed |= responding.link.subnets != link.subnets;
+                    let addresses = |link: &Link| (link.subnets.clone(), link.link_local);
+                    changed |= addresses(&responding.link) != addresses(&link);
                     responding.link = link;
                 }
                 None => changed |= self.begin(link),
@@ -122,15 +137,26 @@ impl Responders {
 
     /// When to [look](Responders::look) again though no link has changed.
     pub(super) fn again(&self) -> Option<Instant> {
-        self.again
+        let told = self.without_link_local.values().map(|since| *since + LINK_LOCAL_GRACE);
+        // What is past was looked at.
+        let told = told.filter(|at| *at > self.looked);
+        self.again.into_iter().chain(told).min()
     }
 
     /// Tells each link what it is to want now.
     pub(super) fn want(&mut self, announcements: &BTreeMap<IpAddr, Announcement>) {
         let links: Vec<Link> = self.responding.values().map(|responding| responding.link.clone()).collect();
-        let mut wanted = wanted(&self.common.node, &links, announcements);
+        let WantedByLink { mut addresses, without_link_local } =
+            wanted(&self.common.node, &links, announcements);
+        let is_up = |name: &String| links.iter().any(|link| link.running && link.name == *name);
+        let (now, before) = (Instant::now(), std::mem::take(&mut self.without_link_local));
+        let since = |name: String| {
+            let since = before.get(&name).copied().unwrap_or(now);
+            (name, since)
+        };
+        self.without_link_local = without_link_local.into_iter().filter(is_up).map(since).collect();
         for responding in self.responding.values_mut() {
-            let wanted = wanted.remove(&responding.link.name).unwrap_or_default();
+            let wanted = addresses.remove(&responding.link.name).unwrap_or_default();
             if wanted != responding.wanted {
                 responding.thread.order(Command::Want(wanted.clone()));
                 responding.wanted = wanted;
@@ -151,12 +177,11 @@ impl Responders {
         self.common.keys = keys;
     }
 
-    /// The links that are to answer for addresses of IPv6 and have none of their own that is good on the link.
+    /// The links that were to answer for addresses of IPv6 and do not, because they have had no link-local address for a
+    /// while.
     pub(super) fn without_link_local(&self) -> BTreeSet<String> {
-        let asked =
-            self.responding.values().filter(|it| it.link.running && it.wanted.keys().any(IpAddr::is_ipv6));
-        let without = asked.filter(|it| !it.link.subnets.iter().any(is_link_local));
-        without.map(|it| it.link.name.clone()).collect()
+        let long = self.without_link_local.iter().filter(|(_, since)| since.elapsed() >= LINK_LOCAL_GRACE);
+        long.map(|(name, _)| name.clone()).collect()
     }
 
     /// How each link stands, by its name.
@@ -194,10 +219,6 @@ impl Responders {
         // What was not handed over by then falls silent, and is taken as from the dead.
         let _in_time = timeout(LEAVE_TIMEOUT + LAST_REPORT_TIMEOUT, all_have_left).await;
     }
-}
-
-fn is_link_local(subnet: &IpNet) -> bool {
-    matches!(subnet.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn state(link: &Link) -> segment::LinkState {

@@ -207,14 +207,15 @@ impl AlreadyTold {
         said
     }
 
-    /// Links on which addresses of IPv6 are to be answered for, without an address of their own that is good on the link.
+    /// Links that were to answer for addresses of IPv6 and have no link-local address.
     pub(super) fn without_link_local(&mut self, links: BTreeSet<String>) -> Vec<Said> {
         let said = links.difference(&self.without_link_local).map(|link| {
             Said::of_node(
                 "NoLinkLocalAddress",
                 format!(
-                    "link {link} has no link-local address of IPv6: a switch that listens to who is in which group may not pass \
-                     on what is asked about addresses of IPv6; those of IPv4 are answered for as ever"
+                    "link {link} has no link-local address of IPv6, without which the kernel cannot look for clients: addresses \
+                     of IPv6 are not answered for on it until it has one, and other nodes that may take them; those of IPv4 \
+                     are answered for as ever"
                 ),
             )
         });

@@ -1,13 +1,13 @@
 //! The links of this node, as the kernel has them now.
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::libc::ARPHRD_ETHER;
+use nix::libc::{self, ARPHRD_ETHER};
 use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{LinkAddr, SockaddrStorage};
 
@@ -29,11 +29,37 @@ pub fn links() -> io::Result<Vec<Link>> {
             subnets.entry(entry.interface_name).or_default().push(subnet);
         }
     }
-    let with_subnets = links.into_iter().map(|(name, mut link)| {
+    let link_locals = link_locals()?;
+    let with_addresses = links.into_iter().map(|(name, mut link)| {
         link.subnets = subnets.remove(&name).unwrap_or_default();
+        link.link_local = link_locals.contains(&link.index);
         link
     });
-    Ok(with_subnets.collect())
+    Ok(with_addresses.collect())
+}
+
+/// The numbers of the links that have a link-local address from which something may be sent. `getifaddrs` does not tell what
+/// has become of an address.
+fn link_locals() -> io::Result<BTreeSet<u32>> {
+    // This thread's, whose network may be another than the process's. Without IPv6 in the kernel there is no such file.
+    match std::fs::read_to_string("/proc/thread-self/net/if_inet6") {
+        Ok(addresses) => Ok(addresses.lines().filter_map(link_local).collect()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the link in a line of `if_inet6`: address, number, length of the prefix, scope and flags, in hexadecimal, and
+/// the link's name (`if6_seq_show` in net/ipv6/addrconf.c). None if the address is of another scope, or not good yet, or no
+/// more.
+fn link_local(line: &str) -> Option<u32> {
+    /// `IPV6_ADDR_LINKLOCAL`.
+    const LINK_SCOPE: u32 = 0x20;
+    const NOT_GOOD: u32 = libc::IFA_F_TENTATIVE | libc::IFA_F_OPTIMISTIC | libc::IFA_F_DADFAILED;
+    let mut words = line.split_whitespace().skip(1);
+    let mut number = || u32::from_str_radix(words.next()?, 16).ok();
+    let (index, _prefix, scope, flags) = (number()?, number()?, number()?, number()?);
+    (scope == LINK_SCOPE && flags & NOT_GOOD == 0).then_some(index)
 }
 
 /// The addresses that others can reach this node by, with the lengths of their subnets: on any link, of any kind. Those that
@@ -75,6 +101,7 @@ fn ethernet(entry: &InterfaceAddress, address: &LinkAddr) -> Option<Link> {
         running: flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING),
         has_master: flags.contains(InterfaceFlags::IFF_SLAVE) || has_master(&entry.interface_name),
         subnets: Vec::new(),
+        link_local: false,
     })
 }
 

@@ -28,6 +28,36 @@ fn links_are_read_with_what_matters_of_them() {
     });
 }
 
+/// Until then the kernel sends nothing from it, and finds no neighbour for an address that the link does not have.
+#[test]
+fn a_link_local_address_counts_once_it_is_known_to_be_nobody_elses_and_that_is_told() {
+    scene(
+        "lan::sockets::a_link_local_address_counts_once_it_is_known_to_be_nobody_elses_and_that_is_told",
+        |lan| {
+            let machine = lan.machine();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let is_good = || {
+                let links = machine.inside(|| links().expect("links"));
+                links.iter().any(|link| link.name == "eth0" && link.link_local)
+            };
+            until("it has one", is_good);
+            let mut changes = machine.inside(|| LinkChanges::new().expect("word of changes"));
+            machine.ip("link set eth0 down");
+            machine.ip("link set eth0 up");
+            until("it is asked whether anybody else has it", || {
+                machine.ip("address show eth0").contains("tentative")
+            });
+            assert!(!is_good());
+            while !is_good() {
+                runtime.block_on(changes.changed()).expect("a change");
+            }
+            machine.ip("-6 address flush dev eth0 scope link");
+            until("it is gone", || !is_good());
+        },
+    );
+}
+
 #[test]
 fn a_change_of_a_link_is_told_at_once() {
     scene("lan::sockets::a_change_of_a_link_is_told_at_once", |lan| {
