@@ -182,7 +182,12 @@ impl Cluster {
 
     /// Waits for an event on a Service whose reason is `reason`, and returns its message.
     pub async fn until_event(&self, name: &str, reason: &str) -> String {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        self.until_event_in(&self.namespace, name, reason).await
+    }
+
+    /// The same of an object of another namespace, or of none, whose events are in `default`.
+    pub async fn until_event_in(&self, namespace: &str, name: &str, reason: &str) -> String {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let stream =
             watcher(events, watcher::Config::default().fields(&format!("involvedObject.name={name}")))
                 .default_backoff()

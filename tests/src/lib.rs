@@ -1,5 +1,6 @@
 //! Fixtures, end-to-end suites, benches, and the sandbox. Nothing depends on this package.
 
+pub mod announcer_thread;
 pub mod apiserver;
 pub mod aws;
 pub mod churn;

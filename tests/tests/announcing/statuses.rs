@@ -54,7 +54,12 @@ impl Scene {
     }
 
     fn keeper(&self, node: &str) -> (StatusKeeper, mpsc::UnboundedReceiver<Assigned>) {
-        let pod = Some(Pod { name: format!("announcer-on-{node}"), uid: format!("uid-on-{node}") });
+        self.keeper_in(node, &format!("uid-on-{node}"))
+    }
+
+    /// The same in a Pod with this UID.
+    fn keeper_in(&self, node: &str, uid: &str) -> (StatusKeeper, mpsc::UnboundedReceiver<Assigned>) {
+        let pod = Some(Pod { name: format!("announcer-on-{node}"), uid: uid.to_owned() });
         let announcer =
             AnnouncingNode { node: node.to_owned(), namespace: self.cluster.namespace.clone(), pod };
         let (assigned, assignments) = mpsc::unbounded_channel();
@@ -186,13 +191,31 @@ async fn what_a_former_life_left_is_found_by_its_labels_and_nothing_of_others_is
     let apply = PatchParams::apply("speaker");
     scene.layer2().patch("l2-x7k2p", &apply, &Patch::Apply(speakers)).await.expect("it is there");
 
-    let (_after, mut assignments) = {
-        let (after, assignments) = scene.keeper("node-1");
-        after.announce(announced(&["web"], &[]));
-        (after, assignments)
-    };
+    let (after, _assignments) = scene.keeper("node-1");
+    after.announce(announced(&["web"], &[]));
     scene.until_layer2(&[("", ""), ("node-1", "web"), ("node-2", "other")]).await;
-    assert!(assignments.try_recv().is_err(), "what was told is not told again");
+}
+
+#[tokio::test]
+async fn what_a_former_life_told_is_not_told_again_though_it_is_written_again_for_another_pod() {
+    let scene = Scene::start().await;
+    let (before, mut assignments) = scene.keeper("node-1");
+    before.announce(announced(&["web"], &[]));
+    next(&mut assignments).await;
+    drop(before);
+
+    let (after, mut assignments) = scene.keeper_in("node-1", "uid-of-another-pod");
+    after.announce(announced(&["web"], &[]));
+    let is_written_again = |all: &[Arc<ServiceL2Status>]| {
+        all.iter().any(|it| it.owner_references().iter().any(|owner| owner.uid == "uid-of-another-pod"))
+    };
+    scene.until("it to be of the other Pod", is_written_again).await;
+    // Whatever was to be told of that comes before this.
+    after.announce(announced(&["new", "web"], &[]));
+    assert_eq!(
+        next(&mut assignments).await,
+        r#"shop/new: announcing from node "node-1" with protocol "layer2""#
+    );
 }
 
 #[tokio::test]

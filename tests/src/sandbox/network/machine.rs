@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use announcer::agent::{Announcer, Config};
+use announcer::agent::Config;
 use announcer::link::Excluded;
-use kube::client::Body;
 use nix::sched::{CloneFlags, setns};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, service_fn};
 
+use crate::announcer_thread;
 use crate::real_cluster::Machine;
 
 /// Where the page of a node is; what comes for an address is led there.
@@ -45,20 +44,7 @@ pub(super) fn announce(
 ) -> io::Result<JoinHandle<io::Result<io::Result<()>>>> {
     let (here, excluded) = (Handle::current(), Excluded::new(Excluded::DEFAULT).map_err(io::Error::other)?);
     let config = Config::new(node.name(), key, excluded);
-    on(node, move || {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let namespace = client.default_namespace().to_owned();
-            let asking = service_fn(move |request: http::Request<Body>| {
-                let (client, here) = (client.clone(), here.clone());
-                async move {
-                    let answer = here.spawn(async move { client.send(request).await });
-                    Ok::<_, BoxError>(answer.await??)
-                }
-            });
-            Announcer::new(kube::Client::new(asking, namespace), config).run(stop).await
-        })
-    })
+    on(node, move || announcer_thread::announce(config, client, here, stop))
 }
 
 /// Answers everybody who asks a node with a page that names it, in both families, for as long as the process lives.
