@@ -118,6 +118,8 @@ impl KeyFile {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]
@@ -137,6 +139,10 @@ mod tests {
         assert_eq!(read(&path).expect("two keys"), WrittenKeys { previous, ..alone });
         std::fs::write(&path, "fifteen bytes a\n").expect("a file");
         assert!(read(&path).is_err());
+    }
+
+    async fn news(file: &mut KeyFile) -> KeyNews {
+        timeout(LOOK_INTERVAL * 2, file.news()).await.expect("it is noticed by the next look")
     }
 
     /// As the kubelet changes a mounted Secret: by a link that leads to another folder.
@@ -162,10 +168,10 @@ mod tests {
         assert_eq!(*file.in_force(), first.clone().into());
 
         lead_to("2");
-        let KeyNews::InForce(keys) = file.news().await else { panic!("they are keys") };
+        let KeyNews::InForce(keys) = news(&mut file).await else { panic!("they are keys") };
         assert_eq!(keys, Keyring::new(first, [second]), "it is believed before anything is signed with it");
         lead_to("3");
-        let KeyNews::Wrong(said) = file.news().await else { panic!("it is too short") };
+        let KeyNews::Wrong(said) = news(&mut file).await else { panic!("it is too short") };
         assert!(said.contains("has 5 bytes") && said.ends_with("stays in force"), "{said}");
         assert_eq!(*file.in_force(), keys);
     }

@@ -1,7 +1,7 @@
 //! Of two claims one stays.
 
 use announcer::beat::{Beat, Role};
-use announcer::segment::{GivenUp, SegmentChange};
+use announcer::segment::{GivenUp, SegmentChange, Taken};
 
 use crate::wire::{Wire, ip, mac, ms, node, segment, wanted};
 
@@ -153,5 +153,7 @@ fn what_is_held_is_not_given_up_for_a_claim_under_another_key_and_who_leaves_han
     assert_eq!(wire.happened(), []);
     wire.want(&wanted(&[7, 8], &[(1, 9), (2, 0)]));
     wire.run(ms(100));
-    assert_eq!(wire.owners(8), [1], "who has the other key and leaves wants to be rid of it");
+    // Who has the other key and leaves wants to be rid of it.
+    assert_eq!(wire.happened(), [(1, SegmentChange::Taken { ip: ip(8), why: Taken::Free })]);
+    assert_eq!((wire.owners(7), wire.owners(8)), (vec![1], vec![1]));
 }
