@@ -74,6 +74,12 @@ fn with_a_network_a_page_is_fetched_by_both_addresses_and_again_after_the_node_w
     assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(shown.matches("a page from node-").count(), 4, "{shown}");
     assert_eq!(shown.matches(" s without answers\n").count(), 2, "{shown}");
+    let real = std::env::var_os(ASSETS).map(|assets| Path::new(&assets).join("kube-proxy"));
+    let by = match real.filter(|program| program.is_file()) {
+        Some(program) => format!("on each node runs {}", program.display()),
+        None => "stand in for kube-proxy".to_owned(),
+    };
+    assert!(shown.contains(&by), "{by}: {shown}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! kube-proxy, on nodes and beside the control plane, which has to reach webhooks: they are Services.
 
 use std::path::Path;
+use std::process::Command;
 
 use super::error::ClusterError;
 use super::lan;
@@ -26,6 +27,9 @@ impl ProxyMode {
     }
 }
 
+/// The name of the program.
+pub(crate) const KUBE_PROXY: &str = "kube-proxy";
+
 /// Starts it on a machine.
 pub(super) fn start(
     processes: &mut Processes,
@@ -34,7 +38,13 @@ pub(super) fn start(
     mode: ProxyMode,
     kubeconfig: &Path,
 ) -> Result<(), ClusterError> {
-    let mut command = machine.command(assets.join("kube-proxy"));
+    let command = command(machine, &assets.join(KUBE_PROXY), mode, kubeconfig);
+    processes.start(machine, KUBE_PROXY, command).map(drop)
+}
+
+/// The program on a machine.
+pub(crate) fn command(machine: &Machine, program: &Path, mode: ProxyMode, kubeconfig: &Path) -> Command {
+    let mut command = machine.command(program);
     command
         .arg("--kubeconfig")
         .arg(kubeconfig)
@@ -45,5 +55,5 @@ pub(super) fn start(
         // These are the host's, and not a namespace's to set.
         .args(["--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"])
         .arg("--conntrack-tcp-timeout-close-wait=0");
-    processes.start(machine, "kube-proxy", command).map(drop)
+    command
 }

@@ -23,7 +23,7 @@ pub mod cleanup;
 mod credentials;
 mod error;
 pub mod image;
-mod kube_proxy;
+pub(crate) mod kube_proxy;
 mod lan;
 mod machine;
 mod node;

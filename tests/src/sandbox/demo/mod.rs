@@ -28,7 +28,7 @@ pub(super) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
     shown?;
     let entered = network::is_entered();
     if let Some(folder) = &entered {
-        network::show(&sandbox.client, folder).await?;
+        network::show(&sandbox.plane, folder).await?;
     }
     let (other, has) = match &sandbox.platform {
         Platform::Bare => ("aws", "Network Load Balancers"),

@@ -1,20 +1,30 @@
 //! Namespaces of one's own, in which one may make networks.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use crate::control_plane::ASSETS;
+use crate::real_cluster::kube_proxy::KUBE_PROXY;
 
 /// Set for a sandbox that is in namespaces of its own; its value is a folder that goes when it has ended.
 const INSIDE: &str = "SANDBOX_NETWORK";
+
+/// Names the real kube-proxy to a sandbox that is in namespaces of its own.
+const KUBE_PROXY_PATH: &str = "SANDBOX_KUBE_PROXY";
 
 /// What is run, and the Debian package that has it.
 const TOOLS: [(&str, &str); 4] =
     [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2"), ("nft", "nftables")];
 
 /// The folder of the sandbox that is in namespaces of its own; none if this one is not.
-pub fn is_entered() -> Option<std::path::PathBuf> {
+pub fn is_entered() -> Option<PathBuf> {
     std::env::var_os(INSIDE).map(Into::into)
+}
+
+/// The real kube-proxy, if there is one.
+pub(super) fn real_kube_proxy() -> Option<PathBuf> {
+    std::env::var_os(KUBE_PROXY_PATH).map(Into::into)
 }
 
 /// What this machine lacks for a network, and what brings it; none if nothing.
@@ -49,6 +59,9 @@ pub fn enter() -> std::io::Result<ExitStatus> {
         .args(["-c", "ip link set lo up && exec \"$@\"", "sh"])
         .arg(itself)
         .args(std::env::args_os().skip(1));
+    let assets = std::env::var_os(ASSETS).filter(|assets| !assets.is_empty()).map(PathBuf::from);
+    let kube_proxy = assets.map(|assets| assets.join(KUBE_PROXY)).filter(|program| program.is_file());
+    begin.envs(kube_proxy.map(|program| (KUBE_PROXY_PATH, program)));
     // A real API server wants a network with a way out; this has none, and takes the one in the process.
     begin.env(INSIDE, folder.path()).env_remove(ASSETS).status()
 }

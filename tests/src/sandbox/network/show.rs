@@ -11,9 +11,12 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tokio_util::sync::CancellationToken;
 
+use super::enter::real_kube_proxy;
+use super::kube_proxy::NodeProxy;
 use super::machine::{PAGE_PORT, announce, ask, on, serve_page, silence};
 use crate::cluster::addresses;
-use crate::real_cluster::{Lan, Machine, POOL};
+use crate::control_plane::ControlPlane;
+use crate::real_cluster::{Lan, Machine, POOL, addresses as machine_addresses};
 use crate::sandbox::demo::{headline, until};
 use crate::sandbox::page::say;
 use crate::sandbox::{SandboxError, manifests};
@@ -25,7 +28,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 const KEY: &str = "of a network that nobody else is on";
 
 /// Shows it; `folder` holds the machines.
-pub(in crate::sandbox) async fn show(client: &kube::Client, folder: &Path) -> Result<(), SandboxError> {
+pub(in crate::sandbox) async fn show(plane: &ControlPlane, folder: &Path) -> Result<(), SandboxError> {
+    let client = &plane.client();
     headline("A network: node-1, node-2 and a client, on one switch");
     let lan = Lan::make(folder, "0")?;
     let key = folder.join("key");
@@ -41,11 +45,19 @@ pub(in crate::sandbox) async fn show(client: &kube::Client, folder: &Path) -> Re
     let published = addresses(&services.get("page").await?);
     say(&format!("  page has {}", published.join(" and ")));
 
+    let kube_proxy = real_kube_proxy();
+    match &kube_proxy {
+        Some(program) => say(&format!("  on each node runs {}", program.display())),
+        None => say("  rules of nftables stand in for kube-proxy; it runs where KUBEBUILDER_ASSETS has it"),
+    }
     let stop = CancellationToken::new();
-    let mut announcers = Vec::new();
+    let (mut announcers, mut proxies) = (Vec::new(), Vec::new());
     for node in &lan.nodes {
         serve_page(node).map_err(network)?;
-        stand_in_for_kube_proxy(node, &published)?;
+        match &kube_proxy {
+            Some(program) => proxies.push(NodeProxy::start(node, program, plane, folder).await?),
+            None => stand_in_for_kube_proxy(node, &published)?,
+        }
         announcers.push(announce(node, &key, client.clone(), stop.clone()));
     }
     let shown = reach(&lan, &published).await;
@@ -119,6 +131,25 @@ fn network(error: io::Error) -> SandboxError {
 }
 
 fn manifest() -> String {
+    // What comes to a node goes to its own page, so that the page says who answered.
+    let endpoints: String = [("IPv4", 0), ("IPv6", 1)]
+        .map(|(family, at)| {
+            let [one, two] = ["node-1", "node-2"].map(|node| machine_addresses(node)[at].clone());
+            format!(
+                "apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: page-{at}, namespace: default, labels: {{kubernetes.io/service-name: page}}}}
+addressType: {family}
+ports: [{{port: {PAGE_PORT}, protocol: TCP, name: \"\"}}]
+endpoints:
+- {{addresses: [\"{one}\"], nodeName: node-1, conditions: {{ready: true}}}}
+- {{addresses: [\"{two}\"], nodeName: node-2, conditions: {{ready: true}}}}
+---
+"
+            )
+        })
+        .concat();
+    let endpoints = endpoints.trim_end_matches("---\n");
     format!(
         "apiVersion: metallb.io/v1beta1
 kind: IPAddressPool
@@ -130,14 +161,7 @@ kind: L2Advertisement
 metadata: {{name: network, namespace: metallb-system}}
 spec: {{ipAddressPools: [network]}}
 ---
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: page-1, namespace: default, labels: {{kubernetes.io/service-name: page}}}}
-addressType: IPv4
-endpoints:
-- {{addresses: [10.99.0.11], nodeName: node-1}}
-- {{addresses: [10.99.0.12], nodeName: node-2}}
----
+{endpoints}---
 apiVersion: v1
 kind: Service
 metadata:
@@ -146,6 +170,7 @@ metadata:
   annotations: {{metallb.io/address-pool: network}}
 spec:
   type: LoadBalancer
+  externalTrafficPolicy: Local
   selector: {{app: page}}
   ipFamilyPolicy: RequireDualStack
   ports: [{{port: 80}}]
