@@ -10,15 +10,15 @@ use crate::ndp::{Message, NdpFrame, solicited_node_group};
 /// What is held on one link: the addresses that are answered for, and the link's hardware address as it is now. A link
 /// whose hardware address changes is another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldAddresses {
     mac: Mac,
     addresses: BTreeSet<IpAddr>,
 }
 
-impl Held {
+impl HeldAddresses {
     /// These addresses, at this hardware address.
     pub fn new(mac: Mac, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        Held { mac, addresses: addresses.into_iter().collect() }
+        HeldAddresses { mac, addresses: addresses.into_iter().collect() }
     }
 
     /// Whether it is these addresses at this hardware address.
@@ -50,7 +50,7 @@ pub enum Answered {
 }
 
 /// What is to be done about a frame that came in on a link, or went out there: a packet socket sees both.
-pub fn answer(frame: &[u8], held: &Held) -> Answered {
+pub fn answer(frame: &[u8], held: &HeldAddresses) -> Answered {
     let to_ip = if let Some(arp) = ArpFrame::parse(frame) {
         to_arp(&arp, held)
     } else {
@@ -59,7 +59,7 @@ pub fn answer(frame: &[u8], held: &Held) -> Answered {
     to_ip.unwrap_or(Answered::Nothing)
 }
 
-fn to_arp(arp: &ArpFrame, held: &Held) -> Option<Answered> {
+fn to_arp(arp: &ArpFrame, held: &HeldAddresses) -> Option<Answered> {
     if arp.from == held.mac || !arp.sender_mac.is_an_interface() {
         return None;
     }
@@ -77,7 +77,7 @@ fn to_arp(arp: &ArpFrame, held: &Held) -> Option<Answered> {
     (for_us && asks).then(|| Answered::Reply { ip, frame: arp.answer(held.mac).emit() })
 }
 
-fn to_ndp(ndp: &NdpFrame, held: &Held) -> Option<Answered> {
+fn to_ndp(ndp: &NdpFrame, held: &HeldAddresses) -> Option<Answered> {
     if ndp.from == held.mac || !held.addresses.contains(&ndp.target.into()) {
         return None;
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::{Answered, Held, answer};
+use crate::answer::{Answered, HeldAddresses, answer};
 use crate::arp::ArpFrame;
 use crate::beat::{Cluster, Keyring, Refused, unvouched};
 use crate::ethernet::Mac;
@@ -77,7 +77,7 @@ pub struct Responder {
     mac: Mac,
     wanted: BTreeSet<IpAddr>,
     /// What [`answer`] needs, made of what the segment holds.
-    answers_for: Held,
+    answers_for: HeldAddresses,
     counts: BTreeMap<IpAddr, Counts>,
     foreign: BTreeMap<(IpAddr, Mac), u64>,
     refused: BTreeMap<String, u64>,
@@ -99,7 +99,7 @@ impl Responder {
             cluster,
             mac: Mac::ZERO,
             wanted: BTreeSet::new(),
-            answers_for: Held::new(Mac::ZERO, []),
+            answers_for: HeldAddresses::new(Mac::ZERO, []),
             counts: BTreeMap::new(),
             foreign: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -242,7 +242,7 @@ impl Responder {
         }
         self.changes.extend(changes);
         if !self.answers_for.is(self.mac, self.segment.held()) {
-            self.answers_for = Held::new(self.mac, self.segment.held().iter().copied());
+            self.answers_for = HeldAddresses::new(self.mac, self.segment.held().iter().copied());
         }
     }
 }

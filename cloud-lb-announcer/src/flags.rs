@@ -51,7 +51,7 @@ pub(crate) struct Flags {
 
     /// Who speaks to routers: nobody, our own speaker, or FRR, for which an FRRConfiguration is written
     #[arg(long, env = "BGP", default_value = "native", value_name = "ENGINE")]
-    bgp: Bgp,
+    bgp: BgpChoice,
 
     /// Where frr-k8s looks for FRRConfigurations; only with --bgp=frr-k8s
     #[arg(long, env = "FRR_K8S_NAMESPACE", default_value = "frr-k8s-system", value_name = "NAMESPACE")]
@@ -84,7 +84,7 @@ pub(crate) struct Flags {
 
 /// Who speaks to routers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Bgp {
+enum BgpChoice {
     /// Nobody
     Off,
     /// Our own speaker
@@ -106,9 +106,9 @@ impl Flags {
         config.pools_namespace.clone_from(&self.bare_pools_namespace);
         config.ignore_exclude_label = self.ignore_exclude_label;
         config.bgp = match self.bgp {
-            Bgp::Off => None,
-            Bgp::Native => Some(BgpEngine::Native),
-            Bgp::FrrK8s => Some(BgpEngine::FrrK8s { namespace: self.frr_k8s_namespace.clone() }),
+            BgpChoice::Off => None,
+            BgpChoice::Native => Some(BgpEngine::Native),
+            BgpChoice::FrrK8s => Some(BgpEngine::FrrK8s { namespace: self.frr_k8s_namespace.clone() }),
         };
         config.namespace.clone_from(&self.pod_namespace);
         let pod = self.pod_name.clone().zip(self.pod_uid.clone());

@@ -73,21 +73,21 @@ impl RequestCounts {
 }
 
 impl<S> Layer<S> for RequestCounts {
-    type Service = Counted<S>;
+    type Service = CountedService<S>;
 
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, counts: self.clone() }
+    fn layer(&self, inner: S) -> CountedService<S> {
+        CountedService { inner, counts: self.clone() }
     }
 }
 
 /// What counts the requests of the service within.
 #[derive(Clone, Debug)]
-pub(crate) struct Counted<S> {
+pub(crate) struct CountedService<S> {
     inner: S,
     counts: RequestCounts,
 }
 
-impl<S, B, R> Service<Request<B>> for Counted<S>
+impl<S, B, R> Service<Request<B>> for CountedService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,

@@ -19,7 +19,7 @@ pub(crate) enum Presence {
 
 /// What is observed of one Service, in the few words that decide.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct ObservedService {
+pub(crate) struct Observation {
     /// What the cluster shows of it.
     pub presence: Presence,
     /// Who serves it: it is of type LoadBalancer, not being deleted, and this provider claims it.
@@ -146,7 +146,7 @@ pub(crate) enum NextStep {
 }
 
 /// Decides. Level-triggered: it does not matter which event led here, or how many were missed.
-pub(crate) fn decide(observed: &ObservedService, last: &Last, now: Instant) -> NextStep {
+pub(crate) fn decide(observed: &Observation, last: &Last, now: Instant) -> NextStep {
     // Whoever holds something and does not serve the Service lets go first: two providers never serve one Service.
     let others: Vec<ProviderIndex> =
         observed.holders.iter().copied().filter(|holder| Some(*holder) != observed.claimed_by).collect();
@@ -169,7 +169,7 @@ pub(crate) fn decide(observed: &ObservedService, last: &Last, now: Instant) -> N
     }
 }
 
-fn serve(observed: &ObservedService, last: &Last, now: Instant) -> NextStep {
+fn serve(observed: &Observation, last: &Last, now: Instant) -> NextStep {
     let nodes_changed = match last.success {
         Some(success) => success.nodes != observed.nodes,
         // Served by a process before this one: on which nodes, nobody remembers.
@@ -226,12 +226,7 @@ fn serve(observed: &ObservedService, last: &Last, now: Instant) -> NextStep {
 
 /// The nodes are other ones than the load balancer has: it is told, unless that failed with the same nodes and waits.
 /// `otherwise` is when something else is due.
-fn follow_nodes(
-    observed: &ObservedService,
-    last: &Last,
-    now: Instant,
-    otherwise: Option<Instant>,
-) -> NextStep {
+fn follow_nodes(observed: &Observation, last: &Last, now: Instant, otherwise: Option<Instant>) -> NextStep {
     match last.node_attempt.filter(|attempt| attempt.nodes == observed.nodes) {
         None => NextStep::UpdateBackends,
         Some(NodeAttempt { again: Some(again), .. }) if again <= now => NextStep::UpdateBackends,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument, Span, error_span, field};
 
 use crate::context::Context;
-use crate::decide::{NextStep, ObservedService, Presence, ProviderIndex, decide};
+use crate::decide::{NextStep, Observation, Presence, ProviderIndex, decide};
 use crate::memory::ServiceMemory;
 use crate::metrics::{ProviderOperation, ReconcileOutcome};
 use crate::nodes::Nodes;
@@ -203,7 +203,7 @@ impl Reconciliation {
     }
 
     /// What is observed of the Service now.
-    fn look(&mut self) -> ObservedService {
+    fn look(&mut self) -> Observation {
         self.nodes = self.context.nodes.borrow().clone().unwrap_or_default();
         let Tracked { view, is_load_balancer, deleting, .. } = &*self.tracked;
         let providers = &self.context.providers;
@@ -230,7 +230,7 @@ impl Reconciliation {
             nodes = self.nodes.fingerprint(&handle.provider.backends(serves));
             throttled_until = handle.throttle.until(Instant::now());
         }
-        ObservedService {
+        Observation {
             presence: Presence::Shown,
             claimed_by,
             holders,

@@ -12,7 +12,7 @@ use crate::crd::{BFDProfileSpec, BGPAdvertisementSpec, BGPPeerSpec, CommunitySpe
 use crate::peer::Peer;
 use crate::pools::Pools;
 use crate::selector::AnyOf;
-use crate::written::{ObjectKey, ObjectMistakes, Spec, Written};
+use crate::written::{ObjectKey, ObjectMistakes, ResourceSpec, Written};
 
 /// All definitions that say something about announcing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -200,12 +200,12 @@ fn by_age<S>(definitions: &[Written<S>]) -> Vec<&Written<S>> {
     sorted
 }
 
-fn found<S: Spec>(definition: &Written<S>, mistakes: Mistakes) -> ObjectMistakes {
+fn found<S: ResourceSpec>(definition: &Written<S>, mistakes: Mistakes) -> ObjectMistakes {
     ObjectMistakes { kind: S::KIND, version: S::VERSION, object: definition.key(), mistakes }
 }
 
 /// The definitions that are right, and the last good version of those that are not.
-fn settle<S: Spec, T>(
+fn settle<S: ResourceSpec, T>(
     definitions: &[Written<S>],
     earlier: &InForce<T>,
     parse: impl Fn(&Written<S>) -> Result<T, Vec<Mistake>>,

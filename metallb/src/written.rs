@@ -16,7 +16,7 @@ use crate::reservations;
 use crate::selector::Labels;
 
 /// The spec of one of MetalLB's resources.
-pub trait Spec: Clone + PartialEq + Serialize + DeserializeOwned {
+pub trait ResourceSpec: Clone + PartialEq + Serialize + DeserializeOwned {
     /// The kind of its resource.
     const KIND: &'static str;
     /// The version in which it is read.
@@ -27,7 +27,7 @@ pub trait Spec: Clone + PartialEq + Serialize + DeserializeOwned {
 
 macro_rules! specs {
     ($($spec:ty: $kind:literal, $version:literal, $allowed:literal;)*) => {$(
-        impl Spec for $spec {
+        impl ResourceSpec for $spec {
             const KIND: &'static str = $kind;
             const VERSION: &'static str = concat!("metallb.io/", $version);
             const ALLOWED: &'static str = $allowed;
@@ -118,7 +118,7 @@ impl<S> Written<S> {
     }
 }
 
-impl<S: Spec> Written<S> {
+impl<S: ResourceSpec> Written<S> {
     /// Reads an object as it came out of a file. Never fails: an object that has the wrong shape is a definition
     /// with a mistake, so that it stops nobody but itself.
     pub fn from_json(object: &Value) -> Self {

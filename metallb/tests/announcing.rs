@@ -11,10 +11,10 @@ use metallb::community::CommunityValue;
 use metallb::crd::IPAddressPoolSpec;
 use metallb::peer::{Password, Peer, Reach, RemoteAsn};
 use metallb::pools::Pools;
-use metallb::written::{ObjectMistakes, Spec, Written};
+use metallb::written::{ObjectMistakes, ResourceSpec, Written};
 use serde_json::{Value, json};
 
-fn object<S: Spec>(name: &str, spec: Value) -> Written<S> {
+fn object<S: ResourceSpec>(name: &str, spec: Value) -> Written<S> {
     Written::from_json(&json!({ "metadata": { "namespace": "metallb-system", "name": name }, "spec": spec }))
 }
 

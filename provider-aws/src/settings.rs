@@ -11,7 +11,7 @@ use crate::options::annotation::{Reader, key};
 /// What a Service asks for of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct LoadBalancerSettings {
     /// Reserved capacity; none leaves it as it is.
     pub capacity: Option<CapacityChange>,
 }
@@ -24,10 +24,10 @@ pub enum Setting {
     Capacity(CapacityChange),
 }
 
-impl Settings {
+impl LoadBalancerSettings {
     /// What the annotations say of them.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
-        Settings { capacity: read_capacity(reader) }
+        LoadBalancerSettings { capacity: read_capacity(reader) }
     }
 
     /// Those that the Service asks for.

@@ -13,7 +13,7 @@ use cloud_provider::{Change, Mistake};
 use crate::client::{
     IpAddressType, LoadBalancer as AwsLoadBalancer, SourceNatPrefix, SubnetMapping, ZoneAddress, ZoneMapping,
 };
-use crate::model::{LoadBalancer, Zone};
+use crate::model::{LoadBalancer, LoadBalancerZone};
 use crate::options::annotation::key;
 
 /// One `SetSubnets` on the way.
@@ -56,7 +56,7 @@ impl OnlyZone {
 pub fn difference(wanted: &LoadBalancer, found: &AwsLoadBalancer, is_applied: bool) -> Option<Change> {
     let gone =
         found.zones.iter().any(|zone| !wanted.zones.iter().any(|w| w.mapping.subnet_id == zone.subnet_id));
-    let differs = |zone: &Zone| match subnet(found, &zone.mapping.subnet_id) {
+    let differs = |zone: &LoadBalancerZone| match subnet(found, &zone.mapping.subnet_id) {
         Some(present) => !is_kept(wanted, found, &zone.mapping, present, is_applied),
         None => true,
     };
@@ -66,7 +66,7 @@ pub fn difference(wanted: &LoadBalancer, found: &AwsLoadBalancer, is_applied: bo
 }
 
 /// Subnets with the addresses chosen in them, for people: in the order of their zones.
-pub fn told(zones: &[Zone]) -> String {
+pub fn told(zones: &[LoadBalancerZone]) -> String {
     in_order(zones.iter().map(|zone| (zone.name.as_str(), show(&zone.mapping))))
 }
 
@@ -236,7 +236,7 @@ fn existing(found: &AwsLoadBalancer, zone: &ZoneMapping) -> SubnetMapping {
 }
 
 /// What is asked for, and where nobody asks what is there.
-fn completed(wanted: &LoadBalancer, found: &AwsLoadBalancer, zone: &Zone) -> SubnetMapping {
+fn completed(wanted: &LoadBalancer, found: &AwsLoadBalancer, zone: &LoadBalancerZone) -> SubnetMapping {
     let mut mapping = zone.mapping.clone();
     if let Some(present) = subnet(found, &mapping.subnet_id) {
         let existing = existing(found, present);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{ProviderCondition, ServiceKey};
 use kube::api::DynamicObject;
+use metallb::crd::AnnouncementProtocol;
 use serde_json::Value;
 
 /// The word of the condition.
@@ -12,15 +13,6 @@ pub const ANNOUNCED: &str = "Announced";
 
 /// So many nodes or peers are named; of more it is said how many there are.
 const MAX_NAMED: usize = 5;
-
-/// How a Service is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    /// On the local network: `ServiceL2Status`.
-    Layer2,
-    /// To routers: `ServiceBGPStatus`.
-    Bgp,
-}
 
 /// What one object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +27,16 @@ pub struct Statement {
 
 impl Statement {
     /// Reads an object. One that does not say of which Service it tells, or not yet, says nothing.
-    pub fn read(protocol: Protocol, object: &DynamicObject) -> Option<Self> {
+    pub fn read(protocol: AnnouncementProtocol, object: &DynamicObject) -> Option<Self> {
         let status = object.data.get("status")?;
         let text = |field: &str| status.get(field)?.as_str().filter(|it| !it.is_empty()).map(str::to_owned);
         let service = ServiceKey::new(text("serviceNamespace")?, text("serviceName")?);
         let list = |field: &str| status.get(field).and_then(Value::as_array).into_iter().flatten();
         let to = match protocol {
-            Protocol::Layer2 => {
+            AnnouncementProtocol::Layer2 => {
                 list("interfaces").filter_map(|it| it.get("name")?.as_str()).map(str::to_owned).collect()
             }
-            Protocol::Bgp => list("peers").filter_map(Value::as_str).map(str::to_owned).collect(),
+            AnnouncementProtocol::Bgp => list("peers").filter_map(Value::as_str).map(str::to_owned).collect(),
         };
         Some(Statement { service, node: text("node")?, to })
     }
@@ -65,17 +57,17 @@ pub enum Look {
 /// All that is said.
 #[derive(Debug, Default)]
 pub struct Statements {
-    said: BTreeMap<(Protocol, Place), Statement>,
-    of: BTreeMap<ServiceKey, BTreeSet<(Protocol, Place)>>,
+    said: BTreeMap<(AnnouncementProtocol, Place), Statement>,
+    of: BTreeMap<ServiceKey, BTreeSet<(AnnouncementProtocol, Place)>>,
     /// The kinds of which the first list was complete.
-    listed: BTreeSet<Protocol>,
+    listed: BTreeSet<AnnouncementProtocol>,
     /// Those that are to be looked at soon anyway.
     soon: BTreeSet<ServiceKey>,
 }
 
 impl Statements {
     /// An object says this now, or nothing any more.
-    pub fn set(&mut self, protocol: Protocol, place: Place, now: Option<Statement>) -> Vec<Look> {
+    pub fn set(&mut self, protocol: AnnouncementProtocol, place: Place, now: Option<Statement>) -> Vec<Look> {
         let place = (protocol, place);
         if self.said.get(&place) == now.as_ref() {
             return Vec::new();
@@ -110,7 +102,7 @@ impl Statements {
     /// looked at.
     pub fn list(
         &mut self,
-        protocol: Protocol,
+        protocol: AnnouncementProtocol,
         objects: BTreeMap<Place, Option<Statement>>,
     ) -> Option<Vec<Look>> {
         let is_first = self.listed.insert(protocol);
@@ -128,7 +120,7 @@ impl Statements {
         if self.listed.is_empty() {
             return None;
         }
-        let said: Vec<(Protocol, &Statement)> = self
+        let said: Vec<(AnnouncementProtocol, &Statement)> = self
             .of
             .get(service)
             .into_iter()
@@ -138,10 +130,11 @@ impl Statements {
         if said.is_empty() {
             return Some(self.said_by_nobody());
         }
-        let by = [Protocol::Layer2, Protocol::Bgp].into_iter().filter_map(|protocol| {
-            let of_protocol = said.iter().filter(|(of, _)| *of == protocol).map(|(_, it)| *it);
-            in_words(protocol, &of_protocol.collect::<Vec<_>>())
-        });
+        let by =
+            [AnnouncementProtocol::Layer2, AnnouncementProtocol::Bgp].into_iter().filter_map(|protocol| {
+                let of_protocol = said.iter().filter(|(of, _)| *of == protocol).map(|(_, it)| *it);
+                in_words(protocol, &of_protocol.collect::<Vec<_>>())
+            });
         let message = by.collect::<Vec<_>>().join("; ");
         Some(ProviderCondition::new(Some(true), "Announced", message))
     }
@@ -168,7 +161,7 @@ impl Statements {
     }
 }
 
-fn in_words(protocol: Protocol, said: &[&Statement]) -> Option<String> {
+fn in_words(protocol: AnnouncementProtocol, said: &[&Statement]) -> Option<String> {
     let nodes: BTreeSet<&str> = said.iter().map(|it| &*it.node).collect();
     let to: BTreeSet<&str> = said.iter().flat_map(|it| &it.to).map(String::as_str).collect();
     if nodes.is_empty() {
@@ -176,11 +169,11 @@ fn in_words(protocol: Protocol, said: &[&Statement]) -> Option<String> {
     }
     let by = named("node", &nodes);
     Some(match protocol {
-        Protocol::Layer2 if to.is_empty() => format!("answered for on the local network by {by}"),
-        Protocol::Layer2 => {
+        AnnouncementProtocol::Layer2 if to.is_empty() => format!("answered for on the local network by {by}"),
+        AnnouncementProtocol::Layer2 => {
             format!("answered for on the local network by {by} on {}", named("interface", &to))
         }
-        Protocol::Bgp => format!("advertised by {by} to {}", named("peer", &to)),
+        AnnouncementProtocol::Bgp => format!("advertised by {by} to {}", named("peer", &to)),
     })
 }
 

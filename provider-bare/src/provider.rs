@@ -12,6 +12,7 @@ use cloud_provider::{
     Request, ServiceId, ServiceView, WakeupStream,
 };
 use kube::Client;
+use metallb::crd::AnnouncementProtocol;
 use parking_lot::Mutex;
 use tokio::sync::watch as latest;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,7 +24,6 @@ use metallb::pools::{PoolMistakes, Pools};
 
 use crate::allocation::{Addresses, Allocation};
 use crate::allocator::{Allocator, ServiceAddresses};
-use crate::announced::Protocol;
 use crate::assignments::Reuse;
 use crate::desired::{self, ObservedService, Ownership, ReadService, read};
 use crate::error::SourceError;
@@ -242,7 +242,7 @@ impl BareProvider {
         };
         let mut statements = Vec::new();
         if let (PoolSource::Cluster { .. }, Some(watches)) = (&self.config.pools, &watches) {
-            for protocol in [Protocol::Layer2, Protocol::Bgp] {
+            for protocol in AnnouncementProtocol::ALL {
                 let (tell, told) = latest::channel(Progress::Listing);
                 let watch = watch::statements(watches.clone(), protocol, self.shared.clone(), tell);
                 tasks.push(tokio::spawn(watch));

@@ -17,11 +17,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use metallb::crd::{IPAddressPool, ServiceBGPStatus, ServiceL2Status};
+use metallb::crd::{AnnouncementProtocol, IPAddressPool};
 use metallb::pool::Definition;
 use metallb::pools::PoolKey;
 
-use crate::announced::{Protocol, Statement};
+use crate::announced::Statement;
 use crate::error::WatchProblem;
 use crate::file::PoolFile;
 use crate::plan::Namespaces;
@@ -264,14 +264,11 @@ pub(crate) async fn namespaces(
 /// Watches what announcers say, as the objects of one kind have it. Runs until dropped.
 pub(crate) async fn statements(
     watches: Watches,
-    protocol: Protocol,
+    protocol: AnnouncementProtocol,
     shared: Arc<SharedAllocator>,
     progress: latest::Sender<Progress>,
 ) {
-    let kind = match protocol {
-        Protocol::Layer2 => ApiResource::erase::<ServiceL2Status>(&()),
-        Protocol::Bgp => ApiResource::erase::<ServiceBGPStatus>(&()),
-    };
+    let kind = protocol.kind();
     let name = format!("{}.{}", kind.plural, kind.group);
     let api = move |client| Api::<DynamicObject>::all_with(client, &kind);
     let said = |object: &DynamicObject| {

@@ -24,7 +24,7 @@ use metallb::crd::{
 };
 use metallb::pool::Definition;
 use metallb::pools::Pools;
-use metallb::written::{ObjectMistakes, Spec, Written};
+use metallb::written::{ObjectMistakes, ResourceSpec, Written};
 
 use super::mirror::Mirror;
 use crate::announcements::{ServingNodes, View};
@@ -319,7 +319,7 @@ fn kept_of_slice(slice: &EndpointSlice) -> Option<(ServiceKey, ServingNodes)> {
     Some((service_of_slice(slice)?, endpoints_of_slice(slice).iter().collect()))
 }
 
-fn written<S: Spec>(object: &DynamicObject) -> Written<S> {
+fn written<S: ResourceSpec>(object: &DynamicObject) -> Written<S> {
     Written::read(&object.metadata, object.data.get("spec").cloned().unwrap_or_default())
 }
 

@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use kube::runtime::events::EventType;
 use kube::{Api, Client};
 use metallb::crd::BGPPeerSpec;
-use metallb::written::{ObjectKey, ObjectMistakes, Spec};
+use metallb::written::{ObjectKey, ObjectMistakes, ResourceSpec};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -66,7 +66,11 @@ impl Said {
     }
 
     /// Something to know about what somebody wrote.
-    pub(super) fn of_written<S: Spec>(object: ObjectKey, reason: &'static str, message: String) -> Self {
+    pub(super) fn of_written<S: ResourceSpec>(
+        object: ObjectKey,
+        reason: &'static str,
+        message: String,
+    ) -> Self {
         let about = About::Written { version: S::VERSION, kind: S::KIND, object };
         Said { about, is_warning: false, reason, message, common: None }
     }

@@ -50,7 +50,7 @@ use crate::status::object::Pod;
 use cluster::ClusterState;
 use events::{Events, PeerTroubles, Said};
 use key::{KeyFile, KeyNews};
-use responders::{Common, Responders};
+use responders::{CommonToLinks, Responders};
 pub use routers::BgpEngine;
 use routers::Routers;
 use statuses::{Decided, Statuses};
@@ -140,7 +140,7 @@ impl Announcer {
         let Some(cluster) = stop.run_until_cancelled(self.cluster()).await else { return Ok(()) };
         let config = &self.config;
         let (tell, mut changes) = mpsc::unbounded_channel();
-        let mut responders = Responders::new(Common {
+        let mut responders = Responders::new(CommonToLinks {
             node: config.node.clone(),
             keys: key_file.in_force().clone(),
             cluster,

@@ -28,7 +28,7 @@ const LINK_LOCAL_GRACE: Duration = Duration::from_secs(5);
 const LAST_REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What all links have in common.
-pub(super) struct Common {
+pub(super) struct CommonToLinks {
     pub(super) node: Arc<str>,
     pub(super) keys: Keyring,
     pub(super) cluster: Cluster,
@@ -48,7 +48,7 @@ struct Responding {
 
 /// The links that announce. Dropped, all fall silent at once.
 pub(super) struct Responders {
-    common: Common,
+    common: CommonToLinks,
     /// By number: a link that comes back by the same name has another.
     responding: BTreeMap<u32, Responding>,
     /// The links on which nothing can be said, and why.
@@ -60,7 +60,7 @@ pub(super) struct Responders {
 }
 
 impl Responders {
-    pub(super) fn new(common: Common) -> Self {
+    pub(super) fn new(common: CommonToLinks) -> Self {
         Responders {
             common,
             responding: BTreeMap::new(),
@@ -107,7 +107,7 @@ impl Responders {
     }
 
     fn begin(&mut self, link: Link) -> bool {
-        let Common { node, keys, cluster, settings, changes, .. } = &self.common;
+        let CommonToLinks { node, keys, cluster, settings, changes, .. } = &self.common;
         let me = Me { node: node.clone(), link: link.name.as_str().into(), boot: Boot(fastrand::u64(..)) };
         let responder = Responder::new(me, *settings, keys.clone(), *cluster, Duration::ZERO);
         match LinkThread::start(link.index, &link.name, Instant::now(), responder, changes.clone()) {

@@ -10,13 +10,14 @@ use futures::StreamExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::runtime::watcher::Event;
 use kube::{Client, ResourceExt};
+use metallb::crd::AnnouncementProtocol;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::announced::Announced;
-use super::object::{AnnouncingNode, DesiredObject, FIELD_MANAGER, Protocol, StatusKey};
+use super::object::{AnnouncingNode, DesiredObject, FIELD_MANAGER, StatusKey};
 use super::steps::{ObservedObject, Write, steps};
 use crate::clock::until_time;
 use crate::jitter::shortened;
@@ -58,7 +59,7 @@ pub struct Assigned {
     /// The node.
     pub node: String,
     /// How.
-    pub protocol: Protocol,
+    pub protocol: AnnouncementProtocol,
 }
 
 impl Assigned {
@@ -184,7 +185,7 @@ struct Writer {
     /// The objects of this announcer, as the API server has them.
     known: BTreeMap<StatusKey, ObservedObject>,
     /// Of which kinds the list is complete.
-    listed: BTreeSet<Protocol>,
+    listed: BTreeSet<AnnouncementProtocol>,
     /// What was written, by this process or by one before, and so was told to be assigned.
     told: BTreeSet<StatusKey>,
     /// The UIDs of objects that were deleted here, of which the watch may still bring news.
@@ -207,14 +208,14 @@ impl Writer {
         if announces.changed().await.is_err() {
             return;
         }
-        let mut layer2 = self.follow(&watches, Protocol::Layer2);
-        let mut bgp = self.follow(&watches, Protocol::Bgp);
+        let mut layer2 = self.follow(&watches, AnnouncementProtocol::Layer2);
+        let mut bgp = self.follow(&watches, AnnouncementProtocol::Bgp);
         self.announces(announces.borrow_and_update().clone());
         loop {
             tokio::select! {
                 // A failure is the watch's own to get over, and to tell of.
-                Some(event) = layer2.next() => if let Ok(event) = event { self.heard(Protocol::Layer2, event) },
-                Some(event) = bgp.next() => if let Ok(event) = event { self.heard(Protocol::Bgp, event) },
+                Some(event) = layer2.next() => if let Ok(event) = event { self.heard(AnnouncementProtocol::Layer2, event) },
+                Some(event) = bgp.next() => if let Ok(event) = event { self.heard(AnnouncementProtocol::Bgp, event) },
                 changed = announces.changed() => {
                     if changed.is_err() {
                         return;
@@ -222,7 +223,7 @@ impl Writer {
                     self.announces(announces.borrow_and_update().clone());
                 }
                 Some((service, node)) = went.recv() => {
-                    self.gone.insert(StatusKey::of(Protocol::Layer2, &service, &node));
+                    self.gone.insert(StatusKey::of(AnnouncementProtocol::Layer2, &service, &node));
                     self.due.note();
                 }
                 () = until_time(self.due.at(&self.pace)) => self.write().await,
@@ -233,7 +234,7 @@ impl Writer {
     fn follow(
         &self,
         watches: &Watches,
-        protocol: Protocol,
+        protocol: AnnouncementProtocol,
     ) -> futures::stream::BoxStream<'static, kube::runtime::watcher::Result<Event<DynamicObject>>> {
         let (kind, namespace) = (protocol.kind(), self.announcer.namespace.clone());
         let name = format!("{}.{}", kind.plural, kind.group);
@@ -249,7 +250,7 @@ impl Writer {
         self.due.note();
     }
 
-    fn heard(&mut self, protocol: Protocol, event: Event<DynamicObject>) {
+    fn heard(&mut self, protocol: AnnouncementProtocol, event: Event<DynamicObject>) {
         let key = |object: &DynamicObject| StatusKey { protocol, name: object.name_any() };
         let is_ours = |uid: &Option<String>| uid.as_ref().is_some_and(|uid| self.deleted.contains(uid));
         match event {
@@ -326,7 +327,7 @@ impl Writer {
         }
     }
 
-    fn api(&self, protocol: Protocol) -> Api<DynamicObject> {
+    fn api(&self, protocol: AnnouncementProtocol) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.announcer.namespace, &protocol.kind())
     }
 

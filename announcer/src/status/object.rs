@@ -1,12 +1,7 @@
 //! What is written of one Service that is announced.
 
-use std::fmt;
-
 use cloud_provider::ServiceKey;
-use kube::api::ApiResource;
-use metallb::crd::{
-    NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL, ServiceBGPStatus, ServiceL2Status,
-};
+use metallb::crd::{AnnouncementProtocol, NODE_LABEL, SERVICE_NAME_LABEL, SERVICE_NAMESPACE_LABEL};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -21,38 +16,6 @@ const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// The longest value of a label.
 const MAX_LABEL_BYTES: usize = 63;
-
-/// How a Service is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// On the local network.
-    Layer2,
-    /// To routers.
-    Bgp,
-}
-
-impl Protocol {
-    /// Both.
-    pub const ALL: [Protocol; 2] = [Protocol::Layer2, Protocol::Bgp];
-
-    /// The kind of object that tells of it.
-    pub(crate) fn kind(self) -> ApiResource {
-        match self {
-            Protocol::Layer2 => ApiResource::erase::<ServiceL2Status>(&()),
-            Protocol::Bgp => ApiResource::erase::<ServiceBGPStatus>(&()),
-        }
-    }
-}
-
-/// In MetalLB's words.
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Layer2 => "layer2",
-            Protocol::Bgp => "bgp",
-        })
-    }
-}
 
 /// Who announces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,17 +41,17 @@ pub struct Pod {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StatusKey {
     /// Its kind.
-    pub protocol: Protocol,
+    pub protocol: AnnouncementProtocol,
     /// Its name.
     pub name: String,
 }
 
 impl StatusKey {
     /// The object that tells that a node announces a Service. Names of both may be long, and one name has to hold them.
-    pub fn of(protocol: Protocol, service: &ServiceKey, node: &str) -> Self {
+    pub fn of(protocol: AnnouncementProtocol, service: &ServiceKey, node: &str) -> Self {
         let prefix = match protocol {
-            Protocol::Layer2 => "l2",
-            Protocol::Bgp => "bgp",
+            AnnouncementProtocol::Layer2 => "l2",
+            AnnouncementProtocol::Bgp => "bgp",
         };
         StatusKey { protocol, name: format!("{prefix}-{}", digest(&format!("{service}#{node}"), 10)) }
     }
@@ -137,16 +100,20 @@ impl AnnouncingNode {
                     json!({ "interfaces": names })
                 }
             };
-            self.object(Protocol::Layer2, service, interfaces)
+            self.object(AnnouncementProtocol::Layer2, service, interfaces)
         });
-        let bgp = announced
-            .bgp
-            .iter()
-            .map(|(service, peers)| self.object(Protocol::Bgp, service, json!({ "peers": peers })));
+        let bgp = announced.bgp.iter().map(|(service, peers)| {
+            self.object(AnnouncementProtocol::Bgp, service, json!({ "peers": peers }))
+        });
         layer2.chain(bgp).collect()
     }
 
-    fn object(&self, protocol: Protocol, service: &ServiceKey, said: Value) -> (StatusKey, DesiredObject) {
+    fn object(
+        &self,
+        protocol: AnnouncementProtocol,
+        service: &ServiceKey,
+        said: Value,
+    ) -> (StatusKey, DesiredObject) {
         let key = StatusKey::of(protocol, service, &self.node);
         let kind = protocol.kind();
         let owners: Vec<Value> = self

@@ -9,7 +9,7 @@ use cloud_provider::{Endpoint, EndpointState, ServiceKey};
 use metallb::announcing::{Announcing, Definitions};
 use metallb::crd::IPAddressPoolSpec;
 use metallb::pools::Pools;
-use metallb::written::{Spec, Written};
+use metallb::written::{ResourceSpec, Written};
 use serde_json::{Value, json};
 
 /// The address that most Services here have.
@@ -146,7 +146,7 @@ impl Cluster {
     }
 
     /// Each object is younger than the one before.
-    fn written<S: Spec>(&mut self, name: &str, spec: Value) -> Written<S> {
+    fn written<S: ResourceSpec>(&mut self, name: &str, spec: Value) -> Written<S> {
         self.counted += 1;
         written(name, spec, json!({}), self.counted)
     }
@@ -159,7 +159,7 @@ impl Cluster {
     }
 }
 
-fn written<S: Spec>(name: &str, spec: Value, labels: Value, created: i64) -> Written<S> {
+fn written<S: ResourceSpec>(name: &str, spec: Value, labels: Value, created: i64) -> Written<S> {
     let object = json!({
         "metadata": { "namespace": "metallb-system", "name": name, "labels": labels },
         "spec": spec,

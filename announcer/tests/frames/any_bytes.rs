@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use announcer::answer::{Answered, Held, answer};
+use announcer::answer::{Answered, HeldAddresses, answer};
 use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::ethernet::Mac;
 use announcer::ndp::{Message, NdpFrame};
@@ -67,7 +67,7 @@ fn is_valid(reply: &[u8]) -> bool {
 
 #[test]
 fn any_bytes_are_read_without_panic_and_every_answer_is_valid() {
-    let held = Held::new(OURS, [IpAddr::V4(V4), IpAddr::V6(V6)]);
+    let held = HeldAddresses::new(OURS, [IpAddr::V4(V4), IpAddr::V6(V6)]);
     let frames = frames();
     let (mut replies, mut claims) = (0, 0);
     for seed in 1..=frames_count() {

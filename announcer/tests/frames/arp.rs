@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use announcer::answer::{Answered, Held, answer};
+use announcer::answer::{Answered, HeldAddresses, answer};
 use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::ethernet::Mac;
 
@@ -11,8 +11,8 @@ const CLIENT: Mac = Mac::new([2, 0, 0, 0, 0, 9]);
 const HELD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
 
-fn held() -> Held {
-    Held::new(OURS, [HELD.into()])
+fn held() -> HeldAddresses {
+    HeldAddresses::new(OURS, [HELD.into()])
 }
 
 fn reply(frame: &ArpFrame) -> Option<ArpFrame> {

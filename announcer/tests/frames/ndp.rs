@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use announcer::answer::{Answered, Held, answer};
+use announcer::answer::{Answered, HeldAddresses, answer};
 use announcer::ethernet::Mac;
 use announcer::ndp::{ALL_NODES, Message, NdpFrame, solicited_node_group};
 
@@ -11,8 +11,8 @@ const CLIENT: Mac = Mac::new([2, 0, 0, 0, 0, 9]);
 const HELD: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xab12, 0x3456);
 const CLIENT_IP: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
 
-fn held() -> Held {
-    Held::new(OURS, [HELD.into()])
+fn held() -> HeldAddresses {
+    HeldAddresses::new(OURS, [HELD.into()])
 }
 
 fn asked() -> NdpFrame {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use announcer::announcements::Interfaces;
 use announcer::status::announced::Announced;
-use announcer::status::object::{AnnouncingNode, Pod, Protocol, StatusKey};
+use announcer::status::object::{AnnouncingNode, Pod, StatusKey};
 use announcer::status::steps::{ObservedObject, Write, steps};
 use cloud_provider::ServiceKey;
 use kube::api::DynamicObject;
+use metallb::crd::AnnouncementProtocol;
 use serde_json::{Value, json};
 
 fn web() -> ServiceKey {
@@ -29,7 +30,7 @@ fn on_interfaces(names: &[&str]) -> Announced {
 fn a_service_that_is_answered_for_has_the_object_that_metallbs_speaker_would_have_written() {
     let objects = announcer("node-1").objects(&on_interfaces(&["eth0", "eth1"]));
     let [(key, wanted)] = objects.as_slice() else { panic!("one object: {objects:?}") };
-    assert_eq!(key, &StatusKey::of(Protocol::Layer2, &web(), "node-1"));
+    assert_eq!(key, &StatusKey::of(AnnouncementProtocol::Layer2, &web(), "node-1"));
     let expected = json!({
         "apiVersion": "metallb.io/v1beta1",
         "kind": "ServiceL2Status",
@@ -81,7 +82,7 @@ fn a_node_whose_name_is_longer_than_a_label_may_be_has_a_label_of_its_own_all_th
 }
 
 fn key() -> StatusKey {
-    StatusKey::of(Protocol::Layer2, &web(), "node-1")
+    StatusKey::of(AnnouncementProtocol::Layer2, &web(), "node-1")
 }
 
 /// The object as the API server would have it after it was applied, with these changes.

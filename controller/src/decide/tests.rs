@@ -7,8 +7,8 @@ use super::*;
 const OURS: ProviderIndex = 0;
 const OTHER: ProviderIndex = 1;
 
-fn claimed() -> ObservedService {
-    ObservedService { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..ObservedService::default() }
+fn claimed() -> Observation {
+    Observation { claimed_by: Some(OURS), inputs: 1, nodes: 1, ..Observation::default() }
 }
 
 fn success() -> Success {
@@ -40,25 +40,25 @@ fn node_attempt(again: Option<Instant>) -> Option<NodeAttempt> {
 async fn one_step_for_every_situation() {
     let now = Instant::now();
     let (past, soon) = (now, now + Duration::from_secs(60));
-    let table: Vec<(&str, ObservedService, Last, NextStep)> = vec![
-        ("nobody's Service is left alone", ObservedService::default(), Last::default(), NextStep::Rest(None)),
+    let table: Vec<(&str, Observation, Last, NextStep)> = vec![
+        ("nobody's Service is left alone", Observation::default(), Last::default(), NextStep::Rest(None)),
         ("a new Service is ensured", claimed(), Last::default(), NextStep::Ensure(Why::First)),
         ("a served Service rests", claimed(), served(), NextStep::Rest(None)),
         (
             "changed inputs are ensured",
-            ObservedService { inputs: 2, ..claimed() },
+            Observation { inputs: 2, ..claimed() },
             served(),
             NextStep::Ensure(Why::Changed),
         ),
         (
             "changed nodes are a narrow update",
-            ObservedService { nodes: 2, ..claimed() },
+            Observation { nodes: 2, ..claimed() },
             served(),
             NextStep::UpdateBackends,
         ),
         (
             "changed inputs and nodes are one ensure",
-            ObservedService { inputs: 2, nodes: 2, ..claimed() },
+            Observation { inputs: 2, nodes: 2, ..claimed() },
             served(),
             NextStep::Ensure(Why::Changed),
         ),
@@ -89,7 +89,7 @@ async fn one_step_for_every_situation() {
         ),
         (
             "or at once when the Service changes",
-            ObservedService { inputs: 2, ..claimed() },
+            Observation { inputs: 2, ..claimed() },
             Last { attempt: attempted(Some(soon)), ..Last::default() },
             NextStep::Ensure(Why::Changed),
         ),
@@ -113,55 +113,55 @@ async fn one_step_for_every_situation() {
         ),
         (
             "a failed node update is retried as the same narrow call",
-            ObservedService { nodes: 2, ..claimed() },
+            Observation { nodes: 2, ..claimed() },
             Last { node_attempt: node_attempt(Some(past)), ..served() },
             NextStep::UpdateBackends,
         ),
         (
             "and waits for its time",
-            ObservedService { nodes: 2, ..claimed() },
+            Observation { nodes: 2, ..claimed() },
             Last { node_attempt: node_attempt(Some(soon)), ..served() },
             NextStep::Rest(Some(soon)),
         ),
         (
             "a Service with a mistake that serves follows the nodes",
-            ObservedService { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
+            Observation { nodes: 2, inputs: 2, mistaken: true, ..claimed() },
             Last { attempt: refused(), ..served() },
             NextStep::UpdateBackends,
         ),
         (
             "a mistake is told",
-            ObservedService { inputs: 2, mistaken: true, ..claimed() },
+            Observation { inputs: 2, mistaken: true, ..claimed() },
             served(),
             NextStep::Refuse,
         ),
         (
             "after a restart a mistake is told first",
-            ObservedService { mistaken: true, serves: true, ..claimed() },
+            Observation { mistaken: true, serves: true, ..claimed() },
             Last::default(),
             NextStep::Refuse,
         ),
         (
             "and then what serves follows the nodes, as they were nobody knows",
-            ObservedService { mistaken: true, serves: true, ..claimed() },
+            Observation { mistaken: true, serves: true, ..claimed() },
             Last { attempt: attempted(None), ..Last::default() },
             NextStep::UpdateBackends,
         ),
         (
             "once",
-            ObservedService { mistaken: true, serves: true, ..claimed() },
+            Observation { mistaken: true, serves: true, ..claimed() },
             Last { attempt: attempted(None), followed: followed(soon), ..Last::default() },
             NextStep::Rest(Some(soon)),
         ),
         (
             "and once more when it is time to look for drift",
-            ObservedService { mistaken: true, serves: true, ..claimed() },
+            Observation { mistaken: true, serves: true, ..claimed() },
             Last { attempt: attempted(None), followed: followed(past), ..Last::default() },
             NextStep::UpdateBackends,
         ),
         (
             "which waits if it has failed a moment ago",
-            ObservedService { nodes: 2, mistaken: true, serves: true, ..claimed() },
+            Observation { nodes: 2, mistaken: true, serves: true, ..claimed() },
             Last {
                 attempt: attempted(None),
                 followed: followed(soon),
@@ -172,98 +172,90 @@ async fn one_step_for_every_situation() {
         ),
         (
             "and again when they change",
-            ObservedService { nodes: 2, serves: true, ..claimed() },
+            Observation { nodes: 2, serves: true, ..claimed() },
             Last { attempt: attempted(None), followed: followed(soon), ..Last::default() },
             NextStep::UpdateBackends,
         ),
         (
             "what was never served has no nodes to follow",
-            ObservedService { nodes: 2, ..claimed() },
+            Observation { nodes: 2, ..claimed() },
             Last { attempt: attempted(None), ..Last::default() },
             NextStep::Rest(None),
         ),
         (
             "a provider that throttles is not called",
-            ObservedService { throttled_until: Some(soon), ..claimed() },
+            Observation { throttled_until: Some(soon), ..claimed() },
             Last::default(),
             NextStep::Rest(Some(soon)),
         ),
         (
             "what is no longer claimed is cleaned up",
-            ObservedService { holders: vec![OURS], ..ObservedService::default() },
+            Observation { holders: vec![OURS], ..Observation::default() },
             served(),
             NextStep::Release(vec![OURS]),
         ),
         (
             "a change of hands cleans up first",
-            ObservedService { holders: vec![OURS, OTHER], ..claimed() },
+            Observation { holders: vec![OURS, OTHER], ..claimed() },
             served(),
             NextStep::Release(vec![OTHER]),
         ),
         (
             "an unfinished release waits for its time",
-            ObservedService { holders: vec![OURS], release_at: Some(soon), ..ObservedService::default() },
+            Observation { holders: vec![OURS], release_at: Some(soon), ..Observation::default() },
             served(),
             NextStep::Rest(Some(soon)),
         ),
         (
             "and goes on then",
-            ObservedService { holders: vec![OURS], release_at: Some(past), ..ObservedService::default() },
+            Observation { holders: vec![OURS], release_at: Some(past), ..Observation::default() },
             served(),
             NextStep::Release(vec![OURS]),
         ),
         (
             "what a list lacks is asked for by name before anything is deleted",
-            ObservedService {
-                presence: Presence::Missing,
-                holders: vec![OURS],
-                ..ObservedService::default()
-            },
+            Observation { presence: Presence::Missing, holders: vec![OURS], ..Observation::default() },
             served(),
             NextStep::Confirm,
         ),
         (
             "when it is time",
-            ObservedService {
+            Observation {
                 presence: Presence::Missing,
                 holders: vec![OURS],
                 release_at: Some(soon),
-                ..ObservedService::default()
+                ..Observation::default()
             },
             served(),
             NextStep::Rest(Some(soon)),
         ),
         (
             "what is not there any more is released",
-            ObservedService {
-                presence: Presence::Deleted,
-                holders: vec![OURS, OTHER],
-                ..ObservedService::default()
-            },
+            Observation { presence: Presence::Deleted, holders: vec![OURS, OTHER], ..Observation::default() },
             Last::default(),
             NextStep::Release(vec![OURS, OTHER]),
         ),
         (
             "and when nobody holds anything there is nothing to do",
-            ObservedService { presence: Presence::Deleted, ..ObservedService::default() },
+            Observation { presence: Presence::Deleted, ..Observation::default() },
             Last::default(),
             NextStep::Rest(None),
         ),
         (
             "a refused change stays refused while its node update is retried",
-            ObservedService { nodes: 2, inputs: 2, ..claimed() },
+            Observation { nodes: 2, inputs: 2, ..claimed() },
             Last { attempt: refused(), node_attempt: node_attempt(Some(past)), ..served() },
             NextStep::UpdateBackends,
         ),
         (
             "and is not tried again when that has worked",
-            ObservedService { nodes: 2, inputs: 2, ..claimed() },
+            Observation { nodes: 2, inputs: 2, ..claimed() },
             Last { success: Some(Success { nodes: 2, ..success() }), attempt: refused(), ..served() },
             NextStep::Rest(None),
         ),
         (
             "what serves while a change is refused is put right when it is time",
-            ObservedService { inputs: 2, ..claimed() },
+            Observation { inputs: 2, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
@@ -273,7 +265,7 @@ async fn one_step_for_every_situation() {
         ),
         (
             "also where a mistake refuses it, with the nodes of now",
-            ObservedService { inputs: 2, nodes: 2, mistaken: true, ..claimed() },
+            Observation { inputs: 2, nodes: 2, mistaken: true, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
@@ -283,7 +275,7 @@ async fn one_step_for_every_situation() {
         ),
         (
             "and not before",
-            ObservedService { inputs: 2, ..claimed() },
+            Observation { inputs: 2, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(soon), ..success() }),
                 attempt: refused(),
@@ -293,7 +285,7 @@ async fn one_step_for_every_situation() {
         ),
         (
             "nor while the provider throttles",
-            ObservedService { inputs: 2, throttled_until: Some(soon), ..claimed() },
+            Observation { inputs: 2, throttled_until: Some(soon), ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
@@ -303,13 +295,13 @@ async fn one_step_for_every_situation() {
         ),
         (
             "a wake-up is about what serves where a mistake keeps the provider from being asked",
-            ObservedService { inputs: 2, mistaken: true, ..claimed() },
+            Observation { inputs: 2, mistaken: true, ..claimed() },
             Last { attempt: refused(), woken: true, ..served() },
             NextStep::KeepRight,
         ),
         (
             "another mistake is told first",
-            ObservedService { inputs: 3, mistaken: true, ..claimed() },
+            Observation { inputs: 3, mistaken: true, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 attempt: refused(),
@@ -330,7 +322,7 @@ async fn one_step_for_every_situation() {
         ),
         (
             "nodes that cannot be told do not hold up the look for drift, which brings them",
-            ObservedService { nodes: 2, ..claimed() },
+            Observation { nodes: 2, ..claimed() },
             Last {
                 success: Some(Success { resync_at: Some(past), ..success() }),
                 node_attempt: node_attempt(None),
@@ -340,11 +332,7 @@ async fn one_step_for_every_situation() {
         ),
         (
             "and a throttled provider may still be told to delete",
-            ObservedService {
-                holders: vec![OURS],
-                throttled_until: Some(soon),
-                ..ObservedService::default()
-            },
+            Observation { holders: vec![OURS], throttled_until: Some(soon), ..Observation::default() },
             served(),
             NextStep::Release(vec![OURS]),
         ),

@@ -16,9 +16,9 @@ use super::fence::Fence;
 /// Stands between a client's retries and the network: a request that was made in time and is repeated by the client
 /// later is looked at again.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gate(Arc<Mutex<Option<Fence>>>);
+pub(crate) struct LeaderGate(Arc<Mutex<Option<Fence>>>);
 
-impl Gate {
+impl LeaderGate {
     /// From now on it is this term that counts.
     pub(super) fn begin_term(&self, fence: Fence) {
         *self.0.lock() = Some(fence);
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_candidate_reads_a_leader_writes_and_who_was_one_does_neither() {
-        let gate = Gate::default();
+        let gate = LeaderGate::default();
         assert!(gate.lets_out(&Method::GET) && !gate.lets_out(&Method::PATCH) && !gate.is_leader());
 
         let (_renewed, receiver) = watch::channel(Some(Moment::now()));

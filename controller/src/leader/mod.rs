@@ -90,7 +90,7 @@ pub use lease_api::LeaseError;
 
 use calls::{LeaseCalls, LeaseOutcome, Won};
 use clock::Moment;
-pub(crate) use gate::Gate;
+pub(crate) use gate::LeaderGate;
 use lease_api::{KubeLease, LeaseApi, TermChange};
 use record::Elector;
 use renewer::Renewer;
@@ -106,7 +106,7 @@ pub struct Leadership {
     /// Locked for the whole of a term, so that one `Leadership` has one [`Held`] at a time.
     elector: Arc<Mutex<Elector>>,
     renewed: watch::Sender<Option<Moment>>,
-    gate: Gate,
+    gate: LeaderGate,
     sight: Sight,
 }
 
@@ -128,7 +128,7 @@ impl Leadership {
             elector: Arc::new(Mutex::new(Elector::new(&config))),
             calls: LeaseCalls { api, config: Arc::new(config) },
             renewed: watch::Sender::new(None),
-            gate: Gate::default(),
+            gate: LeaderGate::default(),
             sight: Sight::default(),
         }
     }
@@ -173,7 +173,7 @@ impl Leadership {
             calls: self.calls.clone(),
             elector: Arc::clone(&self.elector),
             renewed: self.renewed.clone(),
-            gate: Gate::default(),
+            gate: LeaderGate::default(),
             sight: Sight::default(),
         }
     }
@@ -186,7 +186,7 @@ impl Leadership {
         self.sight.clone()
     }
 
-    pub(crate) fn gate(&self) -> Gate {
+    pub(crate) fn gate(&self) -> LeaderGate {
         self.gate.clone()
     }
 

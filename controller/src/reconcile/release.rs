@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, delete};
 use crate::context::Context;
-use crate::decide::{Last, NextStep, ObservedService, ProviderIndex, decide};
+use crate::decide::{Last, NextStep, Observation, ProviderIndex, decide};
 use crate::events::EventRequest;
 use crate::follow;
 use crate::memory::ServiceMemory;
@@ -49,11 +49,11 @@ pub(super) async fn reconcile_gone(context: &Context, id: &ServiceId) -> (Option
         let mut holders = release.holders;
         // What this process served is known best by its own memory.
         holders.extend(context.memories.holder(id).filter(|holder| !holders.contains(holder)));
-        let observed = ObservedService {
+        let observed = Observation {
             presence: release.presence,
             holders,
             release_at: release.at,
-            ..ObservedService::default()
+            ..Observation::default()
         };
         match decide(&observed, &Last::default(), Instant::now()) {
             NextStep::Rest(Some(at)) => return (Some(at), ReconcileOutcome::Unchanged),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, call, while_wanted};
 use crate::decide::{
-    Attempt, AttemptedCall, FollowedNodes, NodeAttempt, ObservedService, ProviderIndex, Success, Why,
+    Attempt, AttemptedCall, FollowedNodes, NodeAttempt, Observation, ProviderIndex, Success, Why,
 };
 use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
@@ -21,7 +21,7 @@ impl Reconciliation {
     pub(super) async fn ensure(
         &mut self,
         provider: ProviderIndex,
-        observed: &ObservedService,
+        observed: &Observation,
         why: Why,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
@@ -75,7 +75,7 @@ impl Reconciliation {
 
     /// Says that work on a load balancer begins, where that is news: to make one may take minutes. Where nothing is
     /// recorded on the Service yet, it is not known whether it is the provider's at all. The status says it already.
-    fn tell_what_begins(&mut self, provider: ProviderIndex, observed: &ObservedService, why: Why) {
+    fn tell_what_begins(&mut self, provider: ProviderIndex, observed: &Observation, why: Why) {
         let is_news = match why {
             Why::Changed => true,
             Why::First => !observed.serves,
@@ -113,7 +113,7 @@ impl Reconciliation {
         self.write_first(patch).await
     }
 
-    pub(super) fn succeeded(&mut self, observed: &ObservedService, published: Option<Published>) {
+    pub(super) fn succeeded(&mut self, observed: &Observation, published: Option<Published>) {
         self.memory.last.success = Some(Success {
             inputs: observed.inputs,
             nodes: observed.nodes,
@@ -148,7 +148,7 @@ impl Reconciliation {
     pub(super) async fn keep_right(
         &mut self,
         provider: ProviderIndex,
-        observed: &ObservedService,
+        observed: &Observation,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
@@ -226,7 +226,7 @@ impl Reconciliation {
     pub(super) async fn report_pending(
         &mut self,
         provider: ProviderIndex,
-        observed: &ObservedService,
+        observed: &Observation,
         pending: Pending,
     ) -> Result<(), Stop> {
         self.result = ReconcileOutcome::Pending;
@@ -259,7 +259,7 @@ impl Reconciliation {
     pub(super) async fn refuse(
         &mut self,
         provider: ProviderIndex,
-        observed: &ObservedService,
+        observed: &Observation,
     ) -> Result<(), Stop> {
         self.memory.last.woken = false;
         match Mistakes::new(self.tracked.view.mistakes.clone()) {
@@ -271,7 +271,7 @@ impl Reconciliation {
     pub(super) async fn update_backends(
         &mut self,
         provider: ProviderIndex,
-        observed: &ObservedService,
+        observed: &Observation,
     ) -> Result<(), Stop> {
         let context = self.context.clone();
         let handle = &context.providers[provider];
@@ -335,7 +335,7 @@ impl Reconciliation {
     pub(super) async fn failed(
         &mut self,
         provider: ProviderIndex,
-        observed: &ObservedService,
+        observed: &Observation,
         attempted: AttemptedCall,
         error: Error,
     ) -> Result<(), Stop> {
@@ -394,12 +394,12 @@ impl Reconciliation {
 
     fn attempted(
         &mut self,
-        observed: &ObservedService,
+        observed: &Observation,
         attempted: AttemptedCall,
         again: Option<Instant>,
         refused: bool,
     ) {
-        let ObservedService { inputs, nodes, .. } = *observed;
+        let Observation { inputs, nodes, .. } = *observed;
         match attempted {
             AttemptedCall::Ensure => {
                 self.memory.last.attempt = Some(Attempt { inputs, nodes, again, refused });

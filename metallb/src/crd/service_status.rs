@@ -2,6 +2,9 @@
 // The derive of rules makes a public struct of its own.
 #![allow(unreachable_pub)]
 
+use std::fmt;
+
+use kube::api::ApiResource;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,38 @@ pub const NODE_LABEL: &str = "metallb.io/node";
 pub const SERVICE_NAME_LABEL: &str = "metallb.io/service-name";
 /// The label of both kinds that has the Service's namespace.
 pub const SERVICE_NAMESPACE_LABEL: &str = "metallb.io/service-namespace";
+
+/// How a Service is announced. Each way has a kind of its own that tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AnnouncementProtocol {
+    /// On the local network: `ServiceL2Status`.
+    Layer2,
+    /// To routers: `ServiceBGPStatus`.
+    Bgp,
+}
+
+impl AnnouncementProtocol {
+    /// Both.
+    pub const ALL: [AnnouncementProtocol; 2] = [AnnouncementProtocol::Layer2, AnnouncementProtocol::Bgp];
+
+    /// The kind of object that tells of it.
+    pub fn kind(self) -> ApiResource {
+        match self {
+            AnnouncementProtocol::Layer2 => ApiResource::erase::<ServiceL2Status>(&()),
+            AnnouncementProtocol::Bgp => ApiResource::erase::<ServiceBGPStatus>(&()),
+        }
+    }
+}
+
+/// In MetalLB's words.
+impl fmt::Display for AnnouncementProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AnnouncementProtocol::Layer2 => "layer2",
+            AnnouncementProtocol::Bgp => "bgp",
+        })
+    }
+}
 
 /// Which node answers for a Service on the local network.
 #[derive(CustomResource, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::client::{Tagged, Tags, TargetGroup as AwsTargetGroup};
 use crate::config::AwsConfig;
-use crate::model::{BackendAccess, FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
+use crate::model::{
+    BackendAccess, FrontendGroup, Groups, Listener, LoadBalancer, LoadBalancerZone, TargetGroup,
+};
 use crate::naming::{
     self, ADDED_TAGS_TAG, APPLIED_TAG, Names, PRIVATE_LINK_RULES, RESOURCE_TAG, SET_ATTRIBUTES_TAG,
     SSL_POLICY,
@@ -165,7 +167,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn load_balancer(&self, zones: Vec<Zone>) -> LoadBalancer {
+    fn load_balancer(&self, zones: Vec<LoadBalancerZone>) -> LoadBalancer {
         let spec = &self.spec.load_balancer;
         let generated = || self.names.load_balancer(self.site.scheme);
         let name = self.site.present_name.clone().or_else(|| spec.name.clone()).unwrap_or_else(generated);

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use cloud_provider::{Mistake, Mistakes, Note, NoteKind};
 
 use crate::client::{Scheme, SourceNatPrefix, Subnet, SubnetMapping};
-use crate::model::Zone;
+use crate::model::LoadBalancerZone;
 use crate::options::LoadBalancerSpec;
 use crate::options::annotation::key;
 use crate::site::Site;
@@ -16,7 +16,10 @@ use crate::site::Site;
 ///
 /// Subnets that discovery finds for a load balancer that exists, beside those it has, are taken only if the user's
 /// addresses reach that far: somebody who tags a subnet in another zone breaks no Service by it.
-pub(super) fn place(spec: &LoadBalancerSpec, site: &Site) -> Result<(Vec<Zone>, Option<Note>), Mistakes> {
+pub(super) fn place(
+    spec: &LoadBalancerSpec,
+    site: &Site,
+) -> Result<(Vec<LoadBalancerZone>, Option<Note>), Mistakes> {
     let (subnets, surplus) = usable(spec, site);
     let mut mistakes = Vec::new();
     check_scheme(spec, site.scheme, &mut mistakes);
@@ -27,7 +30,7 @@ pub(super) fn place(spec: &LoadBalancerSpec, site: &Site) -> Result<(Vec<Zone>, 
     if let Some(mistakes) = Mistakes::new(mistakes) {
         return Err(mistakes);
     }
-    let zones = subnets.iter().enumerate().map(|(i, subnet)| Zone {
+    let zones = subnets.iter().enumerate().map(|(i, subnet)| LoadBalancerZone {
         name: subnet.zone.clone(),
         mapping: SubnetMapping {
             subnet_id: subnet.id.clone(),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::client::{Attributes, IpAddressType, Scheme, SubnetMapping, Tags};
-use crate::settings::Settings;
+use crate::settings::LoadBalancerSettings;
 
 /// A load balancer that should exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,12 +17,12 @@ pub struct LoadBalancer {
     /// Address families of clients.
     pub ip_address_type: IpAddressType,
     /// Its subnets, one a zone.
-    pub zones: Vec<Zone>,
+    pub zones: Vec<LoadBalancerZone>,
     /// Whether each subnet has an IPv6 prefix for source NAT; none leaves it to AWS.
     pub ipv6_source_nat: Option<bool>,
     /// What is told and changed by requests of its own.
     #[serde(flatten)]
-    pub settings: Settings,
+    pub settings: LoadBalancerSettings,
     /// Attributes that should hold; the others are not looked at.
     pub attributes: Attributes,
     /// Tags that should be there; others are not looked at.
@@ -31,7 +31,7 @@ pub struct LoadBalancer {
 
 /// A subnet of the load balancer with its zone, which is what AWS compares.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Zone {
+pub struct LoadBalancerZone {
     /// Availability zone.
     pub name: String,
     /// The subnet and the addresses chosen in it.

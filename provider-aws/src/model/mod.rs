@@ -7,7 +7,7 @@ mod security_group;
 mod target_group;
 
 pub use self::listener::Listener;
-pub use self::load_balancer::{LoadBalancer, Zone};
+pub use self::load_balancer::{LoadBalancer, LoadBalancerZone};
 pub use self::security_group::{BackendAccess, FrontendGroup, Groups};
 pub(crate) use self::security_group::{RuleFamily, rules_weight};
 pub use self::target_group::TargetGroup;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::annotation::{Reader, key};
 use crate::client::{Attributes, IpAddressType, Scheme, SourceNatPrefix};
-use crate::settings::Settings;
+use crate::settings::LoadBalancerSettings;
 
 /// What is asked of the load balancer itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,7 +26,7 @@ pub struct LoadBalancerSpec {
     /// The prefixes, in the order of the subnets; empty means AWS chooses.
     pub source_nat_prefixes: Vec<SourceNatPrefix>,
     /// What AWS tells and changes by requests of its own.
-    pub settings: Settings,
+    pub settings: LoadBalancerSettings,
     /// Attributes the user named; AWS's defaults hold for the others.
     pub attributes: Attributes,
 }
@@ -75,7 +75,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> LoadBalancerSpec {
         addresses,
         ipv6_source_nat,
         source_nat_prefixes,
-        settings: Settings::read(reader),
+        settings: LoadBalancerSettings::read(reader),
         attributes: read_attributes(reader),
     }
 }

@@ -8,10 +8,10 @@ use crate::client::{
     HealthCheck, HealthCheckPort, HealthCheckProtocol, IpAddressType, LoadBalancer as Lb, LoadBalancerKind,
     Protocol, Scheme, SubnetMapping, TargetFamily, ZoneMapping,
 };
-use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, TargetGroup, Zone};
+use crate::model::{FrontendGroup, Groups, Listener, LoadBalancer, LoadBalancerZone, TargetGroup};
 use crate::naming::UID_TAG;
 use crate::observe::{LoadBalancerDetails, ObservedGroups};
-use crate::settings::Settings;
+use crate::settings::LoadBalancerSettings;
 use crate::targets::{TargetLimits, TargetNode, TargetNodes, TargetSets};
 
 fn desired() -> Desired {
@@ -33,9 +33,12 @@ fn desired() -> Desired {
             name_is_chosen: false,
             scheme: Scheme::Internal,
             ip_address_type: IpAddressType::Ipv4,
-            zones: vec![Zone { name: "a".to_owned(), mapping: SubnetMapping::subnet("subnet-1") }],
+            zones: vec![LoadBalancerZone {
+                name: "a".to_owned(),
+                mapping: SubnetMapping::subnet("subnet-1"),
+            }],
             ipv6_source_nat: None,
-            settings: Settings::default(),
+            settings: LoadBalancerSettings::default(),
             attributes: BTreeMap::new(),
             tags: Tags::from([(UID_TAG.to_owned(), "uid".to_owned())]),
         },

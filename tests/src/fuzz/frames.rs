@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use announcer::answer::{Answered, Held, answer};
+use announcer::answer::{Answered, HeldAddresses, answer};
 use announcer::arp::{ArpFrame, ArpOperation};
 use announcer::beat::{Beat, Boot, Cluster, Key, Refused, Role};
 use announcer::bfd::packet::{BfdState, ControlPacket, Diagnostic};
@@ -49,7 +49,7 @@ pub(super) fn questions() -> Vec<Vec<u8>> {
 /// A frame of ARP or of neighbour discovery: an answer is from us, about what is held, to one that can be answered; a claim
 /// is another's.
 pub(super) fn question(frame: &[u8]) {
-    let held = Held::new(OURS, [IpAddr::V4(V4), IpAddr::V6(V6)]);
+    let held = HeldAddresses::new(OURS, [IpAddr::V4(V4), IpAddr::V6(V6)]);
     match answer(frame, &held) {
         Answered::Reply { frame: reply, .. } => {
             let arp = ArpFrame::parse(&reply).map(|arp| {

@@ -1,10 +1,11 @@
 //! The announcer's own loop, from what the API server says to what a router is told.
 
 use announcer::bgp::message::keepalive;
-use announcer::status::object::{Protocol, StatusKey};
+use announcer::status::object::StatusKey;
 use cloud_provider::ServiceKey;
 use kube::api::Api;
 use kube::runtime::wait::await_condition;
+use metallb::crd::AnnouncementProtocol;
 use metallb::crd::ServiceBGPStatus;
 use tests::cluster::DEADLINE;
 use tokio::io::AsyncWriteExt;
@@ -25,7 +26,7 @@ async fn a_service_reaches_a_router_is_told_in_the_cluster_and_leaves_both_with_
     let statuses: Api<ServiceBGPStatus> =
         Api::namespaced(scene.cluster.client.clone(), &scene.cluster.namespace);
     let key = ServiceKey::new(&scene.cluster.namespace, "web");
-    let name = StatusKey::of(Protocol::Bgp, &key, NODE).name;
+    let name = StatusKey::of(AnnouncementProtocol::Bgp, &key, NODE).name;
     let says = |it: Option<&ServiceBGPStatus>| {
         it.and_then(|it| it.status.as_ref()).is_some_and(|status| status.peers == ["tor"])
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use announcer::announcements::Interfaces;
 use announcer::status::announced::Announced;
 use announcer::status::keeper::{Assigned, KeeperPace, StatusKeeper};
-use announcer::status::object::{AnnouncingNode, Pod, Protocol, StatusKey};
+use announcer::status::object::{AnnouncingNode, Pod, StatusKey};
 use apiserver_client::Watches;
 use cloud_provider::ServiceKey;
 use futures::StreamExt;
@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
-use metallb::crd::{ServiceBGPStatus, ServiceL2Status};
+use metallb::crd::{AnnouncementProtocol, ServiceBGPStatus, ServiceL2Status};
 use serde_json::json;
 use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, DEADLINE};
@@ -158,7 +158,7 @@ async fn what_a_node_announces_is_told_as_metallb_tells_it_and_follows_what_chan
         next(&mut assignments).await,
         r#"shop/api: announcing from node "node-1" with protocol "layer2""#
     );
-    let name = StatusKey::of(Protocol::Bgp, &ServiceKey::new("shop", "web"), "node-1").name;
+    let name = StatusKey::of(AnnouncementProtocol::Bgp, &ServiceKey::new("shop", "web"), "node-1").name;
     let peers = |it: Option<&ServiceBGPStatus>| {
         it.and_then(|it| it.status.as_ref()).is_some_and(|status| status.peers == ["tor-2"])
     };

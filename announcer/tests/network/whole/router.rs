@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use announcer::status::object::{Protocol, StatusKey};
+use announcer::status::object::StatusKey;
 use cloud_provider::ServiceKey;
 use kube::api::Api;
-use metallb::crd::ServiceBGPStatus;
+use metallb::crd::{AnnouncementProtocol, ServiceBGPStatus};
 use serde_json::json;
 use tests::process::{Access, Program, command};
 use tests::programs;
@@ -130,7 +130,7 @@ fn a_program_that_is_killed_and_starts_again_changes_no_route_and_tells_no_assig
 
             let _second_life = scene.program(name, "second-life");
             let key = ServiceKey::new(&scene.network.cluster.namespace, "web");
-            let object = StatusKey::of(Protocol::Bgp, &key, name).name;
+            let object = StatusKey::of(AnnouncementProtocol::Bgp, &key, name).name;
             let statuses: Api<ServiceBGPStatus> =
                 Api::namespaced(scene.network.cluster.client.clone(), &scene.network.cluster.namespace);
             let is_of_the_second = |it: Option<&ServiceBGPStatus>| {

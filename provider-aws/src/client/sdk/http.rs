@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::client::{
 
 /// A client that honours `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, and asks metadata services directly.
 pub(super) fn client() -> SharedHttpClient {
-    SharedHttpClient::new(Routes {
+    SharedHttpClient::new(HttpRoutes {
         proxied: client_by(ProxyConfig::from_env),
         direct: client_by(ProxyConfig::disabled),
     })
@@ -34,12 +34,12 @@ fn client_by(proxy: fn() -> ProxyConfig) -> SharedHttpClient {
 
 /// Both ways out.
 #[derive(Debug)]
-struct Routes {
+struct HttpRoutes {
     proxied: SharedHttpClient,
     direct: SharedHttpClient,
 }
 
-impl HttpClient for Routes {
+impl HttpClient for HttpRoutes {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,

@@ -3,7 +3,7 @@
 use ::metallb::announcing::{Announcing, Definitions};
 use ::metallb::crd::{BFDProfile, BGPAdvertisement, BGPPeer, Community, L2Advertisement};
 use ::metallb::pools::Pools;
-use ::metallb::written::{Spec, Written};
+use ::metallb::written::{ResourceSpec, Written};
 use cloud_provider::NodeView;
 use cloud_provider::kubernetes::node_view;
 use k8s_openapi::api::core::v1::Node;
@@ -42,7 +42,7 @@ async fn definitions(client: &Client, flags: &BareFlags) -> kube::Result<Definit
 async fn written<K, S>(client: &Client, namespace: Option<&str>) -> kube::Result<Vec<Written<S>>>
 where
     K: Resource<DynamicType = ()>,
-    S: Spec,
+    S: ResourceSpec,
 {
     let kind = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = match namespace {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::finding::Severity::{self, Fail, Ok, Warn};
 
-    fn written<S: Spec>(name: &str, spec: &Value) -> Written<S> {
+    fn written<S: ResourceSpec>(name: &str, spec: &Value) -> Written<S> {
         Written::from_json(
             &json!({ "metadata": { "name": name, "namespace": "metallb-system" }, "spec": spec }),
         )
