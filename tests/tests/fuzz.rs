@@ -2,6 +2,7 @@
 //! each reader gets, `FUZZ_SEED` which, and `FUZZ_TARGET` that only one of them reads.
 
 use tests::fuzz::TARGETS;
+use tests::process::read;
 
 /// Some seconds for all readers, unoptimised.
 const INPUTS_PER_TARGET: u64 = 20_000;
@@ -23,5 +24,18 @@ fn no_input_makes_a_reader_panic_open_more_than_it_says_or_tell_it_back_whole() 
         let start = std::time::Instant::now();
         target.try_inputs(inputs, seed);
         eprintln!("{}: {inputs} inputs in {:?}", target.name, start.elapsed());
+    }
+}
+
+#[test]
+fn every_reader_is_a_target_of_cargo_fuzz_and_looked_at_by_the_workflow() {
+    let (manifest, workflow) = (read("tests/fuzz/Cargo.toml"), read(".github/workflows/thorough.yaml"));
+    for target in TARGETS {
+        let name = target.name;
+        let (bin, source) = (format!("name = \"{name}\""), format!("tests/fuzz/fuzz_targets/{name}.rs"));
+        assert!(manifest.contains(&bin), "tests/fuzz/Cargo.toml lacks {bin}");
+        assert!(read(&source).contains(&format!("tests::fuzz::read(\"{name}\", input)")), "{source}");
+        let looked_at = workflow.lines().any(|line| line.trim() == format!("- {name}"));
+        assert!(looked_at, ".github/workflows/thorough.yaml does not run {name}");
     }
 }
