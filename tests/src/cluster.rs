@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use service_controller::{Config, Metrics, ServiceController};
+use service_controller::{Config, Health, Metrics, ServiceController};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -277,6 +277,7 @@ pub struct Running {
     /// What was asked of the API server, by it and by others.
     requests: Option<Requests>,
     metrics: Arc<Metrics>,
+    health: Health,
 }
 
 impl Running {
@@ -284,12 +285,19 @@ impl Running {
     pub fn start(client: kube::Client, providers: Vec<Arc<dyn CloudLoadBalancer>>, config: Config) -> Self {
         let stop = CancellationToken::new();
         let metrics = Arc::new(Metrics::default());
-        let mut controller = ServiceController::new(client).config(config).metrics(metrics.clone());
+        let health = Health::default();
+        let mut controller =
+            ServiceController::new(client).config(config).metrics(metrics.clone()).health(health.clone());
         for provider in providers {
             controller = controller.provider(provider);
         }
         let task = AbortOnDropHandle::new(tokio::spawn(controller.run(stop.clone())));
-        Running { stop, task, requests: None, metrics }
+        Running { stop, task, requests: None, metrics, health }
+    }
+
+    /// Waits until its lists are in and every provider is at work.
+    pub async fn until_at_work(&self) {
+        eventually("the controller is at work", || self.health.ready().is_ok()).await;
     }
 
     /// The value of a metric, by its name with its labels as they are shown; none if it has no such sample.

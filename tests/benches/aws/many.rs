@@ -13,8 +13,8 @@ const NODES: usize = 3;
 pub(crate) const HEAD: &str = "Thousands of Services of one port, by the provider alone, which is not paced here: requests; how long those \
 take at the pace that it keeps; CPU, with that of the AWS in memory, which does the work of both; and what the process holds.";
 
-/// Serves so many, looks at them again, and lets another process take over.
-pub(crate) async fn services(count: usize) {
+/// Serves so many, looks at them again, and lets another process take over; `say` is told what came of each.
+pub(crate) async fn services(count: usize, mut say: impl FnMut(String)) {
     let aws = FakeAws::new();
     aws.set_quotas(Quotas::with(|quotas| {
         quotas.load_balancers = count;
@@ -39,11 +39,11 @@ pub(crate) async fn services(count: usize) {
     for service in &mut all {
         ready(&provider, service, &nodes).await;
     }
-    before.row(&aws, &format!("{count} Services are made"));
+    say(before.row(&aws, &format!("{count} Services are made")));
     tokio::time::advance(config.snapshot_age * 2).await;
     let before = Before::now(&aws);
     look(&provider, &all, &nodes).await;
-    before.row(&aws, "all are looked at, nothing to do");
+    say(before.row(&aws, "all are looked at, nothing to do"));
     drop(provider);
 
     let shared: Vec<Arc<ServiceView>> = all.iter().cloned().map(Arc::new).collect();
@@ -51,7 +51,7 @@ pub(crate) async fn services(count: usize) {
     let next = start();
     next.resume(&shared).await.expect("the account is read");
     look(&next, &all, &nodes).await;
-    before.row(&aws, "another process leads and looks at all");
+    say(before.row(&aws, "another process leads and looks at all"));
 }
 
 async fn look(provider: &AwsProvider, services: &[ServiceView], nodes: &NodeSet) {
@@ -80,7 +80,7 @@ impl Before {
         Before { requests: aws.requests().len(), cpu_seconds: cpu_seconds() }
     }
 
-    fn row(self, aws: &FakeAws, what: &str) {
+    fn row(self, aws: &FakeAws, what: &str) -> String {
         let requests = aws.requests().split_off(self.requests);
         let rates = Rates::default();
         let paced: Vec<f64> = provider_aws::client::RateBucket::ALL
@@ -92,12 +92,12 @@ impl Before {
             })
             .collect();
         let slowest = paced.into_iter().fold(0.0, f64::max);
-        println!(
+        format!(
             "{what:<40} {:>7} requests {slowest:>7.0} s {:>7.1} s of CPU {:>6.0} MB",
             requests.len(),
             cpu_seconds() - self.cpu_seconds,
             megabytes(),
-        );
+        )
     }
 }
 

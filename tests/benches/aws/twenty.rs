@@ -20,7 +20,7 @@ const NODES: usize = 3;
 /// How often is looked; what is measured takes seconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-pub(crate) const HEAD: &str = "20 Services at once, in seconds. The peers' numbers were published with the first comparison: on one emulator \
+pub(crate) const HEAD: &str = "20 Services at once, in seconds, by a controller that is at work. The peers' numbers were published with the first comparison: on one emulator \
 and one API server, the AWS Load Balancer Controller 3.5 and cloud-provider-aws 1.37.1, whose emulator takes time over each \
 request besides.";
 
@@ -32,8 +32,8 @@ fn peers(latency: Duration) -> &'static str {
     }
 }
 
-/// Makes them where AWS takes so long over each request, and prints what came of it.
-pub(crate) async fn at_once(latency: Duration) {
+/// Makes them where AWS takes so long over each request; what came of it.
+pub(crate) async fn at_once(latency: Duration) -> String {
     let cluster = Cluster::with_faults().await;
     let aws = FakeAws::new();
     let vpc = aws.seed_vpc(3);
@@ -43,8 +43,12 @@ pub(crate) async fn at_once(latency: Duration) {
     }
     aws.set_latency(latency);
     let paced = RateLimited::rate_limited(aws.clone(), &Rates::default());
-    let provider = AwsProvider::new(Aws::new(paced, SharingOptions::default()), AwsConfig::new("bench"));
+    // The program knows the VPC before it begins.
+    let mut config = AwsConfig::new("bench");
+    config.vpc_id = Some(vpc.id.clone());
+    let provider = AwsProvider::new(Aws::new(paced, SharingOptions::default()), config);
     let running = cluster.run_with(vec![Arc::new(provider)], Config::default());
+    running.until_at_work().await;
 
     let began = Instant::now();
     for number in 0..SERVICES {
@@ -61,7 +65,7 @@ pub(crate) async fn at_once(latency: Duration) {
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     running.stop().await;
-    println!(
+    format!(
         "AWS takes {:>3} ms a request: host names {}; listeners and all the rest {}; {} requests. Peers, the last host name: \
          {}.",
         latency.as_millis(),
@@ -69,7 +73,7 @@ pub(crate) async fn at_once(latency: Duration) {
         spread(&served),
         aws.requests().len(),
         peers(latency),
-    );
+    )
 }
 
 /// Notes when each of these was seen first.

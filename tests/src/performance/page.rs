@@ -15,6 +15,27 @@ pub struct Shown {
     pub text: String,
 }
 
+impl Shown {
+    fn section(&self) -> String {
+        let Shown { bench, title, text } = self;
+        format!(
+            "\n## {title}\n\nAs `cargo bench --workspace --bench {bench}` prints it:\n\n```text\n{}\n```\n",
+            text.trim()
+        )
+    }
+
+    /// A page with this in place of what it says under the same heading.
+    ///
+    /// # Panics
+    /// When the page has no such heading.
+    pub fn on(&self, page: &str) -> String {
+        let heading = format!("\n## {}\n", self.title);
+        let (before, after) = page.split_once(&heading).expect("a page that has the heading");
+        let rest = after.find("\n## ").map(|at| &after[at..]).unwrap_or_default();
+        format!("{before}{}{rest}", self.section())
+    }
+}
+
 /// Everything that the page tells.
 #[derive(Debug)]
 pub struct Page<'a> {
@@ -35,9 +56,8 @@ impl Page<'_> {
         text += &self.budgets();
         text += &self.missed();
         text += &self.growth();
-        for Shown { bench, title, text: said } in self.shown {
-            text += &format!("\n## {title}\n\nAs `cargo bench --workspace --bench {bench}` prints it:\n\n");
-            text += &format!("```text\n{}\n```\n", said.trim());
+        for shown in self.shown {
+            text += &shown.section();
         }
         text
     }
@@ -125,6 +145,22 @@ mod tests {
         let told = |budget: &Budget| page.contains(&format!("- **{}**: {}", budget.what, budget.if_missed));
         assert!(told(&IDLE_MEMORY), "{page}");
         assert!(!told(&CREATED_CPU), "{page}");
+    }
+
+    #[test]
+    fn what_one_bench_has_printed_anew_takes_the_place_of_what_it_printed_before() {
+        let shown = |bench, title, text: &str| Shown { bench, title, text: text.to_owned() };
+        let (machine, figures) = (Machine::this(), Figures::default());
+        let page = |shown: &[Shown]| {
+            Page { figures: &figures, machine: &machine, server: "no server", shown }.text()
+        };
+        let (one, two) = (shown("one", "The one", "1"), shown("two", "The other", "2"));
+        let before = page(&[one, two]);
+        let one = shown("one", "The one", "1, anew");
+        let after = one.on(&before);
+        assert_eq!(after, page(&[one, shown("two", "The other", "2")]));
+        let two = shown("two", "The other", "2, anew");
+        assert_eq!(two.on(&after), page(&[shown("one", "The one", "1, anew"), two]));
     }
 
     #[test]
