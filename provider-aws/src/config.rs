@@ -45,7 +45,8 @@ pub struct AwsConfig {
     pub deep_verification: Duration,
     /// How long a call may wait for AWS to let go of something that is being deleted.
     pub deletion_wait: Duration,
-    /// How long the wait for a load balancer that is being made lasts before another look.
+    /// How long the wait for a load balancer that is being made lasts at most before another look; the first look comes
+    /// soon after it was asked for, and the pauses grow.
     pub provisioning_look: Duration,
 }
 

@@ -273,7 +273,9 @@ impl AwsProvider {
     fn outcome(&self, service: &ServiceView, prepared: Prepared, left: LeftOpen) -> Result<Outcome, Error> {
         let lb = prepared.serving()?.clone();
         match lb.state {
-            LoadBalancerState::Provisioning => self.provisioning.until_made(&lb.arn, &service.id.key),
+            LoadBalancerState::Provisioning => {
+                self.provisioning.until_made(&lb.arn, &service.id.key, self.config.provisioning_look);
+            }
             _ => self.provisioning.no_longer_until_made(&lb.arn),
         }
         let again = || self.provisioning.look_again_later(&service.id.key);

@@ -188,7 +188,7 @@ impl CloudLoadBalancer for AwsProvider {
 
     /// A load balancer was made, the VPC became known, or what AWS refused is worth another try.
     fn wakeups(&self) -> WakeupStream {
-        self.provisioning.wakeups(self.aws.clone(), self.config.provisioning_look)
+        self.provisioning.wakeups(self.aws.clone())
     }
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {

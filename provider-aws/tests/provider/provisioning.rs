@@ -29,7 +29,7 @@ async fn services_are_woken_when_their_load_balancers_are_made_by_one_request_fo
     let keys: Vec<_> = services.iter().map(|service| service.id.key.clone()).collect();
     assert_eq!(woken, keys);
     let looks = cluster.aws.count(Call::DescribeLoadBalancers) - begun;
-    assert!(looks <= 9, "a look each 15 seconds for all together, not {looks}");
+    assert!(looks <= 11, "after 2, 4, 8 and each 15 seconds a look for all together, not {looks}");
 
     let before = cluster.aws.requests().len();
     for service in &mut services {
@@ -39,6 +39,49 @@ async fn services_are_woken_when_their_load_balancers_are_made_by_one_request_fo
     let after = cluster.aws.requests().split_off(before);
     let asked = after.iter().filter(|call| **call == Call::DescribeLoadBalancers).count();
     assert!(asked <= 1, "the look that woke them is what they know: {after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_aws_makes_within_seconds_is_noticed_within_seconds_whatever_else_is_asked_for_meanwhile() {
+    let cluster = a_cluster(1).await;
+    let mut wakeups = cluster.provider.wakeups();
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(Duration::from_secs(1))));
+    let begun = Instant::now();
+    let first = web("first").build();
+    cluster.ensure(&first).await.unwrap();
+    // One more a second: each is news, and none may put the look at the others off.
+    let others = async {
+        for number in 0..30 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            cluster.ensure(&web(&format!("s{number}")).build()).await.unwrap();
+        }
+    };
+    let woken = async { (wakeups.next().await, begun.elapsed()) };
+    let ((), (woken, after)) = tokio::join!(others, woken);
+    assert_eq!(woken, Some(first.id.key));
+    assert!(after <= Duration::from_secs(3), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_were_asked_for_one_after_the_other_are_looked_at_together_all_the_same() {
+    let cluster = a_cluster(1).await;
+    let mut wakeups = cluster.provider.wakeups();
+    cluster.aws.set_lags(Lags::with(|lags| lags.provisioning = Lag::For(Duration::from_secs(120))));
+    let services: Vec<_> = (0..20).map(|i| web(&format!("s{i:02}")).build()).collect();
+    let ask = async {
+        for service in &services {
+            cluster.ensure(service).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let all_are_woken = async {
+        for _ in &services {
+            wakeups.next().await.expect("the stream does not end");
+        }
+    };
+    tokio::join!(ask, all_are_woken);
+    let looks = cluster.aws.count(Call::DescribeLoadBalancers);
+    assert!(looks <= 60, "eleven looks at each would be 220, not {looks}");
 }
 
 #[tokio::test(start_paused = true)]
