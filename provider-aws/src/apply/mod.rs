@@ -223,8 +223,7 @@ impl Applier<'_> {
     /// Whether no Service of the cluster has a load balancer in this VPC, or is being worked on besides this one.
     async fn is_the_last(&self, vpc_id: &str) -> Result<bool, ApiError> {
         let ours = [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::present(UID_TAG)];
-        let left = self.aws.tagged(&ours, self.config.snapshot_age).await?;
-        let is_left = left.load_balancers.values().any(|lb| lb.resource.vpc_id == vpc_id);
+        let is_left = self.aws.has_load_balancer(&ours, vpc_id, self.config.snapshot_age).await?;
         Ok(!is_left && !self.memory.work.is_anyone_at_work())
     }
 

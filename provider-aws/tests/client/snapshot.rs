@@ -53,6 +53,101 @@ async fn a_thousand_services_cost_106_requests_and_6_while_tags_are_kept() {
     assert_eq!(account.aws.requests().len(), 6 + 106);
 }
 
+/// The same, with a listener on each load balancer that uses its target group.
+async fn in_use(count: usize) -> (Account, Aws) {
+    let (account, aws) = with_services(0).await;
+    for n in 0..count {
+        let name = format!("service-{n:04}");
+        let lb = account.load_balancer(&name).await;
+        account.listener(&lb, &account.target_group(&name, Protocol::Tcp).await, 80).await;
+    }
+    account.aws.forget_requests();
+    (account, aws)
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_of_target_groups_in_use_are_read_when_somebody_needs_them_and_twenty_in_one_request() {
+    let (account, aws) = in_use(1000).await;
+    let of = |n: usize| owner(&format!("service-{n:04}"));
+    for n in 0..1000 {
+        let seen = aws.glance(&of(n), HOUR).await.unwrap();
+        assert_eq!((seen.load_balancers.len(), seen.target_groups.len()), (1, 0));
+        let unread: Vec<&str> = seen.unread_target_groups.values().map(|tg| tg.name.as_str()).collect();
+        assert_eq!(unread, [format!("service-{n:04}")], "its load balancer tells which it is");
+    }
+    assert_eq!(account.aws.requests().len(), 3 + 3 + 50);
+
+    account.aws.forget_requests();
+    for n in 0..1000 {
+        let found = aws.tagged(&of(n), HOUR).await.unwrap();
+        assert_eq!((found.target_groups.len(), found.unread_target_groups.len()), (1, 0));
+    }
+    assert_eq!(account.aws.requests(), [Call::DescribeTags; 50]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_are_too_old_are_read_again_of_load_balancers_and_else_when_they_are_needed() {
+    let (account, aws) = in_use(20).await;
+    let found = aws.tagged(&owner("service-0007"), Duration::ZERO).await.unwrap();
+    let group = found.target_groups.into_keys().next().unwrap();
+    account.aws.add_tags(&group, &tags(&[("stage", "live")])).await.unwrap();
+    account.aws.forget_requests();
+    tokio::time::advance(HOUR + Duration::from_secs(1)).await;
+
+    let seen = aws.glance(&owner("service-0007"), Duration::from_secs(60)).await.unwrap();
+    assert_eq!((seen.target_groups.len(), seen.unread_target_groups.len()), (0, 1));
+    assert_eq!(account.aws.count(Call::DescribeTags), 1, "those of load balancers");
+    let found = aws.tagged(&owner("service-0007"), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(found.target_groups[&group].tags["stage"], "live", "what somebody else has changed is seen");
+    assert_eq!(account.aws.count(Call::DescribeTags), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_group_that_is_used_no_more_is_told_apart_by_its_own_tags() {
+    let (account, aws) = in_use(1).await;
+    let seen = aws.glance(&owner("service-0000"), Duration::ZERO).await.unwrap();
+    let (lb, _) = seen.load_balancers.into_iter().next().unwrap();
+    account.aws.delete_load_balancer(&lb).await.unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+
+    let seen = aws.glance(&owner("service-0000"), Duration::ZERO).await.unwrap();
+    assert_eq!((seen.load_balancers.len(), seen.target_groups.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_target_group_whose_load_balancer_this_process_has_deleted_is_told_apart_by_its_own_tags() {
+    let (_account, aws) = in_use(1).await;
+    let seen = aws.glance(&owner("service-0000"), HOUR).await.unwrap();
+    let (lb, _) = seen.load_balancers.into_iter().next().unwrap();
+    aws.delete_load_balancer(&lb).await.unwrap();
+
+    let seen = aws.glance(&owner("service-0000"), HOUR).await.unwrap();
+    assert_eq!((seen.load_balancers.len(), seen.target_groups.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn what_is_found_by_a_tag_follows_its_changes() {
+    use provider_aws::naming::UID_TAG;
+    let (account, aws) = with_services(2).await;
+    let all = aws.snapshot(HOUR).await.unwrap();
+    let [one, other] = [0, 1].map(|n| all.load_balancers.keys().nth(n).unwrap().clone());
+    let of = async |uid: &str| -> Vec<String> {
+        let found = aws.tagged(&[TagFilter::equals(UID_TAG, uid)], HOUR).await.unwrap();
+        found.load_balancers.into_keys().collect()
+    };
+    assert_eq!(of("uid-1").await, Vec::<String>::new());
+    aws.add_tags(slice::from_ref(&one), &tags(&[(UID_TAG, "uid-1")])).await.unwrap();
+    aws.add_tags(slice::from_ref(&other), &tags(&[(UID_TAG, "uid-1")])).await.unwrap();
+    assert_eq!(of("uid-1").await.len(), 2);
+    aws.add_tags(slice::from_ref(&other), &tags(&[(UID_TAG, "uid-2")])).await.unwrap();
+    assert_eq!((of("uid-1").await, of("uid-2").await), (vec![one.clone()], vec![other.clone()]));
+    aws.remove_tags(slice::from_ref(&other), &[UID_TAG.to_owned()]).await.unwrap();
+    assert_eq!(of("uid-2").await, Vec::<String>::new());
+    account.aws.delete_load_balancer(&one).await.unwrap();
+    aws.snapshot(Duration::ZERO).await.unwrap();
+    assert_eq!(of("uid-1").await, Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_callers_share_one_snapshot() {
     let (account, aws) = with_services(30).await;

@@ -28,7 +28,7 @@ use super::{
 /// | [`security_groups`](Self::security_groups) | kept for [`SharingOptions::keep_security_groups`], forgotten when this process changes them |
 /// | [`instances`](Self::instances) | asked for together, found ones kept for [`SharingOptions::keep_instances`] |
 /// | [`tags`](Self::tags) | asked for together, 20 resources a request |
-/// | [`snapshot`](Self::snapshot), [`tagged`](Self::tagged) | one for all callers, at most as old as the caller says |
+/// | [`snapshot`](Self::snapshot), [`glance`](Self::glance), [`tagged`](Self::tagged) | one for all callers, at most as old as the caller says |
 /// | all others | asked anew each time |
 ///
 /// # Guarantees

@@ -68,25 +68,55 @@ impl Aws {
         self.inner.snapshots.limit_to_vpc(vpc_id);
     }
 
-    /// All network load balancers and target groups with their tags, known to be so not longer than `max_age`
-    /// ago (tags: [`SharingOptions::keep_tags`](super::SharingOptions)). Zero asks AWS for the lists anew.
+    /// All network load balancers and target groups, known to be so not longer than `max_age` ago, with the tags that tell
+    /// whose they are (not older than [`SharingOptions::keep_tags`](super::SharingOptions)). Zero asks AWS for the lists
+    /// anew.
     ///
     /// Copies a list of everything; for the resources of one Service use [`tagged`](Self::tagged).
     ///
     /// # Errors
     /// General ones only; what was read until then is kept for the next try.
     pub async fn snapshot(&self, max_age: Duration) -> Result<Snapshot> {
-        self.inner.renew_snapshot(max_age).await?;
-        Ok(self.inner.snapshots.all())
+        self.glance(&[], max_age).await
     }
 
-    /// The part of the [`snapshot`](Self::snapshot) that meets all the conditions.
+    /// The part of the [`snapshot`](Self::snapshot) that meets all the conditions, as far as it is known whose it is: target
+    /// groups in use, whose tags nobody has needed so far, are told apart.
+    ///
+    /// # Errors
+    /// As for [`snapshot`](Self::snapshot).
+    pub async fn glance(&self, conditions: &[TagFilter], max_age: Duration) -> Result<Snapshot> {
+        self.inner.renew_snapshot(max_age).await?;
+        Ok(self.inner.snapshots.matching(conditions))
+    }
+
+    /// All that meets all the conditions.
     ///
     /// # Errors
     /// As for [`snapshot`](Self::snapshot).
     pub async fn tagged(&self, conditions: &[TagFilter], max_age: Duration) -> Result<Snapshot> {
+        let mut found = self.glance(conditions, max_age).await?;
+        if !found.unread_target_groups.is_empty() {
+            self.inner.snapshots.read_unread(self.inner.as_ref(), &found).await?;
+            found = self.inner.snapshots.matching(conditions);
+            // What came into use meanwhile is another look's.
+            found.unread_target_groups.clear();
+        }
+        Ok(found)
+    }
+
+    /// Whether there is a load balancer in this VPC that meets all the conditions.
+    ///
+    /// # Errors
+    /// As for [`snapshot`](Self::snapshot).
+    pub async fn has_load_balancer(
+        &self,
+        conditions: &[TagFilter],
+        vpc_id: &str,
+        max_age: Duration,
+    ) -> Result<bool> {
         self.inner.renew_snapshot(max_age).await?;
-        Ok(self.inner.snapshots.matching(|tags| conditions.iter().all(|c| c.matches(tags))))
+        Ok(self.inner.snapshots.is_any(conditions, |lb| lb.vpc_id == vpc_id))
     }
 
     /// Tags of load balancers, target groups and listeners, by ARN. Absent resources are left out; others in
