@@ -48,7 +48,8 @@ impl AwsProvider {
     /// let its load balancer in.
     pub(crate) async fn update(&self, request: &Request) -> Result<(), Error> {
         let service = request.service();
-        let found = self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
+        let max_age = self.config.snapshot_age;
+        let found = self.observer().glance(&service.id, max_age).await.map_err(general)?;
         if found.load_balancers.is_empty() {
             return Ok(());
         }
@@ -59,8 +60,16 @@ impl AwsProvider {
             (Some(mistakes), _) | (None, Err(mistakes)) => Err(mistakes.into()),
         };
         let wanted = match prepared {
-            Ok(prepared) => by_what_should_exist(prepared),
-            Err(Unsurveyed::Failed(Error::Invalid(_))) => self.by_what_exists(request, &found).await?,
+            Ok(mut prepared) => {
+                if !prepared.desired.explains(&found) {
+                    prepared.found = self.observer().find(&service.id, max_age).await.map_err(general)?;
+                }
+                by_what_should_exist(prepared)
+            }
+            Err(Unsurveyed::Failed(Error::Invalid(_))) => {
+                let found = self.observer().find(&service.id, max_age).await.map_err(general)?;
+                self.by_what_exists(request, &found).await?
+            }
             Err(Unsurveyed::Failed(error)) => return Err(error),
             Err(Unsurveyed::NoVpc(_)) => return Ok(()),
         };
@@ -209,12 +218,11 @@ fn by_what_should_exist(prepared: Prepared) -> Option<WantedTargets> {
     let traffic = desired.groups.nodes.as_ref().map(|nodes| nodes.traffic.clone());
     let access = traffic.map(|traffic| NodeAccess { traffic, groups: node_groups });
     let sets = desired.targets.as_ref()?;
-    let of = |arn: &String| {
-        let wanted = desired.target_group_like(found.target_groups.get(arn)?)?;
-        Some((arn.clone(), (wanted.port, sets.of(&wanted.name)?.clone())))
-    };
+    let targets = desired
+        .target_groups_among(&found)
+        .filter_map(|(arn, wanted)| Some((arn.clone(), (wanted.port, sets.of(&wanted.name)?.clone()))));
     Some(WantedTargets {
-        sets: found.target_groups.keys().filter_map(of).collect(),
+        sets: targets.collect(),
         nodes: desired.nodes.clone(),
         limits,
         digest: desired.targets_digest(),

@@ -50,7 +50,16 @@ impl AwsProvider {
         parsed: &Parsed,
         max_age: Duration,
     ) -> Result<Prepared, Unsurveyed> {
-        let found = self.find(request.service(), &parsed.spec, max_age).await?;
+        let service = request.service();
+        let surveyor = self.surveyor();
+        // Neither waits for the other: of a new Service it is known beforehand what will be looked at.
+        let ahead = async {
+            if service.published.is_empty() {
+                surveyor.look_ahead(request.nodes(), &parsed.spec).await;
+            }
+            Ok(())
+        };
+        let (found, ()) = futures::try_join!(self.find(service, &parsed.spec, max_age), ahead)?;
         self.prepare_found(request, parsed, found).await
     }
 
@@ -79,7 +88,7 @@ impl AwsProvider {
 
     /// What is this Service's, or is to be taken over.
     async fn find(&self, service: &ServiceView, spec: &Spec, max_age: Duration) -> Result<Snapshot, Error> {
-        let mut found = self.observer().find(&service.id, max_age).await.map_err(general)?;
+        let mut found = self.observer().glance(&service.id, max_age).await.map_err(general)?;
         if found.load_balancers.is_empty() {
             let tagged = self.observer().tagged_for(&service.id, max_age).await.map_err(general)?;
             let theirs = adoption::choose(service, spec, &self.config, tagged)?;
@@ -102,7 +111,7 @@ impl AwsProvider {
         let registered = self.memory.targets.digest(uid).or_else(|| lb.tags.get(TARGETS_TAG).cloned());
         is_applied
             && (targets.is_none() || registered == targets)
-            && plan::plan(desired, &Observed::by_the_mark(service, found), limits).is_settled()
+            && plan::plan(desired, &Observed::by_the_mark(service, found, desired), limits).is_settled()
     }
 
     /// Notes on what is settled which targets are registered, so that the next leader need not ask for each target
@@ -118,10 +127,20 @@ impl AwsProvider {
         self.aws.add_tags(std::slice::from_ref(arn), &tags).await.map_err(general)
     }
 
-    /// Reads what the shared view does not hold, and compares.
-    pub(crate) async fn compare(&self, service: &ServiceView, prepared: &Prepared) -> Result<Planned, Error> {
-        let Prepared { found, desired, limits, node_groups, .. } = prepared;
+    /// Reads what the shared view does not hold, and compares; `node_groups` are those of the nodes' security groups that
+    /// are looked at.
+    pub(crate) async fn compare(
+        &self,
+        service: &ServiceView,
+        prepared: &mut Prepared,
+        node_groups: &BTreeSet<String>,
+    ) -> Result<Planned, Error> {
         let observer = self.observer();
+        if !prepared.found.unread_target_groups.is_empty() {
+            let max_age = self.config.snapshot_age;
+            prepared.found = observer.find(&service.id, max_age).await.map_err(general)?;
+        }
+        let Prepared { found, desired, limits, .. } = prepared;
         let mut observed =
             observer.observe(service, desired, found.clone(), node_groups).await.map_err(general)?;
         for group in &mut observed.target_groups {
@@ -166,20 +185,29 @@ impl AwsProvider {
             };
             self.provisioning.vpc_is_known(&service.id.key);
             if let Some(rest) = self.memory.unfinished.take(uid, &prepared.desired) {
-                match self.carry_out(service, prepared, rest).await? {
+                match self.carry_out(service, prepared, rest, BTreeSet::new()).await? {
                     Carried::Through(prepared, done) => return self.report(service, prepared, done).await,
                     Carried::Named(_) | Carried::Stale => max_age = Duration::ZERO,
                 }
                 continue;
             }
-            let prepared = self.freshen(&service.id, prepared).await?;
+            let mut prepared = self.freshen(&service.id, prepared).await?;
+            if !prepared.desired.explains(&prepared.found) {
+                prepared.found = self.observer().find(&service.id, max_age).await.map_err(general)?;
+            }
             if self.is_settled(service, &prepared) && !self.memory.verification.is_due(uid) {
                 self.remember_targets(&service.id, &prepared, &[]);
                 self.note_registered(&prepared).await?;
                 return self.outcome(service, prepared, LeftOpen::default());
             }
-            let planned = self.compare(service, &prepared).await?;
-            match self.carry_out(service, prepared, planned).await? {
+            // Of what is new the host name comes first, which needs nothing of the nodes.
+            let is_new = prepared.found.is_empty() && service.published.is_empty();
+            let (mut now, mut later) = (prepared.node_groups.clone(), BTreeSet::new());
+            if is_new {
+                std::mem::swap(&mut now, &mut later);
+            }
+            let planned = self.compare(service, &mut prepared, &now).await?;
+            match self.carry_out(service, prepared, planned, later).await? {
                 Carried::Through(prepared, done) => return self.report(service, prepared, done).await,
                 Carried::Named(prepared) => return self.tell_the_name(service, prepared).await,
                 Carried::Stale => max_age = Duration::ZERO,
@@ -188,12 +216,13 @@ impl AwsProvider {
         Err(Error::transient("what exists at AWS changes faster than it can be looked at"))
     }
 
-    /// Applies a plan.
+    /// Applies a plan. Groups of the nodes that it did not look at are read meanwhile, and opened with the rest of it.
     async fn carry_out(
         &self,
         service: &ServiceView,
         mut prepared: Prepared,
         planned: Planned,
+        other_node_groups: BTreeSet<String>,
     ) -> Result<Carried, Error> {
         let uid = &service.id.uid;
         let mut applier = self.applier(&service.id, planned.ids);
@@ -201,16 +230,28 @@ impl AwsProvider {
         if !planned.actions.is_empty() {
             self.memory.doubt(uid);
         }
-        let run = applier.run(&planned.actions).await;
+        let observer = self.observer();
+        let (run, others) =
+            futures::join!(applier.run(&planned.actions), observer.node_groups(&other_node_groups));
         if run.is_stale {
             return Ok(Carried::Stale);
         }
         if !run.rest.is_empty() {
-            let rest = Planned { actions: run.rest, ids: applier.ids, waits: planned.waits };
-            self.memory.unfinished.leave(uid, prepared.desired.clone(), rest);
+            // Without an answer the next call looks at what exists.
+            if let Ok(others) = others {
+                let wanted = prepared.desired.groups.nodes.iter();
+                let source = applier.ids.backend.as_deref();
+                let open = wanted.flat_map(|nodes| plan::open_nodes(&nodes.traffic, source, &others));
+                let actions = open.chain(run.rest).collect();
+                let rest = Planned { actions, ids: applier.ids, waits: planned.waits };
+                self.memory.unfinished.leave(uid, prepared.desired.clone(), rest);
+            }
             return Ok(Carried::Named(prepared));
         }
         let failures = fatal(service, run.failures)?;
+        if failures.is_empty() && !other_node_groups.is_empty() {
+            return Ok(Carried::Stale);
+        }
         prepared.notes.extend(applier.notes);
         if let Some(wanted) = &prepared.desired.groups.nodes {
             let has_failed =
@@ -234,10 +275,7 @@ impl AwsProvider {
         let Prepared { found, desired, .. } = prepared;
         let Some(sets) = &desired.targets else { return };
         let uid = &service.uid;
-        let known = found
-            .target_groups
-            .iter()
-            .filter_map(|(arn, tg)| Some((desired.target_group_like(tg)?.name.clone(), arn.clone())));
+        let known = desired.target_groups_among(found).map(|(arn, tg)| (tg.name.clone(), arn.clone()));
         let mut all_are_in = true;
         for (name, arn) in known.chain(arns.iter().cloned()) {
             let Some(wanted) = sets.of(&name) else { continue };
@@ -256,7 +294,7 @@ impl AwsProvider {
         left: LeftOpen,
     ) -> Result<Outcome, Error> {
         prepared.found =
-            self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
+            self.observer().glance(&service.id, self.config.snapshot_age).await.map_err(general)?;
         self.outcome(service, prepared, left)
     }
 
@@ -264,7 +302,7 @@ impl AwsProvider {
     /// its time, they come much later, and the name never changes. The next call goes on at once.
     async fn tell_the_name(&self, service: &ServiceView, mut prepared: Prepared) -> Result<Outcome, Error> {
         prepared.found =
-            self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
+            self.observer().glance(&service.id, self.config.snapshot_age).await.map_err(general)?;
         let pending = named(service, prepared.serving()?);
         Ok(Outcome::Pending(pending.with_notes(prepared.notes)))
     }
@@ -296,7 +334,7 @@ impl AwsProvider {
         if !arns.is_empty() {
             self.aws.load_balancers(&Select::Arns(arns)).await.map_err(general)?;
             prepared.found =
-                self.observer().find(service, self.config.snapshot_age).await.map_err(general)?;
+                self.observer().glance(service, self.config.snapshot_age).await.map_err(general)?;
         }
         Ok(prepared)
     }

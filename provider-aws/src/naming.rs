@@ -79,6 +79,9 @@ pub const FRONTEND_DESCRIPTION: &str = "[k8s] Managed SecurityGroup for LoadBala
 pub const BACKEND_DESCRIPTION: &str =
     "Network Load Balancers of this cluster, as source in the rules on its nodes";
 
+/// How many hexadecimal digits of a hash stand in a name.
+const HASH_LENGTH: usize = 10;
+
 /// Whether a tag key is one by which things are recognised, which users may not set.
 pub fn is_tracking_key(key: &str) -> bool {
     let ours = ["elbv2.k8s.aws/", "service.k8s.aws/", "cloud-lb-controller/", KUBERNETES_CLUSTER_TAG];
@@ -172,11 +175,20 @@ impl<'a> Names<'a> {
         owner(self.cluster, tags).is_some_and(|uid| uid == self.service.uid)
     }
 
+    /// Whether a name has the form of this Service's generated ones.
+    pub fn is_like_ours(&self, name: &str) -> bool {
+        name.strip_prefix(&self.prefix()).is_some_and(|hash| hash.len() == HASH_LENGTH)
+    }
+
     fn short(&self, hashed: &[&str]) -> String {
+        format!("{}{}", self.prefix(), &hex(hashed)[..HASH_LENGTH])
+    }
+
+    fn prefix(&self) -> String {
         let part =
             |text: &str| -> String { text.chars().filter(char::is_ascii_alphanumeric).take(8).collect() };
         let key = &self.service.key;
-        format!("k8s-{}-{}-{}", part(&key.namespace), part(&key.name), &hex(hashed)[..10])
+        format!("k8s-{}-{}-", part(&key.namespace), part(&key.name))
     }
 }
 
@@ -196,7 +208,7 @@ pub fn owning_service(cluster: &str, tags: &Tags) -> Option<ServiceId> {
 /// The name of the group that is the source of the rules on the nodes.
 pub fn backend_group_name(cluster: &str) -> String {
     let part: String = cluster.chars().filter(char::is_ascii_alphanumeric).take(220).collect();
-    format!("k8s-nlb-nodes-{part}-{}", &hex(&[cluster])[..10])
+    format!("k8s-nlb-nodes-{part}-{}", &hex(&[cluster])[..HASH_LENGTH])
 }
 
 /// The tags of the group that is the source of the rules on the nodes.

@@ -127,15 +127,21 @@ impl ObservedLoadBalancer {
 }
 
 impl Observed {
-    /// What the shared view alone tells, for a Service whose mark says that all the rest was applied.
-    pub(crate) fn by_the_mark(service: &ServiceView, found: &Snapshot) -> Self {
+    /// What the shared view alone tells, for a Service whose mark says that all the rest was applied, the tags of target
+    /// groups among it that nobody has read.
+    pub(crate) fn by_the_mark(service: &ServiceView, found: &Snapshot, desired: &Desired) -> Self {
         let load_balancers = found.load_balancers.values().cloned();
         let target_groups = found.target_groups.values().cloned();
+        let unread = found.unread_target_groups.values().filter_map(|tg| {
+            let tags = Arc::new(desired.target_group_named(tg)?.tags.clone());
+            Some(Tagged { resource: tg.clone(), tags })
+        });
         Observed {
             load_balancers: load_balancers
                 .map(|lb| ObservedLoadBalancer { resource: lb.resource, tags: lb.tags, details: None })
                 .collect(),
             target_groups: target_groups
+                .chain(unread)
                 .map(|tg| ObservedTargetGroup { resource: tg.resource, tags: tg.tags, details: None })
                 .collect(),
             groups: None,
@@ -162,11 +168,34 @@ impl Observer<'_> {
     /// # Errors
     /// When the view cannot be renewed.
     pub async fn find(&self, service: &ServiceId, max_age: Duration) -> Result<Snapshot> {
-        let conditions =
-            [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)];
-        let mut found = self.aws.tagged(&conditions, max_age).await?.within(self.vpc_id);
-        // One that is being taken over may have target groups that do not carry our tags yet.
-        if found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG)) {
+        let found = self.aws.tagged(&self.ours(service), max_age).await?.within(self.vpc_id);
+        self.with_what_comes_along(service, found, max_age).await
+    }
+
+    /// The same, as far as it is known without asking for the tags of target groups in use.
+    ///
+    /// # Errors
+    /// As for [`find`](Self::find).
+    pub async fn glance(&self, service: &ServiceId, max_age: Duration) -> Result<Snapshot> {
+        let found = self.aws.glance(&self.ours(service), max_age).await?.within(self.vpc_id);
+        match is_being_taken_over(&found) {
+            true => self.find(service, max_age).await,
+            false => Ok(found),
+        }
+    }
+
+    fn ours(&self, service: &ServiceId) -> [TagFilter; 2] {
+        [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)]
+    }
+
+    /// One that is being taken over may have target groups that do not carry our tags yet.
+    async fn with_what_comes_along(
+        &self,
+        service: &ServiceId,
+        mut found: Snapshot,
+        max_age: Duration,
+    ) -> Result<Snapshot> {
+        if is_being_taken_over(&found) {
             let mut theirs = self.tagged_for(service, max_age).await?;
             theirs.load_balancers.clone_from(&found.load_balancers);
             adoption::keep_attached(&Names::new(&self.config.cluster, service), &mut theirs);
@@ -319,6 +348,11 @@ impl Observer<'_> {
         };
         groups.iter().filter(|group| names.owns(&group.tags) || comes_along(group)).cloned().collect()
     }
+}
+
+/// What is new looks the same, and has nothing that could come along.
+fn is_being_taken_over(found: &Snapshot) -> bool {
+    found.load_balancers.values().any(|lb| !lb.tags.contains_key(APPLIED_TAG))
 }
 
 /// The backend security group, which is the source in the rules on the nodes, among the cluster's groups.

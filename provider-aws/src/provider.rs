@@ -80,6 +80,7 @@ impl AwsProvider {
             shared_group: &self.shared_group,
             service,
             ids,
+            new_frontend: None,
             notes: Vec::new(),
             refused_targets: false,
             tells_the_name_first: false,
@@ -206,7 +207,7 @@ impl CloudLoadBalancer for AwsProvider {
     }
 
     async fn get(&self, service: &ServiceView) -> Result<Option<Published>, Error> {
-        let found = self.observer().find(&service.id, self.config.snapshot_age).await.map_err(general)?;
+        let found = self.observer().glance(&service.id, self.config.snapshot_age).await.map_err(general)?;
         let mut load_balancers: Vec<&Arc<LoadBalancer>> =
             found.load_balancers.values().map(|lb| &lb.resource).collect();
         // While one replaces another, what the status shows is what serves.
@@ -239,12 +240,13 @@ impl CloudLoadBalancer for AwsProvider {
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let service = request.service();
         let parsed = options::parse(service, &self.config)?;
-        let prepared = match self.prepare(request, &parsed, self.config.snapshot_age).await {
+        let mut prepared = match self.prepare(request, &parsed, self.config.snapshot_age).await {
             Ok(prepared) => prepared,
             Err(Unsurveyed::NoVpc(_)) => return Ok(Plan::default()),
             Err(Unsurveyed::Failed(error)) => return Err(error),
         };
-        let planned = self.compare(service, &prepared).await?;
+        let node_groups = prepared.node_groups.clone();
+        let planned = self.compare(service, &mut prepared, &node_groups).await?;
         Ok(Plan::new(planned.actions.iter().map(plan::Action::step)))
     }
 
@@ -269,6 +271,16 @@ impl CloudLoadBalancer for AwsProvider {
         }
         for tg in snapshot.target_groups.values() {
             add(&tg.tags, &tg.resource.arn, None);
+        }
+        // Whose one in use is tells its load balancer, if it has a name of that Service's.
+        for (arn, tg) in &snapshot.unread_target_groups {
+            let users = tg.load_balancer_arns.iter().filter_map(|lb| snapshot.load_balancers.get(lb));
+            for tags in users.map(|lb| &lb.tags) {
+                let service = naming::owning_service(cluster, tags);
+                if service.is_some_and(|service| Names::new(cluster, &service).is_like_ours(&tg.name)) {
+                    add(tags, arn, None);
+                }
+            }
         }
         for group in groups.iter() {
             add(&group.tags, &group.id, None);

@@ -89,22 +89,10 @@ impl Surveyor<'_> {
         let nodes = self.nodes(nodes, &spec.node_labels).await?;
         let vpc_id = self.vpc.get().cloned().ok_or(Unsurveyed::NoVpc(None))?;
         let present = present(spec, found, self.config);
-        let groups = async {
-            let node_groups = self.node_groups(&nodes).await?;
-            // Something is to be made for sure, and what its plan will look at is shared: it comes while subnets do.
-            if found.load_balancers.is_empty() {
-                futures::try_join!(
-                    shared_groups::of_cluster(self.aws, &self.config.cluster, Some(&vpc_id)),
-                    shared_groups::with_ids(self.aws, &node_groups)
-                )
-                .map_err(general)?;
-            }
-            Ok(node_groups)
-        };
         let (subnets, given_groups, node_groups) = futures::try_join!(
             self.subnets(spec, &vpc_id, &present),
             self.given_groups(spec, &vpc_id),
-            groups
+            self.node_groups(&nodes)
         )?;
         let mut notes: Vec<Note> = nodes.chosen.note().into_iter().collect();
         notes.extend(self.conflicts(service, spec, &present)?);
@@ -120,6 +108,41 @@ impl Surveyor<'_> {
             nodes: nodes.chosen.instances,
         };
         Ok(Surveyed { site, node_groups, notes })
+    }
+
+    /// Asks for what will be looked at to make something new, all of it at the same time, so that who looks at it finds it
+    /// known. What fails here is told by who needs it and asks again.
+    pub(crate) async fn look_ahead(&self, nodes: &NodeSet, spec: &Spec) {
+        let ids: BTreeSet<String> =
+            targets::candidates(nodes, &spec.node_labels).instances.keys().cloned().collect();
+        let instances = async {
+            if !ids.is_empty()
+                && let Ok(found) = self.aws.instances(&ids).await
+            {
+                let _unclear = self.learn_vpc(found.values().map(AsRef::as_ref));
+            }
+        };
+        let in_the_vpc = async |vpc_id: &str| {
+            let subnets = whole_vpc(vpc_id);
+            let zones = async {
+                if spec.load_balancer.subnets.is_none() {
+                    let _later = self.aws.zones().await;
+                }
+            };
+            let groups = shared_groups::of_cluster(self.aws, &self.config.cluster, Some(vpc_id));
+            let _later = futures::join!(self.aws.subnets(&subnets), zones, groups);
+        };
+        match self.vpc.get() {
+            Some(vpc_id) => {
+                futures::join!(instances, in_the_vpc(vpc_id));
+            }
+            None => {
+                instances.await;
+                if let Some(vpc_id) = self.vpc.get() {
+                    in_the_vpc(vpc_id).await;
+                }
+            }
+        }
     }
 
     /// Which nodes take traffic.
@@ -160,7 +183,7 @@ impl Surveyor<'_> {
     }
 
     async fn subnets(&self, spec: &Spec, vpc_id: &str, present: &Present) -> Result<Vec<Subnet>, Error> {
-        let query = SubnetQuery { vpc_id: Some(vpc_id.to_owned()), ..SubnetQuery::default() };
+        let query = whole_vpc(vpc_id);
         let named = spec.load_balancer.subnets.as_deref();
         let criteria = Criteria {
             cluster: &self.config.cluster,
@@ -262,6 +285,11 @@ impl Surveyor<'_> {
         }
         Ok(targets::node_groups(serving, |id| tagged.contains(id)))
     }
+}
+
+/// All subnets of a VPC: one question for all Services.
+fn whole_vpc(vpc_id: &str) -> SubnetQuery {
+    SubnetQuery { vpc_id: Some(vpc_id.to_owned()), ..SubnetQuery::default() }
 }
 
 /// What the load balancer that exists settles.

@@ -15,11 +15,56 @@ use crate::failure::StepFailure;
 use crate::model;
 use crate::naming::{self, BACKEND_ROLE, CLUSTER_TAG, ROLE_TAG, UID_TAG};
 
+/// What came of asking for a group.
+struct GroupFromCreate {
+    id: String,
+    /// Whether this very request made it.
+    is_new: bool,
+}
+
 impl Applier<'_> {
+    /// Makes both groups at the same time: neither needs the other, and a host name waits for both.
+    pub(super) async fn create_both_groups(
+        &mut self,
+        backend: &model::BackendAccess,
+        frontend: &model::FrontendGroup,
+    ) -> [Result<Applied, StepFailure>; 2] {
+        let (backend, frontend) =
+            futures::join!(self.make_backend_group(backend), self.make_frontend_group(frontend));
+        [backend.map(|id| self.has_backend_group(id)), frontend.map(|made| self.has_frontend_group(made))]
+    }
+
     pub(super) async fn create_frontend_group(
         &mut self,
         wanted: &model::FrontendGroup,
     ) -> Result<Applied, StepFailure> {
+        let made = self.make_frontend_group(wanted).await?;
+        Ok(self.has_frontend_group(made))
+    }
+
+    pub(super) async fn create_backend_group(
+        &mut self,
+        wanted: &model::BackendAccess,
+    ) -> Result<Applied, StepFailure> {
+        let id = self.make_backend_group(wanted).await?;
+        Ok(self.has_backend_group(id))
+    }
+
+    fn has_frontend_group(&mut self, made: GroupFromCreate) -> Applied {
+        self.new_frontend = Some(made.id.clone()).filter(|_| made.is_new);
+        self.ids.frontend = Some(made.id);
+        Applied::Done
+    }
+
+    fn has_backend_group(&mut self, id: String) -> Applied {
+        self.ids.backend = Some(id);
+        Applied::Done
+    }
+
+    async fn make_frontend_group(
+        &self,
+        wanted: &model::FrontendGroup,
+    ) -> Result<GroupFromCreate, StepFailure> {
         let request = CreateSecurityGroup {
             name: wanted.name.clone(),
             description: naming::FRONTEND_DESCRIPTION.to_owned(),
@@ -28,21 +73,16 @@ impl Applier<'_> {
         };
         let uid = &self.service.uid;
         let is_ours = |tags: &Tags| tags.get(UID_TAG) == Some(uid);
-        let id = self.create_group(request, is_ours).await?;
-        self.memory.groups.made(uid, &id);
-        self.ids.frontend = Some(id);
-        Ok(Applied::Done)
+        let made = self.create_group(request, is_ours).await?;
+        self.memory.groups.made(uid, &made.id);
+        Ok(made)
     }
 
     /// One for the cluster, whoever of its Services comes first; those who waited meanwhile take it from the first.
-    pub(super) async fn create_backend_group(
-        &mut self,
-        wanted: &model::BackendAccess,
-    ) -> Result<Applied, StepFailure> {
+    async fn make_backend_group(&self, wanted: &model::BackendAccess) -> Result<String, StepFailure> {
         let _alone = self.shared_group.lock().await;
         if let Some(made) = self.memory.groups.new_backend() {
-            self.ids.backend = Some(made);
-            return Ok(Applied::Done);
+            return Ok(made);
         }
         let request = CreateSecurityGroup {
             name: wanted.source_group.clone(),
@@ -54,23 +94,22 @@ impl Applier<'_> {
         let is_ours = |tags: &Tags| {
             tags.get(CLUSTER_TAG) == Some(cluster) && tags.get(ROLE_TAG).is_some_and(|r| r == BACKEND_ROLE)
         };
-        let id = self.create_group(request, is_ours).await?;
+        let id = self.create_group(request, is_ours).await?.id;
         self.memory.groups.set_backend(Some(id.clone()));
-        self.ids.backend = Some(id);
-        Ok(Applied::Done)
+        Ok(id)
     }
 
-    /// The id of the new group, or of the one that an earlier try made.
+    /// The new group, or the one that an earlier try made.
     async fn create_group(
         &self,
         request: CreateSecurityGroup,
         is_ours: impl Fn(&Tags) -> bool,
-    ) -> Result<String, StepFailure> {
+    ) -> Result<GroupFromCreate, StepFailure> {
         let doubt = self.memory.groups.doubt(&request.name);
         match self.aws.create_security_group(&request).await {
             Ok(id) => {
                 doubt.settle();
-                Ok(id)
+                Ok(GroupFromCreate { id, is_new: true })
             }
             Err(error) if error.kind == ErrorKind::Duplicate => {
                 let query = SecurityGroupQuery {
@@ -91,7 +130,7 @@ impl Applier<'_> {
                 doubt.settle();
                 let ours = found.iter().find(|group: &&SecurityGroup| is_ours(&group.tags));
                 let taken = || StepFailure::NameTaken { kind: "security group", name: request.name.clone() };
-                Ok(ours.ok_or_else(taken)?.id.clone())
+                Ok(GroupFromCreate { id: ours.ok_or_else(taken)?.id.clone(), is_new: false })
             }
             Err(error) => {
                 if !error.may_have_taken_effect() {

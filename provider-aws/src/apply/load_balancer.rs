@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Applied, Applier};
 use crate::client::{
-    CreateLoadBalancer, IpAddressType, SecurityGroupQuery, Select, SetSecurityGroups, SetSubnets,
-    SubnetMapping, Tags,
+    CreateLoadBalancer, IpAddressType, LoadBalancer, SecurityGroupQuery, Select, SetSecurityGroups,
+    SetSubnets, SubnetMapping, Tags,
 };
 use crate::failure::StepFailure;
 use crate::model;
@@ -49,7 +49,10 @@ impl Applier<'_> {
                 }
             }
         };
-        self.check_owner("load balancer", &wanted.name, [&made.arn]).await?;
+        match is_certainly_new(&made, self.new_frontend.as_ref()) {
+            true => self.aws.is_made_with(&made.arn, &request.tags),
+            false => self.check_owner("load balancer", &wanted.name, [&made.arn]).await?,
+        }
         self.ids.load_balancer = Some(made.arn);
         Ok(Applied::Done)
     }
@@ -131,5 +134,45 @@ impl Applier<'_> {
 
     fn group_ids(&self, groups: &BTreeSet<GroupRef>) -> Option<BTreeSet<String>> {
         groups.iter().map(|group| self.ids.group(group)).collect()
+    }
+}
+
+/// Whether a create has made what it answered with: it carries a group that did not exist a moment ago and that nobody else
+/// knows of. Whether AWS answers with what exists under the name only if that has the same groups is not documented.
+fn is_certainly_new(made: &LoadBalancer, new_group: Option<&String>) -> bool {
+    new_group.is_some_and(|group| made.security_groups.contains(group))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::client::{LoadBalancerKind, LoadBalancerState, Scheme};
+
+    #[test]
+    fn a_load_balancer_is_certainly_new_only_if_it_carries_the_group_that_was_made_for_it() {
+        let carrying = |groups: &[&str]| LoadBalancer {
+            arn: "arn".to_owned(),
+            name: "web".to_owned(),
+            dns_name: "web.elb".to_owned(),
+            hosted_zone_id: None,
+            created: Some(SystemTime::UNIX_EPOCH),
+            vpc_id: "vpc-1".to_owned(),
+            kind: LoadBalancerKind::Network,
+            scheme: Scheme::Internal,
+            state: LoadBalancerState::Provisioning,
+            state_reason: None,
+            ip_address_type: IpAddressType::Ipv4,
+            zones: Vec::new(),
+            security_groups: groups.iter().map(ToString::to_string).collect(),
+            enforce_private_link_inbound: None,
+            ipv6_source_nat: false,
+        };
+        let new = "sg-new".to_owned();
+        assert!(is_certainly_new(&carrying(&["sg-new", "sg-shared"]), Some(&new)));
+        assert!(!is_certainly_new(&carrying(&["sg-shared"]), Some(&new)), "somebody else's of the same name");
+        assert!(!is_certainly_new(&carrying(&["sg-new"]), None), "the group was there before");
+        assert!(!is_certainly_new(&carrying(&[]), None));
     }
 }

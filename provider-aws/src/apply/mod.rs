@@ -54,6 +54,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) service: &'a ServiceId,
     /// What the plan's names mean; grows.
     pub(crate) ids: ResolvedIds,
+    /// The Service's own security group, if this run made it.
+    pub(crate) new_frontend: Option<String>,
     /// What the user should read.
     pub(crate) notes: Vec<Note>,
     /// Whether AWS refused targets, so that it cannot be noted that all are registered.
@@ -68,12 +70,28 @@ impl Applier<'_> {
     /// clearly refuse ends the run: to go on would be to wait for each step anew.
     pub(crate) async fn run(&mut self, actions: &[Action]) -> Run {
         let mut run = Run::default();
+        let mut ahead = None;
         for (number, action) in actions.iter().enumerate() {
+            let done_ahead = ahead.take();
             if run.failures.iter().any(|(failed, _)| action.part.needs(failed)) {
                 continue;
             }
             tracing::debug!(service = %self.service, step = %action.step(), "applying");
-            match self.apply(action).await {
+            let next = actions.get(number + 1).map(|next| &next.operation);
+            let result = match (done_ahead, &action.operation, next) {
+                (Some(result), ..) => result,
+                (
+                    None,
+                    Operation::CreateBackendGroup(backend),
+                    Some(Operation::CreateFrontendGroup(frontend)),
+                ) => {
+                    let [backend, frontend] = self.create_both_groups(backend, frontend).await;
+                    ahead = Some(frontend);
+                    backend
+                }
+                _ => self.apply(action).await,
+            };
+            match result {
                 Ok(Applied::Done) => {
                     let has_news = !run.failures.is_empty() || !self.notes.is_empty() || self.refused_targets;
                     let is_named = matches!(action.operation, Operation::CreateLoadBalancer { .. });

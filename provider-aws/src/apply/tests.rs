@@ -96,6 +96,7 @@ async fn a_step_whose_name_means_nothing_is_stale_and_asks_aws_for_nothing() {
             shared_group: &shared_group,
             service: &service,
             ids: ResolvedIds::default(),
+            new_frontend: None,
             notes: Vec::new(),
             refused_targets: false,
             tells_the_name_first: false,

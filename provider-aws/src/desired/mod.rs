@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cloud_provider::{Mistakes, Note, NoteKind, ServiceId};
 use serde::Serialize;
 
-use crate::client::{Tagged, Tags, TargetGroup as AwsTargetGroup};
+use crate::client::{Snapshot, Tagged, Tags, TargetGroup as AwsTargetGroup};
 use crate::config::AwsConfig;
 use crate::model::{
     BackendAccess, FrontendGroup, Groups, Listener, LoadBalancer, LoadBalancerZone, TargetGroup,
@@ -62,13 +62,38 @@ impl Desired {
     }
 
     /// The target group that should exist and that this one is, if there is one.
-    pub(crate) fn target_group_like(&self, found: &Tagged<AwsTargetGroup>) -> Option<&TargetGroup> {
+    fn target_group_like(&self, found: &Tagged<AwsTargetGroup>) -> Option<&TargetGroup> {
         let resource = found.tags.get(RESOURCE_TAG);
         self.target_groups.iter().find(|wanted| {
             wanted.tags.get(RESOURCE_TAG) == resource
                 && wanted.protocol == found.resource.protocol
                 && wanted.family == found.resource.family
         })
+    }
+
+    /// The target group that should exist and whose name this one has, which a load balancer of the Service uses: a name
+    /// follows from the Service's UID and from all that cannot change, and no two target groups have the same.
+    pub(crate) fn target_group_named(&self, found: &AwsTargetGroup) -> Option<&TargetGroup> {
+        self.target_groups.iter().find(|wanted| wanted.name == found.name)
+    }
+
+    /// The target groups that exist and should, by ARN.
+    pub(crate) fn target_groups_among<'a>(
+        &'a self,
+        found: &'a Snapshot,
+    ) -> impl Iterator<Item = (&'a String, &'a TargetGroup)> {
+        let known =
+            found.target_groups.iter().filter_map(|(arn, tg)| Some((arn, self.target_group_like(tg)?)));
+        let unread = found
+            .unread_target_groups
+            .iter()
+            .filter_map(|(arn, tg)| Some((arn, self.target_group_named(tg)?)));
+        known.chain(unread)
+    }
+
+    /// Whether it can be told without their tags what the target groups are that nobody has read them of.
+    pub(crate) fn explains(&self, found: &Snapshot) -> bool {
+        found.unread_target_groups.values().all(|tg| self.target_group_named(tg).is_some())
     }
 
     /// A digest of the targets; none when targets are left as they are.

@@ -48,6 +48,7 @@ use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup};
 pub use self::action::{Action, GroupRef, Operation, Part, ResolvedIds, TargetGroupRef};
 pub use self::backends::{BackendChange, TargetGroupTargets, backends};
 pub use self::deletion::{Deletion, deletion};
+pub(crate) use self::groups::open_nodes;
 
 /// What has to happen, and what has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -128,7 +128,7 @@ async fn thousand() -> [Row; 2] {
         Row {
             what: "leader change with 1,000 Services",
             requests: leader,
-            at_most: 150,
+            at_most: 60,
             peers: "about 18600 / 12100",
         },
     ]

@@ -13,6 +13,7 @@ mod fixture;
 mod iam;
 mod lifecycle;
 mod limits;
+mod next_leader;
 mod nodes;
 mod other_vpc;
 mod others;
