@@ -1,5 +1,7 @@
 //! `doctor` at AWS, in good and in bad health; what it prints is kept in `docs/output`.
 
+use std::fs;
+
 use serde_json::json;
 use tests::aws::{Endpoint, StrictAws};
 use tests::recorded::matches_the_docs;
@@ -143,4 +145,29 @@ async fn without_a_region_it_says_so() {
     let said = doctor(&fixture, &[("AWS_REGION", "")]).await;
     assert_eq!(about(&said, "region").len(), 1, "{said:?}");
     assert!(about(&said, "region")[0].starts_with("fail  region         no AWS region: "), "{said:?}");
+    assert!(about(&said, "region")[0].contains("--aws-region"), "{said:?}");
+    assert!(about(&said, "region")[0].contains("the profile \"default\""), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_profile_that_credentials_come_from_is_named_also_where_it_has_none() {
+    let fixture = Fixture::start().await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let keys = "aws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = not-to-be-shown\n";
+    fs::write(file.path(), format!("[work]\n{keys}")).expect("a file");
+    let file = file.path().to_str().expect("a path");
+    let of_profile = async |profile: &str| {
+        let none = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+        let named = [("AWS_PROFILE", profile), ("AWS_SHARED_CREDENTIALS_FILE", file)];
+        let said = doctor(&fixture, &[none, named].concat()).await;
+        assert!(!said.output.contains("not-to-be-shown"), "{said:?}");
+        about(&said, "credentials")[0].to_owned()
+    };
+    let line = of_profile("work").await;
+    assert!(
+        line.starts_with("ok    credentials    from the shared files of profile \"work\"; AWS accepts"),
+        "{line}"
+    );
+    let line = of_profile("wrok").await;
+    assert!(line.contains("no usable AWS credentials: AWS_PROFILE is \"wrok\": "), "{line}");
 }

@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 use provider_aws::client::{
-    Aws, Counted, Ec2, Elbv2, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SharingOptions,
+    Aws, Counted, Ec2, Elbv2, Instance, InstanceMetadata, RateLimited, Sdk, SdkOptions, SetupError,
+    SharingOptions,
 };
 use provider_aws::discovery::{self, Discovered, DiscoveryError};
 use provider_aws::error::ApiError;
@@ -29,7 +30,18 @@ const NODES_LOOKED_AT: u32 = 100;
 pub(super) async fn sdk(flags: &AwsFlags) -> Result<Sdk, CliError> {
     let mut options = SdkOptions::default();
     options.region = flags.aws_region.clone();
-    Sdk::from_environment(&options).await.map_err(|e| CliError::Usage(e.to_string()))
+    Sdk::from_environment(&options).await.map_err(|error| {
+        CliError::Usage(match error {
+            SetupError::NoRegion => {
+                let profile = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+                format!(
+                    "no AWS region: give --aws-region or set AWS_REGION, name one in the profile {:?}, or run on EC2",
+                    profile.as_deref().unwrap_or("default")
+                )
+            }
+            other => other.to_string(),
+        })
+    })
 }
 
 /// AWS with the rates of the flags.

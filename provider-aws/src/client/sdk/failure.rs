@@ -169,6 +169,7 @@ mod tests {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()),
             ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
             credentials: None,
+            profile: None,
             had_credentials: Arc::default(),
             region: region.to_string(),
         }

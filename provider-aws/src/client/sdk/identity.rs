@@ -13,6 +13,8 @@ use super::Sdk;
 pub struct Identity {
     /// The last link of the chain that made them, in words: `environment variables`, `a web identity token`, ...
     pub source: &'static str,
+    /// The profile of the shared files that names the source, where one does.
+    pub profile: Option<String>,
     /// The account, where the source tells it.
     pub account: Option<String>,
 }
@@ -20,6 +22,9 @@ pub struct Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.source)?;
+        if let Some(profile) = &self.profile {
+            write!(f, " of profile {profile:?}")?;
+        }
         match &self.account {
             Some(account) => write!(f, " (account {account})"),
             None => Ok(()),
@@ -41,13 +46,19 @@ impl Sdk {
         let none = || NoIdentity("no source is configured".to_owned());
         let source = self.credentials.as_ref().ok_or_else(none)?;
         match source.provide_credentials().await {
-            Ok(credentials) => Ok(identity(&credentials)),
-            Err(error) => Err(NoIdentity(super::failure::causes(&error))),
+            Ok(credentials) => Ok(identity(&credentials, self.profile.as_deref())),
+            Err(error) => Err(NoIdentity(match &self.profile {
+                Some(profile) => {
+                    format!("AWS_PROFILE is {profile:?}: {}", super::failure::causes(&error))
+                }
+                None => super::failure::causes(&error),
+            })),
         }
     }
 }
 
-fn identity(credentials: &Credentials) -> Identity {
+/// Who makes these; `profile` is the one that the environment asks for.
+fn identity(credentials: &Credentials, profile: Option<&str>) -> Identity {
     use AwsCredentialFeature as From;
     let account = credentials.account_id().map(|id| id.as_str().to_owned());
     // Each link of the chain adds its name: the last is the one that made what is used.
@@ -59,13 +70,25 @@ fn identity(credentials: &Credentials) -> Identity {
         }
         Some(From::CredentialsStsAssumeRole) => "an assumed role",
         Some(From::CredentialsStsAssumeRoleWebId) => "a web identity token",
-        Some(From::CredentialsProfile) => "a profile",
+        Some(From::CredentialsProfile) => "the shared files",
         Some(From::CredentialsProcess | From::CredentialsProfileProcess) => "a credential process",
         Some(From::CredentialsHttp) => "the container's credential service",
         Some(From::CredentialsImds) => "the instance's role",
         _ => "a source without a name",
     };
-    Identity { source, account }
+    let is_of_a_profile = |link: &From| {
+        matches!(
+            link,
+            From::CredentialsProfile
+                | From::CredentialsProfileProcess
+                | From::CredentialsProfileSourceProfile
+                | From::CredentialsProfileNamedProvider
+                | From::CredentialsProfileStsWebIdToken
+                | From::CredentialsProfileSso
+        )
+    };
+    let profile = links.iter().any(is_of_a_profile).then(|| profile.unwrap_or("default").to_owned());
+    Identity { source, profile, account }
 }
 
 #[cfg(test)]
@@ -103,14 +126,23 @@ mod tests {
             (&[From::CredentialsEnvVars][..], "environment variables (account 123456789012)"),
             (
                 &[From::CredentialsProfile, From::CredentialsStsAssumeRole, From::ResolvedAccountId],
-                "an assumed role (account 123456789012)",
+                "an assumed role of profile \"default\" (account 123456789012)",
             ),
+            (&[From::CredentialsProfile], "the shared files of profile \"default\" (account 123456789012)"),
             (&[From::CredentialsImds], "the instance's role (account 123456789012)"),
             (&[], "a source without a name (account 123456789012)"),
         ] {
             let identity = sdk(Some(credentials(links))).identity().await.unwrap();
             assert_eq!(identity.to_string(), says);
         }
+    }
+
+    #[test]
+    fn the_profile_is_named_that_the_environment_asks_for_where_it_made_them() {
+        use AwsCredentialFeature as From;
+        let of = |link| identity(&credentials(&[link]), Some("work")).profile;
+        assert_eq!(of(From::CredentialsProfileProcess).as_deref(), Some("work"));
+        assert_eq!(of(From::CredentialsEnvVars), None);
     }
 
     #[tokio::test]

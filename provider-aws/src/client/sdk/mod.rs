@@ -35,6 +35,8 @@ pub struct Sdk {
     elbv2: aws_sdk_elasticloadbalancingv2::Client,
     ec2: aws_sdk_ec2::Client,
     credentials: Option<SharedCredentialsProvider>,
+    /// The profile that the environment asks for.
+    profile: Option<String>,
     /// Whether there have been credentials. Where there were some, there will be some again.
     had_credentials: Arc<AtomicBool>,
     region: String,
@@ -93,7 +95,8 @@ impl Sdk {
         if let Some(region) = &options.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        Self::from_config(&loader.load().await)
+        let profile = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+        Ok(Self { profile, ..Self::from_config(&loader.load().await)? })
     }
 
     /// Makes clients with a configuration of the caller's, who has chosen credentials, endpoint, retries and
@@ -109,6 +112,7 @@ impl Sdk {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::new(config),
             ec2: aws_sdk_ec2::Client::new(config),
             credentials: config.credentials_provider(),
+            profile: None,
             had_credentials: Arc::default(),
             region,
         })

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn said(answer: Result<(), (&str, &str)>) -> (Vec<String>, bool) {
-        let identity = Identity { source: "a web identity token", account: None };
+        let identity = Identity { source: "a web identity token", profile: None, account: None };
         let error = |(code, message): (&str, &str)| ApiError::new(Call::DescribeLoadBalancers, code, message);
         let found = judge(Ok(identity), answer.map_err(error));
         (found.findings.iter().map(ToString::to_string).collect(), found.accepted)
