@@ -179,8 +179,8 @@ async fn from_manifest_to_load_balancer_and_back_to_nothing() {
 
     let metrics = program.metrics().await;
     for sample in [
-        "cloud_lb_aws_requests_total{family=\"elb_write\",operation=\"CreateLoadBalancer\",outcome=\"Done\"} 1\n",
-        "cloud_lb_aws_request_duration_seconds_count{family=\"elb_targets\"} ",
+        "cloud_lb_aws_requests_total{rate_bucket=\"elb_write\",operation=\"CreateLoadBalancer\",outcome=\"Done\"} 1\n",
+        "cloud_lb_aws_request_duration_seconds_count{rate_bucket=\"elb_targets\"} ",
     ] {
         assert!(metrics.contains(sample), "{sample} is missing in\n{metrics}");
     }

@@ -12,21 +12,21 @@ use service_controller::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AwsRequestLabels {
-    family: &'static str,
+    rate_bucket: &'static str,
     operation: &'static str,
     outcome: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FamilyLabel {
-    family: &'static str,
+struct RateBucketLabel {
+    rate_bucket: &'static str,
 }
 
 /// Counts requests by operation and outcome, and times them by the bucket of AWS's that they take a token from.
 #[derive(Debug)]
 pub(super) struct Requests {
     ended: Family<AwsRequestLabels, Counter>,
-    seconds: Family<FamilyLabel, Histogram, fn() -> Histogram>,
+    seconds: Family<RateBucketLabel, Histogram, fn() -> Histogram>,
 }
 
 /// 5 ms to about 40 s.
@@ -61,13 +61,13 @@ impl Requests {
 
 impl Meter for Requests {
     fn request_ended(&self, call: Call, outcome: RequestOutcome, took: Duration) {
-        let family = call.rate_bucket().name();
+        let rate_bucket = call.rate_bucket().name();
         let outcome = match outcome {
             RequestOutcome::Done => "Done".to_owned(),
             RequestOutcome::Failed(kind) => format!("{kind:?}"),
         };
-        self.ended.get_or_create(&AwsRequestLabels { family, operation: call.name(), outcome }).inc();
-        self.seconds.get_or_create(&FamilyLabel { family }).observe(took.as_secs_f64());
+        self.ended.get_or_create(&AwsRequestLabels { rate_bucket, operation: call.name(), outcome }).inc();
+        self.seconds.get_or_create(&RateBucketLabel { rate_bucket }).observe(took.as_secs_f64());
     }
 }
 
@@ -86,11 +86,11 @@ mod tests {
         requests.request_ended(Call::CreateLoadBalancer, RequestOutcome::Done, took);
         requests.request_ended(Call::CreateLoadBalancer, RequestOutcome::Failed(ErrorKind::Throttled), took);
         let text = metrics.encode();
-        let family = "family=\"elb_write\",operation=\"CreateLoadBalancer\"";
+        let labels = "rate_bucket=\"elb_write\",operation=\"CreateLoadBalancer\"";
         for line in [
-            format!("cloud_lb_aws_requests_total{{{family},outcome=\"Done\"}} 1"),
-            format!("cloud_lb_aws_requests_total{{{family},outcome=\"Throttled\"}} 1"),
-            "cloud_lb_aws_request_duration_seconds_count{family=\"elb_write\"} 2".to_owned(),
+            format!("cloud_lb_aws_requests_total{{{labels},outcome=\"Done\"}} 1"),
+            format!("cloud_lb_aws_requests_total{{{labels},outcome=\"Throttled\"}} 1"),
+            "cloud_lb_aws_request_duration_seconds_count{rate_bucket=\"elb_write\"} 2".to_owned(),
         ] {
             assert!(text.contains(&line), "{line} is missing in\n{text}");
         }
