@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use announcer::answer::{Answered, HeldAddresses, answer};
 use announcer::arp::{ArpFrame, ArpOperation};
-use announcer::beat::{Beat, Boot, Cluster, Key, Refused, Role};
+use announcer::beat::{Beat, Boot, Cluster, Key, Refused, Role, unvouched};
 use announcer::bfd::packet::{BfdState, ControlPacket, Diagnostic};
 use announcer::bfd::session::{BfdAction, BfdSession, Profile};
 use announcer::bgp::family::Family;
@@ -109,8 +109,11 @@ pub(super) fn beat(frame: &[u8]) {
 }
 
 fn is_sealed_or_refused(frame: &[u8]) {
+    // What is under another key is read as well.
+    let said = unvouched(frame);
     match key().open(frame, cluster()) {
         Ok(beat) => {
+            assert_eq!(said.as_ref(), Some(&beat), "{frame:02x?}");
             let sealed = key().seal(&beat, cluster());
             // The hardware addresses are not signed, and padding may follow what is.
             assert_eq!(frame.get(12..sealed.len()), sealed.get(12..), "{frame:02x?} is believed");
