@@ -101,6 +101,26 @@ impl<Q: Clone + Eq + Hash, A: Clone> SharedAnswers<Q, A> {
         }
     }
 
+    /// Changes kept answers where `shows` says so, as what they show has been changed; those are forgotten that are being asked
+    /// for meanwhile, and may be from before.
+    pub(super) fn change_where(&self, shows: impl Fn(&Q, Option<&A>) -> bool, change: impl Fn(&mut A)) {
+        for (question, slot) in self.slots.lock().iter() {
+            match slot.answer.try_lock() {
+                Ok(mut answer) => {
+                    if let Some(CachedAnswer { result: Ok(value), .. }) = answer.as_mut()
+                        && shows(question, Some(value))
+                    {
+                        change(value);
+                    }
+                }
+                Err(_) if shows(question, None) => {
+                    slot.epoch.fetch_add(1, Ordering::SeqCst);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     fn slot(&self, question: Q) -> Arc<Slot<A>> {
         let mut slots = self.slots.lock();
         if slots.len() >= QUESTIONS_BEFORE_PRUNING {

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
 use provider_aws::client::{
-    Aws, Call, IngressRule, Protocol, RuleSource, SecurityGroupQuery, SharingOptions, SubnetQuery, TagFilter,
-    Traffic, fake::Fault,
+    Aws, Call, Ec2, IngressRule, Protocol, RuleSource, SecurityGroupQuery, SharingOptions, SubnetQuery,
+    TagFilter, Traffic, fake::Fault,
 };
 
 use super::account::{Account, Refused, a_group, tags};
@@ -95,7 +95,7 @@ fn a_rule(port: u16) -> IngressRule {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_security_group_is_read_again_after_a_change_of_ours_however_that_ended() {
+async fn a_change_of_ours_to_a_security_group_is_known_and_read_again_where_it_is_not_known_how_it_ended() {
     let (account, aws) = shared().await;
     let query = SecurityGroupQuery { ids: vec![account.group.clone()], ..Default::default() };
     let rules = async || aws.security_groups(&query).await.unwrap()[0].ingress.len();
@@ -113,7 +113,31 @@ async fn a_security_group_is_read_again_after_a_change_of_ours_however_that_ende
     assert_eq!(rules().await, 1);
 
     assert_eq!(rules().await, 1);
-    assert_eq!(account.aws.count(Call::DescribeSecurityGroups), 4);
+    assert_eq!(account.aws.count(Call::DescribeSecurityGroups), 3, "the first change was known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_security_groups_after_changes_of_ours_is_what_aws_says() {
+    let (account, aws) = shared().await;
+    let query = SecurityGroupQuery { tags: vec![TagFilter::equals("owner", "us")], ..Default::default() };
+    aws.security_groups(&query).await.unwrap();
+    account.aws.forget_requests();
+    let mut made = Vec::new();
+    for name in ["one", "two"] {
+        let mut request = a_group(&account.vpc.id, name);
+        request.tags = tags(&[("owner", "us")]);
+        made.push(aws.create_security_group(&request).await.unwrap());
+    }
+    aws.create_security_group(&a_group(&account.vpc.id, "nobodys")).await.unwrap();
+    aws.authorize_security_group_ingress(&made[0], &[a_rule(82), a_rule(81), a_rule(80)]).await.unwrap();
+    aws.revoke_security_group_ingress(&made[0], &[a_rule(81)]).await.unwrap();
+    aws.delete_security_group(&made[1]).await.unwrap();
+
+    let known = aws.security_groups(&query).await.unwrap();
+    assert_eq!(account.aws.count(Call::DescribeSecurityGroups), 0, "nothing was asked");
+    let told = account.aws.describe_security_groups(&query, None).await.unwrap().items;
+    assert_eq!(*known, told);
+    assert_eq!(known.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

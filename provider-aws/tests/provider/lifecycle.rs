@@ -313,7 +313,7 @@ async fn the_host_name_is_told_as_soon_as_there_is_a_load_balancer_and_the_rest_
     let made = cluster.load_balancers().await.into_iter().find(|lb| lb.arn.contains("web")).unwrap();
     assert_eq!(published.ingress[0].hostname.as_deref(), Some(made.dns_name.to_lowercase().as_str()));
     assert_eq!(pending.after, Some(Duration::ZERO), "the rest is due at once");
-    let before_the_name = [Call::DescribeSecurityGroups, Call::CreateSecurityGroup, Call::CreateLoadBalancer];
+    let before_the_name = [Call::CreateSecurityGroup, Call::CreateLoadBalancer];
     assert_eq!(first, before_the_name, "whatever a load balancer does not need comes later");
 
     service.published = published.ingress;

@@ -25,7 +25,7 @@ use super::{
 /// | read | |
 /// |---|---|
 /// | [`subnets`](Self::subnets), [`vpc`](Self::vpc), [`route_tables`](Self::route_tables), [`zones`](Self::zones) | kept for [`SharingOptions::keep_network`] |
-/// | [`security_groups`](Self::security_groups) | kept for [`SharingOptions::keep_security_groups`], forgotten when this process changes them |
+/// | [`security_groups`](Self::security_groups) | kept for [`SharingOptions::keep_security_groups`], changed along when this process changes them |
 /// | [`instances`](Self::instances) | asked for together, found ones kept for [`SharingOptions::keep_instances`] |
 /// | [`tags`](Self::tags) | asked for together, 20 resources a request |
 /// | [`snapshot`](Self::snapshot), [`glance`](Self::glance), [`tagged`](Self::tagged) | one for all callers, at most as old as the caller says |

@@ -1,5 +1,7 @@
 //! Writes: passed on, and taken note of in what is shared.
 
+use std::sync::Arc;
+
 use super::{
     super::{
         CreateLoadBalancer, CreateSecurityGroup, CreateTargetGroup, IngressRule, IpAddressType, LoadBalancer,
@@ -44,12 +46,41 @@ impl Drop for Unsettled<'_> {
     }
 }
 
-/// Forgets the security groups a write may have changed, however the write ends.
-struct Forget<'a, F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool>(&'a Inner, F);
+/// Keeps what is shared of security groups true to a write: changed as they were where AWS has said so, and forgotten where it
+/// is not known what came of it. Where each Service has a group, to read them all again for each would be the most that a
+/// new one costs.
+struct GroupWrite<'a, F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool> {
+    inner: Option<&'a Inner>,
+    /// Whether an answer shows what is written, or may do so.
+    shows: F,
+}
 
-impl<F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool> Drop for Forget<'_, F> {
+impl<F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool> GroupWrite<'_, F> {
+    fn settle<T>(mut self, result: &Result<T>, change: impl Fn(&T, &mut Vec<SecurityGroup>)) {
+        if let Ok(value) = result
+            && let Some(inner) = self.inner.take()
+        {
+            inner.security_groups.change_where(
+                |query, known| (self.shows)(query, known.map(AsRef::as_ref)),
+                |known| change(value, Arc::make_mut(known)),
+            );
+        }
+    }
+}
+
+impl<F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool> Drop for GroupWrite<'_, F> {
     fn drop(&mut self) {
-        self.0.security_groups.forget_where(|query, known| (self.1)(query, known.map(AsRef::as_ref)));
+        if let Some(inner) = self.inner {
+            inner.security_groups.forget_where(|query, known| (self.shows)(query, known.map(AsRef::as_ref)));
+        }
+    }
+}
+
+/// Changes the inbound rules of a group among these.
+fn change_rules(id: &str, groups: &mut [SecurityGroup], change: impl Fn(&mut Vec<IngressRule>)) {
+    if let Some(group) = groups.iter_mut().find(|group| group.id == id) {
+        change(&mut group.ingress);
+        group.ingress.sort();
     }
 }
 
@@ -70,6 +101,13 @@ fn finds(query: &SecurityGroupQuery, made: &CreateSecurityGroup) -> bool {
 }
 
 impl Aws {
+    fn group_write<F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool>(
+        &self,
+        shows: F,
+    ) -> GroupWrite<'_, F> {
+        GroupWrite { inner: Some(&self.inner), shows }
+    }
+
     fn unsettled(&self) -> Unsettled<'_> {
         Unsettled { inner: Some(&self.inner), tags_of: None }
     }
@@ -240,8 +278,19 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn create_security_group(&self, request: &CreateSecurityGroup) -> Result<String> {
-        let _forget = Forget(&self.inner, |query, _| finds(query, request));
-        self.inner.ec2.create_security_group(request).await
+        let write = self.group_write(|query, _| finds(query, request));
+        let result = self.inner.ec2.create_security_group(request).await;
+        write.settle(&result, |id, groups| {
+            groups.push(SecurityGroup {
+                id: id.clone(),
+                name: request.name.clone(),
+                description: request.description.clone(),
+                vpc_id: request.vpc_id.clone(),
+                ingress: Vec::new(),
+                tags: request.tags.clone(),
+            });
+        });
+        result
     }
 
     /// [`Ec2::delete_security_group`](super::super::Ec2::delete_security_group).
@@ -249,8 +298,10 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn delete_security_group(&self, id: &str) -> Result<()> {
-        let _forget = Forget(&self.inner, |query, known| shows(id, query, known));
-        self.inner.ec2.delete_security_group(id).await
+        let write = self.group_write(|query, known| shows(id, query, known));
+        let result = self.inner.ec2.delete_security_group(id).await;
+        write.settle(&result, |(), groups| groups.retain(|group| group.id != id));
+        result
     }
 
     /// [`Ec2::authorize_security_group_ingress`](super::super::Ec2::authorize_security_group_ingress).
@@ -258,8 +309,12 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn authorize_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
-        let _forget = Forget(&self.inner, |query, known| shows(id, query, known));
-        self.inner.ec2.authorize_security_group_ingress(id, rules).await
+        let write = self.group_write(|query, known| shows(id, query, known));
+        let result = self.inner.ec2.authorize_security_group_ingress(id, rules).await;
+        write.settle(&result, |(), groups| {
+            change_rules(id, groups, |ingress| ingress.extend(rules.iter().cloned()));
+        });
+        result
     }
 
     /// [`Ec2::revoke_security_group_ingress`](super::super::Ec2::revoke_security_group_ingress).
@@ -267,8 +322,15 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn revoke_security_group_ingress(&self, id: &str, rules: &[IngressRule]) -> Result<()> {
-        let _forget = Forget(&self.inner, |query, known| shows(id, query, known));
-        self.inner.ec2.revoke_security_group_ingress(id, rules).await
+        let write = self.group_write(|query, known| shows(id, query, known));
+        let result = self.inner.ec2.revoke_security_group_ingress(id, rules).await;
+        write.settle(&result, |(), groups| {
+            let is_out = |rule: &IngressRule| {
+                rules.iter().any(|r| r.traffic == rule.traffic && r.source == rule.source)
+            };
+            change_rules(id, groups, |ingress| ingress.retain(|rule| !is_out(rule)));
+        });
+        result
     }
 
     /// [`Ec2::create_tags`](super::super::Ec2::create_tags).
@@ -278,9 +340,8 @@ impl Aws {
     pub async fn create_tags(&self, ids: &[String], tags: &Tags) -> Result<()> {
         // New tags may make a group fit a query that did not show it before.
         let may_fit = |query: &SecurityGroupQuery| !query.tags.is_empty();
-        let _forget = Forget(&self.inner, |query, known| {
-            may_fit(query) || ids.iter().any(|id| shows(id, query, known))
-        });
+        let _forget =
+            self.group_write(|query, known| may_fit(query) || ids.iter().any(|id| shows(id, query, known)));
         self.inner.ec2.create_tags(ids, tags).await
     }
 
@@ -289,7 +350,7 @@ impl Aws {
     /// # Errors
     /// As there.
     pub async fn delete_tags(&self, ids: &[String], keys: &[String]) -> Result<()> {
-        let _forget = Forget(&self.inner, |query, known| ids.iter().any(|id| shows(id, query, known)));
+        let _forget = self.group_write(|query, known| ids.iter().any(|id| shows(id, query, known)));
         self.inner.ec2.delete_tags(ids, keys).await
     }
 }
