@@ -168,6 +168,6 @@ async fn the_profile_that_credentials_come_from_is_named_also_where_it_has_none(
         line.starts_with("ok    credentials    from the shared files of profile \"work\"; AWS accepts"),
         "{line}"
     );
-    let line = of_profile("wrok").await;
-    assert!(line.contains("no usable AWS credentials: AWS_PROFILE is \"wrok\": "), "{line}");
+    let line = of_profile("absent").await;
+    assert!(line.contains("no usable AWS credentials: AWS_PROFILE is \"absent\": "), "{line}");
 }
