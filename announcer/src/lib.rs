@@ -5,12 +5,12 @@
 //! waits stands at the rim: [`net`], [`bgp::connection`], [`bfd::path`].
 //!
 //! ```
-//! use announcer::answer::{Answered, Held, answer};
+//! use announcer::answer::{Answered, HeldAddresses, answer};
 //! use announcer::arp::ArpFrame;
 //! use announcer::ethernet::Mac;
 //!
 //! let (asking, ours) = (Mac::new([2, 0, 0, 0, 0, 9]), Mac::new([2, 0, 0, 0, 0, 1]));
-//! let held = Held::new(ours, ["192.0.2.7".parse().unwrap()]);
+//! let held = HeldAddresses::new(ours, ["192.0.2.7".parse().unwrap()]);
 //! let question = ArpFrame::question(asking, "192.0.2.9".parse().unwrap(), "192.0.2.7".parse().unwrap());
 //! assert!(matches!(answer(&question.emit(), &held), Answered::Reply { .. }));
 //! ```
