@@ -75,3 +75,8 @@ pub mod rank;
 pub mod responder;
 pub mod segment;
 pub mod status;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

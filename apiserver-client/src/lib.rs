@@ -70,3 +70,8 @@ pub use transport::Transport;
 pub use watch_state::{WatchFailure, WatchState};
 pub use watches::Watches;
 pub use words::{in_words, watch_in_words};
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -55,3 +55,8 @@ pub mod range;
 pub mod reservations;
 pub mod selector;
 pub mod written;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -90,3 +90,8 @@ pub mod wait_queue;
 mod watch;
 
 pub use provider::{BareConfig, BareProvider, PoolSource};
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
