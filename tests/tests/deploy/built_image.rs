@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -125,4 +125,47 @@ fn the_same_files_make_the_same_image() {
         fs::read(image.folder.path().join("image.tar")).expect("an image")
     };
     assert!(built() == built());
+}
+
+/// What the script says, and what the index of the image says of it, of a program that nothing runs.
+fn named(name: &str) -> (Output, Value) {
+    let access = Access::with("no notices are needed here");
+    let file = access.kubeconfig().with_extension("tar");
+    let mut build = Command::new(Path::new(WORKSPACE).join("deploy/image/build"));
+    build.arg(&file).arg("/bin/true").env("NOTICES", access.kubeconfig()).env("IMAGE_NAME", name);
+    let said = build.output().expect("it runs");
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--to-stdout", "index.json", "--file"]).arg(&file);
+    let index = tar.output().expect("tar runs").stdout;
+    (said, serde_json::from_slice(&index).unwrap_or_default())
+}
+
+#[test]
+fn a_node_finds_it_under_the_name_that_a_pod_says() {
+    let names = [
+        ("web:1", "docker.io/library/web:1"),
+        ("team/web:1", "docker.io/team/web:1"),
+        ("registry.example.com/team/web:1", "registry.example.com/team/web:1"),
+        ("localhost/web:1", "localhost/web:1"),
+        ("registry:5000/web:1", "registry:5000/web:1"),
+    ];
+    for (said_by_a_pod, looked_for_by_a_node) in names {
+        let (_, index) = named(said_by_a_pod);
+        let names = &index["manifests"][0]["annotations"];
+        assert_eq!(names["io.containerd.image.name"], looked_for_by_a_node);
+        assert_eq!(names["org.opencontainers.image.ref.name"], "1", "{said_by_a_pod}");
+    }
+}
+
+#[test]
+fn a_name_without_a_tag_is_refused_because_no_pod_would_find_it() {
+    for name in ["web", "registry:5000/web"] {
+        let (said, index) = named(name);
+        assert!(!said.status.success());
+        let said = String::from_utf8_lossy(&said.stderr);
+        let wanted =
+            format!("build: IMAGE_NAME: \"{name}\" has no tag; allowed is a name with one, such as ");
+        assert!(said.starts_with(&wanted) && said.ends_with("; no image is written\n"), "{said}");
+        assert_eq!(index, Value::Null, "an image is there");
+    }
 }
