@@ -16,5 +16,6 @@ mod render;
 mod rights;
 mod same_result;
 mod values;
+mod workflows;
 
 use tests::process;
