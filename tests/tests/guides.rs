@@ -149,3 +149,28 @@ fn recipes_trust_the_service_account_of_the_chart_and_nobody_else() {
         assert_eq!(service["spec"]["type"], "LoadBalancer");
     }
 }
+
+#[test]
+fn every_variable_of_the_recipe_for_terraform_is_declared_in_it() {
+    let page = fs::read_to_string(Path::new(WORKSPACE).join("docs/recipes.md")).expect("text");
+    let recipe = blocks(&page, "terraform").concat();
+    let used = Regex::new(r"\bvar\.(\w+)").expect("a pattern");
+    let used: BTreeSet<_> = used.captures_iter(&recipe).map(|found| found[1].to_owned()).collect();
+    let declared = Regex::new(r#"(?m)^variable "(\w+)""#).expect("a pattern");
+    let declared: BTreeSet<_> = declared.captures_iter(&recipe).map(|found| found[1].to_owned()).collect();
+    assert!(!used.is_empty());
+    assert_eq!(used, declared);
+}
+
+#[test]
+fn the_recipe_for_kind_loads_the_image_that_it_installs() {
+    let page = fs::read_to_string(Path::new(WORKSPACE).join("docs/recipes.md")).expect("text");
+    let recipe = page.split("\n## kind\n").nth(1).expect("a recipe").split("\n## ").next().expect("its end");
+    let the = |pattern: &str| {
+        let found = Regex::new(pattern).expect("a pattern").captures(recipe);
+        found.unwrap_or_else(|| panic!("{pattern} is not in {recipe}"))[1].to_owned()
+    };
+    let installed = format!("{}:{}", the(r"image\.repository=(\S+)"), the(r"image\.tag=(\S+)"));
+    assert_eq!(the(r"IMAGE_NAME=(\S+)"), installed);
+    assert_eq!(the(r"deploy/image/build (\S+)"), the(r"kind load image-archive (\S+)"));
+}
