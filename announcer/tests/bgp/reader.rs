@@ -11,7 +11,7 @@ pub(crate) struct Update {
     pub(crate) announced: Vec<IpNet>,
     pub(crate) withdrawn: Vec<IpNet>,
     pub(crate) next_hop: Option<IpAddr>,
-    /// By number: flags and value. Those of RFC 4760 are read into the fields above, and are not here.
+    /// By number: flags and value.
     pub(crate) attributes: BTreeMap<u8, (u8, Vec<u8>)>,
     /// The numbers of the attributes in the order in which they stand.
     pub(crate) order: Vec<u8>,
@@ -82,6 +82,8 @@ fn update(mut body: &[u8]) -> Update {
         let size = if flags & 0x10 == 0 { 1 } else { 2 };
         let length = number(take(&mut attributes, size));
         let mut value = take(&mut attributes, length);
+        let twice = update.attributes.insert(kind, (flags, value.to_vec()));
+        assert!(twice.is_none(), "attribute {kind} stands twice");
         update.order.push(kind);
         match kind {
             3 => update.next_hop = Some(IpAddr::from(<[u8; 4]>::try_from(value).expect("four bytes"))),
@@ -98,10 +100,6 @@ fn update(mut body: &[u8]) -> Update {
                 update.withdrawn = prefixes(value, false);
             }
             _ => {}
-        }
-        if ![14, 15].contains(&kind) {
-            let twice = update.attributes.insert(kind, (flags, value.to_vec()));
-            assert!(twice.is_none(), "attribute {kind} stands twice");
         }
     }
     update

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use announcer::bgp::adj_out::AdjOut;
 use announcer::bgp::family::Family;
 use announcer::bgp::route::{LargeCommunity, PathAttributes, Unwanted, WantedRoutes};
-use announcer::bgp::update::{NextHops, Telling};
+use announcer::bgp::update::{NextHops, Telling, end_of_rib, withdraw};
 use ipnet::IpNet;
 
 use crate::reader::{Update, messages, updates};
@@ -89,8 +89,66 @@ fn within_the_as_the_path_is_empty_and_a_local_preference_is_always_told() {
     assert_eq!(update.attributes[&5], (0x40, vec![0, 0, 0, 150]));
     let update = one(telling.announce(Family::V6, &[net("2001:db8::7/128")], &PathAttributes::default()));
     assert_eq!(update.attributes[&5], (0x40, vec![0, 0, 0, 100]));
-    let message = telling.announce(Family::V6, &[net("2001:db8::7/128")], &PathAttributes::default());
-    assert_eq!(message[0][23..25], [0x80, 14], "RFC 4760 §3: who does not know MP_REACH_NLRI passes it over");
+}
+
+/// Optional 0x80, transitive 0x40, partial 0x20, and a length of two bytes 0x10 (RFC 4271 §4.3). A router may end the session,
+/// or take the routes for withdrawn, over one bit that is not its attribute's.
+#[test]
+fn every_attribute_has_the_flags_of_its_kind_and_no_other() {
+    let within = Telling { is_internal: true, ..telling() };
+    let old = Telling { four_octet_as: false, ..telling() };
+    let (v4, v6) = ([net("198.51.100.7/32")], [net("2001:db8::7/128")]);
+    let messages = [
+        within.announce(Family::V4, &v4, &full()),
+        old.announce(Family::V4, &v4, &full()),
+        within.announce(Family::V6, &v6, &full()),
+        old.announce(Family::V6, &v6, &full()),
+        withdraw(Family::V6, &v6),
+        vec![end_of_rib(Family::V6)],
+    ];
+    let said = updates(&messages.concat().concat());
+    let flags: BTreeSet<(u8, u8)> = said
+        .iter()
+        .flat_map(|update| update.attributes.iter().map(|(kind, (flags, _))| (*kind, *flags)))
+        .collect();
+    let expected = BTreeSet::from([
+        (1, 0x40),  // ORIGIN, well-known (RFC 4271 §5.1.1)
+        (2, 0x40),  // AS_PATH, well-known (§5.1.2)
+        (3, 0x40),  // NEXT_HOP, well-known (§5.1.3)
+        (5, 0x40),  // LOCAL_PREF, well-known (§5.1.5)
+        (8, 0xc0),  // COMMUNITIES, optional and transitive (RFC 1997)
+        (14, 0x80), // MP_REACH_NLRI, optional and not transitive (RFC 4760 §3)
+        (15, 0x80), // MP_UNREACH_NLRI, optional and not transitive (RFC 4760 §4)
+        (17, 0xc0), // AS4_PATH, optional and transitive (RFC 6793 §3)
+        (32, 0xc0), // LARGE_COMMUNITIES, optional and transitive (RFC 8092 §3)
+    ]);
+    assert_eq!(flags, expected);
+}
+
+#[test]
+fn a_length_has_two_bytes_from_256_on_and_the_flag_says_so() {
+    let with = |count: u32| PathAttributes { communities: (0..count).collect(), ..PathAttributes::default() };
+    let v4 = [net("198.51.100.7/32")];
+    for (count, flags) in [(63, 0xc0), (64, 0xd0)] {
+        let update = one(telling().announce(Family::V4, &v4, &with(count)));
+        assert_eq!((update.attributes[&8].0, update.attributes[&8].1.len()), (flags, 4 * count as usize));
+    }
+    let large = |number| LargeCommunity { global: number, first: number, second: number };
+    for (count, flags) in [(21, 0xc0), (22, 0xd0)] {
+        let attributes = PathAttributes {
+            large_communities: (0..count).map(large).collect(),
+            ..PathAttributes::default()
+        };
+        assert_eq!(one(telling().announce(Family::V4, &v4, &attributes)).attributes[&32].0, flags);
+    }
+    // 21 bytes and 17 for each route, then 3 and 17.
+    for (count, reach, unreach) in [(13, 0x80, 0x80), (14, 0x90, 0x80), (15, 0x90, 0x90)] {
+        let prefixes: Vec<IpNet> =
+            (0..count).map(|number| net(&format!("2001:db8::{number:x}/128"))).collect();
+        let update = one(telling().announce(Family::V6, &prefixes, &PathAttributes::default()));
+        assert_eq!(update.attributes[&14].0, reach, "{count} routes");
+        assert_eq!(one(withdraw(Family::V6, &prefixes)).attributes[&15].0, unreach, "{count} routes");
+    }
 }
 
 #[test]
@@ -133,7 +191,7 @@ fn many_routes_go_into_as_few_messages_as_hold_them() {
         assert_eq!(announced.len(), 5_000_usize.div_ceil(fit), "{family}");
         let read: Vec<IpNet> = updates(&announced.concat()).into_iter().flat_map(|it| it.announced).collect();
         assert_eq!(read, prefixes);
-        let withdrawn = announcer::bgp::update::withdraw(family, &prefixes);
+        let withdrawn = withdraw(family, &prefixes);
         assert!(withdrawn.len() <= announced.len());
         let read: Vec<IpNet> = updates(&withdrawn.concat()).into_iter().flat_map(|it| it.withdrawn).collect();
         assert_eq!(read, prefixes);
