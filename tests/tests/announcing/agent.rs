@@ -7,21 +7,35 @@ use kube::api::Api;
 use kube::runtime::wait::await_condition;
 use metallb::crd::AnnouncementProtocol;
 use metallb::crd::ServiceBGPStatus;
-use tests::cluster::DEADLINE;
+use tests::cluster::{Cluster, DEADLINE};
 use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::scene::{NODE, Scene, listen, router, until_told};
+use super::scene::{NODE, Running, Scene, listen, router, until_told};
+
+/// The route to the Service's address, as an UPDATE has it.
+const ROUTE: [u8; 5] = [32, 192, 0, 2, 7];
+
+/// The router takes a connection and says who it is.
+async fn connected(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = timeout(DEADLINE, listener.accept()).await.expect("in time").expect("a connection");
+    stream.write_all(&[router().emit(), keepalive()].concat()).await.expect("it takes it");
+    stream
+}
+
+/// Waits until the route is taken back: an UPDATE with a withdrawn one, which is as long as the prefix is.
+async fn until_withdrawn(stream: &mut TcpStream) {
+    until_told(stream, "its withdrawal", &[&[2, 0, 5][..], &ROUTE].concat()).await;
+}
 
 #[tokio::test]
 async fn a_service_reaches_a_router_is_told_in_the_cluster_and_leaves_both_with_its_last_endpoint() {
     let listener = listen().await;
     let scene = Scene::start(listener.local_addr().expect("an address").port()).await;
-    let (stop, task) = scene.run();
-    let (mut stream, _) = timeout(DEADLINE, listener.accept()).await.expect("in time").expect("a connection");
-    stream.write_all(&[router().emit(), keepalive()].concat()).await.expect("it takes it");
-    let prefix = [32, 192, 0, 2, 7];
-    until_told(&mut stream, "the route", &prefix).await;
+    let Running { stop, task, .. } = scene.run();
+    let mut stream = connected(&listener).await;
+    until_told(&mut stream, "the route", &ROUTE).await;
 
     let statuses: Api<ServiceBGPStatus> =
         Api::namespaced(scene.cluster.client.clone(), &scene.cluster.namespace);
@@ -38,10 +52,28 @@ async fn a_service_reaches_a_router_is_told_in_the_cluster_and_leaves_both_with_
     assert!(lacks.contains("spec.vrf") && lacks.contains("or --bgp=frr-k8s"), "{lacks}");
 
     scene.serve(false).await;
-    // An UPDATE with a withdrawn route, which is as long as the prefix is.
-    until_told(&mut stream, "its withdrawal", &[&[2, 0, 5][..], &prefix].concat()).await;
+    until_withdrawn(&mut stream).await;
     let gone = await_condition(statuses, &name, |it: Option<&ServiceBGPStatus>| it.is_none());
     timeout(DEADLINE, gone).await.expect("in time").expect("an answer");
     stop.cancel();
     timeout(DEADLINE, task).await.expect("in time").expect("it ends well");
+}
+
+#[tokio::test]
+async fn while_the_api_server_is_away_a_router_that_comes_back_is_told_what_was_known_last() {
+    let listener = listen().await;
+    let port = listener.local_addr().expect("an address").port();
+    let scene = Scene::on(Cluster::with_faults().await, port).await;
+    let _running = scene.run();
+    let mut stream = connected(&listener).await;
+    until_told(&mut stream, "the route", &ROUTE).await;
+
+    scene.cluster.faults().cut_network();
+    drop(stream);
+    let mut stream = connected(&listener).await;
+    until_told(&mut stream, "the route once more", &ROUTE).await;
+
+    scene.cluster.faults().mend_network();
+    scene.serve(false).await;
+    until_withdrawn(&mut stream).await;
 }

@@ -1,9 +1,10 @@
 //! A cluster with a Service, a pool and a router, and an announcer that follows it.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use announcer::agent::{Announcer, BgpEngine, Config};
+use announcer::agent::{Announcer, BgpEngine, Config, Telemetry};
 use announcer::bgp::family::Family;
 use announcer::bgp::open::{Capabilities, Open};
 use announcer::link::Excluded;
@@ -52,6 +53,13 @@ pub(crate) fn router() -> Open {
     Open { asn: 64_600, hold_time: 90, identifier: Ipv4Addr::new(10, 0, 0, 254), capabilities }
 }
 
+/// An announcer at work. Dropped, it ends where it stands.
+pub(crate) struct Running {
+    pub(crate) shown: Arc<Telemetry>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: AbortOnDropHandle<()>,
+}
+
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
     peer_port: u16,
@@ -60,7 +68,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn start(peer_port: u16) -> Self {
-        let cluster = Cluster::start().await;
+        Scene::on(Cluster::start().await, peer_port).await
+    }
+
+    /// The same in a cluster that is there already.
+    pub(crate) async fn on(cluster: Cluster, peer_port: u16) -> Self {
         let definitions = metallb::crd::manifest().expect("the definitions");
         for object in manifests::parse(&definitions, "resource definitions").expect("they are objects") {
             manifests::apply(&cluster.client, &object).await.expect("they are accepted");
@@ -121,18 +133,23 @@ impl Scene {
         .await;
     }
 
-    pub(crate) fn run(&self) -> (CancellationToken, AbortOnDropHandle<()>) {
+    pub(crate) fn run(&self) -> Running {
+        self.run_with(BgpEngine::Native)
+    }
+
+    /// Runs the announcer, with this to speak to routers.
+    pub(crate) fn run_with(&self, engine: BgpEngine) -> Running {
         // This machine's own links are not to announce anything.
         let excluded = Excluded::new([".*"]).expect("an expression");
         let mut config = Config::new(NODE, self.key.path().join("key"), excluded);
-        config.bgp = Some(BgpEngine::Native);
+        config.bgp = Some(engine);
         config.namespace = Some(self.cluster.namespace.clone());
         config.pod = Some(Pod { name: "announcer-1".to_owned(), uid: "uid-1".to_owned() });
         let (announcer, stop) =
             (Announcer::new(self.cluster.client.clone(), config), CancellationToken::new());
-        let stopped = stop.clone();
+        let (stopped, shown) = (stop.clone(), announcer.shown());
         let task = tokio::spawn(async move { announcer.run(stopped).await.expect("it follows links") });
-        (stop, AbortOnDropHandle::new(task))
+        Running { shown, stop, task: AbortOnDropHandle::new(task) }
     }
 
     /// Waits until so many events say this of an object.
