@@ -10,13 +10,14 @@ use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEn
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
 use crate::bfd::packet::BfdState;
 use crate::engine::speaker;
 use crate::responder::LinkReport;
-use crate::segment::SegmentChange;
+use crate::segment::{SegmentChange, Taken};
 
 /// How things stand.
 #[derive(Debug, Default)]
@@ -28,7 +29,20 @@ struct TelemetryState {
     reports: BTreeMap<String, watch::Receiver<LinkReport>>,
     services: BTreeMap<IpAddr, BTreeSet<ServiceKey>>,
     owner_changes: BTreeMap<OwnerChange, u64>,
+    take_overs: TakeOvers,
     routers: Option<watch::Receiver<speaker::PeerSessions>>,
+}
+
+/// For how long nodes had not been heard when what they answered for was taken.
+#[derive(Debug)]
+struct TakeOvers(Family<OnLink, Histogram, fn() -> Histogram>);
+
+impl Default for TakeOvers {
+    fn default() -> Self {
+        // A dead interval is 0.35 s unless it is said otherwise, and clients are to notice nothing after two seconds.
+        let buckets = || Histogram::new([0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0]);
+        TakeOvers(Family::new_with_constructor(buckets))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -133,6 +147,10 @@ impl Telemetry {
     }
 
     pub(super) fn count(&self, link: &str, change: &SegmentChange) {
+        let silence = match change {
+            SegmentChange::Taken { why: Taken::Silent { since, .. }, .. } => Some(*since),
+            _ => None,
+        };
         let (change, reason) = match change {
             SegmentChange::Taken { why, .. } => ("taken", why.word()),
             SegmentChange::GivenUp { why, .. } => ("given_up", why.word()),
@@ -144,11 +162,12 @@ impl Telemetry {
                 return;
             }
         };
-        *self
-            .state()
-            .owner_changes
-            .entry(OwnerChange { link: link.to_owned(), change, reason })
-            .or_default() += 1;
+        let link = link.to_owned();
+        let mut state = self.state();
+        if let Some(silence) = silence {
+            state.take_overs.0.get_or_create(&OnLink { link: link.clone() }).observe(silence.as_secs_f64());
+        }
+        *state.owner_changes.entry(OwnerChange { link, change, reason }).or_default() += 1;
     }
 
     fn register(&self, registry: &mut Registry) {
@@ -206,6 +225,12 @@ impl Telemetry {
             "Addresses that this node took and gave up, by reason",
             changes,
         );
+        registry.register_with_unit(
+            "cloud_lb_announcer_take_over",
+            "For how long a node had not been heard when an address of its was taken",
+            Unit::Seconds,
+            state.take_overs.0.clone(),
+        );
         registry.register("cloud_lb_announcer_peers", "Other announcing links that are heard", peers);
         registry.register("cloud_lb_announcer_beats_lost", "Heartbeats that were sent and not heard", lost);
         registry.register(
@@ -259,4 +284,61 @@ fn register_routers(registry: &mut Registry, routers: Option<&watch::Receiver<sp
     registry.register("cloud_lb_announcer_bgp_prefixes", "Routes that a peer has been told", prefixes);
     registry.register("cloud_lb_announcer_bfd_up", "Whether BFD sees the path to a peer", path_up);
     registry.register("cloud_lb_announcer_bfd_losses", "How often BFD lost the path to a peer", path_losses);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ethernet::Mac;
+    use crate::responder::Counts;
+    use crate::segment::{GivenUp, SegmentStatus};
+
+    #[test]
+    fn what_happens_on_links_is_counted_by_names_and_labels_that_dashboards_ask_for() {
+        let (ip, other) = ([192, 0, 2, 7].into(), [192, 0, 2, 8].into());
+        let node: Arc<str> = "n2".into();
+        let report = LinkReport {
+            status: SegmentStatus::Candidate,
+            held: [ip].into(),
+            owners: [(other, node.clone())].into(),
+            peers: [((node.clone(), "eth1".into()), 3)].into(),
+            counts: [(ip, Counts { answers: 5, gratuitous: 7 })].into(),
+            foreign: [((ip, Mac::new([2, 0, 0, 0, 0, 9])), 11)].into(),
+            refused: [("it is too old".to_owned(), 13)].into(),
+            has_left: false,
+        };
+        let telemetry = Telemetry::default();
+        telemetry.services([(ip, [ServiceKey::new("shop", "web")].into())].into());
+        telemetry.reports([("eth0".to_owned(), watch::channel(report).1)].into());
+        for change in [
+            SegmentChange::Taken { ip, why: Taken::Silent { from: node, since: Duration::from_millis(350) } },
+            SegmentChange::Taken { ip, why: Taken::Free },
+            SegmentChange::GivenUp { ip, why: GivenUp::Paused },
+            SegmentChange::GivenUp { ip, why: GivenUp::Paused },
+        ] {
+            telemetry.count("eth0", &change);
+        }
+        let text = telemetry.metrics();
+        let mut samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        samples.retain(|line| !line.contains("_bucket{"));
+        samples.sort_unstable();
+        let expected = [
+            r#"announced{service="shop/web",ip="192.0.2.7",protocol="layer2",link="eth0"} 1"#,
+            r#"answers_total{link="eth0",ip="192.0.2.7"} 5"#,
+            r#"beats_lost_total{link="eth0",node="n2",peer_link="eth1"} 3"#,
+            r#"beats_refused_total{link="eth0",reason="it is too old"} 13"#,
+            r#"conflicts_total{link="eth0",ip="192.0.2.7",mac="02:00:00:00:00:09"} 11"#,
+            r#"gratuitous_total{link="eth0",ip="192.0.2.7"} 7"#,
+            r#"owner_changes_total{link="eth0",change="given_up",reason="paused"} 2"#,
+            r#"owner_changes_total{link="eth0",change="taken",reason="free"} 1"#,
+            r#"owner_changes_total{link="eth0",change="taken",reason="silent"} 1"#,
+            r#"peers{link="eth0"} 1"#,
+            r#"take_over_seconds_count{link="eth0"} 1"#,
+            r#"take_over_seconds_sum{link="eth0"} 0.35"#,
+        ];
+        assert_eq!(samples, expected.map(|sample| format!("cloud_lb_announcer_{sample}")));
+    }
 }

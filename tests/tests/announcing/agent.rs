@@ -77,3 +77,19 @@ async fn while_the_api_server_is_away_a_router_that_comes_back_is_told_what_was_
     scene.serve(false).await;
     until_withdrawn(&mut stream).await;
 }
+
+#[tokio::test]
+async fn sessions_and_what_routers_were_told_are_counted_by_peer() {
+    let listener = listen().await;
+    let scene = Scene::start(listener.local_addr().expect("an address").port()).await;
+    let running = scene.run();
+    for times in 1..=2 {
+        let mut stream = connected(&listener).await;
+        until_told(&mut stream, "the route", &ROUTE).await;
+        let figures = running.shown.metrics();
+        let ups = format!("session_ups_total{{peer=\"tor\"}} {times}");
+        for figure in ["session_up{peer=\"tor\"} 1", "prefixes{peer=\"tor\"} 1", &ups] {
+            assert!(figures.contains(&format!("\ncloud_lb_announcer_bgp_{figure}\n")), "{figure}: {figures}");
+        }
+    }
+}

@@ -35,10 +35,10 @@ async fn the_plan_is_as_documented() {
     }
 }
 
-/// The names in the metrics table of `docs/operate.md`.
-fn documented() -> Vec<String> {
-    let guide = read("docs/operate.md");
-    let table = guide.split_once("\n## Metrics").expect("a section Metrics").1;
+/// The names in the table of metrics of a guide.
+fn documented(guide: &str) -> Vec<String> {
+    let guide = read(guide);
+    let table = guide.split_once("# Metrics\n").expect("a section Metrics").1;
     let table = table.split("\n## ").next().expect("an end");
     let cells = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     let names = |row: &str| row.split("`, `").map(str::to_owned).collect::<Vec<_>>();
@@ -47,9 +47,13 @@ fn documented() -> Vec<String> {
 
 /// The names in the code: a family without a sample is not encoded, so the output alone does not show them all.
 pub(crate) fn registered() -> BTreeSet<String> {
+    names_in(&metric_sources())
+}
+
+/// The names of metrics that are registered in these sources.
+fn names_in(sources: &[String]) -> BTreeSet<String> {
     let name = regex_lite::Regex::new(r#"(?:register|register_with_unit|encode_descriptor)\(\s*"([a-z_]+)""#)
         .expect("a pattern");
-    let sources = metric_sources();
     let found = sources.iter().flat_map(|source| name.captures_iter(source));
     found.map(|found| found[1].to_owned()).collect()
 }
@@ -70,14 +74,22 @@ pub(crate) fn metric_sources() -> Vec<String> {
     found
 }
 
+/// A name as it is registered, to which the encoder adds what it counts.
+fn plain(name: &str) -> String {
+    let units = ["_total", "_seconds", "_bytes"];
+    units.iter().fold(name, |name, unit| name.trim_end_matches(unit)).to_owned()
+}
+
+#[test]
+fn every_metric_of_the_announcer_is_documented_and_every_documented_one_exists() {
+    let named: BTreeSet<String> = documented("docs/bare-metal.md").iter().map(|name| plain(name)).collect();
+    assert_eq!(named, names_in(&[read("announcer/src/agent/telemetry.rs")]));
+}
+
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
-    let named = documented();
-    let plain = |name: &String| {
-        let units = ["_total", "_seconds", "_bytes"];
-        units.iter().fold(name.as_str(), |name, unit| name.trim_end_matches(unit)).to_owned()
-    };
-    assert_eq!(named.iter().map(plain).collect::<BTreeSet<_>>(), registered());
+    let named = documented("docs/operate.md");
+    assert_eq!(named.iter().map(|name| plain(name)).collect::<BTreeSet<_>>(), registered());
 
     let metrics = service_controller::Metrics::default();
     metrics.lead(true);
