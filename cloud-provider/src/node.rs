@@ -27,6 +27,8 @@ pub struct NodeAddress {
 pub struct NodeView {
     /// The name.
     pub name: String,
+    /// `metadata.uid`, by which one Node is told from another that had its name before.
+    pub uid: String,
     /// `spec.providerID`, empty until the cloud's node controller has set it.
     pub provider_id: String,
     /// The label `topology.kubernetes.io/zone`, if set.
@@ -58,6 +60,7 @@ impl NodeView {
     pub fn new(name: impl Into<String>) -> Self {
         NodeView {
             name: name.into(),
+            uid: String::new(),
             provider_id: String::new(),
             zone: None,
             addresses: Vec::new(),

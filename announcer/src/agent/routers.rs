@@ -17,9 +17,6 @@ use crate::engine::frr_k8s_keeper::FrrKeeper;
 use crate::engine::speaker::{PeerNews, PeerSessions, Speaker, SpeakerConfig};
 use crate::net::addresses;
 
-/// The label by which frr-k8s' configurations choose nodes here.
-const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
-
 /// Who speaks to routers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BgpEngine {
@@ -80,9 +77,13 @@ impl Routers {
                 left_out
             }
             Routers::FrrK8s { keeper, namespace } => {
-                let hostname = of_node.and_then(|node| node.label(HOSTNAME_LABEL)).unwrap_or(node);
+                // What is written goes with the Node, and would be litter without one.
+                let Some(node) = of_node else {
+                    keeper.rest();
+                    return BTreeMap::new();
+                };
                 let with_routes = peers.iter().map(|peer| (&**peer, &*announced.wanted[&peer.key.name]));
-                let made = configuration(node, hostname, namespace, with_routes);
+                let made = configuration(node, namespace, with_routes);
                 keeper.apply(made.object);
                 made.left_out.into_iter().map(|(peer, mistake)| (peer, vec![mistake])).collect()
             }

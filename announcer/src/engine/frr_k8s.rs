@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use cloud_provider::Mistake;
+use cloud_provider::{Mistake, NodeView};
 use ipnet::IpNet;
 use metallb::bfd_profile::BfdProfile;
 use metallb::peer::{Password, Peer, Reach, RemoteAsn};
@@ -14,6 +14,9 @@ use metallb::written::ObjectKey;
 use serde_json::{Map, Value, json};
 
 use crate::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
+
+/// The label by which configurations choose nodes here.
+const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 
 /// What a node's FRR is to be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,13 +35,15 @@ struct Router {
     prefixes: BTreeSet<IpNet>,
 }
 
-/// The configuration of a node's FRR, in the namespace in which frr-k8s looks for it. `hostname` is what the node has in the
-/// label `kubernetes.io/hostname`.
+/// The configuration of a node's FRR, in the namespace in which frr-k8s looks for it. It chooses the node by its label
+/// `kubernetes.io/hostname`, or by its name if it has none.
+///
+/// The Node is its owner, so that the cluster's garbage collector deletes it with the Node. The DaemonSet cannot be: owners
+/// are of the same namespace, or of none.
 ///
 /// Of peers that do not go together the first by namespace and name is in it.
 pub fn configuration<'a>(
-    node: &str,
-    hostname: &str,
+    node: &NodeView,
     namespace: &str,
     peers: impl IntoIterator<Item = (&'a Peer, &'a WantedRoutes)>,
 ) -> FrrConfiguration {
@@ -73,10 +78,16 @@ pub fn configuration<'a>(
     let routers = routers.into_iter().filter(|(_, router)| !router.neighbors.is_empty());
     let routers: Vec<Value> = routers.map(|(vrf, router)| router.emit(vrf)).collect();
     let profiles: Vec<Value> = profiles.into_values().collect();
+    let NodeView { name, uid, .. } = node;
+    let hostname = node.label(HOSTNAME_LABEL).unwrap_or(name);
     let object = json!({
         "apiVersion": "frrk8s.metallb.io/v1beta1",
         "kind": "FRRConfiguration",
-        "metadata": { "name": format!("cloud-lb-announcer-{node}"), "namespace": namespace },
+        "metadata": {
+            "name": format!("cloud-lb-announcer-{name}"),
+            "namespace": namespace,
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": name, "uid": uid }],
+        },
         "spec": {
             "bgp": { "routers": routers, "bfdProfiles": profiles },
             "nodeSelector": { "matchLabels": { "kubernetes.io/hostname": hostname } },

@@ -42,9 +42,18 @@ impl FrrKeeper {
 
     /// From now on the node's [configuration](super::frr_k8s::FrrConfiguration::object) is to be this. Never waits.
     pub fn apply(&self, object: Value) {
+        self.want(Some(object));
+    }
+
+    /// Nothing is written any more, until the next [`apply`](FrrKeeper::apply); what is written stays. Never waits.
+    pub fn rest(&self) {
+        self.want(None);
+    }
+
+    fn want(&self, object: Option<Value>) {
         self.object.send_if_modified(|before| {
-            let is_new = before.as_ref() != Some(&object);
-            *before = Some(object);
+            let is_new = *before != object;
+            *before = object;
             is_new
         });
     }
@@ -70,7 +79,10 @@ async fn keep(
     loop {
         let object = objects.borrow_and_update().clone();
         let due = match object {
-            None => None,
+            None => {
+                tell.send_replace(None);
+                None
+            }
             Some(object) => match write(&client, &object).await {
                 Ok(()) => {
                     pause.reset();

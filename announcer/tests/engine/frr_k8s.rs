@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 
 use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::engine::frr_k8s::{FrrConfiguration, configuration};
+use cloud_provider::NodeView;
+use cloud_provider::testing::a_node;
 use metallb::peer::Peer;
 use serde_json::{Value, json};
 
 use crate::{peer, routes};
 
+fn node() -> NodeView {
+    a_node("node-1").label("kubernetes.io/hostname", "node-1.example").build()
+}
+
 fn of(peers: &[Peer]) -> FrrConfiguration {
     let none = WantedRoutes::default();
-    configuration("node-1", "node-1.example", "frr-k8s-system", peers.iter().map(|peer| (peer, &none)))
+    configuration(&node(), "frr-k8s-system", peers.iter().map(|peer| (peer, &none)))
 }
 
 #[test]
@@ -30,11 +36,15 @@ fn a_node_has_one_configuration_that_says_all_of_its_peer() {
         large_communities: [LargeCommunity { global: 1, first: 2, second: 3 }].into(),
     };
     let routes = routes(&[("198.51.100.7/32", said), ("2001:db8::7/128", PathAttributes::default())]);
-    let made = configuration("node-1", "node-1.example", "frr-k8s-system", [(&full, &routes)]);
+    let made = configuration(&node(), "frr-k8s-system", [(&full, &routes)]);
     let expected = json!({
         "apiVersion": "frrk8s.metallb.io/v1beta1",
         "kind": "FRRConfiguration",
-        "metadata": { "name": "cloud-lb-announcer-node-1", "namespace": "frr-k8s-system" },
+        "metadata": {
+            "name": "cloud-lb-announcer-node-1",
+            "namespace": "frr-k8s-system",
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": "uid-node-1" }],
+        },
         "spec": {
             "nodeSelector": { "matchLabels": { "kubernetes.io/hostname": "node-1.example" } },
             "bgp": {
@@ -77,7 +87,7 @@ fn a_peer_of_one_family_is_told_routes_of_that_family() {
         [(false, json!(["198.51.100.7/32"])), (true, json!(["198.51.100.7/32", "2001:db8::7/128"]))]
     {
         let peer = peer("a", json!({ "dualStackAddressFamily": dual }));
-        let made = configuration("node-1", "node-1", "frr", [(&peer, &routes)]).object;
+        let made = configuration(&node(), "frr", [(&peer, &routes)]).object;
         let router = &made["spec"]["bgp"]["routers"][0];
         assert_eq!(router["prefixes"], expected);
         assert_eq!(router["neighbors"][0]["toAdvertise"]["allowed"]["prefixes"], expected);

@@ -17,6 +17,7 @@ pub fn node_view(node: &Node) -> NodeView {
     let label = |key: &str| by_key.get(key).map(String::as_str);
     NodeView {
         name: node.metadata.name.clone().unwrap_or_default(),
+        uid: node.metadata.uid.clone().unwrap_or_default(),
         provider_id: spec.and_then(|s| s.provider_id.clone()).unwrap_or_default(),
         zone: label("topology.kubernetes.io/zone").map(str::to_owned),
         addresses: addresses

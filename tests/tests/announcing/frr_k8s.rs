@@ -3,19 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use announcer::agent::BgpEngine;
 use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::engine::frr_k8s::configuration;
 use announcer::engine::frr_k8s_keeper::FrrKeeper;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use announcer::status::object::StatusKey;
+use cloud_provider::ServiceKey;
+use cloud_provider::testing::a_node;
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use metallb::bfd_profile::BfdProfile;
+use metallb::crd::{AnnouncementProtocol, ServiceBGPStatus};
 use metallb::peer::Peer;
 use metallb::written::Written;
 use serde_json::{Value, json};
 use tests::apiserver::{Failure, Matching};
 use tests::cluster::{Cluster, DEADLINE};
+use tests::control_plane::{ControlPlane, Options};
 use tests::sandbox::manifests;
 use tokio::time::timeout;
+
+use super::scene::{NODE, Scene};
 
 /// The definition, as far as its fields go that a speaker writes (metallb/frr-k8s, `API-DOCS.md`): whoever applies another
 /// field is refused.
@@ -127,19 +136,25 @@ fn object(namespace: &str, prefixes: &[&str]) -> Value {
         wanted.add(prefix.addr(), prefix.prefix_len(), said).expect("a route");
     }
     let peers = peers();
-    let made = configuration("node-1", "node-1", namespace, peers.iter().map(|peer| (peer, &wanted)));
+    let made = configuration(&a_node(NODE).build(), namespace, peers.iter().map(|peer| (peer, &wanted)));
     assert_eq!(made.left_out, BTreeMap::new());
     made.object
 }
 
-async fn until_it_says(cluster: &Cluster, object: &Value) {
+const CONFIGURATION: &str = "cloud-lb-announcer-node-1";
+
+fn configurations(cluster: &Cluster) -> Api<DynamicObject> {
     let kind =
         ApiResource::from_gvk(&GroupVersionKind::gvk("frrk8s.metallb.io", "v1beta1", "FRRConfiguration"));
-    let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind);
+    Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &kind)
+}
+
+async fn until_it_says(cluster: &Cluster, object: &Value) {
+    let api = configurations(cluster);
     let says = |found: Option<&DynamicObject>| found.is_some_and(|it| it.data["spec"] == object["spec"]);
-    let waited = timeout(DEADLINE, await_condition(api.clone(), "cloud-lb-announcer-node-1", says)).await;
+    let waited = timeout(DEADLINE, await_condition(api.clone(), CONFIGURATION, says)).await;
     if waited.is_err() {
-        let found = api.get_opt("cloud-lb-announcer-node-1").await.expect("an answer");
+        let found = api.get_opt(CONFIGURATION).await.expect("an answer");
         panic!("{:#}\nis expected, there is\n{:#}", object["spec"], found.map_or(Value::Null, |it| it.data));
     }
 }
@@ -174,4 +189,50 @@ async fn what_is_refused_or_whose_reply_is_lost_is_written_all_the_same_and_unti
     cluster.faults().lose_replies(patches(), 1);
     until_it_says(&cluster, &wanted).await;
     timeout(DEADLINE, trouble.wait_for(Option::is_none)).await.expect("in time").expect("it runs");
+}
+
+/// The UID of the Node that a configuration belongs to.
+fn owner_of(configuration: &DynamicObject) -> Option<String> {
+    configuration.owner_references().first().map(|owner| owner.uid.clone())
+}
+
+/// The UID of the Node that the configuration belongs to, once it is another than this.
+async fn until_it_belongs_to_another_than(cluster: &Cluster, before: &str) -> String {
+    let is_another = |it: Option<&DynamicObject>| it.and_then(owner_of).is_some_and(|uid| uid != before);
+    let waited = timeout(DEADLINE, await_condition(configurations(cluster), CONFIGURATION, is_another)).await;
+    let found = waited.expect("in time").expect("an answer").expect("it is there");
+    owner_of(&found).expect("an owner")
+}
+
+/// A real server's garbage collector takes what is left of a Node; the double has none, and this test does as it would.
+#[tokio::test]
+async fn a_configuration_goes_with_its_node_and_none_is_written_while_there_is_no_node() {
+    let options = Options { controller_manager: true, ..Options::default() };
+    let cluster = with_definition(Cluster::on(ControlPlane::start_with(options).await).await).await;
+    // Nobody listens at this port, nor is there anybody who would connect to it.
+    let scene = Scene::on(cluster, 1).await;
+    let (cluster, namespace) = (&scene.cluster, scene.cluster.namespace.clone());
+    let _running = scene.run_with(BgpEngine::FrrK8s { namespace: namespace.clone() });
+    let first = until_it_belongs_to_another_than(cluster, "").await;
+    assert_eq!(cluster.nodes().get(NODE).await.expect("a Node").uid(), Some(first.clone()));
+
+    let statuses: Api<ServiceBGPStatus> = Api::namespaced(cluster.client.clone(), &namespace);
+    let name = StatusKey::of(AnnouncementProtocol::Bgp, &ServiceKey::new(&namespace, "web"), NODE).name;
+    let is_told = await_condition(statuses.clone(), &name, |it: Option<&ServiceBGPStatus>| it.is_some());
+    timeout(DEADLINE, is_told).await.expect("in time").expect("an answer");
+    cluster.nodes().delete(NODE, &DeleteParams::default()).await.expect("the Node is deleted");
+    // Its word of the Service goes a second after it has learned that its Node is gone: by then it would have written.
+    let is_gone = await_condition(statuses, &name, |it: Option<&ServiceBGPStatus>| it.is_none());
+    timeout(DEADLINE, is_gone).await.expect("in time").expect("an answer");
+    let configurations = configurations(cluster);
+    if !cluster.plane.is_real() {
+        let left = configurations.get(CONFIGURATION).await.expect("nobody has deleted it yet");
+        assert_eq!(owner_of(&left), Some(first.clone()));
+        configurations.delete(CONFIGURATION, &DeleteParams::default()).await.expect("it is there");
+    }
+    let is_gone = await_condition(configurations, CONFIGURATION, |it: Option<&DynamicObject>| it.is_none());
+    timeout(DEADLINE, is_gone).await.expect("in time").expect("an answer");
+
+    cluster.add_node(NODE).await;
+    until_it_belongs_to_another_than(cluster, &first).await;
 }

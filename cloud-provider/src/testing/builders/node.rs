@@ -10,6 +10,7 @@ pub fn a_node(name: &str) -> NodeBuilder {
     let [.., a, b, c] = digest(name).to_be_bytes();
     NodeBuilder(NodeView {
         name: name.to_owned(),
+        uid: format!("uid-{name}"),
         provider_id: format!("memory:///zone-a/{name}"),
         zone: Some("zone-a".to_owned()),
         addresses: vec![internal(Ipv4Addr::new(10, a, b, c).into())],
