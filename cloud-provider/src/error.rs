@@ -105,6 +105,17 @@ impl Mistakes {
         (!mistakes.is_empty()).then_some(Mistakes(mistakes))
     }
 
+    /// These and more.
+    pub fn and(mut self, more: Mistakes) -> Self {
+        self.0.extend(more.0);
+        self
+    }
+
+    /// Says of all of them what happens until they are mended.
+    pub fn meanwhile(self, until_then: &str) -> Self {
+        Mistakes(self.0.into_iter().map(|mistake| mistake.meanwhile(until_then)).collect())
+    }
+
     /// The mistakes, in the order found; never empty.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()
@@ -142,6 +153,11 @@ pub enum Error {
     /// what serves is [ensured](crate::CloudLoadBalancer::ensure) first as it was when the Service was last valid.
     #[error("{0}")]
     Invalid(Mistakes),
+    /// The user must change the Service, and meanwhile all that depends on none of its mistakes was carried out, as the
+    /// Service asks now; what depends on one is as it was found. Tried again as [`Invalid`](Self::Invalid) is, at the next
+    /// resync with the Service as it is: as it was when it was last valid would take back what was carried out since.
+    #[error("{0}")]
+    InvalidInPart(Mistakes),
     /// The provider's API asks everybody to slow down. All calls to the provider pause, not this Service's alone.
     #[error("the provider's API is throttling: {message}")]
     #[non_exhaustive]
@@ -209,7 +225,7 @@ impl Error {
     /// What the controller acts on.
     pub fn class(&self) -> ErrorClass {
         match self {
-            Error::Invalid(_) => ErrorClass::Invalid,
+            Error::Invalid(_) | Error::InvalidInPart(_) => ErrorClass::Invalid,
             Error::Throttled { .. } => ErrorClass::Throttled,
             Error::Quota { .. } => ErrorClass::Quota,
             Error::Denied { .. } => ErrorClass::Denied,
@@ -235,7 +251,7 @@ impl From<Mistakes> for Error {
 /// that cannot be, so this stays exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// See [`Error::Invalid`].
+    /// See [`Error::Invalid`] and [`Error::InvalidInPart`].
     Invalid,
     /// See [`Error::Throttled`].
     Throttled,

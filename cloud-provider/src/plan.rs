@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::error::Mistakes;
+
 /// What happens to one resource. Whoever prints a plan shows each, so this stays exhaustive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,12 +108,21 @@ impl fmt::Display for Step {
 pub struct Plan {
     /// In the order they would be carried out; every prefix is safe to stop after.
     pub steps: Vec<Step>,
+    /// What keeps more from being done, where the steps are all that depends on none of it.
+    #[serde(skip)]
+    pub mistakes: Option<Mistakes>,
 }
 
 impl Plan {
     /// These steps, in the order they would be carried out.
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
-        Plan { steps: steps.into_iter().collect() }
+        Plan { steps: steps.into_iter().collect(), mistakes: None }
+    }
+
+    /// The steps are all that depends on none of these mistakes.
+    pub fn beside(mut self, mistakes: Mistakes) -> Self {
+        self.mistakes = Some(mistakes);
+        self
     }
 
     /// Whether there is nothing to do.
@@ -131,6 +142,9 @@ impl fmt::Display for Plan {
             }
             write!(f, "{step}")?;
         }
-        Ok(())
+        match &self.mistakes {
+            Some(mistakes) => write!(f, "\nand no more, because of {mistakes}"),
+            None => Ok(()),
+        }
     }
 }

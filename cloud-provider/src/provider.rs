@@ -292,7 +292,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// Makes it so. Safe to run again after any failure, at any point.
     ///
     /// # Errors
-    /// By class; on an error nothing is published and what is published stays.
+    /// By class; on an error nothing is published and what is published stays. A mistake that it finds is
+    /// [`Error::Invalid`] where nothing is carried out, and [`Error::InvalidInPart`] where all is that does not depend on it.
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error>;
 
     /// Only the backends changed. Must not create; if there is nothing to update, that is success. Afterwards
@@ -324,7 +325,8 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// What [`ensure`](CloudLoadBalancer::ensure) would change. Changes nothing.
     ///
     /// # Errors
-    /// As `ensure`.
+    /// As `ensure`. Where it would end in [`Error::InvalidInPart`] and has something to do before, the steps are told
+    /// [beside](Plan::beside) the mistakes.
     async fn plan(&self, request: &Request) -> Result<Plan, Error>;
 
     /// Everything we own in this cluster's name, one entry a resource, with the Service each belongs to; for the

@@ -233,8 +233,8 @@ async fn wake_on_node_changes(context: Arc<Context>) {
     while nodes.changed().await.is_ok() {
         let now = nodes.borrow_and_update().clone().unwrap_or_default();
         let matters = |view: &ServiceView| {
-            let valid = context.memories.last_valid_view(&view.id);
-            let interests = context.providers.interests(view, valid.as_deref());
+            let followed = context.memories.followed_view(&view.id);
+            let interests = context.providers.interests(view, followed.as_deref());
             interests.into_iter().any(|interest| before.fingerprint(&interest) != now.fingerprint(&interest))
         };
         let concerned: Vec<ServiceKey> = context

@@ -185,7 +185,7 @@ fn serve(observed: &Observation, last: &Last, now: Instant) -> NextStep {
         // What was last valid nobody remembers: what serves is kept on its nodes, and no more than that.
         None => last.followed.map(|followed| followed.again_at),
     };
-    let resync_is_due = last.success.is_some() && resync_at.is_some_and(|at| at <= now);
+    let resync_is_due = resync_at.is_some_and(|at| at <= now);
     if let Some(attempt) = last.attempt
         && !undone
         && !last.woken
@@ -195,8 +195,9 @@ fn serve(observed: &Observation, last: &Last, now: Instant) -> NextStep {
             // The retry brings the nodes of now with it: they are those that it was tried with.
             Some(again) if attempt.nodes == observed.nodes => NextStep::Rest(Some(again)),
             // The platform may drift however long the user takes to mend the Service. This, too, brings the nodes.
-            None if resync_is_due && attempt.refused => NextStep::KeepRight,
-            None if resync_is_due => NextStep::Ensure(Why::Resync),
+            None if resync_is_due && attempt.refused && last.success.is_some() => NextStep::KeepRight,
+            // What was carried out but for its mistakes, or waits for a wake-up, is looked at as it is, by whichever process.
+            None if resync_is_due && !attempt.refused => NextStep::Ensure(Why::Resync),
             // While an ensure waits, what already serves still follows the nodes: by the narrow call.
             again if nodes_changed => follow_nodes(observed, last, now, again.or(resync_at)),
             again => NextStep::Rest(again.or(resync_at)),

@@ -20,8 +20,9 @@ pub(crate) struct ServiceMemory {
     pub id: ServiceId,
     /// What was done.
     pub last: Last,
-    /// The last view that ended in success: what node updates go by while the present one has a mistake.
-    pub last_valid_view: Option<Arc<ServiceView>>,
+    /// The last view that ended in success, or that was carried out but for its mistakes: what node updates go by, and by
+    /// what is kept right what serves, while the present one is refused.
+    pub followed_view: Option<Arc<ServiceView>>,
     /// What the provider last said to publish.
     pub published: Option<Published>,
     /// What the condition is to say.
@@ -54,7 +55,7 @@ impl ServiceMemory {
         ServiceMemory {
             id,
             last: Last::default(),
-            last_valid_view: None,
+            followed_view: None,
             published: None,
             record: None,
             ensure_record: None,
@@ -74,7 +75,7 @@ impl ServiceMemory {
     /// comes of that, a load balancer that was ready before is not known to be there now.
     pub(crate) fn forget_what_was_done(&mut self) {
         self.last = Last { provider: self.last.provider, ..Last::default() };
-        self.last_valid_view = None;
+        self.followed_view = None;
         self.published = None;
         self.record = None;
         self.ensure_record = None;
@@ -84,8 +85,8 @@ impl ServiceMemory {
     /// What is shown and asks for the same as what was last valid is kept in its place: one copy of a Service, not two.
     pub(crate) fn keep_one_view(&mut self, shown: &Arc<ServiceView>, inputs: u64) {
         let asks_for_the_same = self.last.success.as_ref().is_some_and(|success| success.inputs == inputs);
-        if let Some(valid) = self.last_valid_view.as_mut().filter(|_| asks_for_the_same) {
-            *valid = shown.clone();
+        if let Some(followed) = self.followed_view.as_mut().filter(|_| asks_for_the_same) {
+            *followed = shown.clone();
         }
     }
 
@@ -146,9 +147,9 @@ impl Memories {
         self.lock().get(id)?.memory.as_ref()?.published.clone()
     }
 
-    /// The view of a Service that was last valid, as of its last reconcile.
-    pub(crate) fn last_valid_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
-        self.lock().get(id)?.memory.as_ref()?.last_valid_view.clone()
+    /// The view of a Service that is followed, as of its last reconcile.
+    pub(crate) fn followed_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
+        self.lock().get(id)?.memory.as_ref()?.followed_view.clone()
     }
 
     /// How many Services there are that somebody serves, by provider and state.
@@ -177,14 +178,14 @@ mod tests {
         let [valid, shown] = [(); 2].map(|()| Arc::new(a_service().build()));
         let mut memory = ServiceMemory::new(valid.id.clone(), RetryConfig::default());
         memory.keep_one_view(&shown, 7);
-        assert!(memory.last_valid_view.is_none(), "what was never valid does not become it");
+        assert!(memory.followed_view.is_none(), "what was never valid does not become it");
 
         memory.last.success = Some(Success { inputs: 7, nodes: 0, resync_at: None });
-        memory.last_valid_view = Some(valid.clone());
+        memory.followed_view = Some(valid.clone());
         memory.keep_one_view(&shown, 8);
-        assert!(Arc::ptr_eq(memory.last_valid_view.as_ref().unwrap(), &valid), "it asks for something else");
+        assert!(Arc::ptr_eq(memory.followed_view.as_ref().unwrap(), &valid), "it asks for something else");
 
         memory.keep_one_view(&shown, 7);
-        assert!(Arc::ptr_eq(memory.last_valid_view.as_ref().unwrap(), &shown));
+        assert!(Arc::ptr_eq(memory.followed_view.as_ref().unwrap(), &shown));
     }
 }

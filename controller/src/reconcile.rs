@@ -226,7 +226,7 @@ impl Reconciliation {
             let handle = &providers[provider];
             inputs = service_fingerprint(view, handle.provider.as_ref());
             // What serves was made by the view that was last right, and follows the nodes that matter to that.
-            let serves = self.memory.last_valid_view.as_ref().unwrap_or(view);
+            let serves = self.memory.followed_view.as_ref().unwrap_or(view);
             nodes = self.nodes.fingerprint(&handle.provider.backends(serves));
             throttled_until = handle.throttle.until(Instant::now());
         }

@@ -195,7 +195,12 @@ fn yet_to_come(families: &mut Vec<IpFamily>, policy: FamilyPolicy) -> Vec<IpAddr
 fn as_json(planned: &ServicePlan) -> serde_json::Value {
     let mut json = json!({ "service": planned.service, "provider": planned.provider });
     match &planned.result {
-        Ok(plan) => json["steps"] = json!(plan.steps),
+        Ok(plan) => {
+            json["steps"] = json!(plan.steps);
+            if let Some(mistakes) = &plan.mistakes {
+                json["error"] = json!(mistakes.to_string());
+            }
+        }
         Err(error) => json["error"] = json!(error),
     }
     json
@@ -217,6 +222,9 @@ fn print_text(planned: &[ServicePlan], colour: bool) {
                     } else {
                         println!("  {text}");
                     }
+                }
+                if let Some(mistakes) = &plan.mistakes {
+                    println!("  and no more, because of {mistakes}");
                 }
             }
             (Some(provider), Err(error)) => println!("{service} ({provider}): {error}"),

@@ -155,8 +155,8 @@ async fn one_step_for_every_situation() {
         ),
         (
             "and once more when it is time to look for drift",
-            Observation { mistaken: true, serves: true, ..claimed() },
-            Last { attempt: attempted(None), followed: followed(past), ..Last::default() },
+            Observation { inputs: 2, mistaken: true, serves: true, ..claimed() },
+            Last { attempt: refused(), followed: followed(past), ..Last::default() },
             NextStep::UpdateBackends,
         ),
         (
@@ -318,6 +318,12 @@ async fn one_step_for_every_situation() {
                 attempt: attempted(None),
                 ..served()
             },
+            NextStep::Ensure(Why::Resync),
+        ),
+        (
+            "also by a process that has had no success: it was carried out but for its mistakes",
+            Observation { serves: true, ..claimed() },
+            Last { success: None, attempt: attempted(None), followed: followed(past), ..served() },
             NextStep::Ensure(Why::Resync),
         ),
         (

@@ -121,7 +121,7 @@ impl Reconciliation {
         });
         self.memory.last.attempt = None;
         self.memory.last.node_attempt = None;
-        self.memory.last_valid_view = Some(self.tracked.view.clone());
+        self.memory.followed_view = Some(self.tracked.view.clone());
         self.memory.published = published;
         self.context.events.has_passed(&self.memory.id);
         self.memory.backoff = Backoff::new(self.context.config.retry);
@@ -172,7 +172,7 @@ impl Reconciliation {
             }
             Ok(Outcome::Pending(pending)) => (pending.publish, pending.after.map(|wait| after(now, wait))),
             // Nothing can be kept right that is not ours, or that the provider takes for a mistake by now.
-            Err(Error::ImplementedElsewhere | Error::Invalid(_)) => (None, None),
+            Err(Error::ImplementedElsewhere | Error::Invalid(_) | Error::InvalidInPart(_)) => (None, None),
             Err(error) => {
                 tracing::warn!(%error, "what serves could not be put right as it was when the Service was last valid");
                 context.metrics.retried(self.name(provider), error.class().as_str());
@@ -196,7 +196,7 @@ impl Reconciliation {
 
     /// The Service as it was when it was last valid, with what its status shows now.
     fn request_as_last_valid(&self) -> Option<Request> {
-        let mut view = ServiceView::clone(self.memory.last_valid_view.as_ref()?);
+        let mut view = ServiceView::clone(self.memory.followed_view.as_ref()?);
         view.published = self.tracked.view.published.clone();
         self.request(Arc::new(view)).ok()
     }
@@ -276,7 +276,7 @@ impl Reconciliation {
         let context = self.context.clone();
         let handle = &context.providers[provider];
         // A Service that has a mistake now is updated as it was when it had none.
-        let view = self.memory.last_valid_view.clone().unwrap_or_else(|| self.tracked.view.clone());
+        let view = self.memory.followed_view.clone().unwrap_or_else(|| self.tracked.view.clone());
         // After a restart nobody remembers how that was: the provider goes by what it finds.
         if self.memory.last.success.is_none() {
             self.put_off_the_resync();
@@ -354,11 +354,17 @@ impl Reconciliation {
                 Some(now + self.memory.backoff.failed())
             }
         };
-        let is_refused = error.class() == ErrorClass::Invalid;
+        let is_mistaken = error.class() == ErrorClass::Invalid;
         self.take_over_what_is_shown(provider);
-        let is_found = !is_refused || self.take_over_what_exists(provider).await;
+        let is_found = !is_mistaken || self.take_over_what_exists(provider).await;
         let again = again.or_else(|| (!is_found).then(|| now + self.memory.backoff.failed()));
+        let is_refused = matches!(error, Error::Invalid(_));
         self.attempted(observed, attempted, again, is_refused);
+        // From now on nodes are followed, and what serves is put right, as this one has it: the one before it would take
+        // back what was carried out.
+        if attempted == AttemptedCall::Ensure && matches!(error, Error::InvalidInPart(_)) {
+            self.memory.followed_view = Some(self.tracked.view.clone());
+        }
         self.result = ReconcileOutcome::Failed;
         if again.is_some() {
             self.context.metrics.retried(self.name(provider), error.class().as_str());
