@@ -8,7 +8,7 @@ use crate::client::{SecurityGroup, Snapshot, Target, Traffic};
 use crate::converge::Prepared;
 use crate::desired::{Limits, WayToNodes, node_traffic};
 use crate::failure::{general, together};
-use crate::naming::RESOURCE_TAG;
+use crate::naming;
 use crate::observe::backend_security_group;
 use crate::options;
 use crate::outcome::told;
@@ -86,32 +86,49 @@ impl AwsProvider {
         request: &Request,
         found: &Snapshot,
     ) -> Result<Option<WantedTargets>, Error> {
-        let uid = &request.service().id.uid;
-        let labels = options::node_labels(request.service());
-        let chosen = match self.surveyor().nodes(request.nodes(), &labels).await {
+        let service = request.service();
+        let uid = &service.id.uid;
+        let labels = options::node_labels(service);
+        let all = labels.clone().unwrap_or_default();
+        let mut chosen = match self.surveyor().nodes(request.nodes(), &all).await {
             Ok(chosen) => chosen,
             Err(Unsurveyed::NoVpc(_)) => return Ok(None),
             Err(Unsurveyed::Failed(error)) => return Err(error),
         };
-        let Some(nodes) = chosen.chosen.instances.clone() else { return Ok(None) };
-        let access = self.access_as_found(found, self.surveyor().node_groups(&chosen).await?).await?;
-        if self.memory.verification.is_due(uid) {
+        let Some(mut nodes) = chosen.chosen.instances.clone() else { return Ok(None) };
+        let is_due = self.memory.verification.is_due(uid);
+        if is_due {
             self.memory.doubt(uid);
-            access.iter().flat_map(|access| &access.groups).for_each(|id| self.memory.groups.doubt_open(id));
             self.memory.verification.put_off(uid);
         }
-        let ports = found.target_groups.iter().map(|(arn, tg)| (arn.clone(), tg.resource.port)).collect();
+        let mut present = BTreeMap::new();
+        for (arn, group) in &found.target_groups {
+            let port = naming::port_of_target_group(&group.tags);
+            present.insert(arn.clone(), (port, self.present(uid, arn).await?));
+        }
+        // Which nodes are meant cannot be told: those that serve go on, as long as there is one.
+        if labels.is_none() {
+            let targets = present.values().flat_map(|(_, targets)| targets);
+            let serve: BTreeSet<&String> = targets.map(|target| &target.id).collect();
+            if nodes.keys().any(|id| serve.contains(id)) {
+                nodes.retain(|id, _| serve.contains(id));
+            }
+            chosen.chosen.instances = Some(nodes.clone());
+        }
+        let access = self.access_as_found(found, self.surveyor().node_groups(&chosen).await?).await?;
+        if is_due {
+            access.iter().flat_map(|access| &access.groups).for_each(|id| self.memory.groups.doubt_open(id));
+        }
         let limits = Limits {
             rules_per_group: self.config.rules_per_group,
             targets: TargetLimits::new(self.config.targets_per_service, false),
         };
+        let gone = emptied(service, &present);
+        let stay = found.target_groups.iter().filter(|(arn, _)| !gone.contains(arn));
+        let ports = stay.map(|(arn, tg)| (arn.clone(), tg.resource.port)).collect();
         let sets = TargetSets::share(&ports, &nodes, limits.targets).by_group;
-        let port = |arn: &str| {
-            let resource = found.target_groups.get(arn)?.tags.get(RESOURCE_TAG)?;
-            resource.rsplit(':').next()?.parse().ok()
-        };
         let sets = sets.into_iter().map(|(arn, set)| {
-            let port = port(&arn).unwrap_or_default();
+            let port = present.get(&arn).and_then(|(port, _)| *port).unwrap_or_default();
             (arn, (port, set))
         });
         Ok(Some(WantedTargets { sets: sets.collect(), nodes, limits, digest: None, access }))
@@ -210,6 +227,24 @@ impl AwsProvider {
         let groups = self.observer().node_groups(&shut).await.map_err(general)?.to_vec();
         Ok(Some(Shut { source, groups }))
     }
+}
+
+/// Target groups, each with its port and its targets, that were emptied to be deleted: their port is gone, or another one has
+/// it.
+fn emptied<'p>(
+    service: &ServiceView,
+    present: &'p BTreeMap<String, (Option<u16>, BTreeSet<Target>)>,
+) -> BTreeSet<&'p String> {
+    let is_asked_for =
+        |number: u16| !service.mistakes.is_empty() || service.ports.iter().any(|port| port.port == number);
+    let is_served =
+        |number: u16| present.values().any(|(port, targets)| *port == Some(number) && !targets.is_empty());
+    let is_gone = |port: &Option<u16>| port.is_some_and(|number| !is_asked_for(number) || is_served(number));
+    present
+        .iter()
+        .filter(|(_, (port, targets))| targets.is_empty() && is_gone(port))
+        .map(|(arn, _)| arn)
+        .collect()
 }
 
 /// The targets of the target groups that stay; one that is on its way out takes no new nodes.

@@ -10,7 +10,8 @@ use crate::adoption;
 use crate::client::{LoadBalancer, LoadBalancerState, Select, Snapshot, Tagged, Tags, Target};
 use crate::desired::{self, Built, Desired, Limits};
 use crate::discovery::DiscoveryError;
-use crate::failure::general;
+use crate::failure::{StepFailure, general};
+use crate::mistaken::Mistaken;
 use crate::naming::{APPLIED_TAG, TARGETS_TAG};
 use crate::observe::Observed;
 use crate::options::{self, Parsed, Spec};
@@ -21,7 +22,7 @@ use crate::site::{Surveyed, Unsurveyed};
 use crate::subnet_moves;
 
 /// How often one call looks again when AWS was not as the plan saw it.
-const LOOKS_PER_CALL: usize = 4;
+pub(crate) const LOOKS_PER_CALL: usize = 4;
 
 /// How a plan was carried out.
 enum Carried {
@@ -127,20 +128,30 @@ impl AwsProvider {
         self.aws.add_tags(std::slice::from_ref(arn), &tags).await.map_err(general)
     }
 
-    /// Reads what the shared view does not hold, and compares; `node_groups` are those of the nodes' security groups that
-    /// are looked at.
+    /// Compares what exists with what should; `node_groups` are those of the nodes' security groups that are looked at.
     pub(crate) async fn compare(
         &self,
         service: &ServiceView,
         prepared: &mut Prepared,
         node_groups: &BTreeSet<String>,
     ) -> Result<Planned, Error> {
+        let observed = self.observe(service, prepared, node_groups).await?;
+        Ok(plan::plan(&prepared.desired, &observed, &prepared.limits))
+    }
+
+    /// Reads what the shared view does not hold.
+    pub(crate) async fn observe(
+        &self,
+        service: &ServiceView,
+        prepared: &mut Prepared,
+        node_groups: &BTreeSet<String>,
+    ) -> Result<Observed, Error> {
         let observer = self.observer();
         if !prepared.found.unread_target_groups.is_empty() {
             let max_age = self.config.snapshot_age;
             prepared.found = observer.find(&service.id, max_age).await.map_err(general)?;
         }
-        let Prepared { found, desired, limits, .. } = prepared;
+        let Prepared { found, desired, .. } = prepared;
         let mut observed =
             observer.observe(service, desired, found.clone(), node_groups).await.map_err(general)?;
         for group in &mut observed.target_groups {
@@ -148,20 +159,29 @@ impl AwsProvider {
                 details.refused = self.memory.targets.refused(&service.id.uid, &group.resource.arn);
             }
         }
-        Ok(plan::plan(desired, &observed, limits))
+        Ok(observed)
     }
 
     /// Looks, plans and applies until nothing is stale.
     pub(crate) async fn converge(&self, request: &Request) -> Result<Outcome, Error> {
         let service = request.service();
         let key = &service.id.key;
-        let parsed = options::parse(service, &self.config)
-            .inspect_err(|_| self.provisioning.no_longer_refused(key))?;
-        let result = self.reconcile(request, &parsed).await;
+        let reading = options::read(service, &self.config);
+        if let Some(mistaken) = Mistaken::read(&reading) {
+            let beside = self.converge_beside(request, mistaken).await;
+            match beside.may_pass {
+                true => {
+                    self.provisioning.look_again_later(key);
+                }
+                false => self.provisioning.no_longer_refused(key),
+            }
+            return Err(beside.error);
+        }
+        let result = self.reconcile(request, &reading.parsed).await;
         match &result {
             // What AWS has is part of the mistake, and may change without the Service: a certificate that is issued, an
             // address that becomes free, a subnet that is tagged.
-            Err(Error::Invalid(_)) => {
+            Err(Error::Invalid(_) | Error::InvalidInPart(_)) => {
                 self.provisioning.look_again_later(key);
             }
             Ok(Outcome::Pending(pending)) if pending.reason == PARTLY_REFUSED => {}
@@ -180,6 +200,11 @@ impl AwsProvider {
                 Err(Unsurveyed::NoVpc(error)) => {
                     self.provisioning.for_the_vpc(&service.id.key);
                     return Ok(no_vpc(error));
+                }
+                // What exists shows a mistake that the Service alone does not.
+                Err(Unsurveyed::Failed(Error::Invalid(mistakes))) => {
+                    let mistaken = Mistaken::found(&parsed.spec, mistakes);
+                    return Err(self.converge_beside(request, mistaken).await.error);
                 }
                 Err(Unsurveyed::Failed(error)) => return Err(error),
             };
@@ -253,13 +278,7 @@ impl AwsProvider {
             return Ok(Carried::Stale);
         }
         prepared.notes.extend(applier.notes);
-        if let Some(wanted) = &prepared.desired.groups.nodes {
-            let has_failed =
-                |id: &String| failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.clone()));
-            for group in prepared.node_groups.iter().filter(|id| !has_failed(id)) {
-                self.memory.groups.opened(group, wanted.traffic.iter().cloned());
-            }
-        }
+        self.remember_opened(&prepared, &failures);
         let is_done = failures.is_empty() && planned.waits.is_empty();
         if is_done {
             let arns: Vec<(String, String)> = applier.ids.target_groups.into_iter().collect();
@@ -268,6 +287,15 @@ impl AwsProvider {
         }
         let refused_targets = self.memory.targets.until_another_try(uid);
         Ok(Carried::Through(prepared, LeftOpen { waits: planned.waits, failures, refused_targets }))
+    }
+
+    /// The groups of nodes let in what they should, but for those where that failed.
+    pub(crate) fn remember_opened(&self, prepared: &Prepared, failures: &[(Part, StepFailure)]) {
+        let Some(wanted) = &prepared.desired.groups.nodes else { return };
+        let has_failed = |id: &String| failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.clone()));
+        for group in prepared.node_groups.iter().filter(|id| !has_failed(id)) {
+            self.memory.groups.opened(group, wanted.traffic.iter().cloned());
+        }
     }
 
     /// What is settled holds the targets it should; `arns` says which target groups were made or found by name.

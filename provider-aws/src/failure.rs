@@ -97,14 +97,22 @@ impl StepFailure {
 pub(crate) fn together(errors: Vec<Error>) -> Option<Error> {
     let mut mistakes: Vec<Mistake> = Vec::new();
     let mut others = Vec::new();
+    let mut is_in_part = false;
     for error in errors {
         match error {
             Error::Invalid(more) => mistakes.extend(more.iter().cloned()),
+            Error::InvalidInPart(more) => {
+                is_in_part = true;
+                mistakes.extend(more.iter().cloned());
+            }
             other => others.push(other),
         }
     }
     let mut others = others.into_iter();
-    let Some(first) = others.next() else { return Mistakes::new(mistakes).map(Error::Invalid) };
+    let Some(first) = others.next() else {
+        let invalid = if is_in_part { Error::InvalidInPart } else { Error::Invalid };
+        return Mistakes::new(mistakes).map(invalid);
+    };
     let more: Vec<String> =
         others.map(|e| e.to_string()).chain(mistakes.iter().map(ToString::to_string)).collect();
     if more.is_empty() {

@@ -27,7 +27,8 @@
 //!
 //! # Promises
 //!
-//! * A mistake in a Service, or a refusal by AWS, is told by the annotation that it comes from, and what serves goes on.
+//! * A mistake in a Service, or a refusal by AWS, is told by the annotation that it comes from, and what serves goes on:
+//!   what depends on it stays as it is, and the rest of the Service follows.
 //! * What is made carries its owner's tags from its first moment; what nobody of ours made is left alone.
 //! * Every call may fail, be given up or lose its answer: running the same step again is right.
 //! * A restart, a change of leader and a Service that stays as it is write nothing.
@@ -52,6 +53,7 @@
 pub mod adoption;
 mod apply;
 mod backends;
+mod beside;
 mod blame;
 pub mod client;
 mod config;
@@ -61,6 +63,7 @@ pub mod discovery;
 pub mod drift;
 mod failure;
 mod memory;
+mod mistaken;
 pub mod model;
 pub mod naming;
 pub mod observe;

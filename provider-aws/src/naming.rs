@@ -205,6 +205,11 @@ pub fn owning_service(cluster: &str, tags: &Tags) -> Option<ServiceId> {
     Some(ServiceId::new(namespace, name, uid))
 }
 
+/// The port of its Service that a target group is for, as [`Names::target_group_resource`] tagged it.
+pub fn port_of_target_group(tags: &Tags) -> Option<u16> {
+    tags.get(RESOURCE_TAG)?.rsplit(':').next()?.parse().ok()
+}
+
 /// The name of the group that is the source of the rules on the nodes.
 pub fn backend_group_name(cluster: &str) -> String {
     let part: String = cluster.chars().filter(char::is_ascii_alphanumeric).take(220).collect();

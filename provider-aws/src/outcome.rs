@@ -59,12 +59,19 @@ pub(crate) fn fatal(
     failures: Vec<(Part, StepFailure)>,
 ) -> Result<Vec<(Part, StepFailure)>, Error> {
     let has_failed = |port: u16| failures.iter().any(|(part, _)| *part == Part::Port(port));
-    let is_fatal = failures.iter().any(|(part, failure)| *part == Part::Foundation || !failure.is_refusal())
+    let stands = failures.iter().all(|(part, _)| *part != Part::Foundation);
+    let is_fatal = !stands
+        || failures.iter().any(|(_, failure)| !failure.is_refusal())
         || service.ports.iter().all(|port| has_failed(port.port));
     match is_fatal {
         true => {
             let errors = failures.into_iter().map(|(part, failure)| told(&part, failure, service)).collect();
-            Err(together(errors).unwrap_or_else(|| Error::transient("nothing could be done")))
+            Err(match together(errors) {
+                // No port is as it is asked for, and all else is.
+                Some(Error::Invalid(mistakes)) if stands => Error::InvalidInPart(mistakes),
+                Some(error) => error,
+                None => Error::transient("nothing could be done"),
+            })
         }
         false => Ok(failures),
     }

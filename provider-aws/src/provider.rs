@@ -16,6 +16,7 @@ use crate::client::{Aws, LoadBalancer, SecurityGroup, Tags, in_turn};
 use crate::config::AwsConfig;
 use crate::failure::{general, together};
 use crate::memory::Memory;
+use crate::mistaken::Mistaken;
 use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, UID_TAG};
 use crate::observe::{Observer, backend_security_group};
 use crate::options;
@@ -184,7 +185,8 @@ impl CloudLoadBalancer for AwsProvider {
 
     /// Nodes, and of their labels those by which the Service chooses its nodes.
     fn backends(&self, service: &ServiceView) -> BackendInterest {
-        BackendInterest::nodes().and_node_labels(options::node_labels(service).into_keys())
+        let labels = options::node_labels(service).unwrap_or_default();
+        BackendInterest::nodes().and_node_labels(labels.into_keys())
     }
 
     /// A load balancer was made, the VPC became known, or what AWS refused is worth another try.
@@ -222,7 +224,7 @@ impl CloudLoadBalancer for AwsProvider {
         let uid = &request.service().id.uid;
         let _at_work = self.memory.work.begin(uid);
         let outcome = in_turn(self.memory.tickets.of(uid), self.converge(request)).await;
-        if matches!(outcome, Ok(Outcome::Ready(_)) | Err(Error::Invalid(_))) {
+        if matches!(outcome, Ok(Outcome::Ready(_)) | Err(Error::Invalid(_) | Error::InvalidInPart(_))) {
             self.memory.tickets.give_back(uid);
         }
         outcome
@@ -239,10 +241,17 @@ impl CloudLoadBalancer for AwsProvider {
 
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         let service = request.service();
-        let parsed = options::parse(service, &self.config)?;
-        let mut prepared = match self.prepare(request, &parsed, self.config.snapshot_age).await {
+        let reading = options::read(service, &self.config);
+        if let Some(mistaken) = Mistaken::read(&reading) {
+            return self.plan_beside(request, mistaken).await;
+        }
+        let mut prepared = match self.prepare(request, &reading.parsed, self.config.snapshot_age).await {
             Ok(prepared) => prepared,
             Err(Unsurveyed::NoVpc(_)) => return Ok(Plan::default()),
+            Err(Unsurveyed::Failed(Error::Invalid(mistakes))) => {
+                let mistaken = Mistaken::found(&reading.parsed.spec, mistakes);
+                return self.plan_beside(request, mistaken).await;
+            }
             Err(Unsurveyed::Failed(error)) => return Err(error),
         };
         let node_groups = prepared.node_groups.clone();

@@ -3,23 +3,35 @@
 //! Keys and syntax are those of the AWS Load Balancer Controller's *Service annotations* page, so that manifests
 //! move between the two. Where that controller takes nonsense in silence, this reader reports it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
 use cloud_provider::{Mistake, Note, NoteKind, ServiceView};
 
+use super::scope::Scope;
+
 mod table;
 
+use table::decided_by;
 pub use table::{Annotation, PREFIX, SECTIONS, Takes, key, of};
 
-/// Reads the annotations of one Service. Every method that meets a value it cannot use notes a [`Mistake`] and
-/// answers as if the annotation were absent, so that one pass finds all mistakes.
+/// Reads the annotations of one Service. Every method that meets a value it cannot use notes a [`Mistake`], with what it
+/// leaves undecided, and answers as if the annotation were absent, so that one pass finds all mistakes.
 pub(crate) struct Reader<'a> {
     annotations: &'a BTreeMap<String, String>,
     until_then: &'static str,
     mistakes: Vec<Mistake>,
+    undecided: BTreeSet<Scope>,
     notes: Vec<Note>,
+}
+
+/// What a reader found, for good or ill.
+pub(crate) struct Findings {
+    pub(crate) mistakes: Vec<Mistake>,
+    /// What the mistakes leave undecided.
+    pub(crate) undecided: BTreeSet<Scope>,
+    pub(crate) notes: Vec<Note>,
 }
 
 impl<'a> Reader<'a> {
@@ -28,12 +40,24 @@ impl<'a> Reader<'a> {
             true => "no load balancer is made",
             false => "the load balancer keeps serving as it is",
         };
-        Reader { annotations: &service.annotations, until_then, mistakes: Vec::new(), notes: Vec::new() }
+        Reader {
+            annotations: &service.annotations,
+            until_then,
+            mistakes: Vec::new(),
+            undecided: BTreeSet::new(),
+            notes: Vec::new(),
+        }
     }
 
-    /// What was found, for good or ill.
-    pub(crate) fn finish(self) -> (Vec<Mistake>, Vec<Note>) {
-        (self.mistakes, self.notes)
+    /// What was found.
+    pub(crate) fn finish(self) -> Findings {
+        Findings { mistakes: self.mistakes, undecided: self.undecided, notes: self.notes }
+    }
+
+    /// Whether a mistake was found in this annotation.
+    pub(crate) fn is_mistaken(&self, key: &str) -> bool {
+        let field = Mistake::in_annotation(key, "", "").field;
+        self.mistakes.iter().any(|mistake| mistake.field == field)
     }
 
     /// The text of an annotation, trimmed; an empty one counts as present.
@@ -53,13 +77,26 @@ impl<'a> Reader<'a> {
         annotations.keys().map(String::as_str).filter(move |key| key.starts_with(start))
     }
 
-    /// Notes a mistake in an annotation.
+    /// Notes a mistake in an annotation, which leaves undecided what the annotation decides.
     pub(crate) fn wrong(&mut self, key: &str, value: impl Into<String>, problem: &str, allowed: &str) {
-        self.mistake(Mistake::in_annotation(key, value, problem).allowing(allowed));
+        self.mistake(Mistake::in_annotation(key, value, problem).allowing(allowed), decided_by(key));
     }
 
-    /// Notes a mistake in any field.
-    pub(crate) fn mistake(&mut self, mistake: Mistake) {
+    /// Notes a mistake in an annotation that one port alone has.
+    pub(crate) fn wrong_for_port(
+        &mut self,
+        port: u16,
+        key: &str,
+        value: impl Into<String>,
+        problem: &str,
+        allowed: &str,
+    ) {
+        self.mistake(Mistake::in_annotation(key, value, problem).allowing(allowed), [Scope::Port(port)]);
+    }
+
+    /// Notes a mistake in any field, and what it leaves undecided.
+    pub(crate) fn mistake(&mut self, mistake: Mistake, undecided: impl IntoIterator<Item = Scope>) {
+        self.undecided.extend(undecided);
         let mistake = mistake.meanwhile(self.until_then);
         // What all ports share is read for each of them.
         if !self.mistakes.contains(&mistake) {
@@ -163,6 +200,16 @@ impl<'a> Reader<'a> {
             );
             BTreeMap::new()
         })
+    }
+}
+
+/// What a mistake leaves undecided that is found beside what exists, by the field that it is told of.
+pub(crate) fn undecided_by(mistake: &Mistake) -> Vec<Scope> {
+    let key = mistake.field.strip_prefix("metadata.annotations[").and_then(|key| key.strip_suffix(']'));
+    match key {
+        Some(key) => decided_by(key),
+        None if mistake.field == "spec.loadBalancerSourceRanges" => vec![Scope::Access],
+        None => vec![Scope::Everything],
     }
 }
 

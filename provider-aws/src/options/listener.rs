@@ -9,6 +9,7 @@ use cloud_provider::{
 use serde::{Deserialize, Serialize};
 
 use super::annotation::{Reader, key};
+use super::scope::Scope;
 use super::target_group::{self, SESSION_AFFINITY, TargetGroupSpec};
 use crate::client::{
     AlpnPolicy, Attributes, HealthCheck, HealthCheckPort, IpAddressType, Protocol, TargetFamily,
@@ -79,7 +80,8 @@ pub(super) fn read(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsC
     let tls = read_tls(reader, service, config);
     let family = read_family(reader, service);
     if service.ports.is_empty() {
-        reader.mistake(Mistake::new("spec.ports", "", "is empty").allowing("at least one port"));
+        let mistake = Mistake::new("spec.ports", "", "is empty").allowing("at least one port");
+        reader.mistake(mistake, [Scope::Everything]);
     }
     let mut by_number: BTreeMap<u16, Vec<&ServicePort>> = BTreeMap::new();
     for port in &service.ports {
@@ -96,7 +98,7 @@ pub(super) fn read(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsC
         let count = listeners.len().to_string();
         let mistake =
             Mistake::new("spec.ports", count, "is more ports than a Network Load Balancer has listeners");
-        reader.mistake(mistake.allowing(format!("up to {LISTENERS_PER_LOAD_BALANCER}")));
+        reader.mistake(mistake.allowing(format!("up to {LISTENERS_PER_LOAD_BALANCER}")), [Scope::Ports]);
     }
     listeners
 }
@@ -117,7 +119,8 @@ fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>
     let Some(node_port) = first.node_port else {
         let field = format!("spec.ports[port={}].nodePort", first.port);
         let mistake = Mistake::new(field, "", "is not allocated, and targets are reached through it");
-        reader.mistake(mistake.allowing("allocateLoadBalancerNodePorts: true"));
+        let allowed = "allocateLoadBalancerNodePorts: true";
+        reader.mistake(mistake.allowing(allowed), [Scope::Port(first.port)]);
         return None;
     };
     let selected = plain == Protocol::Tcp
@@ -158,11 +161,12 @@ fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>
 /// The protocol of one port number before TLS: a Network Load Balancer has one listener a number, so TCP and UDP
 /// on one number need a `TCP_UDP` listener, whose targets receive both on one node port.
 fn plain_protocol(reader: &mut Reader<'_>, ports: &[&ServicePort], merge: bool) -> Option<Protocol> {
-    let field = || format!("spec.ports[port={}]", ports[0].port);
+    let number = ports[0].port;
+    let field = || format!("spec.ports[port={number}]");
     let has = |protocol| ports.iter().any(|port| port.protocol == protocol);
     if has(ServiceProtocol::Sctp) {
         let mistake = Mistake::new(field(), "SCTP", "is not served by Network Load Balancers");
-        reader.mistake(mistake.allowing("TCP, UDP"));
+        reader.mistake(mistake.allowing("TCP, UDP"), [Scope::Port(number)]);
         return None;
     }
     match (has(ServiceProtocol::Tcp), has(ServiceProtocol::Udp)) {
@@ -170,7 +174,7 @@ fn plain_protocol(reader: &mut Reader<'_>, ports: &[&ServicePort], merge: bool) 
         (false, true) => Some(Protocol::Udp),
         _ if !merge => {
             let problem = "keeps TCP and UDP of one port number apart, which AWS cannot";
-            reader.wrong(key::TCP_UDP, "false", problem, "true, or different port numbers");
+            reader.wrong_for_port(number, key::TCP_UDP, "false", problem, "true, or different port numbers");
             None
         }
         _ if ports.iter().any(|port| port.node_port != ports[0].node_port) => {
@@ -178,7 +182,8 @@ fn plain_protocol(reader: &mut Reader<'_>, ports: &[&ServicePort], merge: bool) 
                 ports.iter().map(|port| port.node_port.map_or(String::new(), |n| n.to_string())).collect();
             let problem = "differ between TCP and UDP of one port number, which share one target group";
             let mistake = Mistake::new(format!("{}.nodePort", field()), node_ports.join(", "), problem);
-            reader.mistake(mistake.allowing("the same nodePort for both, or different port numbers"));
+            let allowed = "the same nodePort for both, or different port numbers";
+            reader.mistake(mistake.allowing(allowed), [Scope::Port(number)]);
             None
         }
         _ => Some(Protocol::TcpUdp),
@@ -186,7 +191,7 @@ fn plain_protocol(reader: &mut Reader<'_>, ports: &[&ServicePort], merge: bool) 
 }
 
 /// Whether an item of a port list means this port: by number or by name.
-fn names(item: &str, port: &ServicePort) -> bool {
+pub(super) fn names(item: &str, port: &ServicePort) -> bool {
     item.parse() == Ok(port.port) || (!port.name.is_empty() && item == port.name)
 }
 
@@ -278,14 +283,14 @@ fn read_family(reader: &mut Reader<'_>, service: &ServiceView) -> TargetFamily {
             let problem = "is not met by a load balancer of one family";
             let mistake = Mistake::new("spec.ipFamilyPolicy", "RequireDualStack", problem);
             let allowed = format!("{}: dualstack, or PreferDualStack or SingleStack", key::IP_ADDRESS_TYPE);
-            reader.mistake(mistake.allowing(allowed));
+            reader.mistake(mistake.allowing(allowed), [Scope::Ports]);
         }
         // Who prefers both families is reached over IPv4 well enough; an IPv6 Service is not reached at all.
         if service.cluster_families().contains(&IpFamily::V4) {
             return TargetFamily::Ipv4;
         }
         let mistake = Mistake::new("spec.ipFamilies", "IPv6", "needs a dualstack load balancer");
-        reader.mistake(mistake.allowing(format!("{}: dualstack", key::IP_ADDRESS_TYPE)));
+        reader.mistake(mistake.allowing(format!("{}: dualstack", key::IP_ADDRESS_TYPE)), [Scope::Ports]);
     }
     TargetFamily::Ipv6
 }
@@ -381,12 +386,13 @@ fn check_listener_keys(reader: &mut Reader<'_>, listeners: &[ListenerSpec]) {
         let ends: Vec<&str> = reader.family(start).map(|(end, _)| end).collect();
         for end in ends {
             if !known.iter().any(|listener| listener == end) {
-                reader.wrong(
+                let mistake = Mistake::in_annotation(
                     &format!("{start}{end}"),
                     end,
                     "means no listener of this Service",
-                    &known.join(", "),
                 );
+                // It may have been meant for any of them.
+                reader.mistake(mistake.allowing(known.join(", ")), [Scope::Ports]);
             }
         }
     }

@@ -6,18 +6,21 @@
 pub mod annotation;
 mod listener;
 mod load_balancer;
+pub mod scope;
 mod security_group;
 mod target_group;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{Mistakes, Note, NoteKind, ServiceView};
+use cloud_provider::{Mistake, Mistakes, Note, NoteKind, Protocol, ServiceView};
 use serde::Serialize;
 
-use self::annotation::{PREFIX, Reader, key};
+use self::annotation::{Findings, PREFIX, Reader, key};
 pub(crate) use self::listener::LISTENERS_PER_LOAD_BALANCER;
+use self::listener::names;
 pub use self::listener::{ListenerSpec, TlsSpec, WeightedForward};
 pub use self::load_balancer::{ChosenAddresses, LoadBalancerSpec, SubnetRef};
+use self::scope::Scope;
 pub(crate) use self::security_group::GROUPS_PER_INTERFACE;
 pub use self::security_group::{Access, SecuritySpec};
 pub use self::target_group::TargetGroupSpec;
@@ -49,11 +52,30 @@ pub struct Parsed {
     pub notes: Vec<Note>,
 }
 
+/// What was read of a Service that may have mistakes.
+pub(crate) struct Reading {
+    /// What is asked for, as if what is a mistake were not there.
+    pub(crate) parsed: Parsed,
+    /// Every mistake.
+    pub(crate) mistakes: Vec<Mistake>,
+    /// What the mistakes leave undecided: of these, what is asked for is not what was read.
+    pub(crate) undecided: BTreeSet<Scope>,
+}
+
 /// Reads a Service.
 ///
 /// # Errors
 /// Every mistake in it, together.
 pub fn parse(service: &ServiceView, config: &AwsConfig) -> Result<Parsed, Mistakes> {
+    let Reading { parsed, mistakes, .. } = read(service, config);
+    match Mistakes::new(mistakes) {
+        Some(mistakes) => Err(mistakes),
+        None => Ok(parsed),
+    }
+}
+
+/// Reads a Service with all its mistakes.
+pub(crate) fn read(service: &ServiceView, config: &AwsConfig) -> Reading {
     let mut reader = Reader::new(service);
     refuse_what_is_not_supported(&mut reader, service);
     let load_balancer = load_balancer::read(&mut reader);
@@ -63,17 +85,23 @@ pub fn parse(service: &ServiceView, config: &AwsConfig) -> Result<Parsed, Mistak
     let tags = read_tags(&mut reader, config);
     let node_labels = reader.map(key::NODE_LABELS);
     name_unknown_keys(&mut reader);
-    let (mistakes, notes) = reader.finish();
-    match Mistakes::new(mistakes) {
-        Some(mistakes) => Err(mistakes),
-        None => Ok(Parsed { spec: Spec { load_balancer, listeners, security, tags, node_labels }, notes }),
-    }
+    let tls_ports = reader.list(key::SSL_PORTS).filter(|_| !reader.is_mistaken(key::SSL_PORTS));
+    let has_tls = reader.text(key::SSL_CERT).is_some();
+    let Findings { mistakes, undecided, notes } = reader.finish();
+    let undecided = scope::of_service(undecided, service, |port| {
+        let is_selected = tls_ports.as_ref().is_none_or(|items| items.iter().any(|item| names(item, port)));
+        has_tls && port.protocol == Protocol::Tcp && is_selected
+    });
+    let spec = Spec { load_balancer, listeners, security, tags, node_labels };
+    Reading { parsed: Parsed { spec, notes }, mistakes, undecided }
 }
 
-/// The labels a node must have, for Services whose other annotations may hold mistakes. Labels that do not parse
-/// count as none: the nodes are then those that a Service without the annotation has.
-pub fn node_labels(service: &ServiceView) -> BTreeMap<String, String> {
-    Reader::new(service).map(key::NODE_LABELS)
+/// The labels a node must have, for Services whose other annotations may hold mistakes. None if they do not parse
+/// themselves.
+pub fn node_labels(service: &ServiceView) -> Option<BTreeMap<String, String>> {
+    let mut reader = Reader::new(service);
+    let labels = reader.map(key::NODE_LABELS);
+    (!reader.is_mistaken(key::NODE_LABELS)).then_some(labels)
 }
 
 /// Features of peers that do not exist here: said so, never passed over in silence.
@@ -134,7 +162,11 @@ fn check_datagrams(reader: &mut Reader<'_>, load_balancer: &LoadBalancerSpec, li
         let value = reader.text(key::SOURCE_NAT).unwrap_or_default();
         let problem =
             "leaves the UDP ports of a dualstack load balancer without IPv6 source NAT, which AWS wants";
-        reader.wrong(key::SOURCE_NAT, value, problem, "on, or ip-address-type ipv4, or no UDP port");
+        let mistake = Mistake::in_annotation(key::SOURCE_NAT, value, problem)
+            .allowing("on, or ip-address-type ipv4, or no UDP port");
+        let udp = listeners.iter().filter(|listener| listener.protocol.carries_udp());
+        let ports = udp.map(|listener| Scope::Port(listener.port));
+        reader.mistake(mistake, ports.chain([Scope::Zones]).collect::<Vec<_>>());
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::annotation::{Reader, key};
 use super::load_balancer::LoadBalancerSpec;
+use super::scope::Scope;
 use crate::client::IpAddressType;
 
 /// *Quotas for your Network Load Balancers*: security groups of a network interface.
@@ -45,7 +46,7 @@ pub enum Access {
     Nothing,
 }
 
-/// Reads who may connect. A mistake leaves what is open as it is: nothing is made of a spec with mistakes.
+/// Reads who may connect. A mistake leaves what is open as it is: nothing is made of what is undecided.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     service: &ServiceView,
@@ -96,7 +97,8 @@ pub(super) fn read(
             range.to_string(),
             "is an IPv6 network, and the load balancer has IPv4 only",
         );
-        reader.mistake(mistake.allowing("IPv4 networks, or ip-address-type dualstack"));
+        let allowed = "IPv4 networks, or ip-address-type dualstack";
+        reader.mistake(mistake.allowing(allowed), [Scope::Access]);
     }
     SecuritySpec { access: Access::Managed { ranges, prefix_lists, path_mtu }, private_link_rules }
 }

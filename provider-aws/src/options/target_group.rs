@@ -4,6 +4,7 @@ use cloud_provider::{Mistake, NoteKind, ServicePort, ServiceView};
 use serde::Serialize;
 
 use super::annotation::{Reader, key};
+use super::scope::Scope;
 use crate::client::{Attributes, HealthCheck, HealthCheckPort, HealthCheckProtocol, Protocol, TargetFamily};
 use crate::drift::{ENDS_UNHEALTHY, UNHEALTHY_DRAINS};
 
@@ -143,7 +144,8 @@ pub(super) fn read_attributes(reader: &mut Reader<'_>, port: &ServicePort, proto
     if protocol.carries_udp() && attributes.get(PRESERVE_CLIENT_IP).is_some_and(|on| on == "false") {
         let value = format!("{PRESERVE_CLIENT_IP}=false");
         let problem = format!("cannot hold for {protocol} targets of port {}", port.port);
-        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, &problem, "true for UDP and TCP_UDP");
+        let allowed = "true for UDP and TCP_UDP";
+        reader.wrong_for_port(port.port, key::TARGET_GROUP_ATTRIBUTES, value, &problem, allowed);
     }
     check_unhealthy(reader, port, protocol, &attributes);
     attributes
@@ -161,14 +163,16 @@ pub(super) fn keep_clients(
     if listener == Protocol::Tls {
         let problem = format!("cannot be had on port {port}: AWS keeps no client with its target behind TLS");
         let allowed = "None, or aws-load-balancer-ssl-ports without that port";
-        reader.mistake(Mistake::new(SESSION_AFFINITY, "ClientIP", problem).allowing(allowed));
+        let mistake = Mistake::new(SESSION_AFFINITY, "ClientIP", problem).allowing(allowed);
+        reader.mistake(mistake, [Scope::Port(port)]);
         return;
     }
     let value = attributes.entry(STICKINESS.to_owned()).or_insert_with(|| "true".to_owned());
     if value != "true" {
         let value = format!("{STICKINESS}={value}");
         let problem = format!("contradicts {SESSION_AFFINITY}: ClientIP on port {port}");
-        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, &problem, "true, or no such attribute");
+        let allowed = "true, or no such attribute";
+        reader.wrong_for_port(port, key::TARGET_GROUP_ATTRIBUTES, value, &problem, allowed);
     }
 }
 
@@ -180,7 +184,8 @@ fn check_unhealthy(reader: &mut Reader<'_>, port: &ServicePort, protocol: Protoc
     {
         let problem = format!("cannot be set for {protocol} targets of port {}", port.port);
         let value = format!("{ENDS_UNHEALTHY}={ends}");
-        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, &problem, "no such attribute for UDP and TCP_UDP");
+        let allowed = "no such attribute for UDP and TCP_UDP";
+        reader.wrong_for_port(port.port, key::TARGET_GROUP_ATTRIBUTES, value, &problem, allowed);
     }
     if let Some(interval) = attributes.get(UNHEALTHY_DRAINS)
         && attributes.get(ENDS_UNHEALTHY).is_none_or(|ends| ends != "false")
@@ -188,7 +193,7 @@ fn check_unhealthy(reader: &mut Reader<'_>, port: &ServicePort, protocol: Protoc
         let value = format!("{UNHEALTHY_DRAINS}={interval}");
         let problem = "is for targets whose connections do not end at once";
         let allowed = format!("no such attribute, or {ENDS_UNHEALTHY}=false beside it");
-        reader.wrong(key::TARGET_GROUP_ATTRIBUTES, value, problem, &allowed);
+        reader.wrong_for_port(port.port, key::TARGET_GROUP_ATTRIBUTES, value, problem, &allowed);
     }
 }
 

@@ -592,3 +592,31 @@ fn a_load_balancer_that_serves_is_said_to_keep_serving() {
     let service = with(&[("scheme", "publik")]).published([cloud_provider::Ingress::hostname("lb.example")]);
     assert!(mistakes(service)[0].contains("the load balancer keeps serving as it is"));
 }
+
+#[test]
+fn a_mistake_leaves_undecided_what_its_field_decides_and_of_ports_those_it_is_about() {
+    let tls = [("ssl-cert", CERT), ("ssl-ports", "443")];
+    let cases: [(Annotations<'_>, &[Scope]); 14] = [
+        (&[("name", "-a-")], &[]),
+        (&[("attributes", "oops")], &[Scope::Attributes]),
+        (&[("ip-address-type", "ipv5")], &[Scope::Everything]),
+        (&[("healthcheck-interval", "1")], &[Scope::Ports]),
+        (&[("target-group-attributes.80", "oops")], &[Scope::Port(80)]),
+        (&[("target-group-attributes.81", "oops")], &[]),
+        (&[("listener-attributes.TCP-443", "oops")], &[Scope::Port(443)]),
+        (&[("listener-attributes.TCP-81", "a=b")], &[Scope::Ports]),
+        (&[("target-group-attributes", "preserve_client_ip.enabled=false")], &[Scope::Port(53)]),
+        (&[("ssl-cert", "none"), ("ssl-ports", "443")], &[Scope::Port(443)]),
+        (&[("ssl-cert", "none")], &[Scope::Port(80), Scope::Port(443)]),
+        (&[tls[0], ("ssl-ports", "443,444")], &[Scope::Port(80), Scope::Port(443)]),
+        (&[tls[0], tls[1], ("alpn-policy", "HTTP9")], &[Scope::Port(443)]),
+        (&[("alpn-policy", "HTTP9")], &[]),
+    ];
+    for (annotations, expected) in cases {
+        let ports = [(ServiceProtocol::Tcp, 80), (ServiceProtocol::Tcp, 443), (ServiceProtocol::Udp, 53)];
+        let service = on(a_service().protocol_ports(ports), annotations).build();
+        let reading = super::read(&service, &AwsConfig::new("prod"));
+        assert!(!reading.mistakes.is_empty(), "{annotations:?}");
+        assert_eq!(reading.undecided, expected.iter().copied().collect(), "{annotations:?}");
+    }
+}

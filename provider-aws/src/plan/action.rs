@@ -43,7 +43,9 @@ pub enum Part {
     Port(u16),
     /// The targets that go. New ones may fail to come, and then those that serve stay.
     OldTargets(u16),
-    /// What nothing uses any more.
+    /// A port that the Service has no more: its listener and its target group.
+    OldPort(u16),
+    /// What else nothing uses any more.
     Remains,
     /// The note that all of it was done.
     Record,
@@ -53,7 +55,7 @@ impl Part {
     /// Whether a failure of that other part leaves this one undone.
     pub fn needs(&self, other: &Part) -> bool {
         match (self, other) {
-            (_, Part::Foundation) | (Part::Remains | Part::Record, _) => true,
+            (_, Part::Foundation) | (Part::OldPort(_) | Part::Remains | Part::Record, _) => true,
             (Part::OldTargets(_), Part::NodeGroup(_)) => true,
             (Part::OldTargets(port), Part::Port(other)) => port == other,
             // Each group of the nodes is one to itself.

@@ -124,8 +124,7 @@ impl Planner<'_> {
         let extra =
             rules::stale(&found.ingress, &wanted.rules).filter(|rule| !self.revoked.contains(rule)).cloned();
         let stays = |rule: &IngressRule| {
-            let is_of = |port| matches!(rule.traffic, Traffic::Tcp { from, to } | Traffic::Udp { from, to } if from <= port && port <= to);
-            self.desired.listeners.iter().any(|listener| is_of(listener.port))
+            self.desired.listeners.iter().any(|listener| rules::is_of(rule, listener.port))
         };
         let (narrower, gone): (Vec<IngressRule>, Vec<IngressRule>) = extra.partition(stays);
         for (part, rules) in [(Part::Access, narrower), (Part::Remains, gone)] {

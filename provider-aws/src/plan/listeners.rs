@@ -63,7 +63,7 @@ impl Planner<'_> {
             }
         }
         for (port, found) in split.delete.into_iter().skip(too_many) {
-            self.push(Part::Remains, delete(port, found), "the Service has no such port");
+            self.push(Part::OldPort(port), delete(port, found), "the Service has no such port");
         }
     }
 

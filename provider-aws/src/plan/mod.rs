@@ -15,7 +15,8 @@
 //! 8. the record that all of it was done.
 //!
 //! New rules come before old ones go, as far as the quota has room for both, and so do new targets. Each step belongs to
-//! a part, and a part that fails leaves undone only those that need it ([`Part`]). A load balancer that has to be
+//! a part, and a part that fails leaves undone only those that need it ([`Part`]); so does one that a mistake leaves
+//! undecided ([`plan_beside`]). A load balancer that has to be
 //! replaced (its scheme changed) goes only when the new one is active and the Service's status shows it; a target group
 //! that has to be replaced goes only when its targets have drained.
 //!
@@ -34,6 +35,7 @@ mod load_balancer;
 mod rules;
 mod tags;
 mod target_groups;
+mod undecided;
 
 use std::collections::BTreeSet;
 
@@ -49,6 +51,7 @@ pub use self::action::{Action, GroupRef, Operation, Part, ResolvedIds, TargetGro
 pub use self::backends::{BackendChange, TargetGroupTargets, backends};
 pub use self::deletion::{Deletion, deletion};
 pub(crate) use self::groups::open_nodes;
+pub use self::undecided::plan_beside;
 
 /// What has to happen, and what has to be waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -75,6 +75,11 @@ pub(super) fn stale<'a>(
     found.iter().filter(|rule| !wanted.iter().any(|other| other.same_rule(rule)))
 }
 
+/// Whether a rule lets clients in to this port.
+pub(super) fn is_of(rule: &IngressRule, port: u16) -> bool {
+    matches!(rule.traffic, Traffic::Tcp { from, to } | Traffic::Udp { from, to } if from <= port && port <= to)
+}
+
 fn contains(rules: &[IngressRule], rule: &IngressRule) -> bool {
     rules.iter().any(|other| other.same_rule(rule))
 }

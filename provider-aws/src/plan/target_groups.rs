@@ -9,7 +9,7 @@ use crate::client::{Target, TargetType};
 use crate::desired::Desired;
 use crate::drift;
 use crate::model::TargetGroup;
-use crate::naming::RESOURCE_TAG;
+use crate::naming::{self, RESOURCE_TAG};
 use crate::observe::{Observed, ObservedLoadBalancer, ObservedTargetGroup, TargetGroupDetails};
 
 type Matched<'a> = (Vec<Option<&'a ObservedTargetGroup>>, Vec<&'a ObservedTargetGroup>);
@@ -218,6 +218,7 @@ impl Planner<'_> {
                     .load_balancer_arns
                     .iter()
                     .any(|lb| self.ids.load_balancer.as_ref() == Some(lb));
+            let part = naming::port_of_target_group(&found.tags).map_or(Part::Remains, Part::OldPort);
             let details = found.details.clone().unwrap_or_default();
             let present: Vec<Target> = details.present().into_iter().collect();
             if served && !present.is_empty() {
@@ -226,13 +227,13 @@ impl Planner<'_> {
                     targets: present,
                 };
                 let reason = "another target group has taken its place; connections are given time to end";
-                self.push(Part::Remains, operation, reason);
+                self.push(part, operation, reason);
                 self.waits.insert(Wait::Draining);
             } else if served && details.leaving() > 0 {
                 self.waits.insert(Wait::Draining);
             } else {
                 let operation = Operation::DeleteTargetGroup { arn: arn.clone() };
-                self.push(Part::Remains, operation, "no listener uses it");
+                self.push(part, operation, "no listener uses it");
             }
         }
     }

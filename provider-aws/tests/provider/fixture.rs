@@ -118,7 +118,9 @@ impl Cluster {
                     }
                     self.aws.settle();
                 }
-                Err(error @ Error::Invalid(_)) => panic!("a mistake is never mended by waiting: {error}"),
+                Err(error @ (Error::Invalid(_) | Error::InvalidInPart(_))) => {
+                    panic!("a mistake is never mended by waiting: {error}")
+                }
                 Err(_) => {
                     tokio::time::advance(std::time::Duration::from_secs(5)).await;
                     self.aws.settle();
@@ -189,7 +191,7 @@ impl Cluster {
     /// The mistakes that keep a Service from being served, or a part of it.
     pub(crate) async fn mistakes(&self, service: &ServiceView) -> String {
         match self.ensure(service).await {
-            Err(Error::Invalid(mistakes)) => mistakes.to_string(),
+            Err(Error::Invalid(mistakes) | Error::InvalidInPart(mistakes)) => mistakes.to_string(),
             Ok(Outcome::Pending(pending)) if pending.reason == "PartlyRefused" => pending.why,
             other => panic!("expected mistakes, got {other:?}"),
         }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod bad_input;
+mod beside;
 mod change;
 mod conformance;
 mod cost;

@@ -95,7 +95,7 @@ async fn what_is_refused_is_looked_at_again_with_growing_pauses_and_served_once_
     let mut pauses = Vec::new();
     for _ in 0..6 {
         let error = cluster.ensure(&service).await.expect_err("no such certificate");
-        assert!(matches!(error, Error::Invalid(_)), "{error}");
+        assert!(matches!(error, Error::InvalidInPart(_)), "{error}");
         let asleep = tokio::time::Instant::now();
         assert_eq!(wakeups.next().await.as_ref(), Some(&service.id.key));
         pauses.push(asleep.elapsed());

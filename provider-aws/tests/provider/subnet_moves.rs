@@ -134,7 +134,7 @@ async fn the_only_zone_keeps_its_address_and_the_user_is_told() {
     let moved = edited(&service, with_elastic_ips(&cluster, &[&b]));
     let (mistakes, requests) = cluster.requests(cluster.mistakes(&moved)).await;
     let text = mistakes.clone();
-    for expected in ["eip-allocations", b.as_str(), "only zone", "another zone beside it", "keeps serving"] {
+    for expected in ["eip-allocations", b.as_str(), "only zone", "another zone beside it", "stays as it is"] {
         assert!(text.contains(expected), "{expected:?} is not in {text}");
     }
     assert!(requests.iter().all(|call| !call.is_write()), "{requests:?}");

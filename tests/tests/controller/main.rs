@@ -3,6 +3,7 @@
 //! The suites follow Kubernetes' own service controller point by point where it is right, and hold ours to better
 //! where it is not. Tests named `weakness_NN_…` answer the numbered list of weaknesses in the crate's design.
 
+mod beside_mistakes;
 mod classes;
 mod contests;
 mod deletion;
