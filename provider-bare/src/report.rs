@@ -85,7 +85,10 @@ impl Report<'_> {
         let mistakes = mistakes.into_iter().map(|mistake| mistake.meanwhile(until_then.clone())).collect();
         let Some(mistakes) = Mistakes::new(mistakes) else { return Ok(self.ready(notes)) };
         if self.shows_its_addresses() {
-            return Err(Error::Invalid(mistakes));
+            // What it has is entered with the ports and the sharing key of now, which what was last valid is not to undo.
+            let invalid =
+                if self.answer.addresses.is_empty() { Error::Invalid } else { Error::InvalidInPart };
+            return Err(invalid(mistakes));
         }
         notes.push(note(NoteKind::Warning, "Invalid", mistakes.to_string()));
         Ok(Outcome::Pending(self.pending("Invalid", mistakes.to_string(), notes)))

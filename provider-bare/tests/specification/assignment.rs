@@ -1,7 +1,7 @@
 //! Which address a Service gets: the cases of MetalLB's own allocator tests, and where we differ on purpose.
 
 use cloud_provider::testing::ServiceBuilder;
-use cloud_provider::{FamilyPolicy, Protocol};
+use cloud_provider::{Error, FamilyPolicy, Protocol};
 use metallb::pool::Definition;
 
 use crate::support::{BOTH, Cluster, PoolWords, V4, V6, pool, service, with_own_announcer};
@@ -108,6 +108,21 @@ fn sharing_needs_equal_keys_equal_backends_and_disjoint_ports() {
         // Its first address became free by its move.
         assert_eq!(cluster.serve(asking("s5", second)), [second]);
     });
+}
+
+#[test]
+fn a_service_with_a_mistake_has_the_ports_of_now_of_the_address_it_shares_and_is_not_asked_for_as_it_was() {
+    let mut cluster = Cluster::new([pool("test", &["1.2.3.4/31"])]);
+    let first = "1.2.3.4";
+    cluster.serve(sharing("s4", first, "key", 80));
+    let mistaken = sharing("s4", first, "key", 80).ports([80, 443]).load_balancer_ip("1.2.3.5");
+    let key = cluster.put(mistaken);
+    let outcome = cluster.reconcile(&key);
+    assert!(matches!(outcome, Err(Error::InvalidInPart(_))), "{outcome:?}");
+    assert_eq!(cluster.ips_of(&key), [first]);
+    let message = cluster.occupied(sharing("s3", first, "key", 443));
+    assert!(message.contains("443"), "{message}");
+    assert_eq!(cluster.serve(sharing("s5", first, "key", 8443)), [first]);
 }
 
 #[test]

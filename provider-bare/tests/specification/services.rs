@@ -196,7 +196,9 @@ fn check(cluster: &mut Cluster, case: &str, view: ServiceView, expect: &Expect) 
             assert_eq!(cluster.ips_of(&key), *ips, "{case}");
         }
         Mistake(says) => {
-            let Err(Error::Invalid(mistakes)) = outcome else { panic!("{case}: {outcome:?}") };
+            let Err(Error::Invalid(mistakes) | Error::InvalidInPart(mistakes)) = outcome else {
+                panic!("{case}: {outcome:?}")
+            };
             assert!(mistakes.to_string().contains(says), "{case}: {mistakes}");
             assert!(!mistakes.to_string().contains("<nil>"));
             assert_eq!(cluster.ips_of(&key), before, "{case}: what is published stays");

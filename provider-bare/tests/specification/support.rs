@@ -224,7 +224,7 @@ impl Cluster {
     /// Applies a Service that must be refused; the message.
     pub(crate) fn refuse(&mut self, service: impl Into<Put>) -> String {
         match self.apply(service) {
-            Err(Error::Invalid(mistakes)) => mistakes.to_string(),
+            Err(Error::Invalid(mistakes) | Error::InvalidInPart(mistakes)) => mistakes.to_string(),
             other => panic!("not refused: {other:?}"),
         }
     }
