@@ -99,3 +99,54 @@ pub(crate) async fn a_rollout_of_the_announcers_and_the_end_of_one_cost_no_reque
     assert_eq!(owner_and_other(stage, &published[0]).await[0].name(), owner.name());
     stage.kubectl(&["uncordon", owner.name()]);
 }
+
+/// The Secret that the chart makes of the key.
+const KEY: &str = "secret/cloud-lb-controller-announcer-key";
+
+/// The commands of docs/bare-metal.md, and kubelets that bring the Secret. That what comes minutes later moves nothing either,
+/// when the new key is signed with and the old one goes, is seen where a test turns the clock.
+pub(crate) async fn the_key_is_changed_under_clients_that_never_stop_asking_and_no_address_moves(
+    stage: &Stage,
+) {
+    let published = announced(stage, "rekeyed", "").await;
+    let clients = [Asking::start(stage, &published[0]).await, Asking::start(stage, &published[1]).await];
+    let mut owners = Vec::new();
+    for address in &published {
+        owners.push(owner_and_other(stage, address).await[0].name());
+    }
+    let kubectl = |arguments: &[&str]| stage.kubectl(&[&["--namespace", INSTALLED_AS], arguments].concat());
+    let old = kubectl(&["get", KEY, "--output=jsonpath={.data.key}"]);
+    // "another key of the heartbeat", as a Secret has it.
+    let new = "YW5vdGhlciBrZXkgb2YgdGhlIGhlYXJ0YmVhdA==";
+    let both = format!("{{\"data\":{{\"key\":\"{new}\",\"key.previous\":\"{old}\"}}}}");
+    kubectl(&["patch", KEY, "--patch", &both]);
+
+    let label = "--selector=app.kubernetes.io/name=cloud-lb-announcer";
+    let mut looks = 0;
+    until("both announcers believe the new key", SCENE_TIMEOUT, async || {
+        // A kubelet looks at its Pods every minute or so, and at one that was changed at once.
+        looks += 1;
+        kubectl(&["annotate", "pods", label, "--overwrite", &format!("looks={looks}")]);
+        let log = kubectl(&["logs", ANNOUNCERS, "--all-pods", "--tail=-1"]);
+        match log.matches("another key of the heartbeat is believed from now on").count() {
+            2 => Ok(()),
+            so_far => Err(format!("{so_far} say so")),
+        }
+    })
+    .await;
+    for (address, owner) in published.iter().zip(&owners) {
+        assert_eq!(owner_and_other(stage, address).await[0].name(), *owner, "{address}");
+    }
+    // One that starts meanwhile reads both keys, and hears who still signs with the old one.
+    kubectl(&["delete", "pod", label, &format!("--field-selector=spec.nodeName={}", owners[0])]);
+    announcers_rolled_out(stage);
+    let [owner, _] = owner_and_other(stage, &published[0]).await;
+    assert_ne!(owner.name(), owners[0], "who ended has handed over, and who began has taken nothing back");
+    for client in clients {
+        client.lost_nothing().await;
+    }
+    let refused = "--field-selector=reason=HeartbeatRefused";
+    assert_eq!(stage.kubectl(&["get", "events", "--all-namespaces", refused, "--output=name"]), "");
+    let forget = r#"[{"op":"remove","path":"/data/key.previous"}]"#;
+    kubectl(&["patch", KEY, "--type=json", "--patch", forget]);
+}

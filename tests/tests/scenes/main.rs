@@ -49,6 +49,7 @@ async fn kube_proxy_by_nftables() {
         announcer::a_client_finds_an_address_by_arp_and_by_neighbour_discovery,
         announcer::where_the_cable_of_the_announcing_node_is_pulled_the_other_one_answers,
         announcer::a_rollout_of_the_announcers_and_the_end_of_one_cost_no_request,
+        announcer::the_key_is_changed_under_clients_that_never_stop_asking_and_no_address_moves,
         handover::metallb_hands_over_and_takes_back_and_no_request_is_lost,
         speakers::speakers_are_replaced_node_by_node_and_back_and_the_address_stays_where_it_is,
     ];
