@@ -1,12 +1,12 @@
 //! What a Service's status says about where it can be reached.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Protocol;
+use crate::sorted_map::SortedMap;
 
 /// How kube-proxy treats traffic from inside the cluster to a published IP
 /// ([KEP-1860](https://github.com/kubernetes/enhancements/issues/1860)).
@@ -115,10 +115,10 @@ pub struct Published {
     pub ingress: Vec<Ingress>,
     /// Annotations to set; they are removed again when the provider no longer serves the Service. Information
     /// for people and tools: a provider never reads them back as input.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: SortedMap<String>,
     /// What else is to be known of the Service, by a `CamelCase` word: `Announced` of provider `bare` is the condition
     /// `bare.cloud-lb-controller/Announced`. One that is not published any more is taken off.
-    pub conditions: BTreeMap<String, ProviderCondition>,
+    pub conditions: SortedMap<ProviderCondition>,
 }
 
 /// A condition that a provider publishes beside the controller's own, which says whether the load balancer is ready.

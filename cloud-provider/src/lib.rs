@@ -108,6 +108,7 @@ mod plan;
 mod protocol;
 mod provider;
 mod service;
+mod sorted_map;
 mod source_range;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -128,6 +129,7 @@ pub use provider::{
 pub use service::{
     FamilyPolicy, ServiceId, ServiceKey, ServicePort, ServiceView, SessionAffinity, TargetPort, TrafficPolicy,
 };
+pub use sorted_map::SortedMap;
 pub use source_range::{SOURCE_RANGES_ANNOTATION, SourceRanges};
 
 /// The README's code compiles and runs.

@@ -1,14 +1,15 @@
 //! What a provider may know of a Service.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::address::Ingress;
 use crate::error::Mistake;
 use crate::protocol::{IpFamily, Protocol};
+use crate::sorted_map::SortedMap;
 use crate::source_range::SourceRanges;
 
 /// Where a Service is: its namespace and name. A name can be used again by another Service after a deletion;
@@ -16,15 +17,17 @@ use crate::source_range::SourceRanges;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceKey {
     /// The namespace.
-    pub namespace: String,
+    #[serde(with = "shared_text")]
+    pub namespace: Arc<str>,
     /// The name.
-    pub name: String,
+    #[serde(with = "shared_text")]
+    pub name: Arc<str>,
 }
 
 impl ServiceKey {
     /// A key from its two parts.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        ServiceKey { namespace: namespace.into(), name: name.into() }
+    pub fn new(namespace: impl AsRef<str>, name: impl AsRef<str>) -> Self {
+        ServiceKey { namespace: namespace.as_ref().into(), name: name.as_ref().into() }
     }
 }
 
@@ -42,19 +45,35 @@ pub struct ServiceId {
     #[serde(flatten)]
     pub key: ServiceKey,
     /// Its UID, unique over all of a cluster's life.
-    pub uid: String,
+    #[serde(with = "shared_text")]
+    pub uid: Arc<str>,
 }
 
 impl ServiceId {
     /// An identity from its parts.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>, uid: impl Into<String>) -> Self {
-        ServiceId { key: ServiceKey::new(namespace, name), uid: uid.into() }
+    pub fn new(namespace: impl AsRef<str>, name: impl AsRef<str>, uid: impl AsRef<str>) -> Self {
+        ServiceId { key: ServiceKey::new(namespace, name), uid: uid.as_ref().into() }
     }
 }
 
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.key, self.uid)
+    }
+}
+
+/// What a Service is called, kept once and shared by all who speak of it, is written and read as text.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
     }
 }
 
@@ -151,13 +170,13 @@ pub struct ServiceView {
     /// `spec.loadBalancerClass`; an empty string counts as set.
     pub class: Option<String>,
     /// `metadata.labels`.
-    pub labels: BTreeMap<String, String>,
+    pub labels: SortedMap<String>,
     /// `metadata.annotations`, without kubectl's bookkeeping.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: SortedMap<String>,
     /// `spec.ports`, in order.
     pub ports: Vec<ServicePort>,
     /// `spec.selector`.
-    pub selector: BTreeMap<String, String>,
+    pub selector: SortedMap<String>,
     /// `spec.ipFamilies`, primary first.
     pub families: Vec<IpFamily>,
     /// `spec.ipFamilyPolicy`.
@@ -189,10 +208,10 @@ impl ServiceView {
             created: 0,
             wants_load_balancer: false,
             class: None,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            labels: SortedMap::new(),
+            annotations: SortedMap::new(),
             ports: Vec::new(),
-            selector: BTreeMap::new(),
+            selector: SortedMap::new(),
             families: Vec::new(),
             family_policy: FamilyPolicy::default(),
             cluster_ips: Vec::new(),

@@ -218,7 +218,7 @@ impl FairQueue {
 
 #[derive(PartialEq, Eq, Hash)]
 struct Fold {
-    uid: String,
+    uid: Arc<str>,
     reason: String,
     message: String,
 }
@@ -304,9 +304,9 @@ fn event(request: &EventRequest, reporter: &str) -> Event {
     let about = ObjectReference {
         api_version: Some("v1".into()),
         kind: Some("Service".into()),
-        namespace: Some(key.namespace.clone()),
-        name: Some(key.name.clone()),
-        uid: Some(uid.clone()),
+        namespace: Some(key.namespace.as_ref().into()),
+        name: Some(key.name.as_ref().into()),
+        uid: Some(uid.as_ref().into()),
         ..Default::default()
     };
     let kind = match request.kind {
@@ -346,7 +346,7 @@ mod tests {
             }
         }
         assert!(queue.add(about("quiet", 0), now));
-        let before = std::iter::from_fn(|| queue.pop()).take_while(|next| next.service.key.name != "quiet");
+        let before = std::iter::from_fn(|| queue.pop()).take_while(|next| *next.service.key.name != *"quiet");
         assert_eq!(before.count(), 10);
         assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 190, "the rest is not lost");
         assert_eq!(queue.len, 0);
@@ -373,7 +373,7 @@ mod tests {
         assert!(!queue.add(about("s-0", 10), now), "one was dropped");
         assert!(!queue.add(about("quiet", 0), now), "one was dropped");
         assert_eq!(queue.len, MAX_QUEUED_EVENTS);
-        let quiet = std::iter::from_fn(|| queue.pop()).filter(|next| next.service.key.name == "quiet");
+        let quiet = std::iter::from_fn(|| queue.pop()).filter(|next| *next.service.key.name == *"quiet");
         assert_eq!(quiet.count(), 1, "not the newcomer's");
     }
 

@@ -32,8 +32,12 @@ pub(crate) async fn services(
         match event {
             Event::Init => listing.clear(),
             Event::InitApply(service) => {
-                let now = Tracked::of(&service);
-                if now.is_interesting() || context.services.get(&now.view.id.key).is_some() {
+                let mut now = Tracked::of(&service);
+                let known = context.services.get(&now.view.id.key);
+                if let Some(known) = &known {
+                    now.share_id(&known.view.id);
+                }
+                if now.is_interesting() || known.is_some() {
                     listing.insert(now.view.id.key.clone(), Arc::new(now));
                 }
             }
@@ -48,9 +52,12 @@ pub(crate) async fn services(
 }
 
 /// The API server showed a Service.
-pub(crate) fn shown(context: &Context, now: Tracked) {
+pub(crate) fn shown(context: &Context, mut now: Tracked) {
+    let before = context.services.get(&now.view.id.key);
+    if let Some(before) = &before {
+        now.share_id(&before.view.id);
+    }
     let id = now.view.id.clone();
-    let before = context.services.get(&id.key);
     context.releases.found(&id);
     if now.is_interesting() || before.is_some() {
         let now = Arc::new(now);

@@ -26,9 +26,9 @@ pub(crate) struct ServiceMemory {
     /// What the provider last said to publish.
     pub published: Option<Published>,
     /// What the condition is to say.
-    pub record: Option<Record>,
+    pub record: Option<Arc<Record>>,
     /// What the condition said after the last `ensure`.
-    pub ensure_record: Option<Record>,
+    pub ensure_record: Option<Arc<Record>>,
     /// Whether the Service said under which class it is served.
     pub class_was_recorded: bool,
     /// The Service as our own last write returned it, until the watch has caught up.

@@ -177,7 +177,7 @@ mod tests {
     }
 
     async fn next(queue: &Queue) -> String {
-        queue.next().await.key.name
+        queue.next().await.key.name.to_string()
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,35 +26,45 @@ impl Default for RetryConfig {
 /// The waits of one Service: doubling, each lengthened by up to its own length at random so that Services that
 /// failed together do not retry together. Starts anew after a success.
 pub(crate) struct Backoff {
-    waits: ExponentialBackoff,
-    longest: Duration,
+    config: RetryConfig,
+    /// Made with the first failure: most Services have none.
+    waits: Option<Box<ExponentialBackoff>>,
     failures: u32,
 }
 
 impl Backoff {
     /// No failure yet.
     pub(crate) fn new(config: RetryConfig) -> Self {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(config.first)
-            .with_max_delay(config.longest)
-            .with_factor(2.0)
-            .with_jitter()
-            .with_jitter_seed(fastrand::u64(..))
-            .without_max_times()
-            .build();
-        Backoff { waits, longest: config.longest, failures: 0 }
+        Backoff { config, waits: None, failures: 0 }
     }
 
     /// Counts a failure; the wait before the next attempt. Between the base and twice the longest wait.
     pub(crate) fn failed(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        self.waits.next().unwrap_or(self.longest)
+        let waits = self.waits.get_or_insert_with(|| Box::new(waits(self.config)));
+        waits.next().unwrap_or(self.config.longest)
+    }
+
+    /// Starts anew.
+    pub(crate) fn succeeded(&mut self) {
+        *self = Backoff::new(self.config);
     }
 
     /// Failures since the last success.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
+}
+
+fn waits(config: RetryConfig) -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(config.first)
+        .with_max_delay(config.longest)
+        .with_factor(2.0)
+        .with_jitter()
+        .with_jitter_seed(fastrand::u64(..))
+        .without_max_times()
+        .build()
 }
 
 impl fmt::Debug for Backoff {
@@ -65,10 +75,7 @@ impl fmt::Debug for Backoff {
 
 /// The throttle gate of one provider: a throttled call closes it for all calls for a while, longer each time in a row.
 #[derive(Debug)]
-pub(crate) struct ThrottleGate {
-    config: RetryConfig,
-    state: Mutex<ThrottleState>,
-}
+pub(crate) struct ThrottleGate(Mutex<ThrottleState>);
 
 #[derive(Debug)]
 struct ThrottleState {
@@ -79,10 +86,7 @@ struct ThrottleState {
 impl ThrottleGate {
     /// Open.
     pub(crate) fn new(config: RetryConfig) -> Self {
-        ThrottleGate {
-            config,
-            state: Mutex::new(ThrottleState { until: None, backoff: Backoff::new(config) }),
-        }
+        ThrottleGate(Mutex::new(ThrottleState { until: None, backoff: Backoff::new(config) }))
     }
 
     /// Until when no call may start; none when they may.
@@ -107,12 +111,13 @@ impl ThrottleGate {
     pub(crate) fn reset(&self, now: Instant) {
         let mut state = self.lock();
         if state.backoff.failures() > 0 && state.until.is_none_or(|until| until <= now) {
-            *state = ThrottleState { until: None, backoff: Backoff::new(self.config) };
+            state.until = None;
+            state.backoff.succeeded();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, ThrottleState> {
-        self.state.lock()
+        self.0.lock()
     }
 }
 

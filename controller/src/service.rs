@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use cloud_provider::kubernetes::{is_load_balancer, service_view};
-use cloud_provider::{CloudLoadBalancer, ProviderCondition, SOURCE_RANGES_ANNOTATION, ServiceView};
+use cloud_provider::{
+    CloudLoadBalancer, ProviderCondition, SOURCE_RANGES_ANNOTATION, ServiceId, ServiceView,
+};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
@@ -73,6 +75,14 @@ impl Tracked {
             records: crate::status::records(service),
             conditions: crate::status::published_conditions(service),
             status_writers: status_writers(service),
+        }
+    }
+
+    /// Takes the identity that is known already, if it is the same: its text is then kept once, and not for each version
+    /// of the Service that somebody still speaks of.
+    pub(crate) fn share_id(&mut self, known: &ServiceId) {
+        if let Some(view) = Arc::get_mut(&mut self.view).filter(|view| view.id == *known) {
+            view.id = known.clone();
         }
     }
 

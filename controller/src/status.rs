@@ -12,9 +12,7 @@
 //! Service is served; it is empty where there is none. Two installations that run the same provider for different
 //! classes tell each other's records by it. Records of versions before have none.
 
-use std::collections::BTreeMap;
-
-use cloud_provider::{Ingress, IpMode, ProviderCondition, Published, ServiceView};
+use cloud_provider::{Ingress, IpMode, ProviderCondition, Published, ServiceView, SortedMap};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
@@ -207,7 +205,7 @@ impl StatusPatch {
     pub fn publish_conditions(
         &mut self,
         provider: &str,
-        published: &BTreeMap<String, ProviderCondition>,
+        published: &SortedMap<ProviderCondition>,
         seen: &[(String, ProviderCondition)],
         now: jiff::Timestamp,
     ) {

@@ -25,7 +25,6 @@ const UNDISPUTED_AFTER: Duration = Duration::from_secs(60);
 /// When one Service's status may be written next, and whether somebody else keeps changing it.
 #[derive(Debug)]
 pub(crate) struct StatusPace {
-    retry: RetryConfig,
     writes: TokenBucket,
     /// What the last write said, as a fingerprint, and when it was.
     last: Option<(u64, Instant)>,
@@ -35,8 +34,10 @@ pub(crate) struct StatusPace {
     wait: Duration,
     /// How long once it was.
     pause: DoublingPause,
-    /// The API server does not allow the write: when to ask again, and how long after that.
-    refused: Option<(Instant, Backoff)>,
+    /// The API server does not allow the write: when to ask again.
+    refused_until: Option<Instant>,
+    /// How long after that once more.
+    refusals: Backoff,
 }
 
 impl StatusPace {
@@ -44,21 +45,21 @@ impl StatusPace {
     pub(crate) fn new(retry: RetryConfig) -> Self {
         let writes = TokenBucket::new(WRITE_RATE, Instant::now());
         StatusPace {
-            retry,
             writes,
             last: None,
             changed_at: None,
             wait: Duration::ZERO,
             pause: PAUSE,
-            refused: None,
+            refused_until: None,
+            refusals: Backoff::new(retry),
         }
     }
 
     /// When a write that says this may be sent: `now`, or later.
     pub(crate) fn next(&mut self, says: u64, now: Instant) -> Instant {
         let mut at = self.writes.next(now);
-        if let Some((until, _)) = &self.refused {
-            at = at.max(*until);
+        if let Some(until) = self.refused_until {
+            at = at.max(until);
         }
         if let Some((said, written)) = self.last
             && said == says
@@ -75,7 +76,8 @@ impl StatusPace {
     /// A write that says this was sent and taken.
     pub(crate) fn written(&mut self, says: u64, now: Instant) {
         self.writes.take(now);
-        self.refused = None;
+        self.refused_until = None;
+        self.refusals.succeeded();
         match self.last.is_some_and(|(said, _)| said == says) {
             true => self.wait = self.pause.advance(),
             false => self.undisputed(),
@@ -86,10 +88,8 @@ impl StatusPace {
 
     /// The API server does not allow the write, and will not until somebody changes that: when to ask again.
     pub(crate) fn refused(&mut self, now: Instant) -> Instant {
-        let mut backoff =
-            self.refused.take().map_or_else(|| Backoff::new(self.retry), |(_, backoff)| backoff);
-        let at = now + backoff.failed();
-        self.refused = Some((at, backoff));
+        let at = now + self.refusals.failed();
+        self.refused_until = Some(at);
         at
     }
 

@@ -103,8 +103,10 @@ mod tests {
         };
         let mut sweep = Sweep::default();
         assert!(orphans(&mut sweep, all(), &live, config, 1_000).is_empty(), "missing once proves nothing");
-        let mut found: Vec<String> =
-            orphans(&mut sweep, all(), &live, config, 1_000).into_keys().map(|id| id.key.name).collect();
+        let mut found: Vec<String> = orphans(&mut sweep, all(), &live, config, 1_000)
+            .into_keys()
+            .map(|id| id.key.name.to_string())
+            .collect();
         found.sort();
         assert_eq!(found, ["ageless", "old"]);
     }

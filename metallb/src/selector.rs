@@ -4,14 +4,14 @@
 //! theirs), says of an unknown operator nothing that names its field, and is matched against maps, which the views of nodes
 //! and Services are not made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
-use cloud_provider::{Mistake, NodeView};
+use cloud_provider::{Mistake, NodeView, SortedMap};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// Labels of an object.
-pub type Labels = BTreeMap<String, String>;
+pub type Labels = SortedMap<String>;
 
 /// A label selector whose operators and values are known to be right. All requirements must hold; none at all
 /// selects everything.

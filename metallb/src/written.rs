@@ -105,7 +105,7 @@ impl<S> Written<S> {
         Written {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
-            labels: metadata.labels.clone().unwrap_or_default(),
+            labels: metadata.labels.clone().unwrap_or_default().into(),
             created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
             annotations: reservations::read(metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())),
             spec,

@@ -172,7 +172,7 @@ impl<'a> Names<'a> {
 
     /// Whether these tags make something this Service's.
     pub fn owns(&self, tags: &Tags) -> bool {
-        owner(self.cluster, tags).is_some_and(|uid| uid == self.service.uid)
+        owner(self.cluster, tags).is_some_and(|uid| *uid == *self.service.uid)
     }
 
     /// Whether a name has the form of this Service's generated ones.

@@ -185,7 +185,7 @@ impl Observer<'_> {
     }
 
     fn ours(&self, service: &ServiceId) -> [TagFilter; 2] {
-        [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &service.uid)]
+        [TagFilter::equals(CLUSTER_TAG, &self.config.cluster), TagFilter::equals(UID_TAG, &*service.uid)]
     }
 
     /// One that is being taken over may have target groups that do not carry our tags yet.

@@ -197,9 +197,9 @@ impl CloudLoadBalancer for AwsProvider {
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
         self.memory
             .groups
-            .inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.clone()));
+            .inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.to_string()));
         let snapshot = self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
-        let uids: BTreeSet<&str> = services.iter().map(|service| service.id.uid.as_str()).collect();
+        let uids: BTreeSet<&str> = services.iter().map(|service| &*service.id.uid).collect();
         let ours = snapshot.load_balancers.values().filter(|lb| {
             let owned = lb.tags.get(UID_TAG).is_some_and(|uid| uids.contains(uid.as_str()));
             owned && lb.tags.get(CLUSTER_TAG).is_some_and(|cluster| *cluster == self.config.cluster)

@@ -10,6 +10,7 @@ use std::env;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloud_provider::IpFamily;
@@ -84,7 +85,7 @@ fn measure(
         // Nobody comes back: those are searched for what they had.
         let first = in_use + round * sample;
         let services: Vec<ObservedService> = (first..first + sample).map(|i| observed(family, i)).collect();
-        let uids: Vec<String> = services.iter().map(|service| service.id.uid.clone()).collect();
+        let uids: Vec<Arc<str>> = services.iter().map(|service| service.id.uid.clone()).collect();
         let start = Instant::now();
         measured(allocator, services);
         fastest = fastest.min(start.elapsed() / count);

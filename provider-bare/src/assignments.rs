@@ -188,9 +188,9 @@ impl Assignments {
     /// Ends whatever the Service has to do with the address.
     pub(crate) fn leave(&mut self, pools: &Pools, ip: IpAddr, uid: &str) {
         let Some(taken) = self.taken[IpFamily::of(ip)].get_mut(&number(ip)) else { return };
-        let key = taken.owners.iter().find(|owner| owner.id.uid == uid).and_then(|o| o.sharing.key.clone());
-        taken.owners.retain(|owner| owner.id.uid != uid);
-        taken.shown_by.retain(|shown| shown.id.uid != uid);
+        let key = taken.owners.iter().find(|owner| *owner.id.uid == *uid).and_then(|o| o.sharing.key.clone());
+        taken.owners.retain(|owner| *owner.id.uid != *uid);
+        taken.shown_by.retain(|shown| *shown.id.uid != *uid);
         self.changed.insert(ip);
         let (unowned, gone) = (taken.owners.is_empty(), taken.owners.is_empty() && taken.shown_by.is_empty());
         if let Some(key) = key
@@ -219,7 +219,7 @@ impl Assignments {
     pub(crate) fn blocker(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
         let taken = self.taken(ip)?;
         if taken.owners.is_empty() {
-            let shown = taken.shown_by.iter().find(|shown| shown.id.uid != uid)?;
+            let shown = taken.shown_by.iter().find(|shown| *shown.id.uid != *uid)?;
             return Some(Blocker::StillShown { by: shown.id.key.clone() });
         }
         self.owner_in_the_way(ip, uid, sharing)
@@ -228,7 +228,7 @@ impl Assignments {
     /// As [`blocker`](Assignments::blocker), for an address that the Service's own status shows: there only owners
     /// are in the way.
     pub(crate) fn owner_in_the_way(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
-        let mut others = self.taken(ip)?.owners.iter().filter(|owner| owner.id.uid != uid);
+        let mut others = self.taken(ip)?.owners.iter().filter(|owner| *owner.id.uid != *uid);
         others.find_map(|other| between(other, sharing))
     }
 

@@ -161,7 +161,7 @@ impl Families {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SharingKey {
     /// The namespace; none if sharing across namespaces is allowed.
-    pub namespace: Option<String>,
+    pub namespace: Option<Arc<str>>,
     /// The key the user chose.
     pub key: String,
     /// Empty for traffic policy `Cluster`; for `Local` the selector, so that both have the same nodes.

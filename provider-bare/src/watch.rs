@@ -239,7 +239,7 @@ pub(crate) async fn namespaces(
     let mut events = watches.follow(NAMESPACES, Api::<PartialObjectMeta<Namespace>>::all);
     while let Some(event) = next(&mut events, &progress).await {
         let labels = |object: PartialObjectMeta<Namespace>| {
-            (object.name_any(), object.metadata.labels.unwrap_or_default())
+            (object.name_any(), object.metadata.labels.unwrap_or_default().into())
         };
         match event {
             Event::Init => listed.clear(),

@@ -115,7 +115,7 @@ impl Said {
             };
         let about = match &self.about {
             About::Service(id) => {
-                reference("v1", "Service", &id.key.namespace, &id.key.name, Some(id.uid.clone()))
+                reference("v1", "Service", &id.key.namespace, &id.key.name, Some(id.uid.to_string()))
             }
             About::Written { version, kind, object } => {
                 reference(version, kind, &object.namespace, &object.name, None)
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_event_on_a_service_or_a_peer_names_it_and_the_node_and_fits() {
-        let id = ServiceId { key: ServiceKey::new("shop", "web"), uid: "u1".to_owned() };
+        let id = ServiceId { key: ServiceKey::new("shop", "web"), uid: "u1".into() };
         let event = Said::of_service(id, "nodeAssigned", "é".repeat(2_000)).event("n1");
         assert_eq!(event.involved_object.uid.as_deref(), Some("u1"));
         assert_eq!(event.source.and_then(|source| source.host).as_deref(), Some("n1"));

@@ -90,7 +90,7 @@ mod tests {
         let (shown, key) = (Telemetry::default(), ServiceKey::new("shop", "web"));
         let ip = "192.0.2.7".parse().expect("an address");
         shown.services([(ip, [key.clone()].into())].into());
-        let id = ServiceId { key: key.clone(), uid: "u1".to_owned() };
+        let id = ServiceId { key: key.clone(), uid: "u1".into() };
         let said = events(&shown, &[(key, id)].into(), "eth0", change);
         said.iter().map(|said| format!("{said:?}")).collect()
     }

@@ -128,8 +128,8 @@ impl AnnouncingNode {
                 "name": key.name,
                 "labels": {
                     NODE_LABEL: label(&self.node),
-                    SERVICE_NAME_LABEL: service.name,
-                    SERVICE_NAMESPACE_LABEL: service.namespace,
+                    SERVICE_NAME_LABEL: &*service.name,
+                    SERVICE_NAMESPACE_LABEL: &*service.namespace,
                     MANAGED_BY_LABEL: FIELD_MANAGER,
                 },
                 "ownerReferences": owners,
@@ -138,8 +138,8 @@ impl AnnouncingNode {
         });
         let mut status = json!({
             "node": self.node,
-            "serviceName": service.name,
-            "serviceNamespace": service.namespace,
+            "serviceName": &*service.name,
+            "serviceNamespace": &*service.namespace,
         });
         if let (Some(status), Value::Object(said)) = (status.as_object_mut(), said) {
             status.extend(said);

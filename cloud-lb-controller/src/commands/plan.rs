@@ -83,7 +83,8 @@ pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
         (Some(name), _) => vec![find(name, namespace, &existing)?],
         (None, Some(file)) => from_file(file, namespace, &existing)?,
         (None, None) => {
-            let is_there = |view: &&Arc<ServiceView>| namespace.is_none_or(|it| view.id.key.namespace == it);
+            let is_there =
+                |view: &&Arc<ServiceView>| namespace.is_none_or(|it| *view.id.key.namespace == *it);
             existing.iter().filter(is_there).cloned().collect()
         }
     };

@@ -1,9 +1,8 @@
 //! `remove-conditions`: takes our conditions off Services, for a way back to another controller.
 
-use std::collections::BTreeMap;
-
 use apiserver_client::Watches;
 use clap::Args;
+use cloud_provider::SortedMap;
 use cloud_provider::kubernetes::service_key;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -67,7 +66,7 @@ async fn remove(client: &Client, service: &Service, providers: &[String]) -> kub
     let seen = published_conditions(service);
     for provider in providers {
         patch.forget(provider);
-        patch.publish_conditions(provider, &BTreeMap::new(), &seen, Timestamp::now());
+        patch.publish_conditions(provider, &SortedMap::new(), &seen, Timestamp::now());
     }
     // The UID is in the patch: of a Service that was made anew meanwhile nothing is taken.
     let body = patch.body(service.metadata.uid.as_deref().unwrap_or_default());

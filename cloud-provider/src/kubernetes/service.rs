@@ -1,6 +1,5 @@
 //! A Service as Kubernetes has it, to the contract's view of it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -9,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::{
     FamilyPolicy, Ingress, IpFamily, IpMode, Mistake, PortStatus, Protocol, SOURCE_RANGES_ANNOTATION,
-    ServiceId, ServiceKey, ServicePort, ServiceView, SessionAffinity, SourceRanges, TargetPort,
+    ServiceId, ServiceKey, ServicePort, ServiceView, SessionAffinity, SortedMap, SourceRanges, TargetPort,
     TrafficPolicy,
 };
 
@@ -28,7 +27,7 @@ pub fn service_view(service: &Service) -> ServiceView {
     let spec = service.spec.as_ref().unwrap_or(&empty);
     let mut mistakes = Vec::new();
     let metadata = &service.metadata;
-    let annotations: BTreeMap<String, String> = metadata
+    let annotations: SortedMap<String> = metadata
         .annotations
         .iter()
         .flatten()
@@ -44,14 +43,14 @@ pub fn service_view(service: &Service) -> ServiceView {
         SourceRanges::Only(Default::default())
     });
     let mut view = ServiceView {
-        id: ServiceId { key: service_key(service), uid: metadata.uid.clone().unwrap_or_default() },
+        id: ServiceId { key: service_key(service), uid: metadata.uid.as_deref().unwrap_or_default().into() },
         created: metadata.creation_timestamp.as_ref().map_or(0, |t| t.0.as_second()),
         wants_load_balancer: is_load_balancer(spec) && metadata.deletion_timestamp.is_none(),
         class: spec.load_balancer_class.clone(),
-        labels: metadata.labels.clone().unwrap_or_default(),
+        labels: metadata.labels.clone().unwrap_or_default().into(),
         annotations,
         ports: ports(spec, &mut mistakes),
-        selector: spec.selector.clone().unwrap_or_default(),
+        selector: spec.selector.clone().unwrap_or_default().into(),
         families: spec.ip_families.iter().flatten().filter_map(|f| IpFamily::from_str(f).ok()).collect(),
         family_policy: match spec.ip_family_policy.as_deref() {
             Some("PreferDualStack") => FamilyPolicy::PreferDualStack,

@@ -360,7 +360,7 @@ impl CloudLoadBalancer for Mutant {
             }
             Flaw::ListForgetsTheUid => {
                 let mut listed = listed?;
-                listed.iter_mut().for_each(|it| it.service.uid.clear());
+                listed.iter_mut().for_each(|it| it.service.uid = "".into());
                 Ok(listed)
             }
             _ => listed,

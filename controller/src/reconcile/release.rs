@@ -1,8 +1,6 @@
 //! Deletion: providers delete what they hold, then our marks go. One way for every kind of it.
 
-use std::collections::BTreeMap;
-
-use cloud_provider::{NoteKind, Published, ServiceId};
+use cloud_provider::{NoteKind, Published, ServiceId, SortedMap};
 use tokio::time::Instant;
 
 use super::{Reconciliation, Stop, delete};
@@ -190,7 +188,7 @@ impl Reconciliation {
                 patch.forget(provider.name());
             }
             let now = jiff::Timestamp::now();
-            patch.publish_conditions(provider.name(), &BTreeMap::new(), &tracked.conditions, now);
+            patch.publish_conditions(provider.name(), &SortedMap::new(), &tracked.conditions, now);
             for key in provider.published_annotations() {
                 if tracked.view.annotations.contains_key(key) {
                     patch.annotation(key, None);

@@ -14,7 +14,7 @@ use crate::decide::{
 };
 use crate::events::EventRequest;
 use crate::metrics::{self, ReconcileOutcome};
-use crate::retry::{Backoff, after};
+use crate::retry::after;
 use crate::status::{Readiness, Record, StatusPatch};
 
 impl Reconciliation {
@@ -124,7 +124,7 @@ impl Reconciliation {
         self.memory.followed_view = Some(self.tracked.view.clone());
         self.memory.published = published;
         self.context.events.has_passed(&self.memory.id);
-        self.memory.backoff = Backoff::new(self.context.config.retry);
+        self.memory.backoff.succeeded();
     }
 
     /// A resync's interval from now, a little more or less so that not all Services come at once.
@@ -219,6 +219,7 @@ impl Reconciliation {
         if news && !normal_note {
             self.emit(NoteKind::Normal, "EnsuredLoadBalancer", message);
         }
+        let record = Arc::new(record);
         self.memory.ensure_record = Some(record.clone());
         self.write_status(provider, record).await
     }
@@ -251,6 +252,7 @@ impl Reconciliation {
         if news && !noted {
             self.emit(NoteKind::Normal, &record.reason, record.message.clone());
         }
+        let record = Arc::new(record);
         self.memory.ensure_record = Some(record.clone());
         self.write_status(provider, record).await
     }
@@ -301,7 +303,7 @@ impl Reconciliation {
                 }
                 let recovered = self.memory.last.node_attempt.take().is_some();
                 if recovered && self.memory.last.attempt.is_none() {
-                    self.memory.backoff = Backoff::new(context.config.retry);
+                    self.memory.backoff.succeeded();
                 }
                 if request.nodes().is_empty() {
                     self.emit_no_nodes(provider, true);
@@ -371,7 +373,7 @@ impl Reconciliation {
         }
         let record =
             Record::new(self.name(provider), Readiness::False, error.class().as_str(), error.to_string());
-        if self.memory.record.as_ref() == Some(&record) {
+        if self.memory.record.as_deref() == Some(&record) {
             tracing::debug!(%error, "still not as the Service wants it");
         } else {
             // What a process before has said is said once more by this one: its log may be all that there is.
@@ -382,6 +384,7 @@ impl Reconciliation {
             self.post(event.clone());
         }
         self.context.events.lasts(event);
+        let record = Arc::new(record);
         if attempted == AttemptedCall::Ensure {
             self.memory.ensure_record = Some(record.clone());
         }

@@ -47,7 +47,12 @@ impl Reconciliation {
     }
 
     /// Writes the record and what is published, where they differ from what the Service says.
-    pub(super) async fn write_status(&mut self, provider: ProviderIndex, record: Record) -> Result<(), Stop> {
+    pub(super) async fn write_status(
+        &mut self,
+        provider: ProviderIndex,
+        record: impl Into<Arc<Record>>,
+    ) -> Result<(), Stop> {
+        let record = record.into();
         let mut patch = StatusPatch::default();
         self.add_published(&mut patch, provider);
         self.add_record(&mut patch, provider, &record);
@@ -61,6 +66,7 @@ impl Reconciliation {
         provider: ProviderIndex,
         record: Record,
     ) -> Result<(), Stop> {
+        let record = Arc::new(record);
         let mut patch = StatusPatch::default();
         self.add_record(&mut patch, provider, &record);
         self.memory.record = Some(record);

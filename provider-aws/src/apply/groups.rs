@@ -72,7 +72,7 @@ impl Applier<'_> {
             tags: wanted.tags.clone(),
         };
         let uid = &self.service.uid;
-        let is_ours = |tags: &Tags| tags.get(UID_TAG) == Some(uid);
+        let is_ours = |tags: &Tags| tags.get(UID_TAG).is_some_and(|owner| **owner == **uid);
         let made = self.create_group(request, is_ours).await?;
         self.memory.groups.made(uid, &made.id);
         Ok(made)

@@ -86,7 +86,7 @@ async fn a_step_whose_name_means_nothing_is_stale_and_asks_aws_for_nothing() {
     let (fake, config) = (FakeAws::new(), AwsConfig::new("prod"));
     let aws = Aws::new(fake.clone(), SharingOptions::default());
     let (memory, shared_group) = (Memory::new(Duration::from_secs(600)), tokio::sync::Mutex::new(()));
-    let service = ServiceId { key: ServiceKey::new("shop", "web"), uid: "u1".to_owned() };
+    let service = ServiceId { key: ServiceKey::new("shop", "web"), uid: "u1".into() };
     for operation in operations() {
         let mut applier = Applier {
             observer: Observer { aws: &aws, config: &config, vpc_id: None },

@@ -111,7 +111,7 @@ fn the_operators_tags_count_before_the_services_and_ours_before_both() {
         .load_balancer
         .tags;
     assert_eq!((tags["env"].as_str(), tags["team"].as_str()), ("prod", "web"));
-    assert_eq!(tags[naming::UID_TAG], service.id.uid);
+    assert_eq!(tags[naming::UID_TAG], *service.id.uid);
     assert_eq!(tags[ADDED_TAGS_TAG], "env team");
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
-use cloud_provider::{Mistake, Note, NoteKind, ServiceView};
+use cloud_provider::{Mistake, Note, NoteKind, ServiceView, SortedMap};
 
 use super::scope::Scope;
 
@@ -19,7 +19,7 @@ pub use table::{Annotation, PREFIX, SECTIONS, Takes, key, of};
 /// Reads the annotations of one Service. Every method that meets a value it cannot use notes a [`Mistake`], with what it
 /// leaves undecided, and answers as if the annotation were absent, so that one pass finds all mistakes.
 pub(crate) struct Reader<'a> {
-    annotations: &'a BTreeMap<String, String>,
+    annotations: &'a SortedMap<String>,
     until_then: &'static str,
     mistakes: Vec<Mistake>,
     undecided: BTreeSet<Scope>,

@@ -77,10 +77,10 @@ async fn what_was_taken_over_is_found_by_its_tags_and_costs_no_further_write() {
     cluster.ready(&mut service).await;
 
     let ours = cluster.aws.all_tags();
-    let uid = |arn: &String| ours[arn].get(UID_TAG) == Some(&service.id.uid);
+    let uid = |arn: &String| ours[arn].get(UID_TAG).map(String::as_str) == Some(&*service.id.uid);
     assert!(uid(&theirs.load_balancer.arn), "{ours:#?}");
     assert!(theirs.target_groups.iter().chain(&theirs.listeners).all(uid), "{ours:#?}");
-    assert_eq!(group(&cluster.aws, &theirs.managed_group).await.tags.get(UID_TAG), Some(&service.id.uid));
+    assert_eq!(group(&cluster.aws, &theirs.managed_group).await.tags[UID_TAG], *service.id.uid);
 
     // By another process, which neither adopts nor knows the host name.
     cluster.config.adopt = false;

@@ -80,7 +80,7 @@ impl Harness for StrictAws {
         let all = self.aws.describe_load_balancers(&Select::All, None).await.ok()?.items;
         let arns: Vec<String> = all.iter().map(|lb| lb.arn.clone()).collect();
         let tags = self.aws.describe_tags(&arns).await.ok()?;
-        let ours = |lb: &LoadBalancer| tags[&lb.arn].values().any(|value| *value == service.uid);
+        let ours = |lb: &LoadBalancer| tags[&lb.arn].values().any(|value| **value == *service.uid);
         let lb = all.into_iter().find(ours)?;
 
         let groups = self.aws.describe_target_groups(&Select::All, None).await.ok()?.items;

@@ -88,7 +88,7 @@ impl Tenant {
                 Ok(Outcome::Pending(pending)) => {
                     if let Some(published) = pending.publish {
                         let mut named = self.named.lock().unwrap();
-                        named.entry(service.id.uid.clone()).or_insert_with(|| began.elapsed());
+                        named.entry(service.id.uid.to_string()).or_insert_with(|| began.elapsed());
                         drop(named);
                         service.published = published.ingress;
                     }

@@ -52,12 +52,12 @@ async fn nothing_is_remembered_of_a_service_that_is_deleted() {
         let one = crate::fixture::nodes_of(&cluster.instances[..1]);
         cluster.provider.update_backends(&request(&service, &one)).await.unwrap();
         let remembered = format!("{:?}", cluster.provider);
-        assert!(remembered.contains(&service.id.uid), "{remembered}");
+        assert!(remembered.contains(&*service.id.uid), "{remembered}");
 
         cluster.deleted(&service).await;
 
         let remembered = format!("{:?}", cluster.provider);
-        assert!(!remembered.contains(&service.id.uid), "{remembered}");
+        assert!(!remembered.contains(&*service.id.uid), "{remembered}");
         assert!(!remembered.contains(&format!("{name:?}")), "{remembered}");
     }
 }

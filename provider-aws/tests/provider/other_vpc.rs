@@ -36,7 +36,7 @@ async fn what_it_deletes_is_its_own() {
         cluster.ready(&mut service).await;
         let (other, vpc, instances) = the_other(&cluster, knows_its_vpc).await;
         let mut theirs = a_service_named("default", "theirs").class(AwsConfig::CLASS).build();
-        theirs.id.uid = "another-uid".to_owned();
+        theirs.id.uid = "another-uid".into();
         other.delete(&theirs.id).await.unwrap();
         assert!(lets_load_balancers_in(&cluster, &cluster.vpc.node_group).await, "ours stays open");
 
@@ -62,7 +62,7 @@ async fn what_is_only_being_made_there_stays() {
     let before = cluster.aws.remaining();
     let (other, ..) = the_other(&cluster, false).await;
     let mut theirs = a_service_named("default", "theirs").class(AwsConfig::CLASS).build();
-    theirs.id.uid = "another-uid".to_owned();
+    theirs.id.uid = "another-uid".into();
     other.delete(&theirs.id).await.unwrap();
     let left = cluster.aws.remaining();
     assert!(before.iter().all(|one| left.contains(one)), "{before:#?} {left:#?}");

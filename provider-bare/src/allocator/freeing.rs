@@ -22,7 +22,7 @@ impl Allocator {
     fn choose_again(&mut self, ip: IpAddr) {
         let owners = self.assignments.owners(ip).iter();
         let owners: Vec<EntryId> =
-            owners.filter_map(|owner| self.by_uid.get(owner.id.uid.as_str())).copied().collect();
+            owners.filter_map(|owner| self.by_uid.get(&*owner.id.uid)).copied().collect();
         if owners.iter().any(|id| self.entries[*id].may_show(ip)) {
             return;
         }

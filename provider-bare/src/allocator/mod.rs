@@ -276,7 +276,7 @@ impl Allocator {
         if entry.owned.is_empty() && entry.shown.is_empty() {
             addresses.iter().for_each(|ip| self.assignments.own(&self.pools, *ip, &entry.holder));
         } else {
-            let uid = entry.holder.id.uid.as_str();
+            let uid: &str = &entry.holder.id.uid;
             for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
                 self.assignments.leave(&self.pools, *ip, uid);
             }
@@ -315,7 +315,7 @@ impl Allocator {
 
     /// Adds or updates a Service's entry without deciding anything.
     fn observe(&mut self, observed: ObservedService, published: &[IpAddr]) -> EntryId {
-        let uid = observed.id.uid.as_str();
+        let uid: &str = &observed.id.uid;
         let known = self.by_uid.get(uid).copied();
         let stays_ours =
             |id: &EntryId| !self.entries[*id].is_avoided() && !matches!(observed.handling, Handling::Avoid);
@@ -353,7 +353,7 @@ impl Allocator {
         if entry.holder.sharing == sharing {
             return;
         }
-        let uid = entry.holder.id.uid.as_str();
+        let uid: &str = &entry.holder.id.uid;
         let protect = matches!(entry.handling, Handling::Protect);
         let in_the_way = |ip: &IpAddr| self.assignments.owner_in_the_way(*ip, uid, &sharing).is_some();
         if protect && entry.owned.iter().any(in_the_way) {
@@ -375,7 +375,7 @@ impl Allocator {
     /// Service of ours gave it up whose status may still show it.
     fn may_take_over(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> bool {
         let is_anothers = |holder: &Arc<Holder>| {
-            let other = holder.id.uid.as_str();
+            let other: &str = &holder.id.uid;
             other != uid && self.entry(other).is_some_and(|entry| !entry.is_avoided())
         };
         self.assignments.owner_in_the_way(ip, uid, sharing).is_none()

@@ -15,7 +15,7 @@ use crate::plan::{CurrentAddresses, decide};
 impl Allocator {
     /// What [`ensure`](Allocator::ensure) would answer. Changes nothing.
     pub fn preview(&self, observed: &ObservedService) -> ServiceAddresses {
-        let uid = observed.id.uid.as_str();
+        let uid: &str = &observed.id.uid;
         let known = self.entry(uid).filter(|entry| !entry.is_avoided());
         let (answered, owned, outdated): (Addresses, Addresses, Addresses) = match known {
             Some(entry) => {

@@ -81,7 +81,7 @@ impl Allocator {
                 WaitTarget::Address(_) | WaitTarget::Key(_) => true,
             });
             let Some(position) = self.queue.next(&targets, last.as_ref()).cloned() else { return };
-            let Some(id) = self.by_uid.get(position.id.uid.as_str()).copied() else { return };
+            let Some(id) = self.by_uid.get(&*position.id.uid).copied() else { return };
             if self.reallocate(id) {
                 self.wakeups.insert(position.id.key.clone());
             }

@@ -231,7 +231,7 @@ impl Planner<'_> {
     fn serves(&self, pool: &Pool) -> bool {
         let namespace = &self.request.id.key.namespace;
         pool.allowed_services.as_ref().is_none_or(|allowed| {
-            allowed.allows_namespace(namespace, self.inputs.namespaces.get(namespace))
+            allowed.allows_namespace(namespace, self.inputs.namespaces.get(&**namespace))
                 && allowed.allows_service(&self.request.labels)
         })
     }

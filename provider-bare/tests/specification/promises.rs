@@ -1,5 +1,7 @@
 //! What MetalLB gets wrong and we promise to get right, and what a provider shows.
 
+use std::sync::Arc;
+
 use cloud_provider::testing::{ServiceBuilder, a_service_named, nodes, request};
 use cloud_provider::{CloudLoadBalancer, FamilyPolicy, ServiceKey};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -212,7 +214,7 @@ fn a_plan_shows_steps_before_and_nothing_after() {
 fn list_and_get_tell_what_is_held() {
     let mut cluster = Cluster::new([pool("p", &["1.2.3.4/31", "1000::4/127"])]);
     cluster.serve(service("s").dual_stack());
-    let owned: Vec<(String, String)> =
+    let owned: Vec<(Arc<str>, String)> =
         now(cluster.provider.list()).unwrap().into_iter().map(|o| (o.service.key.name, o.resource)).collect();
     assert_eq!(owned, [("s".into(), "1.2.3.4".into()), ("s".into(), "1000::4".into())]);
     let view = cluster.services[&ServiceKey::new("default", "s")].clone();

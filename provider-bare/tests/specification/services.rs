@@ -228,7 +228,7 @@ fn the_answer_depends_on_the_request_alone_not_on_what_was_before() {
         for (turn, (case, builder, expect)) in cases.iter().enumerate() {
             // Names of their own: who comes back under its name may get the address that it had.
             let mut view = builder.clone().build();
-            view.id.key.name = format!("s-{round}-{turn}");
+            view.id.key.name = format!("s-{round}-{turn}").into();
             check(&mut cluster, case, view, expect);
         }
     }

@@ -195,8 +195,9 @@ impl Cluster {
         {
             service.published.clone_from(&before.published);
             let published = self.provider.published_annotations().into_iter();
-            let published = published.filter_map(|key| before.annotations.get_key_value(key));
-            service.annotations.extend(published.map(|(key, value)| (key.clone(), value.clone())));
+            let published =
+                published.filter_map(|key| Some((key.to_owned(), before.annotations.get(key)?.clone())));
+            service.annotations.extend(published);
         }
         let key = service.id.key.clone();
         self.services.insert(key.clone(), service);
@@ -291,7 +292,7 @@ impl Cluster {
 
     /// Who is woken, each once.
     pub(crate) fn woken(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.next_woken()).map(|key| key.name).collect()
+        std::iter::from_fn(|| self.next_woken()).map(|key| key.name.to_string()).collect()
     }
 
     pub(crate) fn next_woken(&mut self) -> Option<ServiceKey> {

@@ -104,11 +104,11 @@ impl Platform for Memory {
         let held: Vec<_> = self.0.load_balancers().into_values().collect();
         let mut wrong: Vec<String> = held
             .iter()
-            .filter(|it| !wanted.contains(&it.owner.uid))
+            .filter(|it| !wanted.contains(&*it.owner.uid))
             .map(|it| format!("a load balancer is held for {} that does not want it", it.owner.key))
             .collect();
         for service in services {
-            let own = held.iter().find(|it| Some(&it.owner.uid) == service.uid().as_ref());
+            let own = held.iter().find(|it| service.uid().is_some_and(|uid| *it.owner.uid == *uid));
             let held: Vec<String> = own.map_or_else(Vec::new, |it| {
                 it.published.ingress.iter().filter_map(|entry| entry.ip.map(|ip| ip.to_string())).collect()
             });

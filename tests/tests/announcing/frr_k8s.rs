@@ -8,8 +8,8 @@ use announcer::bgp::route::{LargeCommunity, PathAttributes, WantedRoutes};
 use announcer::engine::frr_k8s::configuration;
 use announcer::engine::frr_k8s_keeper::FrrKeeper;
 use announcer::status::object::StatusKey;
-use cloud_provider::ServiceKey;
 use cloud_provider::testing::a_node;
+use cloud_provider::{ServiceKey, SortedMap};
 use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind};
 use kube::runtime::wait::await_condition;
@@ -90,7 +90,7 @@ fn written<S: serde::de::DeserializeOwned>(name: &str, spec: Value) -> Written<S
     Written {
         namespace: "metallb-system".to_owned(),
         name: name.to_owned(),
-        labels: BTreeMap::new(),
+        labels: SortedMap::new(),
         created: None,
         annotations: BTreeMap::new(),
         spec: Ok(serde_json::from_value(spec).expect("a spec")),

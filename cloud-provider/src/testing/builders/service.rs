@@ -51,7 +51,7 @@ pub struct ServiceBuilder(ServiceView);
 impl ServiceBuilder {
     /// A UID of your choice: the same key with another UID is a Service that was deleted and made anew.
     pub fn uid(mut self, uid: &str) -> Self {
-        self.0.id.uid = uid.to_owned();
+        self.0.id.uid = uid.into();
         self
     }
 

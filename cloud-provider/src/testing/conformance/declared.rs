@@ -109,7 +109,7 @@ pub async fn what_is_not_read_changes_nothing(harness: &dyn Harness) {
     stage.close().await;
 }
 
-fn put(map: &mut std::collections::BTreeMap<String, String>, key: &str, value: Option<&String>) {
+fn put(map: &mut crate::SortedMap<String>, key: &str, value: Option<&String>) {
     match value {
         Some(value) => drop(map.insert(key.to_owned(), value.clone())),
         None => drop(map.remove(key)),

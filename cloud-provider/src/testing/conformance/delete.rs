@@ -83,7 +83,7 @@ pub async fn delete_keeps_a_namesake(harness: &dyn Harness) {
     let old = stage.add("web");
     stage.ready(old).await;
     let mut anew = stage.view(old).clone();
-    anew.id.uid = anew.id.uid.chars().rev().collect();
+    anew.id.uid = anew.id.uid.chars().rev().collect::<String>().into();
     anew.published.clear();
     stage.vanish(old);
     let new = stage.add_view(anew);

@@ -71,7 +71,11 @@ fn give_certificate(object: &mut DynamicObject, certificate: &str) {
 async fn owned_by(account: &Account, name: &str) -> Result<Vec<String>, SandboxError> {
     let owned = account.provider().list().await;
     let owned = owned.map_err(|error| SandboxError::Unexpected(error.to_string()))?;
-    Ok(owned.into_iter().filter(|owned| owned.service.key.name == name).map(|owned| owned.resource).collect())
+    Ok(owned
+        .into_iter()
+        .filter(|owned| *owned.service.key.name == *name)
+        .map(|owned| owned.resource)
+        .collect())
 }
 
 /// Deletes a Service and waits until it is gone.
