@@ -193,7 +193,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_holds_what_the_standard_librarys_map_holds(made in entries(), put in entries(), taken in entries()) {
+        fn it_holds_what_a_btree_map_holds(made in entries(), put in entries(), taken in entries()) {
             let mut expected: BTreeMap<String, u8> = made.iter().cloned().collect();
             let mut map: SortedMap<u8> = made.into_iter().collect();
             prop_assert_eq!(map.clone(), SortedMap::from(expected.clone()));

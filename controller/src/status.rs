@@ -143,7 +143,7 @@ pub fn shown(
 ) -> Published {
     let mut published = Published::new(view.published.iter().cloned());
     for key in declared {
-        if let Some(value) = view.annotations.get(*key) {
+        if let Some(value) = view.annotations.get(key) {
             published = published.with_annotation(*key, value);
         }
     }

@@ -49,7 +49,7 @@ impl<'a> Offer<'a> {
 
     pub(super) fn may_share(&self) -> bool {
         // The newer name counts where both are there, even if it is empty: so MetalLB has it.
-        let mut written = ALLOW_SHARED_IP.iter().filter_map(|key| self.service.annotations.get(*key));
+        let mut written = ALLOW_SHARED_IP.iter().filter_map(|key| self.service.annotations.get(key));
         written.next().is_some_and(|key| !key.is_empty())
     }
 

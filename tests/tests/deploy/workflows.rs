@@ -18,7 +18,7 @@ fn workflows() -> BTreeMap<String, (String, Value)> {
     let files = fs::read_dir(Path::new(WORKSPACE).join(FOLDER)).expect("a folder");
     let workflow = |file: std::io::Result<fs::DirEntry>| {
         let name = file.expect("a file").file_name().into_string().expect("a name");
-        let text = read(&format!("{FOLDER}/{name}"));
+        let text = read(format!("{FOLDER}/{name}"));
         let read = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         (name, (text, read))
     };
