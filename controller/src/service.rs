@@ -180,6 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_service_is_called_is_kept_once_for_all_its_versions() {
+        let known = Tracked::of(&service(json!({})));
+        let mut newer = Tracked::of(&service(json!({ "loadBalancerClass": "example.com/other" })));
+        newer.share_id(&known.view.id);
+        assert!(Arc::ptr_eq(&newer.view.id.uid, &known.view.id.uid));
+        assert!(Arc::ptr_eq(&newer.view.id.key.name, &known.view.id.key.name));
+
+        let mut namesake = service(json!({}));
+        namesake.metadata.uid = Some("another-uid".to_owned());
+        let mut namesake = Tracked::of(&namesake);
+        namesake.share_id(&known.view.id);
+        assert_eq!(&*namesake.view.id.uid, "another-uid", "it is another Service");
+    }
+
+    #[test]
     fn a_service_is_interesting_while_it_wants_something_or_bears_a_mark_of_ours() {
         let interesting = |spec: Value, metadata: Value, status: Value| {
             let mut object = serde_json::to_value(service(spec)).unwrap();
