@@ -30,17 +30,34 @@ impl Request {
     ///
     /// # Errors
     /// The view's mistakes, if it has any: a provider never makes or changes a load balancer for a Service that was
-    /// only half understood.
+    /// only half understood, unless it [says](Request::to) that it can.
     pub fn new(service: Arc<ServiceView>, backends: impl Into<Backends>) -> Result<Self, Mistakes> {
         match Mistakes::new(service.mistakes.clone()) {
             Some(mistakes) => Err(mistakes),
-            None => Ok(Request::for_backends(service, backends)),
+            None => Ok(Request::with_mistakes(service, backends)),
         }
     }
 
-    /// A request for [`update_backends`](CloudLoadBalancer::update_backends) alone, whose Service may have
-    /// [mistakes](ServiceView::mistakes): what serves follows its nodes all the same.
-    pub fn for_backends(service: Arc<ServiceView>, backends: impl Into<Backends>) -> Self {
+    /// A request for [`ensure`](CloudLoadBalancer::ensure) or [`plan`](CloudLoadBalancer::plan) of this provider.
+    ///
+    /// # Errors
+    /// The view's mistakes, if it has any and the provider does not
+    /// [serve beside them](CloudLoadBalancer::serves_beside_mistakes).
+    pub fn to(
+        provider: &dyn CloudLoadBalancer,
+        service: Arc<ServiceView>,
+        backends: impl Into<Backends>,
+    ) -> Result<Self, Mistakes> {
+        match provider.serves_beside_mistakes() {
+            true => Ok(Request::with_mistakes(service, backends)),
+            false => Request::new(service, backends),
+        }
+    }
+
+    /// A request whose Service may have [mistakes](ServiceView::mistakes): for
+    /// [`update_backends`](CloudLoadBalancer::update_backends), since what serves follows its nodes all the same, and for
+    /// providers that [serve beside mistakes](CloudLoadBalancer::serves_beside_mistakes).
+    pub fn with_mistakes(service: Arc<ServiceView>, backends: impl Into<Backends>) -> Self {
         Request { service, backends: backends.into() }
     }
 
@@ -261,6 +278,18 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
         BackendInterest::nodes()
     }
 
+    /// Whether [`ensure`](Self::ensure) and [`plan`](Self::plan) may be called for a Service whose view has
+    /// [mistakes](ServiceView::mistakes). What could not be parsed is missing from such a view: a port that is not there
+    /// is no port that was taken away, and networks that are not there shut nobody out. Who says so makes nothing new for
+    /// such a Service, carries out what depends on none of its mistakes, leaves the rest as it is found, and ends in
+    /// [`Error::InvalidInPart`], or in [`Error::Invalid`] where nothing is carried out; what is told are the view's mistakes,
+    /// with those that the provider finds itself. The answer is always the same.
+    ///
+    /// By default not: then neither is called for such a Service, and only its backends are followed.
+    fn serves_beside_mistakes(&self) -> bool {
+        false
+    }
+
     /// The annotation keys it may [publish](Published::annotations). The controller removes them from a Service
     /// that is no longer served, also after a restart, and takes no change of them for a user's.
     fn published_annotations(&self) -> Vec<&str> {
@@ -299,9 +328,9 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     /// Only the backends changed. Must not create; if there is nothing to update, that is success. Afterwards
     /// [`plan`](CloudLoadBalancer::plan) of the same request is empty.
     ///
-    /// This alone of all calls may be made for a Service with [mistakes](ServiceView::mistakes), so that what serves
-    /// follows its nodes until they are mended. Such a view is good for which nodes are chosen at most: ports and all
-    /// else stay as they are found outside.
+    /// This call may be made for a Service with [mistakes](ServiceView::mistakes), whatever the provider, so that what
+    /// serves follows its nodes until they are mended. Such a view is good for which nodes are chosen at most: ports and
+    /// all else stay as they are found outside.
     ///
     /// # Errors
     /// By class; retried as this same narrow call.

@@ -156,8 +156,9 @@ impl ServicePort {
 /// What a provider may know of a Service: parsed once, at the edge.
 ///
 /// A view can always be built, so that a Service with a mistake in it can still be recognised, counted and
-/// deleted. What could not be parsed is in [`mistakes`](ServiceView::mistakes), and a view with mistakes
-/// cannot become a [`Request`](crate::Request) for `ensure`: a provider never makes or changes a load balancer by one.
+/// deleted. What could not be parsed is in [`mistakes`](ServiceView::mistakes), and a view with mistakes becomes a
+/// [`Request`](crate::Request) for `ensure` only of a provider that
+/// [serves beside mistakes](crate::CloudLoadBalancer::serves_beside_mistakes): no other makes or changes a load balancer by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceView {
@@ -196,7 +197,8 @@ pub struct ServiceView {
     pub session_affinity: SessionAffinity,
     /// `status.loadBalancer.ingress`: what is published now, whoever wrote it.
     pub published: Vec<Ingress>,
-    /// What did not parse; empty for most.
+    /// What did not parse, and is missing from the rest of the view: source ranges, of which none is there then, and single
+    /// ports. Each names its field: `spec.loadBalancerSourceRanges[0]`, `spec.ports[1].protocol`. Empty for most.
     pub mistakes: Vec<Mistake>,
 }
 

@@ -75,6 +75,11 @@ async fn with_endpoints_and_nodes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_services_are_served_beside_their_mistakes() {
+    keeps_the_contract(Settings::with(|it| it.serves_beside_mistakes = true)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_services_choose_their_nodes_by_label() {
     let harness = MemoryHarness::new(Settings::default());
     keeps_the_contract_on(harness.annotated(NODE_LABELS, "conformance.example/pool=web")).await;

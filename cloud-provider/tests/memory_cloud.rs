@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloud_provider::testing::*;
-use cloud_provider::{CloudLoadBalancer, Error, ErrorClass, Outcome, ServiceKey};
+use cloud_provider::{CloudLoadBalancer, Error, ErrorClass, Mistake, Outcome, Request, ServiceKey};
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
@@ -146,4 +146,20 @@ async fn a_source_range_is_planned_and_goes_to_the_firewall() {
     provider.ensure(&narrowed).await.unwrap();
     let firewall = cloud.firewalls().into_values().next().unwrap();
     assert_eq!(firewall.lets_through, narrowed.service().source_ranges);
+}
+
+#[test]
+fn who_serves_beside_mistakes_is_asked_for_a_service_that_has_some_and_nobody_else() {
+    let valid = std::sync::Arc::new(a_service().build());
+    let mistake = Mistake::new("spec.ports[0].port", "0", "is not understood");
+    let mistaken = std::sync::Arc::new(a_service().mistake(mistake).build());
+    for serves_beside_mistakes in [false, true] {
+        let cloud =
+            MemoryCloud::with(Settings::with(|it| it.serves_beside_mistakes = serves_beside_mistakes));
+        let provider = cloud.provider();
+        assert!(Request::to(provider.as_ref(), valid.clone(), nodes(1)).is_ok());
+        let asked = Request::to(provider.as_ref(), mistaken.clone(), nodes(1));
+        assert_eq!(asked.is_ok(), serves_beside_mistakes);
+        assert!(Request::new(mistaken.clone(), nodes(1)).is_err());
+    }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Observation {
     pub holders: Vec<ProviderIndex>,
     /// When a release under way goes on; none: now.
     pub release_at: Option<Instant>,
-    /// Whether the Service carries a mistake and cannot become a request.
+    /// Whether the Service carries a mistake and cannot become a request of this provider.
     pub mistaken: bool,
     /// Fingerprint of what the provider reads of the Service.
     pub inputs: u64,

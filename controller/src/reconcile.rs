@@ -221,7 +221,7 @@ impl Reconciliation {
         }
         holders.sort_unstable();
         holders.dedup();
-        let (mut inputs, mut nodes, mut throttled_until) = (0, 0, None);
+        let (mut inputs, mut nodes, mut throttled_until, mut mistaken) = (0, 0, None, false);
         if let Some(provider) = claimed_by {
             let handle = &providers[provider];
             inputs = service_fingerprint(view, handle.provider.as_ref());
@@ -229,13 +229,14 @@ impl Reconciliation {
             let serves = self.memory.followed_view.as_ref().unwrap_or(view);
             nodes = self.nodes.fingerprint(&handle.provider.backends(serves));
             throttled_until = handle.throttle.until(Instant::now());
+            mistaken = !view.mistakes.is_empty() && !handle.provider.serves_beside_mistakes();
         }
         Observation {
             presence: Presence::Shown,
             claimed_by,
             holders,
             release_at,
-            mistaken: !view.mistakes.is_empty(),
+            mistaken,
             inputs,
             nodes,
             serves: !view.published.is_empty() || self.memory.published.as_ref().is_some_and(has_address),
@@ -243,8 +244,9 @@ impl Reconciliation {
         }
     }
 
-    fn request(&self, view: Arc<ServiceView>) -> Result<Request, Mistakes> {
-        Request::new(view, self.nodes.set.clone())
+    fn request(&self, provider: ProviderIndex, view: Arc<ServiceView>) -> Result<Request, Mistakes> {
+        let provider = &self.context.providers[provider].provider;
+        Request::to(provider.as_ref(), view, self.nodes.set.clone())
     }
 }
 

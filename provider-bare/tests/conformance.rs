@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use cloud_provider::testing::conformance::conformance;
 use cloud_provider::testing::{Harness, Serving};
-use cloud_provider::{CloudLoadBalancer, IpFamily, ServiceId};
+use cloud_provider::{CloudLoadBalancer, IpFamily, ServiceId, ServiceView};
 use metallb::crd::IPAddressPoolSpec;
 use metallb::pool::Definition;
 use parking_lot::Mutex;
@@ -40,6 +40,12 @@ impl Harness for Bare {
         let provider = Arc::new(BareProvider::new(config, None).expect("no client is needed"));
         *self.last.lock() = Some(provider.clone());
         provider
+    }
+
+    fn mistaken(&self, service: &ServiceView) -> Option<ServiceView> {
+        let mut mistaken = service.clone();
+        mistaken.load_balancer_ip = Some("somewhere".to_owned());
+        Some(mistaken)
     }
 
     /// Who announces an address decides the rest; the families are the allocator's to honour.

@@ -112,7 +112,7 @@ async fn plan(
     let Some(provider) = providers.iter().find(|p| p.claims(&view)) else {
         return ServicePlan { service, provider: None, result: Ok(Plan::default()) };
     };
-    let result = match Request::new(view, nodes.clone()) {
+    let result = match Request::to(provider.as_ref(), view, nodes.clone()) {
         Ok(request) => provider.plan(&request).await.map_err(|error| error.to_string()),
         Err(mistakes) => Err(mistakes.to_string()),
     };
@@ -239,5 +239,36 @@ fn colour_of(verb: Verb) -> u8 {
         Verb::Change => 33,
         Verb::Replace => 35,
         Verb::Delete => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::Mistake;
+    use cloud_provider::testing::{MemoryCloud, Settings, a_service, nodes, request};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_with_a_mistake_is_planned_for_by_a_provider_that_serves_beside_it() {
+        for serves_beside_mistakes in [false, true] {
+            let cloud =
+                MemoryCloud::with(Settings::with(|it| it.serves_beside_mistakes = serves_beside_mistakes));
+            let provider = cloud.provider();
+            provider.resume(&[]).await.unwrap();
+            provider.ensure(&request(&a_service().build(), &nodes(1))).await.unwrap();
+            let mistake = Mistake::new("spec.loadBalancerSourceRanges[0]", "everybody", "is no network");
+            let mistaken = Arc::new(a_service().mistake(mistake).build());
+
+            match plan(mistaken, &nodes(2), &[provider]).await.result {
+                Ok(plan) => {
+                    assert!(serves_beside_mistakes && plan.mistakes.is_some(), "{plan}");
+                    assert_eq!(plan.steps.len(), 1, "the nodes: {plan}");
+                }
+                Err(refused) => {
+                    assert!(!serves_beside_mistakes && refused.contains("everybody"), "{refused}");
+                }
+            }
+        }
     }
 }

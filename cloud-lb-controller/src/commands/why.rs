@@ -194,7 +194,7 @@ async fn plan(
     if let Err(error) = provider.resume(existing).await {
         return (vec![format!("cannot say: {error}")], false);
     }
-    match Request::new(view.clone(), nodes.clone()) {
+    match Request::to(provider, view.clone(), nodes.clone()) {
         Err(mistakes) => (vec![format!("refuses: {mistakes}")], false),
         Ok(request) => match provider.plan(&request).await {
             Err(error) => (vec![format!("refuses, or waits: {error}")], false),
@@ -240,9 +240,25 @@ async fn announced(client: &kube::Client, view: &ServiceView) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use cloud_provider::Mistake;
+    use cloud_provider::testing::{MemoryCloud, Settings, a_service, nodes, request};
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_would_be_done_beside_a_mistake_is_told_and_the_mistake() {
+        let cloud = MemoryCloud::with(Settings::with(|it| it.serves_beside_mistakes = true));
+        let provider = cloud.provider();
+        provider.resume(&[]).await.unwrap();
+        provider.ensure(&request(&a_service().build(), &nodes(1))).await.unwrap();
+        let mistake = Mistake::new("spec.loadBalancerSourceRanges[0]", "everybody", "is no network");
+        let mistaken = Arc::new(a_service().mistake(mistake).build());
+        let (lines, nothing_to_do) =
+            plan(provider.as_ref(), std::slice::from_ref(&mistaken), &mistaken, &nodes(2)).await;
+        assert!(!nothing_to_do && lines[0].starts_with("would "), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("everybody")), "{lines:?}");
+    }
 
     #[test]
     fn the_newest_events_come_last_with_their_count_and_age() {

@@ -66,6 +66,12 @@ impl Harness for MemoryHarness {
         self.annotations.iter().fold(service, |service, (key, value)| service.annotation(key, value)).build()
     }
 
+    fn mistaken(&self, service: &ServiceView) -> Option<ServiceView> {
+        let mut mistaken = service.clone();
+        mistaken.ports.iter_mut().for_each(|port| port.node_port = None);
+        self.cloud.platform(|_, settings| settings.uses_nodes).then_some(mistaken)
+    }
+
     fn nodes(&self, count: usize) -> NodeSet {
         NodeSet::of((1..=count).map(|i| {
             let pool = if i % 2 == 1 { "web" } else { "other" };

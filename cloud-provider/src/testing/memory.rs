@@ -22,12 +22,13 @@ use super::settings::Settings;
 use crate::address::Published;
 use crate::backends::BackendInterest;
 use crate::endpoint::{Endpoint, EndpointState};
-use crate::error::{Error, Mistake};
+use crate::error::{Error, Mistake, Mistakes};
 use crate::name::load_balancer_name;
 use crate::node::NodeView;
 use crate::plan::{Change, Plan, Step, Verb};
 use crate::provider::{CloudLoadBalancer, Outcome, Owned, Pending, Request, WakeupStream};
 use crate::service::{ServiceId, ServiceKey, ServiceView};
+use crate::source_range::{SOURCE_RANGES_ANNOTATION, SourceRanges};
 
 /// The annotation that says which labels a node must have to be behind a Service's load balancer:
 /// `key=value`, several separated by commas. What is no such pair is left out.
@@ -69,6 +70,10 @@ impl CloudLoadBalancer for MemoryProvider {
     fn reads_annotation(&self, key: &str) -> bool {
         self.cloud
             .platform(|_, settings| settings.reads_annotations.as_ref().is_none_or(|keys| keys.contains(key)))
+    }
+
+    fn serves_beside_mistakes(&self) -> bool {
+        self.cloud.platform(|_, settings| settings.serves_beside_mistakes)
     }
 
     fn published_annotations(&self) -> Vec<&str> {
@@ -125,12 +130,14 @@ impl CloudLoadBalancer for MemoryProvider {
 
             // The firewall first, so that no load balancer ever serves somebody it should not.
             self.cloud.platform(|platform, settings| {
-                platform.put_firewall(&name, &service.id, &service.source_ranges, settings.now);
-            });
+                let lets_through = wanted(request, settings, platform)?.lets_through;
+                platform.put_firewall(&name, &service.id, &lets_through, settings.now);
+                Ok::<_, Error>(())
+            })?;
             call.reach(Point::Midway).await?;
 
             let balancer = self.cloud.platform(|platform, settings| {
-                let wanted = forwarding(request, settings, platform);
+                let wanted = wanted(request, settings, platform)?.forwarding;
                 platform.put_balancer(&name, &service.id, wanted, settings).inspect_err(|_| {
                     // Only a create is refused, so the firewall guards nothing.
                     platform.delete_firewalls(&service.id);
@@ -138,6 +145,9 @@ impl CloudLoadBalancer for MemoryProvider {
             })?;
             call.reach(Point::After).await?;
 
+            if let Some(mistakes) = beside(service) {
+                return Err(Error::InvalidInPart(mistakes));
+            }
             Ok(match balancer.active {
                 true => Outcome::ready(balancer.published),
                 false => {
@@ -194,10 +204,14 @@ impl CloudLoadBalancer for MemoryProvider {
             call.reach(Point::Before).await?;
             self.refuse(service)?;
             let plan = self.cloud.platform(|platform, settings| {
-                plan(platform, service, &forwarding(request, settings, platform))
-            });
+                Ok::<_, Error>(plan(platform, service, &wanted(request, settings, platform)?))
+            })?;
             call.reach(Point::After).await?;
-            Ok(plan)
+            match beside(service) {
+                None => Ok(plan),
+                Some(mistakes) if plan.is_empty() => Err(Error::InvalidInPart(mistakes)),
+                Some(mistakes) => Ok(plan.beside(mistakes)),
+            }
         })
         .await
     }
@@ -252,17 +266,55 @@ impl MemoryProvider {
             return Err(Error::ImplementedElsewhere);
         }
         if uses_nodes && service.ports.iter().any(|port| port.node_port.is_none()) {
-            return Err(Mistake::new(
-                "spec.allocateLoadBalancerNodePorts",
-                "false",
-                "leaves no way through a node",
-            )
-            .allowing("true")
-            .meanwhile("the load balancer stays as it is")
-            .into());
+            let problem = "leaves no way through a node";
+            let mistake = Mistake::new("spec.allocateLoadBalancerNodePorts", "false", problem)
+                .allowing("true")
+                .meanwhile("the load balancer stays as it is");
+            let all = service.mistakes.iter().cloned().chain([mistake]).collect();
+            return Mistakes::new(all).map_or(Ok(()), |mistakes| Err(mistakes.into()));
         }
         Ok(())
     }
+}
+
+/// What there should be for a Service.
+struct Wanted {
+    lets_through: SourceRanges,
+    forwarding: Forwarding,
+}
+
+/// What there should be. What a mistake of the view decides stays as it is found, and nothing is made beside one.
+///
+/// # Errors
+/// The mistakes, where there is nothing yet, or where it cannot be told what they decide.
+fn wanted(request: &Request, settings: &Settings, platform: &Platform) -> Result<Wanted, Error> {
+    let service = request.service();
+    let forwarding = forwarding(request, settings, platform);
+    let mut wanted = Wanted { lets_through: service.source_ranges.clone(), forwarding };
+    let Some(mistakes) = Mistakes::new(service.mistakes.clone()) else { return Ok(wanted) };
+    let name = load_balancer_name(&service.id);
+    let (Some(firewall), Some(balancer)) = (platform.firewalls.get(&name), platform.balancers.get(&name))
+    else {
+        return Err(mistakes.into());
+    };
+    for Mistake { field, .. } in &service.mistakes {
+        if field.starts_with("spec.ports[") {
+            wanted.forwarding.ports.clone_from(&balancer.forwarding.ports);
+        } else if field.starts_with("spec.loadBalancerSourceRanges[")
+            || field.contains(SOURCE_RANGES_ANNOTATION)
+        {
+            wanted.lets_through.clone_from(&firewall.lets_through);
+        } else {
+            return Err(mistakes.into());
+        }
+    }
+    Ok(wanted)
+}
+
+/// The mistakes of the view beside which a Service is served.
+fn beside(service: &ServiceView) -> Option<Mistakes> {
+    let mistakes = Mistakes::new(service.mistakes.clone())?;
+    Some(mistakes.meanwhile("what it decides stays as it is, and the rest of the Service follows"))
 }
 
 /// What the load balancer should do. Endpoints that are unknown stay as they are.
@@ -306,13 +358,14 @@ fn endpoints(request: &Request, settings: &Settings) -> Option<BTreeSet<(IpAddr,
 }
 
 /// What `ensure` would write, from what is wanted and what exists.
-fn plan(platform: &Platform, service: &ServiceView, wanted: &Forwarding) -> Plan {
+fn plan(platform: &Platform, service: &ServiceView, wanted: &Wanted) -> Plan {
+    let Wanted { lets_through, forwarding: wanted } = wanted;
     let name = load_balancer_name(&service.id);
     let mut steps = Vec::new();
     match platform.firewalls.get(&name) {
         None => steps.push(Step::new(Verb::Create, "firewall", &name, "the Service has none")),
-        Some(it) if it.lets_through != service.source_ranges => {
-            let changes = vec![difference("source ranges", &it.lets_through, &service.source_ranges)];
+        Some(it) if it.lets_through != *lets_through => {
+            let changes = vec![difference("source ranges", &it.lets_through, lets_through)];
             steps.push(
                 Step::new(Verb::Change, "firewall", &name, "the Service changed").with_changes(changes),
             );

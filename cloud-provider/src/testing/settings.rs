@@ -44,6 +44,8 @@ pub struct Settings {
     pub uses_nodes: bool,
     /// Whether load balancers lead to endpoints.
     pub uses_endpoints: bool,
+    /// See [`serves_beside_mistakes`](crate::CloudLoadBalancer::serves_beside_mistakes).
+    pub serves_beside_mistakes: bool,
     /// The annotations whose change matters; none for all of them.
     pub reads_annotations: Option<BTreeSet<String>>,
     /// An annotation to publish beside the address, with the load balancer's name as its value.
@@ -68,6 +70,7 @@ impl Default for Settings {
             holds_resources: true,
             uses_nodes: true,
             uses_endpoints: false,
+            serves_beside_mistakes: false,
             reads_annotations: None,
             publishes_annotation: None,
             address: AddressKind::Ip(None),

@@ -20,10 +20,18 @@ fn with(flaw: Flaw) -> MemoryHarness {
         flaw,
         Flaw::NeedsEndpointsInSecret | Flaw::EndpointsAreNotFollowed | Flaw::TakesUnknownEndpointsForNone
     );
+    let serves_beside_mistakes = matches!(
+        flaw,
+        Flaw::PassesOverMistakes
+            | Flaw::TakesWhatIsMissingForUnasked
+            | Flaw::PlansAsIfThereWereNoMistake
+            | Flaw::TellsMistakesTwice
+    );
     let settings = Settings::with(|it| {
         it.provisioning = provisioning;
         it.publishes_annotation = publishes_annotation;
         it.uses_endpoints = uses_endpoints;
+        it.serves_beside_mistakes = serves_beside_mistakes;
     });
     let harness = MemoryHarness::wrapping(settings, move |inner| Arc::new(Mutant::new(inner, flaw)));
     match flaw {
@@ -106,6 +114,9 @@ caught! {
     local_traffic_asks_for_endpoints: AsksForNoEndpoints;
     affinity_is_kept: ForgetsAffinity;
     ports_without_node_ports_lead_to_none: InventsNodePorts;
+    nothing_is_made_beside_a_mistake: PassesOverMistakes;
+    what_serves_goes_on_beside_a_mistake: PassesOverMistakes, TakesWhatIsMissingForUnasked,
+        PlansAsIfThereWereNoMistake, TellsMistakesTwice;
     a_restart_keeps_addresses: ResumeDeletesEverything;
     a_restart_finds_what_was_not_published: ResumeDeletesWhatIsNotPublished;
     resume_may_be_repeated: ResumeOnlyOnce;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cloud_provider::testing::MemoryProvider;
 use cloud_provider::{
-    BackendInterest, CloudLoadBalancer, EndpointSet, Error, Outcome, Owned, Pending, Plan, Protocol,
-    Published, Request, ServiceId, ServiceKey, ServiceView, SessionAffinity, SourceRanges, Step, Verb,
-    WakeupStream,
+    BackendInterest, CloudLoadBalancer, EndpointSet, Error, Mistakes, Outcome, Owned, Pending, Plan,
+    Protocol, Published, Request, ServiceId, ServiceKey, ServiceView, SessionAffinity, SourceRanges, Step,
+    Verb, WakeupStream,
 };
 
 /// What is wrong with a provider.
@@ -77,6 +77,10 @@ pub(crate) enum Flaw {
     AsksForNoEndpoints,
     ForgetsAffinity,
     InventsNodePorts,
+    PassesOverMistakes,
+    TakesWhatIsMissingForUnasked,
+    PlansAsIfThereWereNoMistake,
+    TellsMistakesTwice,
 }
 
 pub(crate) struct Mutant {
@@ -113,9 +117,10 @@ impl Mutant {
             Flaw::TakesUnknownEndpointsForNone if backends.endpoints().is_none() => {
                 backends = backends.with_endpoints(EndpointSet::default());
             }
+            Flaw::PassesOverMistakes => service.mistakes.clear(),
             _ => return request.clone(),
         }
-        Request::for_backends(Arc::new(service), backends)
+        Request::with_mistakes(Arc::new(service), backends)
     }
 
     fn has_seen(&self, service: &ServiceId) -> bool {
@@ -131,6 +136,12 @@ impl Mutant {
         self.busy.store(false, Ordering::Relaxed);
         result
     }
+}
+
+fn without_mistakes(request: &Request) -> Request {
+    let mut service = request.service().clone();
+    service.mistakes.clear();
+    Request::with_mistakes(Arc::new(service), request.backends().clone())
 }
 
 fn pending(reason: &str, after: Option<Duration>) -> Outcome {
@@ -174,6 +185,10 @@ impl CloudLoadBalancer for Mutant {
             Flaw::NeedsEndpointsInSecret | Flaw::ReadsNodeLabelsInSecret => BackendInterest::nodes(),
             _ => self.inner.backends(service),
         }
+    }
+
+    fn serves_beside_mistakes(&self) -> bool {
+        self.inner.serves_beside_mistakes()
     }
 
     fn published_annotations(&self) -> Vec<&str> {
@@ -237,6 +252,14 @@ impl CloudLoadBalancer for Mutant {
             Flaw::EnsureStaysBusyWhenDropped => return self.busily(self.inner.ensure(request)).await,
             _ => {}
         }
+        let mistakes = Mistakes::new(service.mistakes.clone());
+        if let (Flaw::TakesWhatIsMissingForUnasked, Some(mistakes)) = (self.flaw, mistakes) {
+            if self.inner.get(service).await?.is_none() {
+                return Err(mistakes.into());
+            }
+            self.inner.ensure(&without_mistakes(request)).await?;
+            return Err(Error::InvalidInPart(mistakes));
+        }
         let outcome = self.inner.ensure(request).await;
         if matches!(outcome, Ok(Outcome::Ready(_))) {
             self.saw(&service.id);
@@ -252,6 +275,10 @@ impl CloudLoadBalancer for Mutant {
                 self.inner.delete(&service.id).await?;
                 outcome
             }
+            Flaw::TellsMistakesTwice => outcome.map_err(|error| match error {
+                Error::InvalidInPart(mistakes) => Error::InvalidInPart(mistakes.clone().and(mistakes)),
+                error => error,
+            }),
             Flaw::EnsureSwallowsFailures if outcome.is_err() => Ok(Outcome::ready(Published::default())),
             _ => outcome,
         }
@@ -263,7 +290,7 @@ impl CloudLoadBalancer for Mutant {
             Flaw::UpdateBackendsDoesNothing => Ok(()),
             Flaw::EndpointsAreNotFollowed => {
                 let service = Arc::new(request.service().clone());
-                self.inner.update_backends(&Request::for_backends(service, request.nodes().clone())).await
+                self.inner.update_backends(&Request::with_mistakes(service, request.nodes().clone())).await
             }
             Flaw::UpdateBackendsRefusesMistakes => match request.service().mistakes.first() {
                 Some(mistake) => Err(mistake.clone().into()),
@@ -327,7 +354,13 @@ impl CloudLoadBalancer for Mutant {
     }
 
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
-        let plan = self.inner.plan(&self.understood(request)).await;
+        let request = &match self.flaw {
+            Flaw::PlansAsIfThereWereNoMistake if self.inner.get(request.service()).await?.is_some() => {
+                without_mistakes(request)
+            }
+            _ => self.understood(request),
+        };
+        let plan = self.inner.plan(request).await;
         if self.flaw == Flaw::PlanSwallowsFailures && plan.is_err() {
             return Ok(Plan::new([Step::new(Verb::Create, "load balancer", "it", "none was found")]));
         }

@@ -27,7 +27,7 @@ impl Reconciliation {
         let context = self.context.clone();
         let handle = &context.providers[provider];
         self.claim_unless_claimed(provider).await?;
-        let request = match self.request(self.tracked.view.clone()) {
+        let request = match self.request(provider, self.tracked.view.clone()) {
             Ok(request) => request,
             Err(mistakes) => {
                 return self.failed(provider, observed, AttemptedCall::Ensure, mistakes.into()).await;
@@ -155,7 +155,7 @@ impl Reconciliation {
         self.claim_unless_claimed(provider).await?;
         self.memory.last.woken = false;
         self.put_off_the_resync();
-        let Some(request) = self.request_as_last_valid() else { return Ok(()) };
+        let Some(request) = self.request_as_last_valid(provider) else { return Ok(()) };
         let ensure =
             call(&context, handle, metrics::ProviderOperation::ensure, handle.provider.ensure(&request));
         let Some(result) = while_wanted(&context, &self.memory.id, ensure).await else {
@@ -195,10 +195,10 @@ impl Reconciliation {
     }
 
     /// The Service as it was when it was last valid, with what its status shows now.
-    fn request_as_last_valid(&self) -> Option<Request> {
+    fn request_as_last_valid(&self, provider: ProviderIndex) -> Option<Request> {
         let mut view = ServiceView::clone(self.memory.followed_view.as_ref()?);
         view.published = self.tracked.view.published.clone();
-        self.request(Arc::new(view)).ok()
+        self.request(provider, Arc::new(view)).ok()
     }
 
     pub(super) async fn report_ready(
@@ -283,7 +283,7 @@ impl Reconciliation {
         if self.memory.last.success.is_none() {
             self.put_off_the_resync();
         }
-        let request = Request::for_backends(view, self.nodes.set.clone());
+        let request = Request::with_mistakes(view, self.nodes.set.clone());
         let update = handle.provider.update_backends(&request);
         let update = call(&context, handle, metrics::ProviderOperation::update_backends, update);
         let Some(result) = while_wanted(&context, &self.memory.id, update).await else {

@@ -330,7 +330,7 @@ async fn a_service_that_is_not_understood_follows_its_nodes_on_the_node_ports_th
 
     cluster.restart(&[service.into()]).await;
     for nodes in [cluster.nodes(), crate::fixture::nodes_of(&cluster.instances[1..])] {
-        let request = Request::for_backends(wrong.clone().into(), nodes.clone());
+        let request = Request::with_mistakes(wrong.clone().into(), nodes.clone());
         cluster.provider.update_backends(&request).await.unwrap();
         let targets = cluster.targets().await;
         assert_eq!(targets.len(), 2 * nodes.len(), "each behind both ports: {targets:?}");

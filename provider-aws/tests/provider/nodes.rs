@@ -106,7 +106,7 @@ async fn new_nodes_of_another_group_are_opened_also_for_a_service_with_a_mistake
     let (instance, node_group) = a_node_of_another_group(&cluster, "new-nodes");
 
     let nodes = nodes_of(cluster.instances.iter().chain([&instance]));
-    cluster.provider.update_backends(&Request::for_backends(wrong.into(), nodes)).await.unwrap();
+    cluster.provider.update_backends(&Request::with_mistakes(wrong.into(), nodes)).await.unwrap();
 
     assert!(is_open(&cluster, &node_group).await);
     assert_eq!(cluster.targets().await.len(), 3);
@@ -125,7 +125,7 @@ async fn nodes_are_not_opened_for_a_service_with_a_mistake_whose_load_balancer_h
     let (instance, node_group) = a_node_of_another_group(&cluster, "new-nodes");
 
     let nodes = nodes_of(cluster.instances.iter().chain([&instance]));
-    cluster.provider.update_backends(&Request::for_backends(service.into(), nodes)).await.unwrap();
+    cluster.provider.update_backends(&Request::with_mistakes(service.into(), nodes)).await.unwrap();
 
     assert!(!is_open(&cluster, &node_group).await, "somebody else sees to it");
 }
@@ -135,7 +135,7 @@ async fn what_somebody_takes_away_from_nodes_comes_back_though_the_service_has_a
  {
     let mut cluster = a_cluster(2).await;
     let wrong = a_service_with_a_mistake_in_the_next_process(&mut cluster).await;
-    let request = Request::for_backends(wrong.into(), cluster.nodes());
+    let request = Request::with_mistakes(wrong.into(), cluster.nodes());
     cluster.provider.update_backends(&request).await.unwrap();
     let targets = cluster.targets().await;
     let mut node_group = String::new();

@@ -128,13 +128,14 @@ fn several_mistakes_are_reported_together() {
 }
 
 /// Source ranges are read at the edge: a Service with such a mistake cannot become a request, and its address is
-/// protected all the same.
+/// protected all the same. Nothing of it is followed until it is mended.
 #[test]
 fn source_ranges_that_do_not_parse() {
     let mut cluster = cluster();
     let mistake = Mistake::new("spec.loadBalancerSourceRanges[0]", "10.0.0.0/40", "is no CIDR prefix");
     let view = service("s").mistake(mistake).published_ips(["1.2.3.5"]).build();
-    assert!(Request::new(Arc::new(view.clone()), cloud_provider::testing::nodes(1)).is_err());
+    let nodes = cloud_provider::testing::nodes(1);
+    assert!(Request::to(&cluster.provider, Arc::new(view.clone()), nodes).is_err());
     let key = cluster.put(view);
     cluster.restart();
     cluster.serve(service("a"));

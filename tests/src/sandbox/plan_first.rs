@@ -40,6 +40,10 @@ impl CloudLoadBalancer for PlanFirst {
         self.0.backends(service)
     }
 
+    fn serves_beside_mistakes(&self) -> bool {
+        self.0.serves_beside_mistakes()
+    }
+
     fn published_annotations(&self) -> Vec<&str> {
         self.0.published_annotations()
     }

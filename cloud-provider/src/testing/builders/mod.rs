@@ -19,12 +19,9 @@ pub use node::{NodeBuilder, a_node, nodes};
 pub use object::{node_object, service_object};
 pub use service::{ServiceBuilder, a_service, a_service_named};
 
-/// A request for this Service on these nodes or other backends.
-///
-/// # Panics
-/// If the view has mistakes: no provider ever sees such a request.
+/// A request for this Service, mistakes and all, on these nodes or other backends.
 pub fn request<B: Clone + Into<Backends>>(service: &ServiceView, backends: &B) -> Request {
-    Request::new(Arc::new(service.clone()), backends.clone()).expect("a test's request is without mistakes")
+    Request::with_mistakes(Arc::new(service.clone()), backends.clone())
 }
 
 /// FNV-1a: std's hashers promise no stability, and a UID in a failing test should be the same tomorrow.

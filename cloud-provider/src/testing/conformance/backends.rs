@@ -74,7 +74,7 @@ pub async fn a_service_with_a_mistake_follows_its_nodes(harness: &dyn Harness) {
         let mut view = stage.view(web).clone();
         view.mistakes.push(Mistake::new("spec.ports[0].port", "0", "is not understood"));
         view.ports.clear();
-        let request = Request::for_backends(Arc::new(view), stage.backends(web));
+        let request = Request::with_mistakes(Arc::new(view), stage.backends(web));
         let updated = stage.provider.update_backends(&request).await;
         stage.success(updated, &format!("update_backends {when}"));
         stage.nothing_to_do(web, &format!("once the mistake is taken back (nodes changed {when})")).await;

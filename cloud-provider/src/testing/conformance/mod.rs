@@ -23,6 +23,7 @@ mod declared;
 mod delete;
 mod ensure;
 mod failure;
+mod mistakes;
 mod report;
 mod restart;
 mod serving;
@@ -61,6 +62,12 @@ pub trait Harness: Send + Sync {
         let mut edited = service.clone();
         edited.ports.iter_mut().for_each(|port| port.node_port = port.node_port.map(|number| number + 1));
         edited
+    }
+
+    /// The same Service with a mistake that the provider finds itself, in an annotation or in what its fields mean together:
+    /// one by which it makes nothing new. None if there is no such mistake.
+    fn mistaken(&self, _service: &ServiceView) -> Option<ServiceView> {
+        None
     }
 
     /// A Service that wants a load balancer and is not the provider's to serve; none if it serves all.
@@ -145,6 +152,7 @@ clauses! {
         what_is_not_read_changes_nothing, nothing_is_held_that_was_not_said, calls_do_not_block_the_thread;
     serving: ports_are_served_with_their_protocols, source_ranges_are_kept, families_are_kept,
         local_traffic_asks_for_endpoints, affinity_is_kept, ports_without_node_ports_lead_to_none;
+    mistakes: nothing_is_made_beside_a_mistake, what_serves_goes_on_beside_a_mistake;
     restart: a_restart_keeps_addresses, a_restart_finds_what_was_not_published, resume_may_be_repeated, overlapping_leaders_make_one,
         a_taken_address_is_not_given, wakeups_can_be_taken;
     failure: a_failed_ensure_can_be_repeated, a_failed_ensure_can_be_deleted, a_failed_edit_keeps_serving,
