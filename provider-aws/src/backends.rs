@@ -106,6 +106,13 @@ impl AwsProvider {
             let port = naming::port_of_target_group(&group.tags);
             present.insert(arn.clone(), (port, self.present(uid, arn).await?));
         }
+        let node_ports: BTreeMap<String, u16> = found
+            .target_groups
+            .iter()
+            .filter_map(|(arn, group)| {
+                Some((arn.clone(), node_port(&present.get(arn)?.1, group.resource.port)))
+            })
+            .collect();
         // Which nodes are meant cannot be told: those that serve go on, as long as there is one.
         if labels.is_none() {
             let targets = present.values().flat_map(|(_, targets)| targets);
@@ -115,7 +122,8 @@ impl AwsProvider {
             }
             chosen.chosen.instances = Some(nodes.clone());
         }
-        let access = self.access_as_found(found, self.surveyor().node_groups(&chosen).await?).await?;
+        let groups_of_nodes = self.surveyor().node_groups(&chosen).await?;
+        let access = self.access_as_found(found, &node_ports, groups_of_nodes).await?;
         if is_due {
             access.iter().flat_map(|access| &access.groups).for_each(|id| self.memory.groups.doubt_open(id));
         }
@@ -124,9 +132,8 @@ impl AwsProvider {
             targets: TargetLimits::new(self.config.targets_per_service, false),
         };
         let gone = emptied(service, &present);
-        let stay = found.target_groups.iter().filter(|(arn, _)| !gone.contains(arn));
-        let ports = stay.map(|(arn, tg)| (arn.clone(), tg.resource.port)).collect();
-        let sets = TargetSets::share(&ports, &nodes, limits.targets).by_group;
+        let stay = node_ports.into_iter().filter(|(arn, _)| !gone.contains(arn)).collect();
+        let sets = TargetSets::share(&stay, &nodes, limits.targets).by_group;
         let sets = sets.into_iter().map(|(arn, set)| {
             let port = present.get(&arn).and_then(|(port, _)| *port).unwrap_or_default();
             (arn, (port, set))
@@ -139,6 +146,7 @@ impl AwsProvider {
     async fn access_as_found(
         &self,
         found: &Snapshot,
+        node_ports: &BTreeMap<String, u16>,
         groups: BTreeSet<String>,
     ) -> Result<Option<NodeAccess>, Error> {
         if groups.is_empty() {
@@ -151,7 +159,10 @@ impl AwsProvider {
         if !source.is_some_and(|source| carries(&source.id)) {
             return Ok(None);
         }
-        let ways = found.target_groups.values().map(|group| WayToNodes::from(&*group.resource));
+        let ways = found.target_groups.iter().map(|(arn, group)| {
+            let way = WayToNodes::from(&*group.resource);
+            WayToNodes { port: node_ports.get(arn).copied().unwrap_or(way.port), ..way }
+        });
         Ok(Some(NodeAccess { traffic: node_traffic(ways, &self.config.node_ports), groups }))
     }
 
@@ -227,6 +238,17 @@ impl AwsProvider {
         let groups = self.observer().node_groups(&shut).await.map_err(general)?.to_vec();
         Ok(Some(Shut { source, groups }))
     }
+}
+
+/// The node port that most targets are registered with: the Service may have another one by now than when the target group
+/// was made. While targets go from one to the other they are on their way to the new one.
+fn node_port(targets: &BTreeSet<Target>, made_with: u16) -> u16 {
+    let mut counts: BTreeMap<u16, usize> = BTreeMap::new();
+    for target in targets {
+        *counts.entry(target.port).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|(port, count)| (*count, *port != made_with));
+    most.map_or(made_with, |(port, _)| port)
 }
 
 /// Target groups, each with its port and its targets, that were emptied to be deleted: their port is gone, or another one has

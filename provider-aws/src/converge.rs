@@ -109,7 +109,7 @@ impl AwsProvider {
         let is_applied =
             lb.tags.get(APPLIED_TAG) == Some(&digest) || self.memory.verification.is_settled(uid, &digest);
         let targets = desired.targets_digest();
-        let registered = self.memory.targets.digest(uid).or_else(|| lb.tags.get(TARGETS_TAG).cloned());
+        let registered = self.memory.targets.digest(uid, lb.tags.get(TARGETS_TAG));
         is_applied
             && (targets.is_none() || registered == targets)
             && plan::plan(desired, &Observed::by_the_mark(service, found, desired), limits).is_settled()

@@ -18,10 +18,22 @@ pub(crate) struct TargetMemory {
 struct Targets {
     /// By target group ARN, after the last call that changed or read them.
     registered: BTreeMap<String, BTreeSet<Target>>,
-    /// The digest of the sets of targets that are registered, once they all are.
-    digest: Option<String>,
+    /// All of them together.
+    all: Known,
     /// By target group ARN: what AWS did not take, and until when it is not asked again.
     refused: BTreeMap<String, BTreeMap<Target, Instant>>,
+}
+
+/// What is known of all targets of a Service together.
+#[derive(Debug, Default)]
+enum Known {
+    /// This process has changed nothing: what was noted holds.
+    #[default]
+    AsNoted,
+    /// It has changed some, so that what was noted holds no more.
+    Changed,
+    /// The sets of this digest are registered.
+    Registered(String),
 }
 
 impl TargetMemory {
@@ -32,10 +44,10 @@ impl TargetMemory {
 
     /// The targets of a target group, if they are known, which they are no longer: they are about to change.
     pub(crate) fn take_registered(&self, uid: &str, target_group: &str) -> Option<BTreeSet<Target>> {
-        let mut services = self.services.lock();
-        let known = services.get_mut(uid)?;
-        known.digest = None;
-        known.registered.remove(target_group)
+        self.of(uid, |known| {
+            known.all = Known::Changed;
+            known.registered.remove(target_group)
+        })
     }
 
     /// The targets of a target group are these.
@@ -45,14 +57,18 @@ impl TargetMemory {
         });
     }
 
-    /// The digest of the registered targets, if this process registered them.
-    pub(crate) fn digest(&self, uid: &str) -> Option<String> {
-        self.services.lock().get(uid)?.digest.clone()
+    /// The digest of the registered targets, where it was noted as this; none if they are others in part.
+    pub(crate) fn digest(&self, uid: &str, noted: Option<&String>) -> Option<String> {
+        match self.services.lock().get(uid).map(|known| &known.all) {
+            None | Some(Known::AsNoted) => noted.cloned(),
+            Some(Known::Changed) => None,
+            Some(Known::Registered(digest)) => Some(digest.clone()),
+        }
     }
 
-    /// All target groups of a Service hold the targets of this digest.
+    /// All target groups of a Service hold the targets of this digest; none: not all of them do.
     pub(crate) fn set_digest(&self, uid: &str, digest: Option<String>) {
-        self.of(uid, |known| known.digest = digest);
+        self.of(uid, |known| known.all = digest.map_or(Known::Changed, Known::Registered));
     }
 
     /// AWS does not take these targets; it is not asked again for a while.
@@ -89,10 +105,10 @@ impl TargetMemory {
     }
 
     pub(super) fn doubt(&self, uid: &str) {
-        if let Some(known) = self.services.lock().get_mut(uid) {
+        self.of(uid, |known| {
             known.registered.clear();
-            known.digest = None;
-        }
+            known.all = Known::Changed;
+        });
     }
 
     pub(super) fn forget(&self, uid: &str) {

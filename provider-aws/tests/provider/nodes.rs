@@ -265,3 +265,52 @@ async fn a_group_that_cannot_be_deleted_is_told_with_the_rule_that_names_it() {
         assert!(error.contains(expected), "{expected:?} is not in {error}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_with_a_mistake_whose_node_port_has_changed_before_follows_its_nodes_on_the_one_of_now() {
+    let mut cluster = a_cluster(3).await;
+    let mut service = web("web").build();
+    let two = nodes_of(&cluster.instances[..2]);
+    cluster.ready_on(&mut service, &two).await;
+    service.ports[0].node_port = Some(31_234);
+    cluster.ready_on(&mut service, &two).await;
+    cluster.aws.settle();
+    service.mistakes.push(Mistake::new("spec.loadBalancerSourceRanges[0]", "everybody", "is no network"));
+    for is_new_process in [false, true] {
+        if is_new_process {
+            cluster.restart(&[service.clone().into()]).await;
+        }
+        for nodes in [cluster.nodes(), nodes_of(&cluster.instances[..2])] {
+            let request = Request::with_mistakes(service.clone().into(), nodes.clone());
+            cluster.provider.update_backends(&request).await.unwrap();
+            cluster.aws.settle();
+            let targets = cluster.targets().await;
+            assert_eq!(targets.len(), nodes.len(), "{targets:?}");
+            assert!(targets.iter().all(|target| target.port == 31_234), "{targets:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_went_and_came_back_while_its_labels_were_a_mistake_serves_once_it_is_mended() {
+    let cluster = a_cluster(2).await;
+    let labels = format!("{}target-node-labels", crate::fixture::PREFIX);
+    let mended = web("web").annotation(&labels, "pool=one");
+    let nodes = NodeSet::of(
+        cluster
+            .nodes()
+            .iter()
+            .map(|node| a_node(&node.name).provider_id(&node.provider_id).label("pool", "one").build()),
+    );
+    let one = NodeSet::of(nodes.iter().take(1).cloned());
+    let mut service = mended.build();
+    cluster.ready_on(&mut service, &nodes).await;
+    let mut mistaken = service.clone();
+    mistaken.annotations.insert(labels, "oops".to_owned());
+    for nodes in [&one, &nodes] {
+        cluster.provider.update_backends(&request(&mistaken, nodes)).await.unwrap();
+        assert_eq!(cluster.targets().await.len(), 1, "who is meant cannot be told");
+    }
+    cluster.ready_on(&mut service, &nodes).await;
+    assert_eq!(cluster.targets().await.len(), 2);
+}
