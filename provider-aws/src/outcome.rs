@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cloud_provider::{
-    Error, Ingress, Note, NoteKind, Outcome, Pending, PortStatus, Published, Ready, ServicePort, ServiceView,
+    Error, Ingress, Note, NoteKind, Outcome, Pending, PortStatus, Protocol as ServiceProtocol, Published,
+    Ready, ServicePort, ServiceView,
 };
 
-use crate::client::{LoadBalancer, LoadBalancerState};
+use crate::client::{Listener, LoadBalancer, LoadBalancerState, Protocol};
 use crate::failure::{StepFailure, together};
 use crate::plan::{Part, Wait};
 
@@ -40,7 +41,28 @@ pub(crate) fn published(
             PortStatus::failed(port.port, port.protocol, error)
         }
     };
-    let ports = service.ports.iter().map(status).collect();
+    with_ports(lb, service.ports.iter().map(status).collect())
+}
+
+/// The same of what exists, whatever the Service asks for: a port is served that has a listener.
+pub(crate) fn served(service: &ServiceView, lb: &LoadBalancer, listeners: &[Listener]) -> Published {
+    let each = |listener: &Listener| {
+        let tcp = (listener.protocol != Protocol::Udp).then_some(ServiceProtocol::Tcp);
+        let udp = listener.protocol.carries_udp().then_some(ServiceProtocol::Udp);
+        let port = listener.port;
+        tcp.into_iter().chain(udp).map(move |protocol| PortStatus::served(port, protocol))
+    };
+    let mut ports: Vec<PortStatus> = listeners.iter().flat_map(each).collect();
+    // In the order of the Service, or it would seem to be news.
+    let place = |it: &PortStatus| {
+        let is_it = |port: &ServicePort| (port.port, port.protocol) == (it.port, it.protocol);
+        service.ports.iter().position(is_it).unwrap_or(service.ports.len())
+    };
+    ports.sort_by_key(|it| (place(it), it.port, it.protocol));
+    with_ports(lb, ports)
+}
+
+fn with_ports(lb: &LoadBalancer, ports: Vec<PortStatus>) -> Published {
     Published::new([Ingress::hostname(lb.dns_name.to_lowercase()).with_ports(ports)])
 }
 

@@ -21,7 +21,7 @@ use crate::naming::{self, APPLIED_TAG, CLUSTER_TAG, Names, UID_TAG};
 use crate::observe::{Observer, backend_security_group};
 use crate::options;
 use crate::options::annotation::{PREFIX, key};
-use crate::outcome::published;
+use crate::outcome::served;
 use crate::plan::{self, Deletion, ResolvedIds};
 use crate::provisioning::ProvisioningWatch;
 use crate::site::{Surveyor, Unsurveyed};
@@ -217,7 +217,10 @@ impl CloudLoadBalancer for AwsProvider {
             let shown = |i: &Ingress| i.hostname.as_ref().is_some_and(|h| *h == lb.dns_name.to_lowercase());
             !service.published.iter().any(shown)
         });
-        Ok(load_balancers.first().map(|lb| published(service, lb, &[])))
+        let Some(lb) = load_balancers.first() else { return Ok(None) };
+        // Not those that the Service asks for: some may be held back.
+        let listeners = self.aws.listeners(&lb.arn).await.map_err(general)?;
+        Ok(Some(served(service, lb, &listeners)))
     }
 
     async fn ensure(&self, request: &Request) -> Result<Outcome, Error> {

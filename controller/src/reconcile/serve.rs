@@ -358,13 +358,14 @@ impl Reconciliation {
         };
         let is_mistaken = error.class() == ErrorClass::Invalid;
         self.take_over_what_is_shown(provider);
-        let is_found = !is_mistaken || self.take_over_what_exists(provider).await;
+        let in_part = matches!(error, Error::InvalidInPart(_));
+        let is_found = !is_mistaken || self.take_over_what_exists(provider, in_part).await;
         let again = again.or_else(|| (!is_found).then(|| now + self.memory.backoff.failed()));
         let is_refused = matches!(error, Error::Invalid(_));
         self.attempted(observed, attempted, again, is_refused);
         // From now on nodes are followed, and what serves is put right, as this one has it: the one before it would take
         // back what was carried out.
-        if attempted == AttemptedCall::Ensure && matches!(error, Error::InvalidInPart(_)) {
+        if attempted == AttemptedCall::Ensure && in_part {
             self.memory.followed_view = Some(self.tracked.view.clone());
         }
         self.result = ReconcileOutcome::Failed;

@@ -28,13 +28,14 @@ impl Reconciliation {
         }
     }
 
-    /// Where nothing is shown, and the user has to mend the Service before it is ensured: somebody may have wiped its status
-    /// while no process was there to see it. What exists says what is to be shown. Whether it could be told.
-    pub(super) async fn take_over_what_exists(&mut self, provider: ProviderIndex) -> bool {
+    /// What exists says what is to be shown of a Service that its user has to mend, where nothing is known of it: somebody
+    /// may have wiped its status while no process was there to see it. So it is where the Service was carried out in part,
+    /// by which ports may have come and gone. Whether it could be told; if not, what is shown stays.
+    pub(super) async fn take_over_what_exists(&mut self, provider: ProviderIndex, in_part: bool) -> bool {
         let context = self.context.clone();
         let handle = &context.providers[provider];
         let is_known = self.memory.last.success.is_some() || self.memory.published.is_some();
-        if is_known || !handle.provider.holds_resources() {
+        if is_known && !in_part || !handle.provider.holds_resources() {
             return true;
         }
         let view = self.tracked.view.clone();
