@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{Error, Mistakes, Request, ServiceView};
+use cloud_provider::{Error, Request, ServiceView};
 
 use crate::client::{SecurityGroup, Snapshot, Target, Traffic};
 use crate::converge::Prepared;
@@ -53,11 +53,10 @@ impl AwsProvider {
         if found.load_balancers.is_empty() {
             return Ok(());
         }
-        let prepared = match (Mistakes::new(service.mistakes.clone()), options::parse(service, &self.config))
-        {
-            (None, Ok(parsed)) => self.prepare_found(request, &parsed, found.clone()).await,
-            // What did not parse is missing from the view, and what is missing would be on its way out.
-            (Some(mistakes), _) | (None, Err(mistakes)) => Err(mistakes.into()),
+        let prepared = match options::parse(service, &self.config) {
+            Ok(parsed) => self.prepare_found(request, &parsed, found.clone()).await,
+            // What did not parse is missing from what is asked for, and what is missing would be on its way out.
+            Err(mistakes) => Err(mistakes.into()),
         };
         let wanted = match prepared {
             Ok(mut prepared) => {
@@ -257,8 +256,8 @@ fn emptied<'p>(
     service: &ServiceView,
     present: &'p BTreeMap<String, (Option<u16>, BTreeSet<Target>)>,
 ) -> BTreeSet<&'p String> {
-    let is_asked_for =
-        |number: u16| !service.mistakes.is_empty() || service.ports.iter().any(|port| port.port == number);
+    let knows_all_ports = options::knows_all_ports(service);
+    let is_asked_for = |number: u16| !knows_all_ports || service.ports.iter().any(|port| port.port == number);
     let is_served =
         |number: u16| present.values().any(|(port, targets)| *port == Some(number) && !targets.is_empty());
     let is_gone = |port: &Option<u16>| port.is_some_and(|number| !is_asked_for(number) || is_served(number));

@@ -48,13 +48,11 @@ impl Mistaken {
         is_new.then_some(Mistaken { mistakes, undecided, may_pass: true, ..self })
     }
 
-    /// The load balancer that stays whatever the mistakes are; none where one is to be made or to take another's place, or
-    /// where a mistake leaves nothing decided.
+    /// The load balancer beside which the rest may be carried out; none where there is none yet, or where a mistake leaves
+    /// nothing decided.
     pub(crate) fn load_balancer<'f>(&self, found: &'f Snapshot) -> Option<&'f LoadBalancer> {
         let mut all = found.load_balancers.values().map(|lb| &*lb.resource);
-        let (only, None) = (all.next()?, all.next()) else { return None };
-        let stays = self.spec.load_balancer.scheme.is_none_or(|scheme| scheme == only.scheme);
-        (stays && !self.undecided.contains(&Scope::Everything)).then_some(only)
+        all.next().filter(|_| !self.undecided.contains(&Scope::Everything))
     }
 
     /// What is asked for, where what is undecided is replaced by what needs nothing to be looked for: it is not carried out.
@@ -76,8 +74,9 @@ impl Mistaken {
 
     /// Whether no plan looks after the targets of some target groups.
     pub(crate) fn leaves_targets(&self) -> bool {
-        let is_of_targets =
-            |scope: &Scope| matches!(scope, Scope::Nodes | Scope::Ports | Scope::Tags | Scope::Port(_));
+        let is_of_targets = |scope: &Scope| {
+            matches!(scope, Scope::Nodes | Scope::Ports | Scope::PortList | Scope::Tags | Scope::Port(_))
+        };
         self.undecided.iter().any(is_of_targets)
     }
 

@@ -189,6 +189,11 @@ impl CloudLoadBalancer for AwsProvider {
         BackendInterest::nodes().and_node_labels(labels.into_keys())
     }
 
+    /// What a mistake leaves undecided is told by its field.
+    fn serves_beside_mistakes(&self) -> bool {
+        true
+    }
+
     /// A load balancer was made, the VPC became known, or what AWS refused is worth another try.
     fn wakeups(&self) -> WakeupStream {
         self.provisioning.wakeups(self.aws.clone())

@@ -104,6 +104,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Notes that an annotation names a port which the Service does not have. Where a port could not be read, that one may be
+    /// meant.
+    pub(crate) fn no_such_port(&mut self, key: &str, value: &str, problem: &str, allowed: &str) {
+        if self.knows_all_ports() {
+            self.wrong(key, value, problem, allowed);
+        }
+    }
+
+    /// Whether every port of the Service could be read.
+    pub(crate) fn knows_all_ports(&self) -> bool {
+        !self.undecided.contains(&Scope::PortList)
+    }
+
     /// Notes an annotation of a feature that does not exist here yet.
     pub(crate) fn unsupported(&mut self, key: &str, value: impl Into<String>, allowed: &str) {
         self.wrong(key, value, "is not yet supported", allowed);
@@ -203,12 +216,15 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a mistake leaves undecided that is found beside what exists, by the field that it is told of.
+/// What a mistake leaves undecided that is found before the annotations are read, or beside what exists, by the field that
+/// it is told of.
 pub(crate) fn undecided_by(mistake: &Mistake) -> Vec<Scope> {
-    let key = mistake.field.strip_prefix("metadata.annotations[").and_then(|key| key.strip_suffix(']'));
-    match key {
-        Some(key) => decided_by(key),
-        None if mistake.field == "spec.loadBalancerSourceRanges" => vec![Scope::Access],
+    let field = mistake.field.as_str();
+    // Behind it stands which entry of a list it is.
+    match field.strip_prefix("metadata.annotations[").and_then(|rest| rest.split_once(']')) {
+        Some((key, _)) => decided_by(key),
+        None if field.starts_with("spec.loadBalancerSourceRanges") => vec![Scope::Access],
+        None if field.starts_with("spec.ports[") => vec![Scope::PortList],
         None => vec![Scope::Everything],
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn read(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsC
     let health_check = target_group::read_health_check(reader, service);
     let tls = read_tls(reader, service, config);
     let family = read_family(reader, service);
-    if service.ports.is_empty() {
+    if service.ports.is_empty() && reader.knows_all_ports() {
         let mistake = Mistake::new("spec.ports", "", "is empty").allowing("at least one port");
         reader.mistake(mistake, [Scope::Everything]);
     }
@@ -220,12 +220,8 @@ fn read_tls(reader: &mut Reader<'_>, service: &ServiceView, config: &AwsConfig) 
     for item in ports.iter().flatten() {
         let is_tcp = |port: &ServicePort| port.protocol == ServiceProtocol::Tcp;
         if !service.ports.iter().any(|port| is_tcp(port) && names(item, port)) {
-            reader.wrong(
-                key::SSL_PORTS,
-                item,
-                "is no TCP port of this Service",
-                "names or numbers of TCP ports",
-            );
+            let (problem, allowed) = ("is no TCP port of this Service", "names or numbers of TCP ports");
+            reader.no_such_port(key::SSL_PORTS, item, problem, allowed);
         }
     }
     if ports.as_ref().is_some_and(|ports| !ports.is_empty()) && reader.text(key::SSL_CERT).is_none() {
@@ -379,8 +375,11 @@ fn warn_of_udp(reader: &mut Reader<'_>, listeners: &[ListenerSpec]) {
     }
 }
 
-/// Keys that end in `PROTOCOL-PORT` must mean a listener that exists.
+/// Keys that end in `PROTOCOL-PORT` must mean a listener that exists. Of ports that could not be read it cannot be told.
 fn check_listener_keys(reader: &mut Reader<'_>, listeners: &[ListenerSpec]) {
+    if !reader.knows_all_ports() {
+        return;
+    }
     let known: Vec<String> = listeners.iter().map(|l| format!("{}-{}", l.protocol, l.port)).collect();
     for start in [key::LISTENER_ATTRIBUTES, key::ACTIONS] {
         let ends: Vec<&str> = reader.family(start).map(|(end, _)| end).collect();

@@ -74,9 +74,12 @@ pub fn parse(service: &ServiceView, config: &AwsConfig) -> Result<Parsed, Mistak
     }
 }
 
-/// Reads a Service with all its mistakes.
+/// Reads a Service with all its mistakes, those of the view among them.
 pub(crate) fn read(service: &ServiceView, config: &AwsConfig) -> Reading {
     let mut reader = Reader::new(service);
+    for mistake in &service.mistakes {
+        reader.mistake(mistake.clone(), annotation::undecided_by(mistake));
+    }
     refuse_what_is_not_supported(&mut reader, service);
     let load_balancer = load_balancer::read(&mut reader);
     let listeners = listener::read(&mut reader, service, config);
@@ -102,6 +105,12 @@ pub fn node_labels(service: &ServiceView) -> Option<BTreeMap<String, String>> {
     let mut reader = Reader::new(service);
     let labels = reader.map(key::NODE_LABELS);
     (!reader.is_mistaken(key::NODE_LABELS)).then_some(labels)
+}
+
+/// Whether every port of the Service could be read.
+pub(crate) fn knows_all_ports(service: &ServiceView) -> bool {
+    let may_be_of_a_port = |scope: &Scope| matches!(scope, Scope::PortList | Scope::Everything);
+    !service.mistakes.iter().flat_map(annotation::undecided_by).any(|scope| may_be_of_a_port(&scope))
 }
 
 /// Features of peers that do not exist here: said so, never passed over in silence.

@@ -21,6 +21,8 @@ pub enum Scope {
     Nodes,
     /// All listeners and target groups.
     Ports,
+    /// Which ports there are, and so all listeners and target groups: none comes and none goes.
+    PortList,
     /// The listeners that end TLS, and their target groups.
     Tls,
     /// The listener of one port, and its target group.

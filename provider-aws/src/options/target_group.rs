@@ -83,7 +83,7 @@ fn read_health_port(reader: &mut Reader<'_>, service: &ServiceView) -> Option<He
     let port = text.parse().ok().or_else(|| named?.node_port.map(HealthCheckPort::Number));
     if port.is_none() {
         let allowed = "traffic-port, a number from 1 to 65535, the name of a Service port";
-        reader.wrong(key::HEALTH_PORT, text, "is not a port", allowed);
+        reader.no_such_port(key::HEALTH_PORT, text, "is not a port", allowed);
     }
     port
 }
@@ -207,8 +207,8 @@ pub(super) fn check_shared(reader: &mut Reader<'_>, service: &ServiceView) {
     for item in reader.list(key::PROXY_PROTOCOL_PER_TARGET_GROUP).unwrap_or_default() {
         let known = item.parse::<u16>().is_ok_and(|number| service.ports.iter().any(|p| p.port == number));
         if !known {
-            let allowed = "port numbers of this Service";
-            reader.wrong(key::PROXY_PROTOCOL_PER_TARGET_GROUP, item, "is no port of this Service", allowed);
+            let (problem, allowed) = ("is no port of this Service", "port numbers of this Service");
+            reader.no_such_port(key::PROXY_PROTOCOL_PER_TARGET_GROUP, item, problem, allowed);
         }
     }
     let shared = reader.map(key::TARGET_GROUP_ATTRIBUTES);

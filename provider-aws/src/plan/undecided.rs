@@ -7,7 +7,6 @@ use super::rules::is_of;
 use super::{Action, Operation, Part, Planned, plan};
 use crate::client::{IngressRule, Traffic};
 use crate::desired::{Desired, Limits};
-use crate::naming::UID_TAG;
 use crate::observe::{Observed, ObservedLoadBalancer};
 use crate::options::scope::Scope;
 
@@ -19,10 +18,8 @@ pub fn plan_beside(
     limits: &Limits,
     undecided: &BTreeSet<Scope>,
 ) -> Option<Planned> {
+    // One takes the place of the other.
     let [load_balancer] = observed.load_balancers.as_slice() else { return None };
-    if undecided.contains(&Scope::Everything) || !load_balancer.tags.contains_key(UID_TAG) {
-        return None;
-    }
     let mut desired = desired.clone();
     let mut left = Undecided::new(&desired, undecided, load_balancer);
     if undecided.contains(&Scope::Nodes) {
@@ -70,7 +67,7 @@ impl<'a> Undecided<'a> {
             _ => None,
         };
         let mut ports: BTreeSet<u16> = scopes.iter().filter_map(one).collect();
-        if scopes.contains(&Scope::Ports) || scopes.contains(&Scope::Tags) {
+        if [Scope::Ports, Scope::PortList, Scope::Tags].iter().any(|scope| scopes.contains(scope)) {
             ports.extend(&wanted);
         }
         Undecided {
@@ -87,14 +84,21 @@ impl<'a> Undecided<'a> {
         self.scopes.contains(&scope)
     }
 
+    /// Whether something of a port is undecided. One that is not among those that were read may be one that could not be.
+    fn leaves(&self, port: u16) -> bool {
+        self.has(Scope::PortList) || self.ports.contains(&port)
+    }
+
     /// Whether a port that is to come does not: what it may take the place of goes on then.
     fn holds_back_a_port(&self) -> bool {
         !self.ports.is_subset(&self.served)
     }
 
-    /// Whether a port that is served and not asked for, as far as could be read, stays.
+    /// Whether a port that is served stays though it is not asked for, as far as could be read, or not by each protocol.
     fn keeps(&self, port: u16) -> bool {
-        !self.wanted.contains(&port) && (self.ports.contains(&port) || self.holds_back_a_port())
+        let is_not_asked_for = !self.wanted.contains(&port);
+        self.has(Scope::PortList)
+            || is_not_asked_for && (self.ports.contains(&port) || self.holds_back_a_port())
     }
 
     /// Ports that do not come get no rule. Ports that stay keep theirs, for those who may connect now.
@@ -142,12 +146,12 @@ impl<'a> Undecided<'a> {
                 self.has(Scope::Attributes) || self.has(Scope::Tags) || self.access
             }
             (Part::OldPort(port), _) | (Part::Port(port), Operation::DeleteListener { .. }) => {
-                self.ports.contains(port) || self.holds_back_a_port()
+                self.leaves(*port) || self.holds_back_a_port()
             }
-            (Part::Port(port) | Part::OldTargets(port), _) => self.ports.contains(port),
+            (Part::Port(port) | Part::OldTargets(port), _) => self.leaves(*port),
             // Of which port a target group is that nobody tagged for one cannot be told.
             (Part::Remains, Operation::DeregisterTargets { .. } | Operation::DeleteTargetGroup { .. }) => {
-                !self.ports.is_empty()
+                self.has(Scope::PortList) || !self.ports.is_empty()
             }
             (Part::Remains | Part::Record, _) => true,
         }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use cloud_provider::testing::{a_node, request};
-use cloud_provider::{CloudLoadBalancer, Error, Ingress, NodeSet, ServiceView};
+use cloud_provider::{
+    CloudLoadBalancer, Error, Ingress, Mistake, NodeSet, SOURCE_RANGES_ANNOTATION, ServiceView, SourceRanges,
+};
 use proptest::prelude::*;
-use provider_aws::client::{Ec2, Elbv2, Protocol, SecurityGroupQuery, Select, Tags, Traffic};
+use provider_aws::client::{Call, Ec2, Elbv2, Protocol, SecurityGroupQuery, Select, Tags, Traffic};
 
 use crate::fixture::{Cluster, PREFIX, a_cluster, web};
 
@@ -115,6 +117,69 @@ const OPTIONAL: &[&str] = &[
     "enable-icmp-for-path-mtu-discovery",
 ];
 
+/// What is wrong with a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    /// An annotation, and what it says.
+    Annotation(&'static str, &'static str),
+    /// A network more that may connect, which is none.
+    Range(&'static str),
+    /// The networks that may connect, in their annotation.
+    RangesAnnotation(&'static str),
+    /// Ports whose protocol is none.
+    Ports(&'static [u16]),
+}
+
+impl Wrong {
+    /// A Service as it is written with this mistake in it, as the contract's view of it is.
+    fn view(self, written: &Written, published: &[Ingress]) -> ServiceView {
+        let mut view = match self {
+            Wrong::Annotation(key, value) => written.with(&Edit::Annotation(key, value)).view(published),
+            _ => written.view(published),
+        };
+        match self {
+            Wrong::Annotation(..) => {}
+            Wrong::Range(text) => {
+                let ranges: Vec<String> =
+                    written.ranges.iter().chain([&text]).map(|range| (*range).to_owned()).collect();
+                view.mistakes = SourceRanges::parse(&ranges, None).expect_err("a mistake");
+                view.source_ranges = SourceRanges::Only(Default::default());
+            }
+            Wrong::RangesAnnotation(text) => {
+                view.annotations.insert(SOURCE_RANGES_ANNOTATION.to_owned(), text.to_owned());
+                view.mistakes = SourceRanges::parse(&[], Some(text)).expect_err("a mistake");
+                view.source_ranges = SourceRanges::Only(Default::default());
+            }
+            Wrong::Ports(ports) => {
+                view.ports.retain(|port| !ports.contains(&port.port));
+                view.mistakes.extend(ports.iter().enumerate().map(|(i, _)| {
+                    Mistake::new(format!("spec.ports[{i}].protocol"), "QUIC", "is not understood")
+                }));
+            }
+        }
+        view
+    }
+
+    /// What its mistakes are told of.
+    fn fields(self, view: &ServiceView) -> Vec<String> {
+        match self {
+            Wrong::Annotation(key, _) => vec![format!("metadata.annotations[{PREFIX}{key}]")],
+            _ => view.mistakes.iter().map(|mistake| mistake.field.clone()).collect(),
+        }
+    }
+
+    /// Whether this edit says anew what is wrong.
+    fn is_of(self, edit: &Edit) -> bool {
+        match (self, edit) {
+            (Wrong::Annotation(wrong, _), Edit::Annotation(key, _) | Edit::NoAnnotation(key)) => {
+                wrong == *key
+            }
+            (Wrong::Range(_) | Wrong::RangesAnnotation(_), Edit::Ranges(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What a mistake leaves undecided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owns {
@@ -127,37 +192,46 @@ enum Owns {
     Targets,
     Ports,
     Port(u16),
+    /// Which ports there are, and how each is.
+    PortList,
+    /// The same, and for whom: no port at all could be read.
+    AllPorts,
     Nothing,
 }
 
 /// Mistakes, each with what it leaves undecided.
-const MISTAKES: &[(&str, &str, Owns)] = &[
-    ("ip-address-type", "ipv5", Owns::Everything),
-    ("name", "-web-", Owns::Nothing),
-    ("scheme", "publik", Owns::Zones),
-    ("subnets", "", Owns::Zones),
-    ("subnets", "subnet-none", Owns::Zones),
-    ("private-ipv4-addresses", "somewhere", Owns::Zones),
-    ("security-groups", "", Owns::Access),
-    ("security-groups", "sg-none", Owns::Access),
-    ("security-group-prefix-lists", "none", Owns::Access),
-    ("enable-icmp-for-path-mtu-discovery", "yes", Owns::Access),
-    ("inbound-sg-rules-on-private-link-traffic", "maybe", Owns::AccessAndAttributes),
-    ("attributes", "oops", Owns::Attributes),
-    ("minimum-load-balancer-capacity", "much", Owns::Attributes),
-    ("additional-resource-tags", "oops", Owns::Tags),
-    ("target-node-labels", "oops", Owns::Targets),
-    ("nlb-target-type", "ip", Owns::Ports),
-    ("healthcheck-interval", "1", Owns::Ports),
-    ("target-group-attributes", "oops", Owns::Ports),
-    ("listener-attributes.TCP-81", "tcp.idle_timeout.seconds=70", Owns::Ports),
-    ("listener-attributes.TCP-80", "oops", Owns::Port(80)),
-    ("target-group-attributes.80", "oops", Owns::Port(80)),
-    ("ssl-cert", "", Owns::Port(443)),
-    ("ssl-cert", "certificate", Owns::Port(443)),
-    ("ssl-negotiation-policy", "", Owns::Port(443)),
-    ("alpn-policy", "HTTP9", Owns::Port(443)),
-    ("backend-protocol", "https", Owns::Port(443)),
+const MISTAKES: &[(Wrong, Owns)] = &[
+    (Wrong::Annotation("ip-address-type", "ipv5"), Owns::Everything),
+    (Wrong::Annotation("name", "-web-"), Owns::Nothing),
+    (Wrong::Annotation("scheme", "publik"), Owns::Zones),
+    (Wrong::Annotation("subnets", ""), Owns::Zones),
+    (Wrong::Annotation("subnets", "subnet-none"), Owns::Zones),
+    (Wrong::Annotation("private-ipv4-addresses", "somewhere"), Owns::Zones),
+    (Wrong::Annotation("security-groups", ""), Owns::Access),
+    (Wrong::Annotation("security-groups", "sg-none"), Owns::Access),
+    (Wrong::Annotation("security-group-prefix-lists", "none"), Owns::Access),
+    (Wrong::Annotation("enable-icmp-for-path-mtu-discovery", "yes"), Owns::Access),
+    (Wrong::Annotation("inbound-sg-rules-on-private-link-traffic", "maybe"), Owns::AccessAndAttributes),
+    (Wrong::Annotation("attributes", "oops"), Owns::Attributes),
+    (Wrong::Annotation("minimum-load-balancer-capacity", "much"), Owns::Attributes),
+    (Wrong::Annotation("additional-resource-tags", "oops"), Owns::Tags),
+    (Wrong::Annotation("target-node-labels", "oops"), Owns::Targets),
+    (Wrong::Annotation("nlb-target-type", "ip"), Owns::Ports),
+    (Wrong::Annotation("healthcheck-interval", "1"), Owns::Ports),
+    (Wrong::Annotation("target-group-attributes", "oops"), Owns::Ports),
+    (Wrong::Annotation("listener-attributes.TCP-81", "tcp.idle_timeout.seconds=70"), Owns::Ports),
+    (Wrong::Annotation("listener-attributes.TCP-80", "oops"), Owns::Port(80)),
+    (Wrong::Annotation("target-group-attributes.80", "oops"), Owns::Port(80)),
+    (Wrong::Annotation("ssl-cert", ""), Owns::Port(443)),
+    (Wrong::Annotation("ssl-cert", "certificate"), Owns::Port(443)),
+    (Wrong::Annotation("ssl-negotiation-policy", ""), Owns::Port(443)),
+    (Wrong::Annotation("alpn-policy", "HTTP9"), Owns::Port(443)),
+    (Wrong::Annotation("backend-protocol", "https"), Owns::Port(443)),
+    (Wrong::Range("everybody"), Owns::Access),
+    (Wrong::RangesAnnotation("10.0.0.0/8,everybody"), Owns::Access),
+    (Wrong::Ports(&[80]), Owns::PortList),
+    (Wrong::Ports(&[443, 900]), Owns::PortList),
+    (Wrong::Ports(&[80, 443, 900, NEW_PORT]), Owns::AllPorts),
 ];
 
 impl Owns {
@@ -180,6 +254,11 @@ impl Owns {
             (Owns::Tags | Owns::Ports, "port") => is_asked_for,
             (Owns::Targets, "targets") => is_asked_for,
             (Owns::Port(owned), "port") => port == Some(owned),
+            (Owns::PortList | Owns::AllPorts, "port") | (Owns::AllPorts, "access") => port.is_some(),
+            // None comes and none goes; those that are there follow the nodes, and who may connect.
+            (Owns::PortList | Owns::AllPorts, "targets" | "access") => {
+                port.is_some() && (is_new || !is_asked_for)
+            }
             _ => false,
         }
     }
@@ -296,15 +375,8 @@ async fn told(cluster: &Cluster, view: &ServiceView) -> Error {
 
 /// Edits a Service that serves, with a mistake besides, and holds against it what it has: what the mistake owns as before,
 /// and all else as with the change alone. Then mends it.
-async fn follows(
-    absent: &[&'static str],
-    change: &Edit,
-    mistake: (&'static str, &'static str, Owns),
-    is_new_process: bool,
-) {
-    let (key, value, owns) = mistake;
-    let case =
-        format!("without {absent:?}, {change:?} beside {key}={value:?}, by a new process: {is_new_process}");
+async fn follows(absent: &[&'static str], change: &Edit, (wrong, owns): (Wrong, Owns), is_new_process: bool) {
+    let case = format!("without {absent:?}, {change:?} beside {wrong:?}, by a new process: {is_new_process}");
     let (reference, before, published) = serving_without(absent).await;
     let changed = before.with(change);
     reference.ready_on(&mut changed.view(&published), &nodes(&reference)).await;
@@ -314,13 +386,17 @@ async fn follows(
 
     let (mut cluster, _, published) = serving_without(absent).await;
     let as_before = facts(&cluster).await;
-    let mistaken = changed.with(&Edit::Annotation(key, value)).view(&published);
+    let mistaken = wrong.view(&changed, &published);
     if is_new_process {
         cluster.restart(&[mistaken.clone().into()]).await;
     }
     let error = told(&cluster, &mistaken).await;
     let text = error.to_string();
-    assert!(text.contains(&format!("{PREFIX}{key}]")), "{case}: {text}");
+    for field in wrong.fields(&mistaken) {
+        assert_eq!(text.matches(&field).count(), 1, "{case}: {field} in {text}");
+    }
+    let others = text.matches("until then").count() - wrong.fields(&mistaken).len();
+    assert!(mistaken.mistakes.is_empty() || others == 0, "{case}: {text}");
     match owns {
         Owns::Everything => {
             assert!(matches!(error, Error::Invalid(_)), "{case}: {error:?}");
@@ -364,14 +440,15 @@ fn same(found: &Facts, expected: &Facts, case: &str) {
     }
 }
 
-async fn in_both_processes(change: Edit, mistake: (&'static str, &'static str, Owns)) {
+async fn in_both_processes(change: Edit, mistake: (Wrong, Owns)) {
     for is_new_process in [false, true] {
         follows(&[], &change, mistake, is_new_process).await;
     }
 }
 
-const TYPO_IN_ATTRIBUTES: (&str, &str, Owns) = ("attributes", "oops", Owns::Attributes);
-const NO_CERTIFICATE: (&str, &str, Owns) = ("ssl-cert", "certificate", Owns::Port(443));
+const TYPO_IN_ATTRIBUTES: (Wrong, Owns) = (Wrong::Annotation("attributes", "oops"), Owns::Attributes);
+const NO_CERTIFICATE: (Wrong, Owns) = (Wrong::Annotation("ssl-cert", "certificate"), Owns::Port(443));
+const SHORT_INTERVAL: (Wrong, Owns) = (Wrong::Annotation("healthcheck-interval", "1"), Owns::Ports);
 
 #[tokio::test(start_paused = true)]
 async fn beside_a_mistake_ranges_that_are_narrowed_are_narrowed_and_wider_ones_widened() {
@@ -403,7 +480,7 @@ async fn beside_a_mistake_attributes_and_tags_are_set_and_taken_back() {
 #[tokio::test(start_paused = true)]
 async fn beside_a_mistake_the_nodes_are_those_whose_labels_are_asked_for_now() {
     let edit = Edit::Annotation("target-node-labels", "pool=two");
-    for mistake in [TYPO_IN_ATTRIBUTES, NO_CERTIFICATE, ("healthcheck-interval", "1", Owns::Ports)] {
+    for mistake in [TYPO_IN_ATTRIBUTES, NO_CERTIFICATE, SHORT_INTERVAL] {
         in_both_processes(edit, mistake).await;
     }
 }
@@ -411,19 +488,160 @@ async fn beside_a_mistake_the_nodes_are_those_whose_labels_are_asked_for_now() {
 #[tokio::test(start_paused = true)]
 async fn rules_for_private_link_that_a_mistake_keeps_from_being_taken_back_are_once_it_is_mended() {
     let edit = Edit::NoAnnotation("inbound-sg-rules-on-private-link-traffic");
-    in_both_processes(edit, ("enable-icmp-for-path-mtu-discovery", "yes", Owns::Access)).await;
+    let mistake = (Wrong::Annotation("enable-icmp-for-path-mtu-discovery", "yes"), Owns::Access);
+    in_both_processes(edit, mistake).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mistake_that_leaves_nothing_decided_leaves_everything_as_it_is() {
-    in_both_processes(Edit::Ranges(&["10.0.0.0/8"]), ("ip-address-type", "ipv5", Owns::Everything)).await;
+    let mistake = (Wrong::Annotation("ip-address-type", "ipv5"), Owns::Everything);
+    in_both_processes(Edit::Ranges(&["10.0.0.0/8"]), mistake).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mistake_leaves_what_it_decides_as_it_is() {
     for mistake in MISTAKES {
-        follows(&[], &Edit::Ranges(&["10.1.0.0/16"]), *mistake, true).await;
+        let edit = match mistake.0 {
+            Wrong::Range(_) | Wrong::RangesAnnotation(_) => Edit::NoAnnotation("attributes"),
+            _ => Edit::Ranges(&["10.1.0.0/16"]),
+        };
+        follows(&[], &edit, *mistake, true).await;
     }
+}
+
+const TYPO_IN_RANGES: (Wrong, Owns) = (Wrong::Range("everybody"), Owns::Access);
+const TYPO_IN_ANNOTATED_RANGES: (Wrong, Owns) =
+    (Wrong::RangesAnnotation("10.0.0.0/8,everybody"), Owns::Access);
+
+#[tokio::test(start_paused = true)]
+async fn beside_ranges_that_do_not_parse_ports_attributes_tags_and_nodes_follow_and_the_rules_for_clients_stay()
+ {
+    for edit in [
+        Edit::Ports(&[80, 443, 900, NEW_PORT]),
+        Edit::Ports(&[80, 443]),
+        Edit::NoAnnotation("attributes"),
+        Edit::Annotation("additional-resource-tags", "team=two"),
+        Edit::Annotation("target-node-labels", "pool=two"),
+    ] {
+        for mistake in [TYPO_IN_RANGES, TYPO_IN_ANNOTATED_RANGES] {
+            in_both_processes(edit, mistake).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_port_that_is_not_understood_no_port_comes_or_goes_and_all_else_follows() {
+    for edit in [
+        Edit::Ports(&[80, 443, 900, NEW_PORT]),
+        Edit::Ports(&[80, 443]),
+        Edit::Ranges(&["10.0.0.0/8"]),
+        Edit::Ranges(&["10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12"]),
+        Edit::NoAnnotation("attributes"),
+        Edit::Annotation("target-node-labels", "pool=two"),
+    ] {
+        for ports in [&[80][..], &[443, 900][..]] {
+            in_both_processes(edit, (Wrong::Ports(ports), Owns::PortList)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistake_of_the_view_and_one_of_an_annotation_are_told_together_and_the_rest_follows() {
+    let (cluster, before, published) = serving().await;
+    let as_before = facts(&cluster).await;
+    let edited = before
+        .with(&Edit::Annotation("attributes", "oops"))
+        .with(&Edit::Annotation("target-node-labels", "pool=two"));
+    let mistaken = TYPO_IN_RANGES.0.view(&edited, &published);
+    let text = told(&cluster, &mistaken).await.to_string();
+    for field in ["spec.loadBalancerSourceRanges[2]", "aws-load-balancer-attributes]"] {
+        assert_eq!(text.matches(field).count(), 1, "{text}");
+    }
+    assert_eq!(text.matches("until then what it decides stays as it is").count(), 2, "{text}");
+    let found = facts(&cluster).await;
+    for (fact, value) in &as_before {
+        assert_eq!(found.get(fact) == Some(value), !fact.starts_with("targets"), "{fact}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_goes_beside_ranges_that_do_not_parse_takes_no_nodes_any_more() {
+    let (cluster, before, published) = serving().await;
+    let fewer = before.with(&Edit::Ports(&[80, 443]));
+    let mistaken = TYPO_IN_RANGES.0.view(&fewer, &published);
+    // Its target group is emptied, and there still.
+    cluster.ensure_on(&mistaken, &nodes(&cluster)).await.expect_err("a mistake");
+    let all = NodeSet::of(
+        nodes(&cluster)
+            .iter()
+            .map(|node| a_node(&node.name).provider_id(&node.provider_id).label("pool", "one").build()),
+    );
+    cluster.provider.update_backends(&request(&mistaken, &all)).await.unwrap();
+    assert_eq!(cluster.targets().await.len(), 4 * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_number_of_which_one_protocol_is_not_understood_goes_on_with_both() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").source_ranges(["10.0.0.0/8"]).build();
+    service.ports[0].port = 53;
+    let mut udp = service.ports[0].clone();
+    udp.protocol = cloud_provider::Protocol::Udp;
+    service.ports.push(udp.clone());
+    cluster.ready_on(&mut service, &nodes(&cluster)).await;
+    let as_before = facts(&cluster).await;
+    assert!(as_before["access 53"].contains("10.0.0.0/8"), "{as_before:#?}");
+    let datagrams = |facts: &Facts| facts["access"].clone();
+    assert!(datagrams(&as_before).contains("Udp"), "{as_before:#?}");
+
+    service.ports.pop();
+    service.mistakes.push(Mistake::new("spec.ports[1].protocol", "QUIC", "is not understood"));
+    let error = told(&cluster, &service).await;
+    assert!(matches!(error, Error::InvalidInPart(_)), "{error}");
+    same(&facts(&cluster).await, &as_before, "as it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_no_port_is_understood_no_target_group_goes_of_which_nobody_knows_the_port() {
+    let (mut cluster, before, published) = serving().await;
+    for group in cluster.aws.describe_target_groups(&Select::All, None).await.unwrap().items {
+        cluster.aws.remove_tags(&group.arn, &["service.k8s.aws/resource".to_owned()]).await.unwrap();
+    }
+    let mistaken = Wrong::Ports(&PORTS).view(&before, &published);
+    cluster.restart(&[mistaken.clone().into()]).await;
+    let (_, requests) = cluster.requests(told(&cluster, &mistaken)).await;
+    assert!(requests.iter().all(|call| !call.is_write()), "{requests:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_service_whose_view_has_a_mistake_and_no_load_balancer_nothing_is_made() {
+    for (wrong, _) in MISTAKES.iter().filter(|(wrong, _)| !matches!(wrong, Wrong::Annotation(..))) {
+        let cluster = a_cluster(2).await;
+        let written = Written::before(&cluster.aws.seed_certificate());
+        let error = told(&cluster, &wrong.view(&written, &[])).await;
+        assert!(matches!(error, Error::Invalid(_)), "{wrong:?}: {error}");
+        assert!(error.to_string().contains("until then no load balancer is made"), "{wrong:?}: {error}");
+        assert!(cluster.aws.is_empty(), "{wrong:?}: {:#?}", cluster.aws.remaining());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shown_of_a_service_carried_out_in_part_are_the_ports_that_there_are() {
+    let (cluster, before, published) = serving().await;
+    let shown = async |view: &ServiceView| {
+        let (found, requests) = cluster.requests(cluster.provider.get(view)).await;
+        assert_eq!(requests, [Call::DescribeListeners], "all else is in the shared view");
+        let ingress = found.unwrap().expect("it serves").ingress;
+        ingress[0].ports.iter().map(|port| port.port).collect::<Vec<_>>()
+    };
+    let more = before.with(&Edit::Ports(&[900, 80, 443, NEW_PORT]));
+    let typo = TYPO_IN_ATTRIBUTES.0.view(&more, &published);
+    told(&cluster, &typo).await;
+    assert_eq!(shown(&typo).await, [900, 80, 443, NEW_PORT], "in the order of the Service");
+
+    let unread = Wrong::Ports(&[900]).view(&before.with(&Edit::Ports(&[80, 443, 901])), &published);
+    told(&cluster, &unread).await;
+    assert_eq!(shown(&unread).await, [80, 443, 900, NEW_PORT], "as they are");
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -440,11 +658,7 @@ proptest! {
         mistake in proptest::sample::select(MISTAKES),
         is_new_process: bool,
     ) {
-        let is_of_the_same = match change {
-            Edit::Annotation(key, _) | Edit::NoAnnotation(key) => key == mistake.0,
-            Edit::Ports(_) | Edit::Ranges(_) => false,
-        };
-        prop_assume!(!is_of_the_same);
+        prop_assume!(!mistake.0.is_of(&change));
         runtime().block_on(follows(&absent, &change, mistake, is_new_process));
     }
 }
@@ -477,6 +691,23 @@ async fn a_change_of_scheme_beside_a_mistake_waits_until_it_is_mended() {
     let error = told(&cluster, &moved.with(&Edit::Annotation("attributes", "oops")).view(&published)).await;
     assert!(matches!(error, Error::Invalid(_)), "{error}");
     same(&facts(&cluster).await, &as_before, "no other load balancer is made");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_one_load_balancer_takes_the_place_of_another_a_mistake_leaves_both_as_they_are() {
+    let cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready_on(&mut service, &nodes(&cluster)).await;
+    service.annotations.insert(format!("{PREFIX}scheme"), "internet-facing".to_owned());
+    // The new one exists; the Service's status shows the old one still.
+    cluster.ensure_on(&service, &nodes(&cluster)).await.unwrap();
+    let both = cluster.load_balancers().await;
+    assert_eq!(both.len(), 2);
+    service.annotations.insert(format!("{PREFIX}attributes"), "oops".to_owned());
+    let (error, requests) = cluster.requests(told(&cluster, &service)).await;
+    assert!(matches!(error, Error::Invalid(_)), "{error}");
+    assert!(requests.iter().all(|call| !call.is_write()), "{requests:?}");
+    assert_eq!(cluster.load_balancers().await.len(), both.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,6 +45,13 @@ impl Harness for StrictAws {
         a_service_named("conformance", name).class(AwsConfig::CLASS).build()
     }
 
+    fn mistaken(&self, service: &ServiceView) -> Option<ServiceView> {
+        let mut mistaken = service.clone();
+        let attributes = "service.beta.kubernetes.io/aws-load-balancer-attributes".to_owned();
+        mistaken.annotations.insert(attributes, "oops".to_owned());
+        Some(mistaken)
+    }
+
     fn nodes(&self, count: usize) -> NodeSet {
         NodeSet::of((0..count).map(|i| {
             let id = &self.instances[i % self.instances.len()];
