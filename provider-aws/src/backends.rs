@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{Error, Request, ServiceView};
 
-use crate::client::{SecurityGroup, Snapshot, Target, Traffic};
+use crate::client::{LoadBalancer, SecurityGroup, Snapshot, Tagged, Target, Traffic};
 use crate::converge::Prepared;
 use crate::desired::{Limits, WayToNodes, node_traffic};
 use crate::failure::{general, together};
@@ -73,7 +73,7 @@ impl AwsProvider {
             Err(Unsurveyed::NoVpc(_)) => return Ok(()),
         };
         match wanted {
-            Some(wanted) => self.bring(service, wanted).await,
+            Some(wanted) => self.bring(service, &found.load_balancers, wanted).await,
             None => Ok(()),
         }
     }
@@ -167,7 +167,12 @@ impl AwsProvider {
 
     /// Plans and applies. Refusals of AWS concern their part alone; nodes that serve stay as long as a group of new ones
     /// cannot be opened.
-    async fn bring(&self, service: &ServiceView, wanted: WantedTargets) -> Result<(), Error> {
+    async fn bring(
+        &self,
+        service: &ServiceView,
+        load_balancers: &BTreeMap<String, Tagged<LoadBalancer>>,
+        wanted: WantedTargets,
+    ) -> Result<(), Error> {
         let uid = &service.id.uid;
         let mut target_groups = Vec::new();
         for (arn, (port, set)) in wanted.sets {
@@ -187,7 +192,8 @@ impl AwsProvider {
             }
             _ => None,
         };
-        let planned = plan::backends(&BackendChange { target_groups, open }, &wanted.nodes, &wanted.limits);
+        let change = BackendChange { load_balancers, target_groups, open };
+        let planned = plan::backends(&change, &wanted.nodes, &wanted.limits);
         let mut applier = self.applier(&service.id, planned.ids);
         let run = applier.run(&planned.actions).await;
         if run.is_stale {
@@ -195,7 +201,8 @@ impl AwsProvider {
         }
         let has_failed =
             |id: &str| run.failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.to_owned()));
-        if let Some(access) = access {
+        let is_noted_still = run.failures.iter().any(|(part, _)| *part == Part::Foundation);
+        if let (Some(access), false) = (access, is_noted_still) {
             for group in access.groups.iter().filter(|id| !has_failed(id)) {
                 self.memory.groups.opened(group, access.traffic.iter().cloned());
             }

@@ -116,8 +116,8 @@ impl AwsProvider {
     }
 
     /// Notes on what is settled which targets are registered, so that the next leader need not ask for each target
-    /// group. AWS tags one resource a request: a note a Service would double what a node that joins costs, so that it is
-    /// written once for all nodes that came and went since the Service was looked at the last time.
+    /// group. AWS tags one resource a request: a note for each node would double what it costs, so that it is taken off
+    /// before the first target changes, and written once for all nodes that came and went since then.
     async fn note_registered(&self, prepared: &Prepared) -> Result<(), Error> {
         let Some(digest) = prepared.desired.targets_digest() else { return Ok(()) };
         let Some((arn, lb)) = prepared.found.load_balancers.first_key_value() else { return Ok(()) };

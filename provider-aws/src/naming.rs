@@ -48,7 +48,8 @@ pub const RESOURCE_TAG: &str = "service.k8s.aws/resource";
 pub const UID_TAG: &str = "cloud-lb-controller/service-uid";
 /// Digest of the desired state that was last applied in full, on the load balancer.
 pub const APPLIED_TAG: &str = "cloud-lb-controller/applied";
-/// Digest of the targets that were registered when [`APPLIED_TAG`] was last written, on the load balancer.
+/// Digest of the targets that are registered, on the load balancer; empty from before one of them changes until the
+/// Service is looked at.
 pub const TARGETS_TAG: &str = "cloud-lb-controller/targets";
 /// Keys of the attributes that were set because somebody asked, separated by spaces: what was set by us goes back
 /// to AWS's default when nobody asks any more; what was set by hand stays.

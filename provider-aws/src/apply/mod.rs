@@ -207,6 +207,10 @@ impl Applier<'_> {
             }
             Operation::DeleteListener { arn, .. } => delete(self.aws.elbv2().delete_listener(arn)).await,
             Operation::Tag { arn, add, remove } => self.tag(arn, add, remove).await,
+            Operation::ForgetTargets { arn } => {
+                let nothing = Tags::from([(TARGETS_TAG.to_owned(), String::new())]);
+                self.tag(arn, &nothing, &[]).await
+            }
             Operation::Record { applied, targets } => self.record(applied.as_ref(), targets.as_ref()).await,
         }
     }

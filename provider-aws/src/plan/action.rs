@@ -189,6 +189,10 @@ pub enum Operation {
         add: Tags,
         remove: Vec<String>,
     },
+    /// Takes off a load balancer what it says of registered targets, before some of them change.
+    ForgetTargets {
+        arn: String,
+    },
     /// Notes on the load balancer what was applied; none takes the note off before something changes.
     Record {
         applied: Option<String>,
@@ -248,6 +252,11 @@ impl Action {
         self.replaces = true;
         self.changes = changes;
         self
+    }
+
+    /// Whether it registers targets, or takes some out.
+    pub(super) fn is_of_targets(&self) -> bool {
+        matches!(self.operation, Operation::RegisterTargets { .. } | Operation::DeregisterTargets { .. })
     }
 
     /// As the contract prints it.

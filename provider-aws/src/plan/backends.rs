@@ -1,18 +1,21 @@
 //! The plan of a change of nodes: nothing but targets, and the nodes' security groups that must let load balancers in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::groups::open_nodes;
+use super::tags::forgetting_targets;
 use super::target_groups::{TargetChange, target_step};
 use super::{Part, Planned, ResolvedIds, TargetGroupRef};
-use crate::client::{SecurityGroup, Target, TargetHealth, TargetState, Traffic};
+use crate::client::{LoadBalancer, SecurityGroup, Tagged, Target, TargetHealth, TargetState, Traffic};
 use crate::desired::Limits;
 use crate::observe::TargetGroupDetails;
 use crate::targets::TargetNodes;
 
 /// What is known when nodes have changed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct BackendChange<'a> {
+    /// The load balancers of the Service, by ARN.
+    pub load_balancers: &'a BTreeMap<String, Tagged<LoadBalancer>>,
     /// Target groups of the Service that take traffic.
     pub target_groups: Vec<TargetGroupTargets>,
     /// What the nodes' security groups must let in from the backend security group, that one, and they; none when they
@@ -35,8 +38,8 @@ pub struct TargetGroupTargets {
     pub refused: BTreeSet<Target>,
 }
 
-/// The nodes are opened first, then new targets come, then old ones go; old ones first only where AWS has no room for
-/// both.
+/// What is noted of the targets comes off first. Then the nodes are opened, then new targets come, then old ones go; old
+/// ones first only where AWS has no room for both.
 pub fn backends(change: &BackendChange<'_>, nodes: &TargetNodes, limits: &Limits) -> Planned {
     let mut planned = Planned::default();
     if let Some((wanted, source, groups)) = change.open {
@@ -69,6 +72,9 @@ pub fn backends(change: &BackendChange<'_>, nodes: &TargetNodes, limits: &Limits
         }
     }
     planned.actions.extend(later);
+    let noted = change.load_balancers.iter().map(|(arn, lb)| (arn, &*lb.tags));
+    let forget = forgetting_targets(noted, &planned.actions);
+    planned.actions.splice(0..0, forget);
     planned
 }
 

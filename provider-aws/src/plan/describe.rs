@@ -76,6 +76,7 @@ impl Operation {
             | Operation::ModifyLoadBalancerAttributes(_)
             | Operation::ChangeSetting(_)
             | Operation::Record { .. } => (Verb::Change, LOAD_BALANCER, THE_ONE.to_owned()),
+            Operation::ForgetTargets { arn } => (Verb::Change, LOAD_BALANCER, arn.clone()),
             Operation::DeleteLoadBalancer { arn } => (Verb::Delete, LOAD_BALANCER, arn.clone()),
             Operation::CreateListener(listener) => (Verb::Create, LISTENER, name(listener)),
             Operation::ModifyListener(listener) => (Verb::Change, LISTENER, name(listener)),
@@ -104,6 +105,7 @@ impl Operation {
             | Operation::SetSubnets { .. }
             | Operation::SetSecurityGroups { .. }
             | Operation::ModifyTargetGroup { .. }
+            | Operation::ForgetTargets { .. }
             | Operation::ModifyListener(_) => Vec::new(),
             Operation::AuthorizeIngress { rules, .. } => rules.iter().map(|r| added(INGRESS, r)).collect(),
             Operation::RevokeIngress { rules, .. } => rules.iter().map(|r| removed(INGRESS, r)).collect(),

@@ -203,7 +203,8 @@ impl<'a> Planner<'a> {
 
     /// What was applied is noted on the load balancer, so that whoever comes next needs no more than the shared
     /// view to know that nothing is to be done. The note comes off before something changes: half a change must
-    /// not look like a whole one when the Service is changed back.
+    /// not look like a whole one when the Service is changed back. Where only targets change, only what was noted of them
+    /// comes off.
     ///
     /// A note that another version of this program wrote is compared with nothing, and that alone is nothing to write:
     /// an upgrade costs a look at each Service, not a write. Neither is it worth a write of its own that only the targets
@@ -215,14 +216,11 @@ impl<'a> Planner<'a> {
         if self.actions.is_empty() && (is_applied || !self.waits.is_empty()) {
             return;
         }
-        let only_targets = self.actions.iter().all(|action| {
-            matches!(
-                action.operation,
-                Operation::RegisterTargets { .. } | Operation::DeregisterTargets { .. }
-            )
-        });
-        let note_stays = noted.is_empty() || (only_targets && is_applied);
-        if !note_stays {
+        if self.actions.iter().all(Action::is_of_targets) && is_applied {
+            let retained = self.retained.map(|lb| (&lb.resource.arn, &*lb.tags));
+            let forget = tags::forgetting_targets(retained, &self.actions);
+            self.actions.splice(0..0, forget);
+        } else if !noted.is_empty() {
             let operation = Operation::Record { applied: None, targets: None };
             let reason = "what was applied is about to change";
             let changes = vec![describe::removed(APPLIED_TAG, &noted)];

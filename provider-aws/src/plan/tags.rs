@@ -1,9 +1,9 @@
 //! Tags: what is taken over is made ours first, and what a tag says was done is written after it was.
 
-use super::{Operation, Part, Planner, describe, with_tags};
+use super::{Action, Operation, Part, Planner, describe, with_tags};
 use crate::client::Tags;
 use crate::drift::{self, TagDrift};
-use crate::naming::{CLUSTER_TAG, UID_TAG};
+use crate::naming::{APPLIED_TAG, CLUSTER_TAG, TARGETS_TAG, UID_TAG};
 
 /// What the steps about tags stand before and after.
 pub(super) struct TagSteps {
@@ -48,4 +48,28 @@ impl Planner<'_> {
         let operation = Operation::Tag { arn: arn.to_owned(), add: drift.add, remove: drift.remove };
         self.push_with(part, operation, "tags differ", changes);
     }
+}
+
+/// Takes what these load balancers say of registered targets off before the first of these steps, if one of them changes
+/// targets: a process that dies in between, or at any time before it is said anew, leaves nothing that the next one would
+/// believe once the nodes are those of before. Nobody believes it of a load balancer of which it is not noted that all else
+/// was applied.
+pub(super) fn forgetting_targets<'a>(
+    load_balancers: impl IntoIterator<Item = (&'a String, &'a Tags)>,
+    steps: &[Action],
+) -> Vec<Action> {
+    if !steps.iter().any(Action::is_of_targets) {
+        return Vec::new();
+    }
+    let said = |tags: &'a Tags, key| tags.get(key).filter(|value| !value.is_empty());
+    let believed = load_balancers.into_iter().filter_map(|(arn, tags)| {
+        said(tags, APPLIED_TAG)?;
+        Some((arn, said(tags, TARGETS_TAG)?))
+    });
+    let forget = |(arn, digest): (&String, &String)| {
+        let operation = Operation::ForgetTargets { arn: arn.clone() };
+        let changes = vec![describe::removed(TARGETS_TAG, digest)];
+        Action::new(Part::Foundation, operation, "registered targets are about to change").with(changes)
+    };
+    believed.map(forget).collect()
 }

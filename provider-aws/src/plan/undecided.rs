@@ -180,7 +180,7 @@ fn concerns_everything(action: &Action) -> bool {
 }
 
 fn takes_the_note_off(action: &Action) -> bool {
-    matches!(action.operation, Operation::Record { applied: None, .. })
+    matches!(action.operation, Operation::Record { applied: None, .. } | Operation::ForgetTargets { .. })
 }
 
 fn is_backend_of(observed: &Observed, load_balancer: &ObservedLoadBalancer) -> bool {

@@ -73,27 +73,38 @@ async fn steady_one() -> Row {
     }
 }
 
-/// A node joins while nothing was asked for a while, and the Services are looked at the next time.
-async fn node_joins() -> [Row; 2] {
+/// One more node, which each Service gets as a target.
+async fn join(cluster: &mut Cluster, services: &[ServiceView]) -> Vec<Call> {
+    cluster.instances.extend(cluster.aws.seed_nodes(&cluster.vpc, 1));
+    let nodes = nodes_of(&cluster.instances);
+    let all = async {
+        for service in services {
+            cluster.provider.update_backends(&request(service, &nodes)).await.unwrap();
+        }
+    };
+    cluster.requests(all).await.1
+}
+
+/// A node joins while nothing was asked for a while, another one after it, and the Services are looked at the next time.
+async fn nodes_join() -> [Row; 3] {
     let mut cluster = a_cluster(3).await;
     let services = services(&cluster, 100).await;
     resync(&cluster, &services).await;
     tokio::time::advance(SharingOptions::default().keep_security_groups).await;
-    let mut ids = cluster.instances.clone();
-    ids.extend(cluster.aws.seed_nodes(&cluster.vpc, 1));
-    let nodes = nodes_of(&ids);
-    let all = async {
-        for service in &services {
-            cluster.provider.update_backends(&request(service, &nodes)).await.unwrap();
-        }
-    };
-    let joins = cluster.requests(all).await.1;
-    cluster.instances = ids;
+    let joins = join(&mut cluster, &services).await;
+    tokio::time::advance(SharingOptions::default().keep_security_groups).await;
+    let another = join(&mut cluster, &services).await;
     let next_look = resync(&cluster, &services).await;
     [
         Row {
             what: "one node joins, 100 Services of 1 port",
             requests: joins,
+            at_most: 206,
+            peers: "about 200 / 1400",
+        },
+        Row {
+            what: "another one joins before they are looked at",
+            requests: another,
             at_most: 106,
             peers: "about 200 / 1400",
         },
@@ -228,8 +239,8 @@ fn with_part(readme: &str, begin: &str, end: &str, part: &str) -> String {
 async fn requests_stay_within_their_targets_and_the_readme_says_how_many_they_are() {
     let [create, delete] = create_and_delete().await;
     let [steady, leader] = thousand().await;
-    let [joins, next_look] = node_joins().await;
-    let rows = [create, delete, steady_one().await, steady, leader, joins, next_look];
+    let [joins, another, next_look] = nodes_join().await;
+    let rows = [create, delete, steady_one().await, steady, leader, joins, another, next_look];
     let table = print(&rows);
     let sequences = print_sequences(&rows);
     println!("{table}\n{sequences}");

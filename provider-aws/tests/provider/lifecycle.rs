@@ -143,7 +143,7 @@ async fn local_traffic_is_checked_on_the_health_check_node_port() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_join_and_leave_without_another_write() {
+async fn nodes_join_and_leave_without_another_write_but_that_nothing_is_noted_of_them_any_more() {
     let cluster = a_cluster(3).await;
     let mut service = web("web").build();
     let two = nodes_of(&cluster.instances[..2]);
@@ -151,7 +151,10 @@ async fn nodes_join_and_leave_without_another_write() {
     let all = cluster.request(&service);
     let (result, requests) = cluster.requests(cluster.provider.update_backends(&all)).await;
     result.unwrap();
-    assert_eq!(requests.iter().filter(|c| c.is_write()).collect::<Vec<_>>(), [&Call::RegisterTargets]);
+    assert_eq!(
+        requests.iter().filter(|c| c.is_write()).collect::<Vec<_>>(),
+        [&Call::AddTags, &Call::RegisterTargets]
+    );
     let one = request(&service, &nodes_of(&cluster.instances[..1]));
     let (result, requests) = cluster.requests(cluster.provider.update_backends(&one)).await;
     result.unwrap();

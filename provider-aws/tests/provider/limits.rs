@@ -136,18 +136,21 @@ async fn a_note_that_nobody_is_left_for_is_written_to_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_that_come_and_go_cost_one_note_a_service_when_it_is_looked_at_the_next_time() {
+async fn nodes_that_come_and_go_cost_a_note_before_the_first_and_one_at_the_next_look() {
     let cluster = a_cluster(2).await;
     let mut services: Vec<_> = (0..3).map(|n| web(&format!("s{n}")).build()).collect();
     for service in &mut services {
         cluster.ready(service).await;
     }
     let mut ids = cluster.instances.clone();
-    for _ in 0..4 {
+    for nth in 0..4 {
         ids.extend(cluster.aws.seed_nodes(&cluster.vpc, 1));
+        let before = cluster.aws.count(Call::AddTags);
         for service in &services {
             cluster.provider.update_backends(&request(service, &nodes_of(&ids))).await.unwrap();
         }
+        let taken_off = if nth == 0 { services.len() } else { 0 };
+        assert_eq!(cluster.aws.count(Call::AddTags) - before, taken_off, "node {nth}");
     }
     let before = cluster.aws.count(Call::AddTags);
     // One goes before its note is written; the others get theirs all the same.
@@ -159,4 +162,25 @@ async fn nodes_that_come_and_go_cost_one_note_a_service_when_it_is_looked_at_the
         }
     }
     assert_eq!(cluster.aws.count(Call::AddTags) - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_nodes_that_changes_no_target_or_of_which_nothing_is_noted_costs_no_note() {
+    let mut cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    cluster.ready(&mut service).await;
+    let one = request(&service, &nodes_of(&cluster.instances[..1]));
+    let (result, requests) =
+        cluster.requests(cluster.provider.update_backends(&cluster.request(&service))).await;
+    result.unwrap();
+    assert!(requests.iter().all(|call| !call.is_write()), "both are targets already: {requests:?}");
+
+    cluster.provider.update_backends(&one).await.unwrap();
+    // The next process knows from the shared view that nothing is noted.
+    cluster.restart(&[service.clone().into()]).await;
+    let (result, requests) =
+        cluster.requests(cluster.provider.update_backends(&cluster.request(&service))).await;
+    result.unwrap();
+    let writes: Vec<Call> = requests.into_iter().filter(|call| call.is_write()).collect();
+    assert_eq!(writes, [Call::RegisterTargets]);
 }

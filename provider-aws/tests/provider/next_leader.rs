@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use cloud_provider::testing::request;
-use cloud_provider::{CloudLoadBalancer, Ingress, Outcome};
+use cloud_provider::{CloudLoadBalancer, ErrorClass, Ingress, Mistake, Outcome, Request, ServiceView};
+use provider_aws::client::fake::Fault;
 use provider_aws::client::{
     Call, CreateTargetGroup, Elbv2, Protocol, Select, Tags, TargetFamily, TargetType,
 };
 
-use crate::fixture::{Cluster, a_cluster, a_cluster_with, nodes_of, web};
+use crate::fixture::{Cluster, PREFIX, a_cluster, a_cluster_with, nodes_of, web};
 use crate::others::{a_health_check, by_cloud_provider};
 
 #[tokio::test(start_paused = true)]
@@ -103,4 +106,98 @@ async fn target_groups_that_were_taken_over_with_their_names_are_known_to_the_ne
     ids.extend(cluster.aws.seed_nodes(&cluster.vpc, 1));
     cluster.provider.update_backends(&request(&service, &nodes_of(&ids))).await.unwrap();
     assert_eq!(cluster.targets().await.len(), 3);
+}
+
+/// A Service without a mistake, one with a mistake that leaves its nodes to be told, and one whose ports could not be read.
+fn with_and_without_mistakes(plain: &ServiceView) -> [ServiceView; 3] {
+    let (mut of_an_annotation, mut of_the_view) = (plain.clone(), plain.clone());
+    of_an_annotation.annotations.insert(format!("{PREFIX}attributes"), "oops".to_owned());
+    of_the_view.mistakes.push(Mistake::new("spec.loadBalancerSourceRanges[0]", "everybody", "is no network"));
+    [plain.clone(), of_an_annotation, of_the_view]
+}
+
+fn may_be_mistaken(service: &ServiceView, nodes: &cloud_provider::NodeSet) -> Request {
+    Request::with_mistakes(Arc::new(service.clone()), nodes.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_went_and_came_back_while_the_leader_changed_serves() {
+    let mut cluster = a_cluster(2).await;
+    let mut plain = web("web").build();
+    cluster.ready(&mut plain).await;
+    for service in with_and_without_mistakes(&plain) {
+        let one = nodes_of(&cluster.instances[..1]);
+        cluster.provider.update_backends(&may_be_mistaken(&service, &one)).await.unwrap();
+        assert_eq!(cluster.targets().await.len(), 1);
+        cluster.restart(&[Arc::new(plain.clone())]).await;
+        cluster.ready(&mut plain).await;
+        assert_eq!(cluster.targets().await.len(), 2, "{:?}", service.annotations);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_came_and_went_while_the_leader_changed_is_no_target() {
+    let mut cluster = a_cluster(3).await;
+    let two = nodes_of(&cluster.instances[..2]);
+    let mut service = web("web").build();
+    cluster.ready_on(&mut service, &two).await;
+    cluster.provider.update_backends(&cluster.request(&service)).await.unwrap();
+    assert_eq!(cluster.targets().await.len(), 3);
+    cluster.restart(&[Arc::new(service.clone())]).await;
+    cluster.ready_on(&mut service, &two).await;
+    assert_eq!(cluster.targets().await.len(), 2);
+}
+
+/// By whichever call the targets follow, and wherever it is cut short.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_while_targets_change_leaves_no_note_that_the_next_one_would_believe() {
+    for ensures in [false, true] {
+        for (call, fault) in [Call::AddTags, Call::RegisterTargets, Call::DeregisterTargets]
+            .into_iter()
+            .flat_map(|call| [Fault::HangBefore, Fault::HangAfter].map(|fault| (call, fault)))
+        {
+            let mut cluster = a_cluster(3).await;
+            let first = nodes_of(&cluster.instances[..2]);
+            let others = nodes_of(&cluster.instances[1..]);
+            let mut service = web("web").build();
+            cluster.ready_on(&mut service, &first).await;
+            let has = cluster.targets().await;
+            cluster.aws.fail_nth(call, 1, fault.clone());
+            let changed = request(&service, &others);
+            let deadline = Duration::from_secs(60);
+            let act = async {
+                match ensures {
+                    true => cluster.provider.ensure(&changed).await.map(drop),
+                    false => cluster.provider.update_backends(&changed).await,
+                }
+            };
+            tokio::time::timeout(deadline, act).await.expect_err("it dies");
+            cluster.aws.heal();
+            cluster.restart(&[Arc::new(service.clone())]).await;
+            cluster.ready_on(&mut service, &first).await;
+            assert_eq!(cluster.targets().await, has, "by ensure: {ensures}, {call:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_note_of_the_targets_cannot_be_taken_off_no_target_changes() {
+    for (code, class) in [("AccessDenied", ErrorClass::Denied), ("InternalFailure", ErrorClass::Transient)] {
+        let mut cluster = a_cluster(2).await;
+        let mut service = web("web").build();
+        cluster.ready(&mut service).await;
+        let one = nodes_of(&cluster.instances[..1]);
+        cluster.aws.fail_always(Call::AddTags, Fault::before(code));
+        let update = request(&service, &one);
+        let error = cluster.provider.update_backends(&update).await.expect_err("it stays on");
+        assert_eq!(error.class(), class, "{error}");
+        assert_eq!(cluster.targets().await.len(), 2);
+
+        cluster.aws.heal();
+        cluster.provider.update_backends(&update).await.unwrap();
+        assert_eq!(cluster.targets().await.len(), 1);
+        cluster.restart(&[Arc::new(service.clone())]).await;
+        cluster.ready(&mut service).await;
+        assert_eq!(cluster.targets().await.len(), 2);
+    }
 }
