@@ -12,7 +12,7 @@ use crate::naming;
 use crate::observe::backend_security_group;
 use crate::options;
 use crate::outcome::told;
-use crate::plan::{self, BackendChange, Part, TargetGroupTargets};
+use crate::plan::{self, BackendChange, TargetGroupTargets};
 use crate::provider::AwsProvider;
 use crate::site::Unsurveyed;
 use crate::targets::{TargetLimits, TargetNodes, TargetSets};
@@ -199,13 +199,8 @@ impl AwsProvider {
         if run.is_stale {
             return Err(Error::transient("the load balancer is not as it was seen a moment ago"));
         }
-        let has_failed =
-            |id: &str| run.failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.to_owned()));
-        let is_noted_still = run.failures.iter().any(|(part, _)| *part == Part::Foundation);
-        if let (Some(access), false) = (access, is_noted_still) {
-            for group in access.groups.iter().filter(|id| !has_failed(id)) {
-                self.memory.groups.opened(group, access.traffic.iter().cloned());
-            }
+        if let Some(access) = access {
+            self.remember_opened(&access.groups, &access.traffic, &run.failures);
         }
         let errors = run.failures.into_iter().map(|(part, failure)| told(&part, failure, service)).collect();
         if let Some(error) = together(errors) {

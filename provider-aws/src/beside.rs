@@ -69,8 +69,8 @@ impl AwsProvider {
         if run.is_stale {
             return Ok(None);
         }
-        if mistaken.opens_nodes() {
-            self.remember_opened(&prepared, &run.failures);
+        if let (true, Some(nodes)) = (mistaken.opens_nodes(), &prepared.desired.groups.nodes) {
+            self.remember_opened(&prepared.node_groups, &nodes.traffic, &run.failures);
         }
         let mut may_pass = mistaken.may_pass
             || applier.refused_targets

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloud_provider::{Error, Note, Outcome, Pending, Request, ServiceId, ServiceView};
 
 use crate::adoption;
-use crate::client::{LoadBalancer, LoadBalancerState, Select, Snapshot, Tagged, Tags, Target};
+use crate::client::{LoadBalancer, LoadBalancerState, Select, Snapshot, Tagged, Tags, Target, Traffic};
 use crate::desired::{self, Built, Desired, Limits};
 use crate::discovery::DiscoveryError;
 use crate::failure::{StepFailure, general};
@@ -278,7 +278,9 @@ impl AwsProvider {
             return Ok(Carried::Stale);
         }
         prepared.notes.extend(applier.notes);
-        self.remember_opened(&prepared, &failures);
+        if let Some(nodes) = &prepared.desired.groups.nodes {
+            self.remember_opened(&prepared.node_groups, &nodes.traffic, &failures);
+        }
         let is_done = failures.is_empty() && planned.waits.is_empty();
         if is_done {
             let arns: Vec<(String, String)> = applier.ids.target_groups.into_iter().collect();
@@ -289,12 +291,20 @@ impl AwsProvider {
         Ok(Carried::Through(prepared, LeftOpen { waits: planned.waits, failures, refused_targets }))
     }
 
-    /// The groups of nodes let in what they should, but for those where that failed.
-    pub(crate) fn remember_opened(&self, prepared: &Prepared, failures: &[(Part, StepFailure)]) {
-        let Some(wanted) = &prepared.desired.groups.nodes else { return };
+    /// These groups of nodes let in what they should, but for those where that failed. Where what they stand on failed, or
+    /// something ended the run, their turn may not have come.
+    pub(crate) fn remember_opened(
+        &self,
+        groups: &BTreeSet<String>,
+        traffic: &BTreeSet<Traffic>,
+        failures: &[(Part, StepFailure)],
+    ) {
+        if failures.iter().any(|(part, failure)| *part == Part::Foundation || !failure.is_refusal()) {
+            return;
+        }
         let has_failed = |id: &String| failures.iter().any(|(part, _)| *part == Part::NodeGroup(id.clone()));
-        for group in prepared.node_groups.iter().filter(|id| !has_failed(id)) {
-            self.memory.groups.opened(group, wanted.traffic.iter().cloned());
+        for group in groups.iter().filter(|id| !has_failed(id)) {
+            self.memory.groups.opened(group, traffic.iter().cloned());
         }
     }
 

@@ -227,14 +227,16 @@ impl Applier<'_> {
         Ok(Applied::Done)
     }
 
-    /// Targets are not noted when AWS refused some of them: the next look has to find that out again.
+    /// Targets are not noted while AWS refuses some of them, now or when it was last asked: the next look has to find that
+    /// out again.
     async fn record(
         &self,
         applied: Option<&String>,
         targets: Option<&String>,
     ) -> Result<Applied, StepFailure> {
         let Some(arn) = &self.ids.load_balancer else { return Ok(Applied::Stale) };
-        let targets = targets.filter(|_| !self.refused_targets);
+        let are_all_in = self.memory.targets.until_another_try(&self.service.uid).is_none();
+        let targets = targets.filter(|_| are_all_in);
         let mut tags = Tags::from([(APPLIED_TAG.to_owned(), applied.cloned().unwrap_or_default())]);
         if applied.is_some() {
             tags.insert(TARGETS_TAG.to_owned(), targets.cloned().unwrap_or_default());

@@ -314,3 +314,25 @@ async fn a_node_that_went_and_came_back_while_its_labels_were_a_mistake_serves_o
     cluster.ready_on(&mut service, &nodes).await;
     assert_eq!(cluster.targets().await.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn groups_of_nodes_whose_turn_did_not_come_are_opened_at_the_next_try() {
+    for (call, code) in [
+        (Call::AuthorizeSecurityGroupIngress, "InternalFailure"),
+        (Call::AddTags, "InternalFailure"),
+        (Call::AddTags, "AccessDenied"),
+    ] {
+        let cluster = a_cluster(2).await;
+        let mut service = web("web").build();
+        cluster.ready(&mut service).await;
+        let new = ["first", "second"].map(|name| a_node_of_another_group(&cluster, name));
+        let more = request(&service, &nodes_of(cluster.instances.iter().chain(new.iter().map(|(id, _)| id))));
+        cluster.aws.fail_always(call, Fault::before(code));
+        cluster.provider.update_backends(&more).await.expect_err("it fails");
+        cluster.aws.heal();
+        cluster.provider.update_backends(&more).await.unwrap();
+        for (_, node_group) in &new {
+            assert!(is_open(&cluster, node_group).await, "{call:?} {code}");
+        }
+    }
+}

@@ -197,3 +197,19 @@ async fn a_refusal_that_names_nobody_is_narrowed_down() {
     cluster.ready(&mut service).await;
     assert_eq!(cluster.targets().await.len(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_aws_refused_is_not_noted_as_registered_by_a_change_of_something_else() {
+    let mut cluster = a_cluster(2).await;
+    let mut service = web("web").build();
+    let one = nodes_of(&cluster.instances[..1]);
+    cluster.ready_on(&mut service, &one).await;
+    cluster.aws.fail_nth(Call::RegisterTargets, 1, Fault::before("InvalidTarget"));
+    ensured(&cluster, &service, &cluster.nodes()).await;
+    let mut changed = web("web").source_ranges(["10.0.0.0/8"]).published(service.published.clone()).build();
+    ensured(&cluster, &changed, &cluster.nodes()).await;
+    assert_eq!(cluster.targets().await.len(), 1, "it is not asked again yet");
+    cluster.restart(&[changed.clone().into()]).await;
+    cluster.ready(&mut changed).await;
+    assert_eq!(cluster.targets().await.len(), 2);
+}
