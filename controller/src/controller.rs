@@ -6,7 +6,7 @@ use std::sync::Arc;
 use apiserver_client::{Watches, bounded};
 use cloud_provider::{CloudLoadBalancer, ServiceKey, ServiceView};
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::runtime::watcher;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::resume::resume;
 use crate::service_api::ServiceApi;
+use crate::service_object::ServiceObject;
 use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
 use crate::{follow, nodes, reconcile, sweep};
 
@@ -143,7 +144,7 @@ impl ServiceController {
         let context = Context::new(api, config, &providers, node_sets, events, metrics, fence);
         let context = Arc::new(context);
         let (complete, mut listed) = watch::channel(false);
-        let events = watched::<Service>(&watches, "services");
+        let events = watched::<ServiceObject>(&watches, "services");
         tasks.spawn(follow::services(events, context.clone(), complete));
 
         let ready = async {

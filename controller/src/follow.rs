@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use cloud_provider::{ServiceId, ServiceKey};
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Service;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::service::Tracked;
+use crate::service_object::ServiceObject;
 
 /// How many Services a list may lack before that is suspicious: people delete a few at a time.
 const SUSPICIOUSLY_MANY_SERVICES: usize = 10;
 
 /// Follows Services until the stream ends; says when the first complete list is in.
 pub(crate) async fn services(
-    events: impl Stream<Item = Event<Service>>,
+    events: impl Stream<Item = Event<ServiceObject>>,
     context: Arc<Context>,
     complete: watch::Sender<bool>,
 ) {
@@ -31,7 +31,7 @@ pub(crate) async fn services(
     while let Some(event) = events.next().await {
         match event {
             Event::Init => listing.clear(),
-            Event::InitApply(service) => {
+            Event::InitApply(ServiceObject(service)) => {
                 let mut now = Tracked::of(&service);
                 let known = context.services.get(&now.view.id.key);
                 if let Some(known) = &known {
@@ -45,8 +45,8 @@ pub(crate) async fn services(
                 listed(&context, std::mem::take(&mut listing));
                 complete.send_replace(true);
             }
-            Event::Apply(service) => shown(&context, Tracked::of(&service)),
-            Event::Delete(service) => deleted(&context, &Tracked::of(&service)),
+            Event::Apply(ServiceObject(service)) => shown(&context, Tracked::of(&service)),
+            Event::Delete(ServiceObject(service)) => deleted(&context, &Tracked::of(&service)),
         }
     }
 }

@@ -69,6 +69,7 @@ mod resumption;
 mod retry;
 mod service;
 mod service_api;
+mod service_object;
 mod services;
 pub mod status;
 mod status_pace;

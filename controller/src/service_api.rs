@@ -4,6 +4,8 @@ use cloud_provider::ServiceKey;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
 
+use crate::service_object::ServiceObject;
+
 /// The API server, and who we are to it.
 pub(crate) struct ServiceApi {
     client: kube::Client,
@@ -28,7 +30,8 @@ impl ServiceApi {
         body: serde_json::Value,
     ) -> kube::Result<Service> {
         let body = Patch::Strategic(body);
-        self.of(key).patch_status(&key.name, &PatchParams::default(), &body).await
+        let written = self.of(key).patch_status(&key.name, &PatchParams::default(), &body).await;
+        written.map(|ServiceObject(service)| service)
     }
 
     /// Who has this name now, if anybody.
@@ -36,7 +39,8 @@ impl ServiceApi {
     /// # Errors
     /// The API server's. That there is nobody is no error.
     pub(crate) async fn get(&self, key: &ServiceKey) -> kube::Result<Option<Service>> {
-        self.of(key).get_opt(&key.name).await
+        let found = self.of(key).get_opt(&key.name).await?;
+        Ok(found.map(|ServiceObject(service)| service))
     }
 
     /// Who else writes a status: of those who did, the first who is not us. If there is none, another of our name.
@@ -45,7 +49,7 @@ impl ServiceApi {
         another.map(String::as_str)
     }
 
-    fn of(&self, key: &ServiceKey) -> Api<Service> {
+    fn of(&self, key: &ServiceKey) -> Api<ServiceObject> {
         Api::namespaced(self.client.clone(), &key.namespace)
     }
 }
