@@ -198,7 +198,12 @@ impl ControlPlane {
     /// The same with the rights of a token.
     pub fn kubeconfig_yaml_as(&self, token: &str) -> String {
         // kubectl leaves the token out of plain HTTP.
-        kubeconfig(&self.url().replacen("http://", "https://", 1), token)
+        let server = self.url().replacen("http://", "https://", 1);
+        let certificate = match &self.body {
+            Body::Double(_) => None,
+            Body::Real(turn) => Some(turn.server.certificate()),
+        };
+        kubeconfig(&server, certificate.as_deref(), token)
     }
 
     /// Writes the kubeconfig to a file.
@@ -263,12 +268,18 @@ fn config_of(url: &str, token: &str) -> Config {
     config
 }
 
-fn kubeconfig(server: &str, token: &str) -> String {
+/// A kubeconfig for a server that is trusted for this certificate; without one for whatever it shows: the double's
+/// certificate is everybody's, and vouches for nothing.
+fn kubeconfig(server: &str, certificate: Option<&Path>, token: &str) -> String {
+    let trust = match certificate {
+        Some(path) => format!("certificate-authority: {}", path.display()),
+        None => "insecure-skip-tls-verify: true".to_owned(),
+    };
     format!(
         "apiVersion: v1\n\
          kind: Config\n\
          clusters:\n\
-         - name: test\n  cluster:\n    server: {server}\n    insecure-skip-tls-verify: true\n\
+         - name: test\n  cluster:\n    server: {server}\n    {trust}\n\
          users:\n\
          - name: user\n  user:\n    token: {token}\n\
          contexts:\n\

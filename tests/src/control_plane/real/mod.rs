@@ -9,7 +9,7 @@ mod shared;
 mod supervisor;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -71,6 +71,11 @@ impl Server {
 
     pub(super) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// What its certificate is to be judged by. Who is given nothing of the kind reads all that the machine trusts.
+    pub(super) fn certificate(&self) -> PathBuf {
+        programs::certificate(self.programs.folder())
     }
 
     fn administrator(&self) -> Client {

@@ -1,7 +1,7 @@
 //! What the programs of a control plane are told when they start.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::Options;
 use crate::apiserver::{ADMIN_TOKEN, PRIVATE_KEY, WEAK_TOKEN};
@@ -36,6 +36,14 @@ const CONTROLLERS: [&str; 5] = [
 /// The name of the log of all requests.
 pub(super) const AUDIT_LOG: &str = "audit.log";
 
+/// What the server makes for itself where it finds nothing, with the authority that signed it.
+const CERTIFICATE: &str = "certs/apiserver.crt";
+
+/// Where its certificate is once it runs.
+pub(super) fn certificate(folder: &Path) -> PathBuf {
+    folder.join(CERTIFICATE)
+}
+
 /// Writes the files that the arguments name.
 pub(super) fn prepare(folder: &Path, port: u16) -> io::Result<()> {
     let write = |name: &str, text: &[u8]| std::fs::write(folder.join(name), text);
@@ -50,7 +58,10 @@ pub(super) fn prepare(folder: &Path, port: u16) -> io::Result<()> {
     write("audit-policy.yaml", AUDIT_POLICY.as_bytes())?;
     write(AUDIT_LOG, b"")?;
     let server = format!("https://127.0.0.1:{port}");
-    write("manager.kubeconfig", super::super::kubeconfig(&server, MANAGER_TOKEN).as_bytes())
+    write(
+        "manager.kubeconfig",
+        super::super::kubeconfig(&server, Some(&certificate(folder)), MANAGER_TOKEN).as_bytes(),
+    )
 }
 
 /// etcd listens on sockets in the folder, where it runs: no port of it can be taken by somebody else. It wants a port in
@@ -97,7 +108,7 @@ pub(super) fn controller_manager() -> Vec<String> {
         "--kubeconfig=manager.kubeconfig".to_owned(),
         "--leader-elect=false".to_owned(),
         "--use-service-account-credentials=true".to_owned(),
-        "--root-ca-file=certs/apiserver.crt".to_owned(),
+        format!("--root-ca-file={CERTIFICATE}"),
         format!("--controllers={}", CONTROLLERS.join(",")),
         "--secure-port=0".to_owned(),
     ]
