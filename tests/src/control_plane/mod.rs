@@ -199,11 +199,12 @@ impl ControlPlane {
     pub fn kubeconfig_yaml_as(&self, token: &str) -> String {
         // kubectl leaves the token out of plain HTTP.
         let server = self.url().replacen("http://", "https://", 1);
-        let certificate = match &self.body {
-            Body::Double(_) => None,
-            Body::Real(turn) => Some(turn.server.certificate()),
+        let trust = match &self.body {
+            // Its certificate is everybody's, and vouches for nothing.
+            Body::Double(_) => "insecure-skip-tls-verify: true".to_owned(),
+            Body::Real(turn) => turn.server.trust(),
         };
-        kubeconfig(&server, certificate.as_deref(), token)
+        kubeconfig(&server, &trust, token)
     }
 
     /// Writes the kubeconfig to a file.
@@ -268,13 +269,8 @@ fn config_of(url: &str, token: &str) -> Config {
     config
 }
 
-/// A kubeconfig for a server that is trusted for this certificate; without one for whatever it shows: the double's
-/// certificate is everybody's, and vouches for nothing.
-fn kubeconfig(server: &str, certificate: Option<&Path>, token: &str) -> String {
-    let trust = match certificate {
-        Some(path) => format!("certificate-authority: {}", path.display()),
-        None => "insecure-skip-tls-verify: true".to_owned(),
-    };
+/// A kubeconfig for a server with this token; `trust` is what it says of the server's certificate.
+fn kubeconfig(server: &str, trust: &str, token: &str) -> String {
     format!(
         "apiVersion: v1\n\
          kind: Config\n\

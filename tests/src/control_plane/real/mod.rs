@@ -9,10 +9,11 @@ mod shared;
 mod supervisor;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use k8s_openapi::ByteString;
 use kube::Client;
 use tokio::time::Instant;
 
@@ -73,9 +74,13 @@ impl Server {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// What its certificate is to be judged by. Who is given nothing of the kind reads all that the machine trusts.
-    pub(super) fn certificate(&self) -> PathBuf {
-        programs::certificate(self.programs.folder())
+    /// What a kubeconfig says of its certificate, as one in a cluster does: who is told to trust anything reads besides all
+    /// that the machine trusts. In words of its own, since not everybody who is given a kubeconfig sees our files.
+    pub(super) fn trust(&self) -> String {
+        let path = programs::certificate(self.programs.folder());
+        let certificate = std::fs::read(path).expect("the certificate of a server that runs");
+        let encoded = serde_json::to_string(&ByteString(certificate)).expect("text");
+        format!("certificate-authority-data: {encoded}")
     }
 
     fn administrator(&self) -> Client {

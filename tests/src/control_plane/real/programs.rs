@@ -58,10 +58,9 @@ pub(super) fn prepare(folder: &Path, port: u16) -> io::Result<()> {
     write("audit-policy.yaml", AUDIT_POLICY.as_bytes())?;
     write(AUDIT_LOG, b"")?;
     let server = format!("https://127.0.0.1:{port}");
-    write(
-        "manager.kubeconfig",
-        super::super::kubeconfig(&server, Some(&certificate(folder)), MANAGER_TOKEN).as_bytes(),
-    )
+    // It is there by the time that somebody reads this.
+    let trust = format!("certificate-authority: {}", certificate(folder).display());
+    write("manager.kubeconfig", super::super::kubeconfig(&server, &trust, MANAGER_TOKEN).as_bytes())
 }
 
 /// etcd listens on sockets in the folder, where it runs: no port of it can be taken by somebody else. It wants a port in
