@@ -220,9 +220,17 @@ impl Pools {
     }
 }
 
-/// Which pool's which entry an address belongs to: the first address of each range, to its last.
+/// Which pool's which entry an address belongs to: all ranges, in ascending order. It is searched for every address that
+/// comes or goes and is made anew for other pools, so that it is a list, which is halved in less time than a tree.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct RangeIndex(PerFamily<BTreeMap<u128, (u128, PoolPosition)>>);
+struct RangeIndex(PerFamily<Vec<IndexedRange>>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct IndexedRange {
+    first: u128,
+    last: u128,
+    position: PoolPosition,
+}
 
 impl RangeIndex {
     /// Adds a pool's ranges, or none of them. `placed` are the pools added before, in that order.
@@ -256,19 +264,29 @@ impl RangeIndex {
     fn claim(&mut self, position: usize, pool: &Pool) {
         for (entry, range) in pool.ranges.iter().enumerate() {
             let (first, last) = range.bounds();
-            self.0[range.family()].insert(first, (last, PoolPosition { pool: position, entry }));
+            let ranges = &mut self.0[range.family()];
+            let behind = ranges.partition_point(|other| other.first < first);
+            let position = PoolPosition { pool: position, entry };
+            ranges.insert(behind, IndexedRange { first, last, position });
         }
     }
 
     fn first_overlap(&self, range: &AddressRange) -> Option<PoolPosition> {
         let (first, last) = range.bounds();
-        let (_, (end, site)) = self.0[range.family()].range(..=last).next_back()?;
-        (*end >= first).then_some(*site)
+        let before = self.last_from(range.family(), last)?;
+        (before.last >= first).then_some(before.position)
     }
 
     fn site(&self, ip: IpAddr) -> Option<PoolPosition> {
         let number = number(ip);
-        let (_, (last, site)) = self.0[IpFamily::of(ip)].range(..=number).next_back()?;
-        (*last >= number).then_some(*site)
+        let before = self.last_from(IpFamily::of(ip), number)?;
+        (before.last >= number).then_some(before.position)
+    }
+
+    /// The last of the ranges that begin at this number or before.
+    fn last_from(&self, family: IpFamily, number: u128) -> Option<&IndexedRange> {
+        let ranges = &self.0[family];
+        let behind = ranges.partition_point(|range| range.first <= number);
+        ranges[..behind].last()
     }
 }
