@@ -195,8 +195,7 @@ fn main() {
     println!("{over_budget} of these are over the budget of {} ns", TIME_BUDGET.as_nanos());
     if over_budget > 0 {
         println!(
-            "Of the instructions 3 in 10 are for what is kept of the Service, 2 for who has the address, 1 for allocating\n\
-             memory, and the rest is spread. It would take entries of a fixed size, without a Service's names and ports in them."
+            "What is over it waits for memory: the Service's UID lies at a place of its own in a table that no cache holds."
         );
     }
     if Command::new("valgrind").arg("--version").output().is_err() {

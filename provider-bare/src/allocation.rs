@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloud_provider::{IpFamily, Mistake};
 use smallvec::SmallVec;
 
-use crate::assignments::Blocker;
+use crate::blocker::Blocker;
 
 /// Addresses of one Service, in publishing order: nearly always one, or one of each family.
 pub type Addresses = SmallVec<[IpAddr; 2]>;

@@ -2,104 +2,46 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cloud_provider::{IpFamily, Protocol, ServiceId, ServiceKey};
+use cloud_provider::{IpFamily, ServiceKey};
 use metallb::per_family::PerFamily;
 use metallb::pools::Pools;
 use metallb::range::{address, number};
-use smallvec::SmallVec;
 
+use crate::assigned::{Assigned, Left};
+pub use crate::blocker::Blocker;
 use crate::counters::Counters;
 use crate::desired::{Sharing, SharingKey};
+use crate::entries::{Entries, Entry as KnownService, EntryId};
 use crate::free_addresses::FreeAddresses;
 pub use crate::free_addresses::Reuse;
 use crate::maps::AddressMap;
-
-/// A Service as the one who has an address.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
-    pub(crate) id: ServiceId,
-    pub(crate) sharing: Sharing,
-}
-
-/// Why a Service cannot have an address: who is in the way, and of what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocker {
-    /// It belongs to another Service, and one of the two does not share.
-    InUse {
-        /// The other.
-        by: ServiceKey,
-    },
-    /// It belongs to another Service with another sharing key. Which, is told to nobody: who knows it may join.
-    OtherKey {
-        /// The other.
-        by: ServiceKey,
-    },
-    /// The keys are equal, the namespaces are not.
-    OtherNamespace {
-        /// The other.
-        by: ServiceKey,
-    },
-    /// The keys are equal, but nodes that answer for one do not answer for the other.
-    OtherBackend {
-        /// The other.
-        by: ServiceKey,
-    },
-    /// Both want the same port.
-    Port {
-        /// The other.
-        by: ServiceKey,
-        /// The protocol of the port.
-        protocol: Protocol,
-        /// Its number.
-        port: u16,
-    },
-    /// Nobody owns it, and a Service's status still shows it.
-    StillShown {
-        /// The Service.
-        by: ServiceKey,
-    },
-}
-
-impl fmt::Display for Blocker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blocker::InUse { by } => write!(f, "is in use by {by}, and not shared by both"),
-            Blocker::OtherKey { by } => write!(f, "is in use by {by} with another sharing key"),
-            Blocker::OtherNamespace { by } => {
-                write!(f, "is in use by {by}, and an address is shared within one namespace only")
-            }
-            Blocker::OtherBackend { by } => write!(
-                f,
-                "is in use by {by}, and with externalTrafficPolicy Local an address is shared only by Services with \
-                 the same policy and the same selector"
-            ),
-            Blocker::Port { by, protocol, port } => {
-                write!(f, "is shared by {by}, which has port {port}/{protocol} already")
-            }
-            Blocker::StillShown { by } => write!(f, "is still shown in the status of {by}"),
-        }
-    }
-}
-
-/// What is known of an address that somebody has, or shows.
-#[derive(Clone, Debug, Default)]
-struct AssignedAddress {
-    /// Those it belongs to. Several only if they share.
-    owners: SmallVec<[Arc<Holder>; 1]>,
-    /// Those whose status may show it though it is not, or no longer, theirs: as long as there
-    /// is one, it is given to nobody new.
-    shown_by: Vec<Arc<Holder>>,
-}
 
 /// The free addresses of one pool, and how many are not.
 #[derive(Clone, Debug)]
 struct Space {
     free: PerFamily<FreeAddresses>,
     counters: Counters,
+}
+
+/// The first free address of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FirstFree {
+    /// The pool's position.
+    pool: usize,
+    pub(crate) ip: IpAddr,
+}
+
+/// A Service as one who asks for an address.
+#[derive(Clone, Copy)]
+pub(crate) struct Applicant<'a> {
+    /// None: nothing is known of it yet.
+    pub(crate) id: Option<EntryId>,
+    pub(crate) key: &'a ServiceKey,
+    /// How it gets along with others if it has it.
+    pub(crate) sharing: &'a Sharing,
 }
 
 /// Addresses that a Service gets rather than others, where it may have them.
@@ -116,11 +58,11 @@ pub(crate) struct Preferred<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Assignments {
     reuse: Reuse,
-    taken: PerFamily<AddressMap<AssignedAddress>>,
+    taken: PerFamily<AddressMap<Assigned>>,
     spaces: Vec<Space>,
     by_key: HashMap<Arc<SharingKey>, BTreeSet<IpAddr>>,
-    /// Addresses that may now be had by somebody who could not have them before.
-    changed: BTreeSet<IpAddr>,
+    /// Addresses that may now be had by somebody who could not have them before; some perhaps more than once.
+    changed: Vec<IpAddr>,
 }
 
 impl Assignments {
@@ -157,97 +99,116 @@ impl Assignments {
         }
     }
 
-    fn taken(&self, ip: IpAddr) -> Option<&AssignedAddress> {
+    fn taken(&self, ip: IpAddr) -> Option<&Assigned> {
         self.taken[IpFamily::of(ip)].get(&number(ip))
     }
 
-    /// Makes the address the holder's. Only after [`blocker`](Assignments::blocker) found nobody in the way.
-    pub(crate) fn own(&mut self, pools: &Pools, ip: IpAddr, holder: &Arc<Holder>) {
-        self.entry(pools, ip).owners.push(holder.clone());
-        if let Some(key) = &holder.sharing.key {
+    /// Makes the address a Service's, which shares it by this key. Only after [`blocker`](Assignments::blocker) found
+    /// nobody in the way.
+    pub(crate) fn own(&mut self, pools: &Pools, ip: IpAddr, id: EntryId, key: Option<&Arc<SharingKey>>) {
+        match self.taken[IpFamily::of(ip)].entry(number(ip)) {
+            Entry::Occupied(taken) => taken.into_mut().add_owner(id),
+            Entry::Vacant(free) => {
+                free.insert(Assigned::Owned(id));
+                note_taken(&mut self.spaces, pools, ip);
+            }
+        }
+        if let Some(key) = key {
             self.by_key.entry(key.clone()).or_default().insert(ip);
-            self.changed.insert(ip);
+            self.changed.push(ip);
         }
     }
 
-    /// Notes that the holder's status may show the address though it is not the holder's.
-    pub(crate) fn show(&mut self, pools: &Pools, ip: IpAddr, holder: &Arc<Holder>) {
-        self.entry(pools, ip).shown_by.push(holder.clone());
+    /// Makes the first free address of a pool a Service's, which shares it with nobody.
+    pub(crate) fn own_first(&mut self, first: FirstFree, id: EntryId) {
+        let (family, space) = (IpFamily::of(first.ip), &mut self.spaces[first.pool]);
+        space.free[family].take_first();
+        // What is handed out to all is what the pool counts as handed out.
+        space.counters.took(first.ip, true);
+        self.taken[family].insert(number(first.ip), Assigned::Owned(id));
     }
 
-    fn entry(&mut self, pools: &Pools, ip: IpAddr) -> &mut AssignedAddress {
+    /// Notes that the Service's status may show the address though it is not the Service's.
+    pub(crate) fn show(&mut self, pools: &Pools, ip: IpAddr, id: EntryId) {
         match self.taken[IpFamily::of(ip)].entry(number(ip)) {
-            Entry::Occupied(taken) => taken.into_mut(),
+            Entry::Occupied(taken) => taken.into_mut().add_shown_by(id),
             Entry::Vacant(free) => {
+                free.insert(Assigned::shown(id));
                 note_taken(&mut self.spaces, pools, ip);
-                free.insert(AssignedAddress::default())
             }
         }
     }
 
-    /// Ends whatever the Service has to do with the address.
-    pub(crate) fn leave(&mut self, pools: &Pools, ip: IpAddr, uid: &str) {
-        let Some(taken) = self.taken[IpFamily::of(ip)].get_mut(&number(ip)) else { return };
-        let key = taken.owners.iter().find(|owner| *owner.id.uid == *uid).and_then(|o| o.sharing.key.clone());
-        taken.owners.retain(|owner| *owner.id.uid != *uid);
-        taken.shown_by.retain(|shown| *shown.id.uid != *uid);
-        self.changed.insert(ip);
-        let (unowned, gone) = (taken.owners.is_empty(), taken.owners.is_empty() && taken.shown_by.is_empty());
-        if let Some(key) = key
-            && unowned
-            && let Some(addresses) = self.by_key.get_mut(&key)
+    /// Ends whatever the Service has to do with the address, which it shared by this key if it owned it.
+    pub(crate) fn leave(&mut self, pools: &Pools, ip: IpAddr, id: EntryId, key: Option<&Arc<SharingKey>>) {
+        let family = IpFamily::of(ip);
+        let Entry::Occupied(mut taken) = self.taken[family].entry(number(ip)) else { return };
+        let owned = taken.get().owners().contains(&id);
+        let left = taken.get_mut().remove(id);
+        self.changed.push(ip);
+        if owned
+            && taken.get().owners().is_empty()
+            && let Some(key) = key
+            && let Some(addresses) = self.by_key.get_mut(key)
         {
             addresses.remove(&ip);
             if addresses.is_empty() {
-                self.by_key.remove(&key);
+                self.by_key.remove(key);
             }
         }
-        if gone {
-            self.taken[IpFamily::of(ip)].remove(&number(ip));
-            if let Some(site) = pools.site(ip) {
-                let (space, pool) = (&mut self.spaces[site.pool], pools.at(site.pool));
-                if pool.hands_out_to_all(ip) {
-                    space.free[IpFamily::of(ip)].give_back(site.entry, number(ip));
-                }
-                space.counters.gave_back(ip, pool.hands_out(ip));
-            }
+        if left == Left::Nobody {
+            taken.remove();
+            note_given_back(&mut self.spaces, pools, ip);
         }
     }
 
     /// Who keeps a Service with this sharing from having the address; none if it may have it. What the Service
-    /// itself has to do with the address is not in its way.
-    pub(crate) fn blocker(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
+    /// itself, if it is known, has to do with the address is not in its way.
+    pub(crate) fn blocker(
+        &self,
+        entries: &Entries,
+        ip: IpAddr,
+        id: Option<EntryId>,
+        sharing: &Sharing,
+    ) -> Option<Blocker> {
         let taken = self.taken(ip)?;
-        if taken.owners.is_empty() {
-            let shown = taken.shown_by.iter().find(|shown| *shown.id.uid != *uid)?;
-            return Some(Blocker::StillShown { by: shown.id.key.clone() });
+        if taken.owners().is_empty() {
+            let shown = taken.shown_by().iter().find(|shown| Some(**shown) != id)?;
+            return Some(Blocker::StillShown { by: entries[*shown].id.key.clone() });
         }
-        self.owner_in_the_way(ip, uid, sharing)
+        self.owner_in_the_way(entries, ip, id, sharing)
     }
 
     /// As [`blocker`](Assignments::blocker), for an address that the Service's own status shows: there only owners
     /// are in the way.
-    pub(crate) fn owner_in_the_way(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> Option<Blocker> {
-        let mut others = self.taken(ip)?.owners.iter().filter(|owner| *owner.id.uid != *uid);
-        others.find_map(|other| between(other, sharing))
+    pub(crate) fn owner_in_the_way(
+        &self,
+        entries: &Entries,
+        ip: IpAddr,
+        id: Option<EntryId>,
+        sharing: &Sharing,
+    ) -> Option<Blocker> {
+        let mut others = self.taken(ip)?.owners().iter().filter(|owner| Some(**owner) != id);
+        others.find_map(|other| between(&entries[*other], sharing))
     }
 
     /// The address of this pool and family that comes next for a Service: a preferred one, one it may join, or the
     /// first free one.
     pub(crate) fn find(
         &self,
+        entries: &Entries,
         pools: &Pools,
         pool: usize,
         family: IpFamily,
-        id: &ServiceId,
-        sharing: &Sharing,
+        applicant: Applicant<'_>,
         preferred: Preferred<'_>,
     ) -> Option<IpAddr> {
+        let Applicant { id, key, sharing } = applicant;
         let fits = |ip: &IpAddr| {
             IpFamily::of(*ip) == family
                 && pools.site(*ip).is_some_and(|site| site.pool == pool)
-                && pools.at(pool).hands_out_to(*ip, &id.key)
-                && self.blocker(*ip, &id.uid, sharing).is_none()
+                && pools.at(pool).hands_out_to(*ip, key)
+                && self.blocker(entries, *ip, id, sharing).is_none()
         };
         if let Some(ip) = preferred.to_all.into_iter().flatten().find(|ip| fits(ip)) {
             return Some(*ip);
@@ -259,7 +220,7 @@ impl Assignments {
             return Some(*ip);
         }
         let had = preferred.to_free.iter().find(|ip| fits(ip)).copied();
-        had.or_else(|| self.first_free(pool, family))
+        had.or_else(|| self.first_free(pool, family).map(|first| first.ip))
     }
 
     /// Whether the pool has an address of this family that nobody has.
@@ -268,13 +229,14 @@ impl Assignments {
     }
 
     /// The first address of the pool and family that nobody has.
-    pub(crate) fn first_free(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
-        self.spaces[pool].free[family].first().map(|number| address(family, number))
+    pub(crate) fn first_free(&self, pool: usize, family: IpFamily) -> Option<FirstFree> {
+        let number = self.spaces[pool].free[family].first()?;
+        Some(FirstFree { pool, ip: address(family, number) })
     }
 
     /// Addresses that became easier to have since the last call.
     pub(crate) fn next_changed(&mut self) -> Option<IpAddr> {
-        self.changed.pop_first()
+        self.changed.pop()
     }
 
     /// Nobody waits for any of these.
@@ -283,18 +245,18 @@ impl Assignments {
     }
 
     /// Those to whom the address belongs.
-    pub(crate) fn owners(&self, ip: IpAddr) -> &[Arc<Holder>] {
-        self.taken(ip).map_or(&[], |taken| &taken.owners)
+    pub(crate) fn owners(&self, ip: IpAddr) -> &[EntryId] {
+        self.taken(ip).map_or(&[], Assigned::owners)
     }
 
     /// Those whose status may show it though it is not, or no longer, theirs.
-    pub(crate) fn shown_by(&self, ip: IpAddr) -> &[Arc<Holder>] {
-        self.taken(ip).map_or(&[], |taken| &taken.shown_by)
+    pub(crate) fn shown_by(&self, ip: IpAddr) -> &[EntryId] {
+        self.taken(ip).map_or(&[], Assigned::shown_by)
     }
 
     /// The key by which others may join the address.
-    pub(crate) fn key_of(&self, ip: IpAddr) -> Option<Arc<SharingKey>> {
-        self.taken(ip)?.owners.first()?.sharing.key.clone()
+    pub(crate) fn key_of(&self, entries: &Entries, ip: IpAddr) -> Option<Arc<SharingKey>> {
+        entries[*self.owners(ip).first()?].sharing.key.clone()
     }
 
     /// How many addresses of a pool are in use, and how many are left.
@@ -311,7 +273,17 @@ fn note_taken(spaces: &mut [Space], pools: &Pools, ip: IpAddr) {
     }
 }
 
-fn between(other: &Holder, sharing: &Sharing) -> Option<Blocker> {
+fn note_given_back(spaces: &mut [Space], pools: &Pools, ip: IpAddr) {
+    if let Some(site) = pools.site(ip) {
+        let (space, pool) = (&mut spaces[site.pool], pools.at(site.pool));
+        if pool.hands_out_to_all(ip) {
+            space.free[IpFamily::of(ip)].give_back(site.entry, number(ip));
+        }
+        space.counters.gave_back(ip, pool.hands_out(ip));
+    }
+}
+
+fn between(other: &KnownService, sharing: &Sharing) -> Option<Blocker> {
     let by = other.id.key.clone();
     let (Some(theirs), Some(ours)) = (&other.sharing.key, &sharing.key) else {
         return Some(Blocker::InUse { by });

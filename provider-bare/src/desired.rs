@@ -8,6 +8,7 @@ use cloud_provider::{
     TrafficPolicy,
 };
 use metallb::selector::Labels;
+use smallvec::SmallVec;
 
 /// The domain of MetalLB's annotations.
 const DOMAIN: &str = "metallb.io";
@@ -79,7 +80,7 @@ pub struct ObservedService {
 #[derive(Clone, Debug)]
 pub enum Handling {
     /// To serve it.
-    Serve(Box<AddressRequest>),
+    Serve(AddressRequest),
     /// To keep what it has, because what it asks for cannot be read.
     Protect,
     /// To stay away from its addresses: somebody else serves it.
@@ -102,7 +103,7 @@ pub fn read(service: &ServiceView, ownership: Ownership, share_across_namespaces
     let (request, notes) = match Options::parse(service) {
         Ok(options) => {
             let notes = options.notes.clone();
-            (AddressRequest::new(service, options, share_across_namespaces), notes)
+            (AddressRequest::new(service, options), notes)
         }
         Err(mistakes) => (Err(mistakes), Vec::new()),
     };
@@ -112,7 +113,7 @@ pub fn read(service: &ServiceView, ownership: Ownership, share_across_namespaces
     };
     let (handling, mistakes) = match (ownership, request) {
         (Ownership::Theirs, _) => (Handling::Avoid, Vec::new()),
-        (Ownership::Ours, Ok(request)) => (Handling::Serve(Box::new(request)), Vec::new()),
+        (Ownership::Ours, Ok(request)) => (Handling::Serve(request), Vec::new()),
         (Ownership::Ours, Err(mistakes)) => (Handling::Protect, mistakes.iter().cloned().collect()),
     };
     let observed = ObservedService {
@@ -174,8 +175,11 @@ pub struct Sharing {
     /// None: it wants its address for itself.
     pub key: Option<Arc<SharingKey>>,
     /// Its ports, sorted, each once; two Services on one address must have none in common.
-    pub ports: Vec<(Protocol, u16)>,
+    pub ports: Ports,
 }
+
+/// Protocols and ports of one Service: as many as most have are kept in place.
+pub type Ports = SmallVec<[(Protocol, u16); 4]>;
 
 impl Sharing {
     /// Reads it from a Service; cannot fail, so that even a Service with mistakes protects its address.
@@ -192,7 +196,7 @@ impl Sharing {
             let namespace = (!across_namespaces).then(|| service.id.key.namespace.clone());
             Arc::new(SharingKey { namespace, key, backend })
         });
-        let mut ports: Vec<_> = service.ports.iter().map(|port| (port.protocol, port.port)).collect();
+        let mut ports: Ports = service.ports.iter().map(|port| (port.protocol, port.port)).collect();
         ports.sort_unstable();
         ports.dedup();
         Sharing { key, ports }
@@ -257,23 +261,18 @@ impl Options {
     }
 }
 
-/// What one Service should have, without mistakes of its own. Whether the pools can give it is another matter.
+/// What one Service should have, without mistakes of its own. Whether the pools can give it is another matter. What few ask
+/// for has no room in what is kept of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressRequest {
-    /// Which Service.
-    pub id: ServiceId,
-    /// When it was created, for "oldest first".
-    pub created: i64,
     /// Its labels, for pools that select Services.
     pub labels: Labels,
     /// In which families.
     pub families: Families,
     /// Exactly these addresses.
-    pub addresses: Option<Asked<Vec<IpAddr>>>,
+    pub addresses: Option<Box<Asked<Vec<IpAddr>>>>,
     /// Only from this pool.
-    pub pool: Option<Asked<String>>,
-    /// With whom it may share.
-    pub sharing: Sharing,
+    pub pool: Option<Box<Asked<String>>>,
 }
 
 impl AddressRequest {
@@ -282,19 +281,16 @@ impl AddressRequest {
     /// # Errors
     /// If its fields contradict each other: two families required where the cluster gave it one, or addresses
     /// of families it does not have.
-    pub fn new(service: &ServiceView, options: Options, across_namespaces: bool) -> Result<Self, Mistakes> {
+    pub fn new(service: &ServiceView, options: Options) -> Result<Self, Mistakes> {
         let families = families(service)?;
         if let Some(asked) = &options.addresses {
             addresses_fit(asked, families)?;
         }
         Ok(AddressRequest {
-            id: service.id.clone(),
-            created: service.created,
             labels: service.labels.clone(),
             families,
-            addresses: options.addresses,
-            pool: options.pool,
-            sharing: Sharing::of(service, across_namespaces),
+            addresses: options.addresses.map(Box::new),
+            pool: options.pool.map(Box::new),
         })
     }
 

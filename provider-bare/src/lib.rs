@@ -72,9 +72,12 @@
 pub mod allocation;
 pub mod allocator;
 pub mod announced;
+mod assigned;
 pub mod assignments;
+mod blocker;
 pub mod counters;
 pub mod desired;
+mod entries;
 pub mod error;
 pub mod file;
 mod free_addresses;

@@ -18,6 +18,12 @@ const BLOCK_BITS: u32 = 6;
 /// The odd number that is nearest to 2^64 divided by the golden ratio: it spreads what follows each other.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// What 32 bits come to in 64 of which the lowest and the highest are equally good: no two come to the same, and neither do
+/// their lowest bits.
+pub(crate) fn spread(bits: u32) -> u64 {
+    u64::from(bits).wrapping_mul(SPREAD)
+}
+
 /// Hashes the number of an address: where its block lies is spread over the whole table, so that pools that are far apart,
 /// or in even steps, do not get into each other's way.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,8 +3,9 @@
 use std::mem;
 use std::net::IpAddr;
 
-use super::{Allocator, EntryId};
+use super::Allocator;
 use crate::desired::ObservedService;
+use crate::entries::{EntryId, UidHash};
 
 impl Allocator {
     /// Stays away from what the status of somebody else's Service shows now, and gives what it shows no more to those who
@@ -12,7 +13,9 @@ impl Allocator {
     pub fn avoid(&mut self, observed: ObservedService) {
         let mut observed = observed;
         let published = mem::take(&mut observed.published);
-        self.observe(observed, &published);
+        let hash = UidHash::of(&observed.id.uid);
+        let known = self.entries.find_hashed(&observed.id.uid, hash);
+        self.observe(observed, hash, known, &published);
         published.iter().for_each(|ip| self.choose_again(*ip));
         self.serve_waiting();
     }
@@ -20,20 +23,18 @@ impl Allocator {
     /// An address that is set aside in memory alone, and that somebody else has published by now, is chosen by nobody any
     /// more. Once any of its owners was answered it is a Service's, and stays that.
     fn choose_again(&mut self, ip: IpAddr) {
-        let owners = self.assignments.owners(ip).iter();
-        let owners: Vec<EntryId> =
-            owners.filter_map(|owner| self.by_uid.get(&*owner.id.uid)).copied().collect();
+        let owners: Vec<EntryId> = self.assignments.owners(ip).to_vec();
         if owners.iter().any(|id| self.entries[*id].may_show(ip)) {
             return;
         }
         for id in &owners {
             let entry = &mut self.entries[*id];
             entry.owned.retain(|owned| *owned != ip);
-            self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
+            self.assignments.leave(&self.pools, ip, *id, entry.sharing.key.as_ref());
         }
         for id in owners {
             self.reallocate(id);
-            self.wakeups.insert(self.entries[id].holder.id.key.clone());
+            self.wakeups.insert(self.entries[id].id.key.clone());
         }
     }
 
@@ -44,21 +45,20 @@ impl Allocator {
     }
 
     pub(super) fn remove_entry(&mut self, uid: &str) {
-        let Some(id) = self.by_uid.remove(uid) else { return };
-        let entry = self.entries.remove(id);
-        if let Some((position, targets)) = &entry.waiting {
+        let Some((id, entry)) = self.entries.remove(uid) else { return };
+        if let Some((position, targets)) = entry.waiting() {
             self.queue.leave(position, targets);
         }
-        for ip in entry.owned.iter().chain(&entry.shown) {
-            self.assignments.leave(&self.pools, *ip, uid);
+        for ip in entry.owned.iter().chain(entry.shown()) {
+            self.assignments.leave(&self.pools, *ip, id, entry.sharing.key.as_ref());
         }
-        for leaving in &entry.leaving {
+        for leaving in entry.leaving() {
             self.ends.remove(&(leaving.until, id));
         }
         let held = entry.held();
         if !held.is_empty() && !entry.is_avoided() {
-            self.last.remember(&entry.holder.id.key, held);
+            self.last.remember(&entry.id.key, held);
         }
-        self.wakeups.remove(&entry.holder.id.key);
+        self.wakeups.remove(&entry.id.key);
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use cloud_provider::ServiceKey;
 
+use crate::allocation::Addresses;
 use crate::maps::UidMap;
 
 /// How many Services that have gone are remembered. Beyond that the one that went first is forgotten, so that memory
@@ -15,12 +16,12 @@ const MAX_REMEMBERED_SERVICES: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastAddresses {
     /// Whoever chooses names so that they are in each other's way makes a search as long as there are entries, at worst.
-    by_service: UidMap<ServiceKey, Vec<IpAddr>>,
+    by_service: UidMap<ServiceKey, Addresses>,
     order: VecDeque<ServiceKey>,
 }
 
 impl LastAddresses {
-    pub(super) fn remember(&mut self, service: &ServiceKey, addresses: Vec<IpAddr>) {
+    pub(super) fn remember(&mut self, service: &ServiceKey, addresses: Addresses) {
         if self.by_service.insert(service.clone(), addresses).is_none() {
             self.order.push_back(service.clone());
         }
@@ -37,26 +38,30 @@ impl LastAddresses {
         if self.by_service.is_empty() {
             return &[];
         }
-        self.by_service.get(service).map_or(&[], Vec::as_slice)
+        self.by_service.get(service).map_or(&[], Addresses::as_slice)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
 
     #[test]
     fn the_first_that_went_is_the_first_that_is_forgotten() {
         let mut last = LastAddresses::default();
         let name = |i: usize| ServiceKey::new("default", format!("s{i}"));
-        let address = |i: usize| vec![IpAddr::from(u32::try_from(i).expect("it is small").to_be_bytes())];
+        let address = |i: usize| -> Addresses {
+            smallvec![IpAddr::from(u32::try_from(i).expect("it is small").to_be_bytes())]
+        };
         for i in 0..=MAX_REMEMBERED_SERVICES {
             last.remember(&name(i), address(i));
         }
         assert_eq!(last.of(&name(0)), [] as [IpAddr; 0]);
-        assert_eq!(last.of(&name(1)), address(1));
+        assert_eq!(last.of(&name(1)), &*address(1));
         last.remember(&name(1), address(7));
-        assert_eq!(last.of(&name(1)), address(7), "what it had last");
+        assert_eq!(last.of(&name(1)), &*address(7), "what it had last");
         assert_eq!(last.order.len(), MAX_REMEMBERED_SERVICES);
     }
 }

@@ -14,9 +14,9 @@
 //!   [`WaitRank`](crate::wait_queue::WaitRank)'s, then the oldest first.
 //! * A step costs the same whatever the size of the pools.
 
-mod by_uid;
 mod freeing;
 mod last_addresses;
+mod observing;
 mod pool_changes;
 mod reading;
 mod resume;
@@ -32,102 +32,14 @@ use std::time::Duration;
 
 use cloud_provider::ServiceKey;
 use metallb::pools::Pools;
-use slab::Slab;
 
 use crate::allocation::{Addresses, Allocation, LostAddress, WaitReason};
-use crate::assignments::{Assignments, Holder, Reuse};
-use crate::desired::{Handling, ObservedService, Sharing};
-use crate::maps::UidMap;
-use crate::plan::{
-    CurrentAddresses, Decision, Inputs, LeavingAddress, Namespaces, Policy, are_of_several_pools, decide,
-    why_lost,
-};
-use crate::wait_queue::{QueuePosition, WaitQueue, WaitTarget};
-use by_uid::ByUid;
+use crate::assignments::{Applicant, Assignments, FirstFree, Reuse};
+use crate::desired::{Handling, ObservedService};
+use crate::entries::{Entries, Entry, EntryId, LeavingAddress, UidHash, only, those};
+use crate::plan::{CurrentAddresses, Decision, Inputs, Namespaces, Policy, decide, decide_at_once, why_lost};
+use crate::wait_queue::{QueuePosition, WaitQueue, WaitRank, WaitTarget};
 use last_addresses::LastAddresses;
-
-/// Which entry of the allocator is a Service's, for as long as the Service is known.
-type EntryId = usize;
-
-/// What an allocator knows of one Service.
-#[derive(Clone, Debug)]
-struct Entry {
-    holder: Arc<Holder>,
-    /// The holder under which the books have what it owns: an earlier one, if its ports or key changed since.
-    entered: Arc<Holder>,
-    created: i64,
-    handling: Handling,
-    /// What is its own, in publishing order.
-    owned: Addresses,
-    /// What its status may show besides what it was last answered: an earlier answer, or what is another's. If a decision
-    /// takes it back, it stays here until that is answered too, for the next decision may give it up again.
-    shown: Addresses,
-    /// What it was last answered to have, so that its status may show it: what the next decision starts from, whether
-    /// or not a decision since then, of which nobody was told, set something else aside.
-    answered: Addresses,
-    /// What of that no pool provides any more, and until when it is kept all the same.
-    leaving: Vec<LeavingAddress>,
-    allocation: Allocation,
-    waiting: Option<(QueuePosition, Vec<WaitTarget>)>,
-}
-
-impl Entry {
-    fn new(holder: Holder, created: i64, handling: Handling) -> Self {
-        let holder = Arc::new(holder);
-        Entry {
-            entered: holder.clone(),
-            holder,
-            created,
-            handling,
-            owned: Addresses::new(),
-            shown: Addresses::new(),
-            answered: Addresses::new(),
-            leaving: Vec::new(),
-            allocation: Allocation::Served,
-            waiting: None,
-        }
-    }
-
-    /// What it was answered to have, now that its status shows this; none if that is no news. A status that still
-    /// shows what it showed before the last answer, or what that answer gave up, was not written: then that answer is as
-    /// if it had not been given. One of which nothing is shown stands, but where it could not be announced by now.
-    fn answered_by(&self, published: &[IpAddr], inputs: Inputs<'_>) -> Option<Addresses> {
-        let is_its = |ip: &&IpAddr| self.owned.contains(ip) || self.shown.contains(ip);
-        let shows_its_last_answer = published.iter().any(|ip| self.answered.contains(ip));
-        let shows_what_it_gave_up =
-            published.iter().any(|ip| self.shown.contains(ip) && !self.answered.contains(ip));
-        let answered: Addresses = published.iter().filter(is_its).copied().collect();
-        let was_not_written = !shows_its_last_answer || shows_what_it_gave_up;
-        let may_stand = answered.is_empty() && !are_of_several_pools(inputs, &self.answered);
-        (was_not_written && !may_stand).then_some(answered)
-    }
-
-    /// What it owns and was answered. What is set aside for it in memory alone does not exist for anybody yet.
-    fn held(&self) -> Vec<IpAddr> {
-        self.owned.iter().copied().filter(|ip| self.may_show(*ip)).collect()
-    }
-
-    /// Whether its status may show it.
-    fn may_show(&self, ip: IpAddr) -> bool {
-        self.answered.contains(&ip) || self.shown.contains(&ip)
-    }
-
-    /// What its status may show though it is not its own (any longer).
-    fn outdated(&self) -> Addresses {
-        those(&self.shown, |ip| !self.owned.contains(ip))
-    }
-
-    fn is_avoided(&self) -> bool {
-        matches!(self.handling, Handling::Avoid)
-    }
-}
-
-/// Those of these addresses: mostly none of none, which costs next to nothing.
-fn those(addresses: &[IpAddr], which: impl Fn(&IpAddr) -> bool) -> Addresses {
-    let mut those = Addresses::new();
-    addresses.iter().filter(|ip| which(ip)).for_each(|ip| those.push(*ip));
-    those
-}
 
 /// What a decision for a Service starts from. A choice that nobody was told of is no state: it is only the first to be
 /// asked when a choice is to be made again.
@@ -151,8 +63,7 @@ pub struct Allocator {
     namespaces: Namespaces,
     now: Duration,
     assignments: Assignments,
-    entries: Slab<Entry>,
-    by_uid: UidMap<ByUid, EntryId>,
+    entries: Entries,
     queue: WaitQueue,
     wakeups: BTreeSet<ServiceKey>,
     /// When a grace period ends, and whose.
@@ -197,33 +108,70 @@ impl Allocator {
 
     /// Serves a Service, newly seen or changed, and says what it has.
     pub fn ensure(&mut self, observed: ObservedService) -> ServiceAddresses {
+        let hash = UidHash::of(&observed.id.uid);
+        let known = self.entries.find_hashed(&observed.id.uid, hash);
+        if known.is_none()
+            && let Some(found) = self.at_once(&observed)
+        {
+            return self.serve_at_once(observed, hash, found);
+        }
         let mut observed = observed;
         let published = mem::take(&mut observed.published);
-        let id = self.observe(observed, &published);
+        let id = self.observe(observed, hash, known, &published);
         self.reallocate(id);
         self.serve_waiting();
         let lost = self.lost(id, &published);
         let entry = &mut self.entries[id];
         entry.answered = Addresses::from_slice(&entry.owned);
-        if !entry.shown.is_empty() {
-            entry.shown = entry.outdated();
+        if !entry.shown().is_empty() {
+            entry.unsettled().shown = entry.outdated();
+            entry.settle();
         }
         // It is answered now; no need to wake it for what it hears.
-        self.wakeups.remove(&entry.holder.id.key);
+        self.wakeups.remove(&entry.id.key);
         ServiceAddresses {
             addresses: Addresses::from_slice(&entry.owned),
-            allocation: entry.allocation.clone(),
-            outdated: Addresses::from_slice(&entry.shown),
+            allocation: entry.allocation().clone(),
+            outdated: Addresses::from_slice(entry.shown()),
             lost,
         }
     }
 
+    /// What a Service that is not known gets without more ado; none if it takes more to find out.
+    fn at_once(&self, observed: &ObservedService) -> Option<FirstFree> {
+        let Handling::Serve(request) = &observed.handling else { return None };
+        let key = &observed.id.key;
+        if !observed.published.is_empty() || !self.last.of(key).is_empty() {
+            return None;
+        }
+        decide_at_once(self.inputs(), Applicant { id: None, key, sharing: &observed.sharing }, request)
+    }
+
+    /// Enters a Service with the first free address of a pool. It shares it with nobody, so that there is nothing in this
+    /// for those who wait.
+    fn serve_at_once(
+        &mut self,
+        observed: ObservedService,
+        hash: UidHash,
+        found: FirstFree,
+    ) -> ServiceAddresses {
+        self.wakeups.remove(&observed.id.key);
+        let id = self.entries.insert_hashed(Entry::served(observed, found.ip), hash);
+        self.assignments.own_first(found, id);
+        ServiceAddresses {
+            addresses: only(found.ip),
+            allocation: Allocation::Served,
+            outdated: Addresses::new(),
+            lost: Vec::new(),
+        }
+    }
+
     fn lost(&self, id: EntryId, published: &[IpAddr]) -> Vec<LostAddress> {
-        let Entry { handling: Handling::Serve(request), owned, .. } = &self.entries[id] else {
-            return Vec::new();
-        };
-        let lost = published.iter().copied().filter(|ip| !owned.contains(ip));
-        lost.map(|ip| LostAddress { ip, reason: why_lost(self.inputs(), request, ip) }).collect()
+        let entry = &self.entries[id];
+        let Handling::Serve(request) = &entry.handling else { return Vec::new() };
+        let why = |ip| why_lost(self.inputs(), applicant(id, entry), request, ip);
+        let lost = published.iter().copied().filter(|ip| !entry.owned.contains(ip));
+        lost.map(|ip| LostAddress { ip, reason: why(ip) }).collect()
     }
 
     fn inputs(&self) -> Inputs<'_> {
@@ -231,13 +179,14 @@ impl Allocator {
             pools: &self.pools,
             namespaces: &self.namespaces,
             assignments: &self.assignments,
+            entries: &self.entries,
             policy: self.policy,
             now: self.now,
         }
     }
 
     fn entry(&self, uid: &str) -> Option<&Entry> {
-        self.by_uid.get(uid).map(|id| &self.entries[*id])
+        self.entries.find(uid).map(|id| &self.entries[id])
     }
 
     /// Decides for one Service again and carries it out. Says whether anything about it changed.
@@ -253,170 +202,102 @@ impl Allocator {
             has: &has,
             chosen: &chosen,
             shown: &outdated,
-            last: self.last.of(&entry.holder.id.key),
-            leaving: &entry.leaving,
+            last: self.last.of(&entry.id.key),
+            leaving: entry.leaving(),
         };
-        let decision = decide(self.inputs(), current, request);
+        let decision = decide(self.inputs(), current, applicant(id, entry), request);
         self.apply_decision(id, decision)
     }
 
     fn apply_decision(&mut self, id: EntryId, decision: Decision) -> bool {
         let Decision { addresses, allocation, rank, waits_for, leaving } = decision;
         let entry = &mut self.entries[id];
-        if entry.leaving != leaving {
-            for over in mem::replace(&mut entry.leaving, leaving) {
-                self.ends.remove(&(over.until, id));
-            }
-            let ends = entry.leaving.iter().map(|leaving| leaving.until).filter(|until| *until > self.now);
-            self.ends.extend(ends.map(|until| (until, id)));
-        }
-        let changed = entry.owned != addresses || is_news(&entry.allocation, &allocation);
-        // Others see it with the ports and the key that it has now: what stays is entered anew if these changed.
-        let anew = !Arc::ptr_eq(&entry.entered, &entry.holder);
-        if entry.owned.is_empty() && entry.shown.is_empty() {
-            addresses.iter().for_each(|ip| self.assignments.own(&self.pools, *ip, &entry.holder));
+        let changed = entry.owned != addresses || is_news(entry.allocation(), &allocation);
+        let is_new = entry.is_settled() && entry.owned.is_empty();
+        let stays_settled = entry.is_settled()
+            && matches!(allocation, Allocation::Served)
+            && waits_for.is_empty()
+            && leaving.is_empty();
+        if is_new {
+            let key = entry.sharing.key.as_ref();
+            addresses.iter().for_each(|ip| self.assignments.own(&self.pools, *ip, id, key));
+            entry.owned = addresses;
         } else {
-            let uid: &str = &entry.holder.id.uid;
-            for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
-                self.assignments.leave(&self.pools, *ip, uid);
-            }
-            for ip in entry.outdated().iter().filter(|ip| addresses.contains(ip)) {
-                self.assignments.leave(&self.pools, *ip, uid);
-            }
-            for ip in addresses.iter().filter(|ip| anew || !entry.owned.contains(ip)) {
-                self.assignments.own(&self.pools, *ip, &entry.holder);
-            }
-            // Its status goes on showing what was answered before, until it is written.
-            let given_up = |ip: &IpAddr| !addresses.contains(ip) && entry.may_show(*ip);
-            for ip in those(&entry.owned, given_up) {
-                self.assignments.show(&self.pools, ip, &entry.holder);
-                if !entry.shown.contains(&ip) {
-                    entry.shown.push(ip);
-                }
-            }
+            self.exchange(id, addresses);
         }
-        if anew {
-            entry.entered = entry.holder.clone();
+        if !stays_settled {
+            self.note_unsettled(id, allocation, rank, waits_for, leaving);
+        }
+        changed
+    }
+
+    /// Enters what a Service has from now on in place of what it had.
+    fn exchange(&mut self, id: EntryId, addresses: Addresses) {
+        let entry = &mut self.entries[id];
+        // Others see it with the ports and the key that it has now: what stays is entered anew if these changed.
+        let of_now = if entry.is_settled() { None } else { entry.unsettled().sharing_of_now.take() };
+        let anew = of_now.is_some();
+        let key = entry.sharing.key.as_ref();
+        for ip in entry.owned.iter().filter(|ip| anew || !addresses.contains(ip)) {
+            self.assignments.leave(&self.pools, *ip, id, key);
+        }
+        for ip in entry.outdated().iter().filter(|ip| addresses.contains(ip)) {
+            self.assignments.leave(&self.pools, *ip, id, key);
+        }
+        if let Some(of_now) = of_now {
+            entry.sharing = of_now;
+        }
+        let key = entry.sharing.key.as_ref();
+        for ip in addresses.iter().filter(|ip| anew || !entry.owned.contains(ip)) {
+            self.assignments.own(&self.pools, *ip, id, key);
+        }
+        // Its status goes on showing what was answered before, until it is written.
+        let given_up = |ip: &IpAddr| !addresses.contains(ip) && entry.may_show(*ip);
+        for ip in those(&entry.owned, given_up) {
+            self.assignments.show(&self.pools, ip, id);
+            let shown = &mut entry.unsettled().shown;
+            if !shown.contains(&ip) {
+                shown.push(ip);
+            }
         }
         entry.owned = addresses;
-        entry.allocation = allocation;
+        entry.settle();
+    }
+
+    /// Takes note of what of a decision is not for all time.
+    fn note_unsettled(
+        &mut self,
+        id: EntryId,
+        allocation: Allocation,
+        rank: WaitRank,
+        waits_for: Vec<WaitTarget>,
+        leaving: Vec<LeavingAddress>,
+    ) {
+        let entry = &mut self.entries[id];
+        if entry.leaving() != leaving {
+            for over in mem::replace(&mut entry.unsettled().leaving, leaving) {
+                self.ends.remove(&(over.until, id));
+            }
+            let ends = entry.leaving().iter().map(|leaving| leaving.until).filter(|until| *until > self.now);
+            self.ends.extend(ends.map(|until| (until, id)));
+        }
+        entry.unsettled().allocation = allocation;
         let waiting = (!waits_for.is_empty()).then(|| {
-            let id = Arc::new(entry.holder.id.clone());
+            let id = Arc::new(entry.id.clone());
             (QueuePosition { rank, created: entry.created, id }, waits_for)
         });
         self.wait(id, waiting);
-        changed
     }
 
     /// Services that stand otherwise by somebody else's doing since the last call.
     pub fn take_wakeups(&mut self) -> Vec<ServiceKey> {
         mem::take(&mut self.wakeups).into_iter().collect()
     }
+}
 
-    /// Adds or updates a Service's entry without deciding anything.
-    fn observe(&mut self, observed: ObservedService, published: &[IpAddr]) -> EntryId {
-        let uid: &str = &observed.id.uid;
-        let known = self.by_uid.get(uid).copied();
-        let stays_ours =
-            |id: &EntryId| !self.entries[*id].is_avoided() && !matches!(observed.handling, Handling::Avoid);
-        if let Some(id) = known.filter(stays_ours) {
-            self.update(id, observed.sharing, observed.handling);
-            self.confirm(id, published);
-            if let Some(answered) = self.entries[id].answered_by(published, self.inputs()) {
-                self.entries[id].answered = answered;
-            }
-            return id;
-        }
-        if known.is_some() {
-            // If it was somebody else's until now, what it shows is taken over, where nobody is in the way.
-            self.remove_entry(uid);
-        }
-        let id = self.insert(observed);
-        published.iter().for_each(|ip| self.register(id, *ip));
-        let entry = &mut self.entries[id];
-        entry.answered = Addresses::from_slice(&entry.owned);
-        id
-    }
-
-    fn insert(&mut self, observed: ObservedService) -> EntryId {
-        let ObservedService { id, created, sharing, handling, .. } = observed;
-        let entry = Entry::new(Holder { id, sharing }, created, handling);
-        let by_uid = ByUid(entry.holder.clone());
-        let id = self.entries.insert(entry);
-        self.by_uid.insert(by_uid, id);
-        id
-    }
-
-    fn update(&mut self, id: EntryId, sharing: Sharing, handling: Handling) {
-        let entry = &mut self.entries[id];
-        entry.handling = handling;
-        if entry.holder.sharing == sharing {
-            return;
-        }
-        let uid: &str = &entry.holder.id.uid;
-        let protect = matches!(entry.handling, Handling::Protect);
-        let in_the_way = |ip: &IpAddr| self.assignments.owner_in_the_way(*ip, uid, &sharing).is_some();
-        if protect && entry.owned.iter().any(in_the_way) {
-            // What it has stays, and so does what others share it by.
-            return;
-        }
-        entry.holder = Arc::new(Holder { id: entry.holder.id.clone(), sharing });
-        if protect {
-            // Nothing is decided for it, so this is the place to let its ports and key of now be known.
-            for ip in &entry.owned {
-                self.assignments.leave(&self.pools, *ip, &entry.holder.id.uid);
-                self.assignments.own(&self.pools, *ip, &entry.holder);
-            }
-            entry.entered = entry.holder.clone();
-        }
-    }
-
-    /// Whether a Service whose status shows an address may have it: nobody owns it that would be in the way, and no other
-    /// Service of ours gave it up whose status may still show it.
-    fn may_take_over(&self, ip: IpAddr, uid: &str, sharing: &Sharing) -> bool {
-        let is_anothers = |holder: &Arc<Holder>| {
-            let other: &str = &holder.id.uid;
-            other != uid && self.entry(other).is_some_and(|entry| !entry.is_avoided())
-        };
-        self.assignments.owner_in_the_way(ip, uid, sharing).is_none()
-            && (!self.assignments.owners(ip).is_empty()
-                || !self.assignments.shown_by(ip).iter().any(is_anothers))
-    }
-
-    /// Takes an address that a status shows: for that Service, or out of everybody's reach.
-    fn register(&mut self, id: EntryId, ip: IpAddr) {
-        let entry = &self.entries[id];
-        if entry.owned.contains(&ip) || entry.shown.contains(&ip) {
-            return;
-        }
-        let Holder { id: service, sharing } = &*entry.holder;
-        let is_its = !entry.is_avoided() && self.may_take_over(ip, &service.uid, sharing);
-        let entry = &mut self.entries[id];
-        if is_its {
-            self.assignments.own(&self.pools, ip, &entry.holder);
-            entry.owned.push(ip);
-        } else {
-            self.assignments.show(&self.pools, ip, &entry.holder);
-            entry.shown.push(ip);
-        }
-    }
-
-    /// A status that shows what we last answered shows nothing else any more.
-    fn confirm(&mut self, id: EntryId, published: &[IpAddr]) {
-        let entry = &mut self.entries[id];
-        if entry.shown.is_empty() || entry.is_avoided() {
-            return;
-        }
-        let as_set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
-        let answered = as_set(&entry.answered);
-        if as_set(published) == answered && answered == as_set(&entry.owned) {
-            let outdated = entry.outdated();
-            entry.shown.clear();
-            for ip in outdated {
-                self.assignments.leave(&self.pools, ip, &entry.holder.id.uid);
-            }
-        }
-    }
+/// A Service that is known, as one who asks for an address.
+fn applicant(id: EntryId, entry: &Entry) -> Applicant<'_> {
+    Applicant { id: Some(id), key: &entry.id.key, sharing: entry.sharing_of_now() }
 }
 
 /// Whether a Service is worth waking for it: it stands otherwise, or somebody else is in its way.

@@ -24,7 +24,7 @@ impl Allocator {
         let name = |pools: &Pools, ip: IpAddr| pools.owner(ip).map(|pool| pool.name.clone());
         for (_, entry) in self.entries.iter().filter(|(_, entry)| !entry.is_avoided()) {
             if entry.owned.iter().any(|ip| name(&before, *ip) != name(&self.pools, *ip)) {
-                self.wakeups.insert(entry.holder.id.key.clone());
+                self.wakeups.insert(entry.id.key.clone());
             }
         }
     }

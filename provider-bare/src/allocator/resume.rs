@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Allocator, EntryId};
+use super::Allocator;
 use crate::desired::{Handling, ObservedService};
+use crate::entries::{Entry, EntryId};
 use crate::wait_queue::WaitQueue;
 
 /// In which order shown addresses are taken where two Services that do not share show the same one.
@@ -36,7 +37,6 @@ impl Allocator {
     /// mistakes.
     pub fn resume(&mut self, services: Vec<ObservedService>) {
         self.entries.clear();
-        self.by_uid.clear();
         self.ends.clear();
         self.queue = WaitQueue::default();
         self.assignments.clear();
@@ -47,7 +47,8 @@ impl Allocator {
             .iter()
             .map(|service| service.published.iter().map(|ip| (*ip, Priority::of(service, *ip))).collect())
             .collect();
-        let ids: Vec<EntryId> = services.into_iter().map(|service| self.insert(service)).collect();
+        let ids: Vec<EntryId> =
+            services.into_iter().map(|service| self.entries.insert(Entry::new(service))).collect();
         for now in PRIORITIES {
             for (id, published) in ids.iter().zip(&published) {
                 for (ip, _) in published.iter().filter(|(_, priority)| *priority == now) {

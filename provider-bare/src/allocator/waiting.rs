@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use cloud_provider::{IpFamily, ServiceId};
 
-use super::{Allocator, Entry, EntryId};
+use super::{Allocator, applicant};
 use crate::desired::Handling;
+use crate::entries::{Entry, EntryId};
 use crate::plan::provides;
 use crate::wait_queue::{QueuePosition, WaitQueue, WaitRank, WaitTarget};
 
@@ -15,27 +16,30 @@ impl Allocator {
     /// Waits for this, or for nothing any more.
     pub(super) fn wait(&mut self, id: EntryId, waiting: Option<(QueuePosition, Vec<WaitTarget>)>) {
         let entry = &mut self.entries[id];
-        if entry.waiting == waiting {
-            return;
+        if entry.waiting() != waiting.as_ref() {
+            if let Some((position, targets)) = entry.waiting() {
+                self.queue.leave(position, targets);
+            }
+            if let Some((position, targets)) = &waiting {
+                self.queue.join(position, targets);
+            }
+            entry.unsettled().waiting = waiting;
         }
-        if let Some((position, targets)) = &entry.waiting {
-            self.queue.leave(position, targets);
-        }
-        if let Some((position, targets)) = &waiting {
-            self.queue.join(position, targets);
-        }
-        entry.waiting = waiting;
+        entry.settle();
     }
 
     /// Decides for everybody again, in order.
     pub(super) fn reallocate_all(&mut self) {
         // Positions of pools in the queue may be out of date.
         self.queue = WaitQueue::default();
-        self.entries.iter_mut().for_each(|(_, entry)| entry.waiting = None);
+        for entry in self.entries.iter_mut().filter(|entry| entry.waiting().is_some()) {
+            entry.unsettled().waiting = None;
+            entry.settle();
+        }
         let mut order: Vec<(WaitRank, i64, ServiceId, EntryId)> = self
             .entries
             .iter()
-            .map(|(id, entry)| (self.rank(entry), entry.created, entry.holder.id.clone(), id))
+            .map(|(id, entry)| (self.rank(id, entry), entry.created, entry.id.clone(), id))
             .collect();
         order.sort();
         for (_, _, service, id) in order {
@@ -47,9 +51,9 @@ impl Allocator {
     }
 
     /// Which place a Service has in the order, before it is decided for.
-    fn rank(&self, entry: &Entry) -> WaitRank {
+    fn rank(&self, id: EntryId, entry: &Entry) -> WaitRank {
         let Handling::Serve(request) = &entry.handling else { return WaitRank::Pending };
-        let removed = |ip: &IpAddr| !provides(self.inputs(), request, *ip);
+        let removed = |ip: &IpAddr| !provides(self.inputs(), applicant(id, entry), request, *ip);
         if request.addresses.is_some() {
             WaitRank::Explicit
         } else if !entry.outdated().is_empty() || entry.owned.iter().any(removed) {
@@ -81,7 +85,7 @@ impl Allocator {
                 WaitTarget::Address(_) | WaitTarget::Key(_) => true,
             });
             let Some(position) = self.queue.next(&targets, last.as_ref()).cloned() else { return };
-            let Some(id) = self.by_uid.get(&*position.id.uid).copied() else { return };
+            let Some(id) = self.entries.find(&position.id.uid) else { return };
             if self.reallocate(id) {
                 self.wakeups.insert(position.id.key.clone());
             }
@@ -93,7 +97,7 @@ impl Allocator {
     fn helped_by(&self, ip: IpAddr) -> Vec<WaitTarget> {
         let mut targets = vec![WaitTarget::Address(ip)];
         targets.extend(self.pools.site(ip).map(|site| WaitTarget::Pool(site.pool, IpFamily::of(ip))));
-        targets.extend(self.assignments.key_of(ip).map(WaitTarget::Key));
+        targets.extend(self.assignments.key_of(&self.entries, ip).map(WaitTarget::Key));
         targets
     }
 }

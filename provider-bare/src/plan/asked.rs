@@ -98,7 +98,7 @@ impl Planner<'_> {
         } else if !pool.hands_out(ip) {
             let allowed = "an address that ends neither in .0 nor in .255".to_owned();
             (format!("asks for {ip}, which pool {name:?} leaves out (avoidBuggyIPs)"), allowed)
-        } else if !pool.hands_out_to(ip, &self.request.id.key) {
+        } else if !pool.hands_out_to(ip, self.applicant.key) {
             let allowed = "an address that is reserved for nobody else".to_owned();
             (format!("asks for {ip}, which pool {name:?} reserves for others"), allowed)
         } else {

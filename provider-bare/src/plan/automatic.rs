@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use cloud_provider::IpFamily;
 use smallvec::SmallVec;
 
-use super::{CurrentAddresses, Decision, FamilySlot, FamilySlots, Fit, Planner, PoolOrder, RemovedAddress};
+use super::{
+    CurrentAddresses, Decision, FamilySlot, FamilySlots, Fit, Inputs, Planner, PoolOrder, RemovedAddress,
+};
 use crate::allocation::{Addresses, Allocation, OnePool, WaitReason};
 use crate::assignments::Preferred;
-use crate::desired::Families;
 use crate::wait_queue::WaitRank;
 
 /// Where addresses are looked for.
@@ -58,30 +59,6 @@ enum Obstacle {
 }
 
 impl Planner<'_> {
-    /// What [`automatic`](Self::automatic) comes to for nearly every Service that is new, in a few steps: one that has
-    /// nothing, wants one family of whatever pool, and shares with nobody, where a pool for it has a free address. None for
-    /// all others.
-    pub(super) fn first_address(&self) -> Option<Decision> {
-        let (CurrentAddresses { has, chosen, shown, last, .. }, pools) = (self.current, self.inputs.pools);
-        let Families::One(family) = self.request.families else { return None };
-        let has_any = !(has.is_empty() && chosen.is_empty() && shown.is_empty() && last.is_empty());
-        let is_particular = self.request.pool.is_some() || self.request.sharing.key.is_some();
-        if has_any || is_particular || pools.reserved_for(&self.request.id.key).next().is_some() {
-            return None;
-        }
-        let mut eligible = pools.automatic().iter().filter(|pool| self.serves(pools.at(**pool)));
-        let found = eligible.find_map(|pool| self.inputs.assignments.first_free(*pool, family))?;
-        let decision = Decision {
-            addresses: Addresses::from_buf_and_len([found; 2], 1),
-            allocation: Allocation::Served,
-            rank: WaitRank::Pending,
-            waits_for: Vec::new(),
-            leaving: Vec::new(),
-        };
-        debug_assert_eq!(decision, self.automatic(), "the short way and the long way are one");
-        Some(decision)
-    }
-
     /// The way of a Service that names no address.
     pub(super) fn automatic(&self) -> Decision {
         let eligible = match self.eligible_pools() {
@@ -355,9 +332,9 @@ impl Planner<'_> {
     /// shows, comes before all others; the one it had when it went the last time, before other free ones.
     fn next_address(&self, pool: usize, family: IpFamily) -> Option<IpAddr> {
         let CurrentAddresses { chosen, shown, last, .. } = self.current;
-        let (id, sharing) = (&self.request.id, &self.request.sharing);
+        let Inputs { assignments, entries, pools, .. } = self.inputs;
         let preferred = Preferred { to_all: [chosen, shown], to_free: last };
-        self.inputs.assignments.find(self.inputs.pools, pool, family, id, sharing, preferred)
+        assignments.find(entries, pools, pool, family, self.applicant, preferred)
     }
 
     /// The addresses of this family that are kept for the Service, in the pool it asks for if it asks for one.
@@ -368,7 +345,7 @@ impl Planner<'_> {
             IpFamily::of(*ip) == family
                 && asked.is_none_or(|asked| owner.is_some_and(|pool| pool.name == asked.value))
         };
-        self.inputs.pools.reserved_for(&self.request.id.key).filter(fits)
+        self.inputs.pools.reserved_for(self.applicant.key).filter(fits)
     }
 
     fn can_have_reserved(&self, ip: IpAddr) -> bool {

@@ -6,11 +6,17 @@ use cloud_provider::IpFamily;
 
 use super::{CurrentAddresses, Inputs, Planner};
 use crate::allocation::LossReason;
+use crate::assignments::Applicant;
 use crate::desired::AddressRequest;
 
 /// Why a Service does not have an address that its status shows.
-pub(crate) fn why_lost(inputs: Inputs<'_>, request: &AddressRequest, ip: IpAddr) -> LossReason {
-    let planner = Planner { inputs, current: CurrentAddresses::default(), request };
+pub(crate) fn why_lost(
+    inputs: Inputs<'_>,
+    applicant: Applicant<'_>,
+    request: &AddressRequest,
+    ip: IpAddr,
+) -> LossReason {
+    let planner = Planner { inputs, current: CurrentAddresses::default(), applicant, request };
     // The Service's own wish first: what has become of the address since is no reason.
     if request.addresses.as_ref().is_some_and(|asked| !asked.value.contains(&ip)) {
         return LossReason::AsksForOthers;
@@ -24,7 +30,8 @@ pub(crate) fn why_lost(inputs: Inputs<'_>, request: &AddressRequest, ip: IpAddr)
     {
         return LossReason::AsksForPool(asked.value.clone());
     }
-    if let Some(blocker) = inputs.assignments.owner_in_the_way(ip, &request.id.uid, &request.sharing) {
+    let Inputs { assignments, entries, .. } = inputs;
+    if let Some(blocker) = assignments.owner_in_the_way(entries, ip, applicant.id, applicant.sharing) {
         return LossReason::InTheWay(blocker);
     }
     match owner {

@@ -2,6 +2,7 @@
 //!
 //! | step | module |
 //! |---|---|
+//! | the one address of a Service that is new and asks for nothing in particular, as nearly all are | `at_once` |
 //! | addresses that are asked for by name: all of them, or what is wrong with them | `asked` |
 //! | what the Service has for each family, and whether that may stay | here |
 //! | where what is missing is looked for, and what follows from what was found: the decision table | `automatic` |
@@ -9,6 +10,7 @@
 //! | why an address that a status shows is lost | `loss` |
 
 mod asked;
+mod at_once;
 mod automatic;
 mod loss;
 mod reasons;
@@ -24,10 +26,12 @@ use metallb::selector::Labels;
 use smallvec::SmallVec;
 
 use crate::allocation::{Addresses, Allocation, WaitReason};
-use crate::assignments::{Assignments, Blocker};
+use crate::assignments::{Applicant, Assignments, Blocker};
 use crate::desired::AddressRequest;
+use crate::entries::{Entries, LeavingAddress};
 use crate::wait_queue::{WaitRank, WaitTarget};
 
+pub(crate) use at_once::decide_at_once;
 pub(crate) use loss::why_lost;
 
 /// What happens to a published address that its pool no longer provides: the pool is gone, was shrunk, or is no
@@ -81,6 +85,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) pools: &'a Pools,
     pub(crate) namespaces: &'a Namespaces,
     pub(crate) assignments: &'a Assignments,
+    pub(crate) entries: &'a Entries,
     pub(crate) policy: Policy,
     pub(crate) now: Duration,
 }
@@ -100,14 +105,6 @@ pub(crate) struct CurrentAddresses<'a> {
     pub(crate) leaving: &'a [LeavingAddress],
 }
 
-/// An address that no pool provides to its Service any more, and that stays for a while in case the pool comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LeavingAddress {
-    pub(crate) ip: IpAddr,
-    /// When the grace period ends.
-    pub(crate) until: Duration,
-}
-
 /// What is decided for one Service.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Decision {
@@ -119,6 +116,16 @@ pub(crate) struct Decision {
     pub(crate) waits_for: Vec<WaitTarget>,
     /// What of `addresses` it has for a grace period only.
     pub(crate) leaving: Vec<LeavingAddress>,
+}
+
+impl Decision {
+    /// Whether this one address is all that the Service has from now on, and all that it asks for.
+    fn is_served_with(&self, ip: IpAddr) -> bool {
+        *self.addresses == [ip]
+            && self.allocation == Allocation::Served
+            && self.waits_for.is_empty()
+            && self.leaving.is_empty()
+    }
 }
 
 /// How an address that a Service has fits what it asks for.
@@ -171,14 +178,20 @@ type PoolOrder = SmallVec<[usize; 4]>;
 pub(crate) fn decide(
     inputs: Inputs<'_>,
     current: CurrentAddresses<'_>,
+    applicant: Applicant<'_>,
     request: &AddressRequest,
 ) -> Decision {
-    Planner { inputs, current, request }.decide()
+    Planner { inputs, current, applicant, request }.decide()
 }
 
 /// Whether a pool provides this address to a Service: it contains it, hands it out, and is for the Service.
-pub(crate) fn provides(inputs: Inputs<'_>, request: &AddressRequest, ip: IpAddr) -> bool {
-    Planner { inputs, current: CurrentAddresses::default(), request }.provided(ip)
+pub(crate) fn provides(
+    inputs: Inputs<'_>,
+    applicant: Applicant<'_>,
+    request: &AddressRequest,
+    ip: IpAddr,
+) -> bool {
+    Planner { inputs, current: CurrentAddresses::default(), applicant, request }.provided(ip)
 }
 
 /// Whether a Service has addresses of several pools, where all of them have to be of one.
@@ -192,6 +205,7 @@ pub(crate) fn are_of_several_pools(inputs: Inputs<'_>, ips: &[IpAddr]) -> bool {
 struct Planner<'a> {
     inputs: Inputs<'a>,
     current: CurrentAddresses<'a>,
+    applicant: Applicant<'a>,
     request: &'a AddressRequest,
 }
 
@@ -205,15 +219,16 @@ impl Planner<'_> {
         }
         match &self.request.addresses {
             Some(asked) => self.asked_by_address(asked),
-            None => self.first_address().unwrap_or_else(|| self.automatic()),
+            None => self.automatic(),
         }
     }
 
     /// What it has and may keep: all of it, except what its own change of keys or ports put at odds with others.
     fn still_permitted(&self) -> impl Iterator<Item = IpAddr> {
-        let (uid, sharing) = (&self.request.id.uid, &self.request.sharing);
+        let Inputs { assignments, entries, .. } = self.inputs;
+        let Applicant { id, sharing, .. } = self.applicant;
         let has = self.current.has.iter().copied();
-        has.filter(move |ip| self.inputs.assignments.owner_in_the_way(*ip, uid, sharing).is_none())
+        has.filter(move |ip| assignments.owner_in_the_way(entries, *ip, id, sharing).is_none())
     }
 
     /// Nothing is taken from it and nothing is given to it.
@@ -229,7 +244,7 @@ impl Planner<'_> {
 
     /// Whether a pool is for this Service, by its namespace and its labels.
     fn serves(&self, pool: &Pool) -> bool {
-        let namespace = &self.request.id.key.namespace;
+        let namespace = &self.applicant.key.namespace;
         pool.allowed_services.as_ref().is_none_or(|allowed| {
             allowed.allows_namespace(namespace, self.inputs.namespaces.get(&**namespace))
                 && allowed.allows_service(&self.request.labels)
@@ -241,12 +256,13 @@ impl Planner<'_> {
         self.inputs
             .pools
             .owner(ip)
-            .is_some_and(|pool| pool.hands_out_to(ip, &self.request.id.key) && self.serves(pool))
+            .is_some_and(|pool| pool.hands_out_to(ip, self.applicant.key) && self.serves(pool))
     }
 
     /// Who keeps the Service from having an address.
     fn blocker(&self, ip: IpAddr) -> Option<Blocker> {
-        self.inputs.assignments.blocker(ip, &self.request.id.uid, &self.request.sharing)
+        let Applicant { id, sharing, .. } = self.applicant;
+        self.inputs.assignments.blocker(self.inputs.entries, ip, id, sharing)
     }
 
     fn unreadable_pools(&self) -> Vec<String> {

@@ -73,7 +73,7 @@ impl Planner<'_> {
         let looked_in = |family| {
             let pools = search.pools.iter().map(|pool| self.inputs.pools.at(*pool));
             let pools = pools.filter(|pool| pool.has_family(family));
-            pools.map(|pool| (pool.name.clone(), pool.capacity_for(family, &self.request.id.key))).collect()
+            pools.map(|pool| (pool.name.clone(), pool.capacity_for(family, self.applicant.key))).collect()
         };
         Allocation::Waiting(WaitReason::Exhausted {
             families: blocked.iter().map(|slot| (slot.family, looked_in(slot.family))).collect(),
@@ -117,7 +117,7 @@ impl Planner<'_> {
             let pools = search.pools.iter().copied().filter(has_all);
             pools.filter_map(|pool| Some(WaitTarget::Pool(pool, lacking(pool)?))).collect()
         };
-        targets.extend(self.request.sharing.key.clone().map(WaitTarget::Key));
+        targets.extend(self.applicant.sharing.key.clone().map(WaitTarget::Key));
         targets.extend(blocked.iter().flat_map(|slot| self.reserved(slot.family)).map(WaitTarget::Address));
         targets
     }
