@@ -195,7 +195,8 @@ fn main() {
     println!("{over_budget} of these are over the budget of {} ns", TIME_BUDGET.as_nanos());
     if over_budget > 0 {
         println!(
-            "What is over it waits for memory: the Service's UID lies at a place of its own in a table that no cache holds."
+            "With 1,000,000 in use it waits for memory: UIDs are random, so that a new one's place among so many is in no cache.\n\
+             It would take Services that come together to be entered together, so that one is looked for while another is."
         );
     }
     if Command::new("valgrind").arg("--version").output().is_err() {

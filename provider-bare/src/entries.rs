@@ -62,9 +62,6 @@ pub(crate) struct Entry {
     pub(crate) handling: Handling,
     /// What is its own, in publishing order.
     pub(crate) owned: Addresses,
-    /// What it was last answered to have, so that its status may show it: what the next decision starts from, whether
-    /// or not a decision since then, of which nobody was told, set something else aside.
-    pub(crate) answered: Addresses,
     /// None while there is nothing of the kind.
     unsettled: Option<Box<Unsettled>>,
 }
@@ -73,6 +70,9 @@ pub(crate) struct Entry {
 /// has no room in their entries.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsettled {
+    /// What it was last answered to have, so that its status may show it: what the next decision starts from, whether
+    /// or not a decision since then, of which nobody was told, set something else aside. None: what it owns.
+    answered: Option<Addresses>,
     /// What its status may show besides what it was last answered: an earlier answer, or what is another's. If a decision
     /// takes it back, it stays here until that is answered too, for the next decision may give it up again.
     pub(crate) shown: Addresses,
@@ -95,6 +95,7 @@ pub(crate) struct LeavingAddress {
 impl Unsettled {
     fn nothing() -> Self {
         Unsettled {
+            answered: None,
             shown: Addresses::new(),
             leaving: Vec::new(),
             allocation: Allocation::Served,
@@ -104,7 +105,8 @@ impl Unsettled {
     }
 
     fn is_nothing(&self) -> bool {
-        self.shown.is_empty()
+        self.answered.is_none()
+            && self.shown.is_empty()
             && self.leaving.is_empty()
             && self.allocation == Allocation::Served
             && self.waiting.is_none()
@@ -116,15 +118,45 @@ impl Entry {
     /// Of a Service of which nothing is known yet.
     pub(crate) fn new(observed: ObservedService) -> Self {
         let ObservedService { id, created, sharing, handling, .. } = observed;
-        let (owned, answered) = (Addresses::new(), Addresses::new());
-        Entry { id, sharing, created, handling, owned, answered, unsettled: None }
+        Entry { id, sharing, created, handling, owned: Addresses::new(), unsettled: None }
     }
 
     /// Of a Service that is new and that is answered to have this address.
     pub(crate) fn served(observed: ObservedService, ip: IpAddr) -> Self {
         let ObservedService { id, created, sharing, handling, .. } = observed;
-        let (owned, answered) = (only(ip), only(ip));
-        Entry { id, sharing, created, handling, owned, answered, unsettled: None }
+        Entry { id, sharing, created, handling, owned: only(ip), unsettled: None }
+    }
+
+    /// See [`Unsettled::answered`].
+    pub(crate) fn answered(&self) -> &[IpAddr] {
+        let other = self.unsettled.as_ref().and_then(|unsettled| unsettled.answered.as_ref());
+        other.unwrap_or(&self.owned)
+    }
+
+    /// Takes note that this is what it was last answered to have.
+    pub(crate) fn set_answered(&mut self, answered: Addresses) {
+        self.unsettled().answered = Some(answered);
+        self.settle();
+    }
+
+    /// Takes note that it is answered now: what it owns.
+    pub(crate) fn answer(&mut self) {
+        if self.unsettled.is_some() {
+            let outdated = self.outdated();
+            let unsettled = self.unsettled();
+            (unsettled.answered, unsettled.shown) = (None, outdated);
+            self.settle();
+        }
+    }
+
+    /// Has this from now on, which nobody was told of yet.
+    pub(crate) fn exchange(&mut self, owned: Addresses) {
+        if owned != self.owned {
+            let answered = Addresses::from_slice(self.answered());
+            self.owned = owned;
+            self.unsettled().answered = Some(answered);
+        }
+        self.settle();
     }
 
     /// See [`Unsettled::shown`].
@@ -163,7 +195,11 @@ impl Entry {
 
     /// Takes no more memory than it needs, after something was settled.
     pub(crate) fn settle(&mut self) {
-        if self.unsettled.as_ref().is_some_and(|unsettled| unsettled.is_nothing()) {
+        let Some(unsettled) = &mut self.unsettled else { return };
+        if unsettled.answered.as_ref() == Some(&self.owned) {
+            unsettled.answered = None;
+        }
+        if unsettled.is_nothing() {
             self.unsettled = None;
         }
     }
@@ -175,7 +211,7 @@ impl Entry {
 
     /// Whether its status may show it.
     pub(crate) fn may_show(&self, ip: IpAddr) -> bool {
-        self.answered.contains(&ip) || self.shown().contains(&ip)
+        self.answered().contains(&ip) || self.shown().contains(&ip)
     }
 
     /// What its status may show though it is not its own (any longer).

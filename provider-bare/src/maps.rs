@@ -63,8 +63,11 @@ impl Hasher for UidHasher {
         };
         let (eights, rest) = bytes.as_chunks::<8>();
         eights.iter().for_each(|eight| add(u64::from_le_bytes(*eight)));
-        if !rest.is_empty() {
-            add(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+        match bytes.last_chunk::<8>() {
+            _ if rest.is_empty() => {}
+            // Some bytes twice is one step; the rest byte by byte is several.
+            Some(last) => add(u64::from_le_bytes(*last)),
+            None => add(rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))),
         }
     }
 

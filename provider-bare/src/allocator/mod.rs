@@ -122,11 +122,7 @@ impl Allocator {
         self.serve_waiting();
         let lost = self.lost(id, &published);
         let entry = &mut self.entries[id];
-        entry.answered = Addresses::from_slice(&entry.owned);
-        if !entry.shown().is_empty() {
-            entry.unsettled().shown = entry.outdated();
-            entry.settle();
-        }
+        entry.answer();
         // It is answered now; no need to wake it for what it hears.
         self.wakeups.remove(&entry.id.key);
         ServiceAddresses {
@@ -197,7 +193,7 @@ impl Allocator {
             return false;
         };
         let outdated = entry.outdated();
-        let Basis { has, chosen } = Basis::new(&entry.answered, &entry.owned, &outdated);
+        let Basis { has, chosen } = Basis::new(entry.answered(), &entry.owned, &outdated);
         let current = CurrentAddresses {
             has: &has,
             chosen: &chosen,
@@ -213,18 +209,11 @@ impl Allocator {
         let Decision { addresses, allocation, rank, waits_for, leaving } = decision;
         let entry = &mut self.entries[id];
         let changed = entry.owned != addresses || is_news(entry.allocation(), &allocation);
-        let is_new = entry.is_settled() && entry.owned.is_empty();
         let stays_settled = entry.is_settled()
             && matches!(allocation, Allocation::Served)
             && waits_for.is_empty()
             && leaving.is_empty();
-        if is_new {
-            let key = entry.sharing.key.as_ref();
-            addresses.iter().for_each(|ip| self.assignments.own(&self.pools, *ip, id, key));
-            entry.owned = addresses;
-        } else {
-            self.exchange(id, addresses);
-        }
+        self.exchange(id, addresses);
         if !stays_settled {
             self.note_unsettled(id, allocation, rank, waits_for, leaving);
         }
@@ -260,8 +249,7 @@ impl Allocator {
                 shown.push(ip);
             }
         }
-        entry.owned = addresses;
-        entry.settle();
+        entry.exchange(addresses);
     }
 
     /// Takes note of what of a decision is not for all time.

@@ -24,7 +24,7 @@ impl Allocator {
             self.update(id, observed.sharing, observed.handling);
             self.confirm(id, published);
             if let Some(answered) = self.answered_by(&self.entries[id], published) {
-                self.entries[id].answered = answered;
+                self.entries[id].set_answered(answered);
             }
             return id;
         }
@@ -34,8 +34,6 @@ impl Allocator {
         }
         let id = self.entries.insert_hashed(Entry::new(observed), hash);
         published.iter().for_each(|ip| self.register(id, *ip));
-        let entry = &mut self.entries[id];
-        entry.answered = Addresses::from_slice(&entry.owned);
         id
     }
 
@@ -97,7 +95,7 @@ impl Allocator {
             return;
         }
         let as_set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
-        let answered = as_set(&entry.answered);
+        let answered = as_set(entry.answered());
         if as_set(published) == answered && answered == as_set(&entry.owned) {
             let outdated = entry.outdated();
             entry.unsettled().shown.clear();
@@ -113,12 +111,12 @@ impl Allocator {
     /// if it had not been given. One of which nothing is shown stands, but where it could not be announced by now.
     pub(super) fn answered_by(&self, entry: &Entry, published: &[IpAddr]) -> Option<Addresses> {
         let is_its = |ip: &&IpAddr| entry.owned.contains(ip) || entry.shown().contains(ip);
-        let shows_its_last_answer = published.iter().any(|ip| entry.answered.contains(ip));
+        let shows_its_last_answer = published.iter().any(|ip| entry.answered().contains(ip));
         let shows_what_it_gave_up =
-            published.iter().any(|ip| entry.shown().contains(ip) && !entry.answered.contains(ip));
+            published.iter().any(|ip| entry.shown().contains(ip) && !entry.answered().contains(ip));
         let answered: Addresses = published.iter().filter(is_its).copied().collect();
         let was_not_written = !shows_its_last_answer || shows_what_it_gave_up;
-        let may_stand = answered.is_empty() && !are_of_several_pools(self.inputs(), &entry.answered);
+        let may_stand = answered.is_empty() && !are_of_several_pools(self.inputs(), entry.answered());
         (was_not_written && !may_stand).then_some(answered)
     }
 }

@@ -22,7 +22,7 @@ impl Allocator {
         let (answered, owned, outdated): (Addresses, Addresses, Addresses) = match known {
             Some(entry) => {
                 let answered = self.answered_by(entry, &observed.published);
-                let answered = answered.unwrap_or_else(|| entry.answered.clone());
+                let answered = answered.unwrap_or_else(|| entry.answered().into());
                 (answered, entry.owned.clone(), entry.outdated())
             }
             None => {

@@ -59,7 +59,6 @@ impl Allocator {
         for (id, published) in ids.iter().zip(&published) {
             let entry = &mut self.entries[*id];
             entry.owned.sort_by_key(|ip| published.iter().position(|(shown, _)| shown == ip));
-            entry.answered.clone_from(&entry.owned);
         }
         self.reallocate_all();
         self.wakeups.clear();
