@@ -60,10 +60,13 @@ pub(crate) fn shown(context: &Context, mut now: Tracked) {
     let id = now.view.id.clone();
     context.releases.found(&id);
     if now.is_interesting() || before.is_some() {
-        let now = Arc::new(now);
+        // Mostly it is what our own write returned: kept once, and not looked at again if there was nothing left to do.
+        let (now, is_settled) = context.memories.written_as(&now).unwrap_or_else(|| (Arc::new(now), false));
         context.services.put(now.clone());
         observe(context, &now, before.as_deref());
-        context.wake(&id.key);
+        if !is_settled {
+            context.wake(&id.key);
+        }
     }
     if let Some(before) = before.filter(|before| before.view.id != id) {
         gone(context, &before, Gone::Deleted);
@@ -166,4 +169,119 @@ fn gone(context: &Context, last: &Tracked, how: Gone) {
     }
     // Also where nothing is left: nobody waits any more for what a reconcile would have brought it.
     context.queue.add(&id.key);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use cloud_provider::testing::{MemoryCloud, service_object};
+    use http::{Request, Response};
+    use k8s_openapi::api::core::v1::Service;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tokio::time::timeout;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::context::FenceCheck;
+    use crate::events::Events;
+    use crate::nodes::Nodes;
+    use crate::reconcile::reconcile;
+    use crate::service_api::ServiceApi;
+
+    /// A Service as the API server stores it under this version.
+    fn stored(version: &str) -> Value {
+        let mut service = serde_json::to_value(service_object(json!({}))).unwrap();
+        service["metadata"]["resourceVersion"] = json!(version);
+        service
+    }
+
+    /// With the marks and the status of a patch.
+    fn patched(mut service: Value, patch: &Value, version: &str) -> Value {
+        for (to, from) in [
+            ("annotations", &patch["metadata"]["annotations"]),
+            ("finalizers", &patch["metadata"]["finalizers"]),
+        ] {
+            if !from.is_null() {
+                service["metadata"][to] = from.clone();
+            }
+        }
+        for (name, value) in patch["status"].as_object().into_iter().flatten() {
+            service["status"][name] = value.clone();
+        }
+        service["metadata"]["resourceVersion"] = json!(version);
+        service
+    }
+
+    fn tracked(service: &Value) -> Tracked {
+        Tracked::of(&serde_json::from_value::<Service>(service.clone()).unwrap())
+    }
+
+    /// One that leads, with one provider and a server that stores every patch as the next version.
+    fn context(stored: Arc<parking_lot::Mutex<Value>>) -> Arc<Context> {
+        let server = service_fn(move |request: Request<Body>| {
+            let stored = stored.clone();
+            async move {
+                let patch = request.into_body().collect_bytes().await.unwrap();
+                let patch: Value = serde_json::from_slice(&patch).unwrap();
+                let mut service = stored.lock();
+                let version: u64 = service["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+                *service = patched(service.clone(), &patch, &(version + 1).to_string());
+                Ok::<_, Infallible>(Response::new(Body::from(service.to_string().into_bytes())))
+            }
+        });
+        let api = ServiceApi::new(kube::Client::new(server, "default"), "test");
+        let (_, nodes) = watch::channel(Some(Nodes::default()));
+        let provider: Arc<dyn cloud_provider::CloudLoadBalancer> = MemoryCloud::new().provider();
+        let (config, events) = (Config::default(), Events::default());
+        let always = FenceCheck::new(|| true);
+        let context = Context::new(api, config, &[provider], nodes, events, Arc::default(), always);
+        context.providers[0].resumption.is_done();
+        context.activate();
+        Arc::new(context)
+    }
+
+    /// Works until nobody waits; how many reconciles that took.
+    async fn work(context: &Arc<Context>) -> usize {
+        let mut count = 0;
+        while let Ok(item) = timeout(Duration::from_secs(1), context.queue.next()).await {
+            reconcile(item, context.clone()).await;
+            count += 1;
+        }
+        count
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_our_own_write_returned_is_kept_once_and_not_looked_at_again_when_the_watch_shows_it() {
+        let server = Arc::new(parking_lot::Mutex::new(stored("1")));
+        let context = context(server.clone());
+        shown(&context, tracked(&server.lock()));
+        assert_eq!(work(&context).await, 1);
+        let written = server.lock().clone();
+        assert_eq!(written["status"]["conditions"][0]["status"], "True", "it is served: {written}");
+
+        shown(&context, tracked(&written));
+        assert_eq!(work(&context).await, 0);
+        let id = tracked(&written).view.id.clone();
+        let kept =
+            [context.memories.followed_view(&id), context.services.get(&id.key).map(|it| it.view.clone())];
+        assert!(
+            kept[0].is_some() && kept.iter().flatten().all(|it| Arc::ptr_eq(it, kept[0].as_ref().unwrap()))
+        );
+
+        // Somebody takes off what was published.
+        server.lock()["status"]["loadBalancer"] = json!({});
+        server.lock()["metadata"]["resourceVersion"] = json!("90");
+        let changed = server.lock().clone();
+        shown(&context, tracked(&changed));
+        assert_eq!(work(&context).await, 1);
+        // That was written without another look at what the server made of it.
+        let written = server.lock().clone();
+        assert!(written["status"]["loadBalancer"]["ingress"][0].is_object(), "it is back: {written}");
+        shown(&context, tracked(&written));
+        assert_eq!(work(&context).await, 1);
+    }
 }

@@ -33,6 +33,9 @@ pub(crate) struct ServiceMemory {
     pub class_was_recorded: bool,
     /// The Service as our own last write returned it, until the watch has caught up.
     pub written: Option<Arc<Tracked>>,
+    /// Whether the last reconcile ended with nothing to do for the Service as it was by then: whoever shows just that once
+    /// more tells nothing.
+    pub is_settled: bool,
     /// When the status may be written again.
     pub status_pace: StatusPace,
     /// Why the API server did not allow the last write, as an event said it.
@@ -61,6 +64,7 @@ impl ServiceMemory {
             ensure_record: None,
             class_was_recorded: false,
             written: None,
+            is_settled: false,
             status_pace: StatusPace::new(retry),
             refusal: None,
             contest_emitted: false,
@@ -145,6 +149,15 @@ impl Memories {
     /// What was published for a Service when it was last reconciled.
     pub(crate) fn published(&self, id: &ServiceId) -> Option<Published> {
         self.lock().get(id)?.memory.as_ref()?.published.clone()
+    }
+
+    /// What our own last write returned, if that is the very version which is shown; and whether nothing is to be done for
+    /// it.
+    pub(crate) fn written_as(&self, shown: &Tracked) -> Option<(Arc<Tracked>, bool)> {
+        let memories = self.lock();
+        let memory = memories.get(&shown.view.id)?.memory.as_ref()?;
+        let written = memory.written.as_ref().filter(|written| written.is_same_version(shown))?;
+        Some((written.clone(), memory.is_settled))
     }
 
     /// The view of a Service that is followed, as of its last reconcile.

@@ -100,6 +100,8 @@ struct Reconciliation {
     context: Arc<Context>,
     tracked: Arc<Tracked>,
     memory: Box<ServiceMemory>,
+    /// Whether there was a look at the Service as it is by now.
+    is_looked_at: bool,
     /// The debounced nodes as of the last look: what is decided by them is also asked for with them.
     nodes: Nodes,
     /// What came of it so far.
@@ -126,6 +128,7 @@ impl Reconciliation {
             context,
             tracked,
             memory,
+            is_looked_at: false,
             nodes: Nodes::default(),
             result: ReconcileOutcome::Unchanged,
             withheld_until: None,
@@ -134,7 +137,9 @@ impl Reconciliation {
 
     /// Takes steps until there is nothing to do now: when to look again, and what came of it.
     async fn run(mut self, provider: &str) -> (Option<Instant>, ReconcileOutcome) {
-        let rest = match self.steps().await {
+        let steps = self.steps().await;
+        self.memory.is_settled = steps.is_ok() && self.is_looked_at;
+        let rest = match steps {
             Ok(rest) => rest,
             Err(Stop::Withheld) => None,
             Err(Stop::Vanished | Stop::Unwanted) => {
@@ -204,6 +209,7 @@ impl Reconciliation {
 
     /// What is observed of the Service now.
     fn look(&mut self) -> Observation {
+        self.is_looked_at = true;
         self.nodes = self.context.nodes.borrow().clone().unwrap_or_default();
         let Tracked { view, is_load_balancer, deleting, .. } = &*self.tracked;
         let providers = &self.context.providers;

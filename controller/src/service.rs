@@ -97,6 +97,12 @@ impl Tracked {
         self.is_load_balancer || !self.records.is_empty()
     }
 
+    /// Whether both are the same Service as it was stored by the same write.
+    pub(crate) fn is_same_version(&self, other: &Tracked) -> bool {
+        let is_known = self.resource_version.is_some();
+        is_known && self.resource_version == other.resource_version && self.view.id.uid == other.view.id.uid
+    }
+
     /// The stored version, as a number where the server's versions are numbers.
     pub(crate) fn version(&self) -> Option<u64> {
         self.resource_version.as_deref().and_then(|v| v.parse().ok())

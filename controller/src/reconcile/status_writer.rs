@@ -137,8 +137,13 @@ impl Reconciliation {
                 self.memory.status_pace.written(says, now);
                 self.memory.refusal = None;
                 self.note_contest();
-                let written = Arc::new(Tracked::of(&service));
+                // The watch may have been faster: it is kept once.
+                let written = Tracked::of(&service);
+                let shown =
+                    self.context.services.get(&id.key).filter(|shown| shown.is_same_version(&written));
+                let written = shown.unwrap_or_else(|| Arc::new(written));
                 self.tracked = written.clone();
+                self.is_looked_at = false;
                 self.memory.written = Some(written);
                 self.tell();
                 Ok(())
