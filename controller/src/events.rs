@@ -151,8 +151,8 @@ struct FairQueue {
     lines: HashMap<ServiceId, VecDeque<EventRequest>>,
     /// Whose line is served next; each that is not empty is here once.
     order: VecDeque<ServiceId>,
-    /// Of Services that had events lately.
-    buckets: HashMap<ServiceId, TokenBucket>,
+    /// Of Services that had events lately, by UID.
+    buckets: HashMap<Arc<str>, TokenBucket>,
     len: usize,
     lasting: Lasting,
 }
@@ -164,12 +164,12 @@ impl FairQueue {
         if self.buckets.len() >= MAX_REMEMBERED {
             self.buckets.retain(|_, bucket| !bucket.is_full(now));
         }
-        let bucket =
-            self.buckets.entry(id.clone()).or_insert_with(|| TokenBucket::new(EVENTS_PER_SERVICE, now));
-        if !bucket.try_take(now) {
+        let bucket = self.buckets.entry(id.uid.clone()).or_insert_with(|| TokenBucket::new(now));
+        if !bucket.try_take(EVENTS_PER_SERVICE, now) {
             return false;
         }
-        let line = self.lines.entry(id.clone()).or_default();
+        // Most have one thing to tell.
+        let line = self.lines.entry(id.clone()).or_insert_with(|| VecDeque::with_capacity(1));
         if line.is_empty() {
             self.order.push_back(id);
         }
@@ -230,10 +230,10 @@ async fn post_all(
     may_post: impl Fn() -> bool,
 ) {
     let mut posted: HashMap<Fold, (String, i32)> = HashMap::new();
-    let mut bucket = TokenBucket::new(ALL_EVENTS, Instant::now());
+    let mut bucket = TokenBucket::new(Instant::now());
     loop {
         let now = Instant::now();
-        sleep_until(bucket.next(now)).await;
+        sleep_until(bucket.next(ALL_EVENTS, now)).await;
         // Taken out as late as can be, so that whoever came meanwhile has its turn.
         let (request, next_repeat) = {
             let mut queue = waiting.lock();
@@ -244,7 +244,7 @@ async fn post_all(
             // What it did is told by whoever did it: who leads no more has nothing to tell, and another tells it anew.
             Some(_) if !may_post() => tracing::debug!("an event was dropped: this process does not lead"),
             Some(request) => {
-                bucket.take(Instant::now());
+                bucket.take(ALL_EVENTS, Instant::now());
                 post(&client, &reporter, &mut posted, &request).await;
             }
             None => {

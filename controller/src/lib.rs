@@ -71,6 +71,7 @@ mod service;
 mod service_api;
 mod service_object;
 mod services;
+mod sparse;
 pub mod status;
 mod status_pace;
 mod sweep;

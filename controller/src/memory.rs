@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use cloud_provider::{ErrorClass, Note, Published, ServiceId, ServiceView};
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use crate::decide::{Last, ProviderIndex};
 use crate::events::EventRequest;
 use crate::metrics::ServiceState;
-use crate::retry::{Backoff, RetryConfig};
+use crate::retry::Backoff;
 use crate::service::Tracked;
 use crate::status::{DELETE_FAILED, Readiness, Record};
 use crate::status_pace::StatusPace;
@@ -54,7 +55,7 @@ pub(crate) struct ServiceMemory {
 
 impl ServiceMemory {
     /// Of a Service for which nothing was done yet.
-    pub(crate) fn new(id: ServiceId, retry: RetryConfig) -> Self {
+    pub(crate) fn new(id: ServiceId) -> Self {
         ServiceMemory {
             id,
             last: Last::default(),
@@ -65,10 +66,10 @@ impl ServiceMemory {
             class_was_recorded: false,
             written: None,
             is_settled: false,
-            status_pace: StatusPace::new(retry),
+            status_pace: StatusPace::new(Instant::now()),
             refusal: None,
             contest_emitted: false,
-            backoff: Backoff::new(retry),
+            backoff: Backoff::default(),
             untold: Vec::new(),
             emitted_notes: Vec::new(),
             emitted_no_nodes: false,
@@ -86,11 +87,17 @@ impl ServiceMemory {
         self.emitted_notes = Vec::new();
     }
 
-    /// What is shown and asks for the same as what was last valid is kept in its place: one copy of a Service, not two.
-    pub(crate) fn keep_one_view(&mut self, shown: &Arc<ServiceView>, inputs: u64) {
+    /// What is shown and asks for the same as what was last valid is kept in its place, and so is a record that says the
+    /// same: one copy of a Service, not two.
+    pub(crate) fn keep_one_copy(&mut self, shown: &Tracked, inputs: u64) {
         let asks_for_the_same = self.last.success.as_ref().is_some_and(|success| success.inputs == inputs);
         if let Some(followed) = self.followed_view.as_mut().filter(|_| asks_for_the_same) {
-            *followed = shown.clone();
+            *followed = shown.view.clone();
+        }
+        for kept in [&mut self.record, &mut self.ensure_record].into_iter().flatten() {
+            if let Some(same) = shown.records.iter().find(|record| *record == kept) {
+                *kept = same.clone();
+            }
         }
     }
 
@@ -113,9 +120,9 @@ impl ServiceMemory {
     }
 }
 
-/// The memories of all Services, each by its identity.
+/// The memories of all Services, each by its UID.
 #[derive(Default)]
-pub(crate) struct Memories(Mutex<HashMap<ServiceId, MemorySlot>>);
+pub(crate) struct Memories(Mutex<HashMap<Arc<str>, MemorySlot>>);
 
 struct MemorySlot {
     /// None while a reconcile has it. By itself on the heap: a third of the places of a table are empty.
@@ -127,42 +134,42 @@ struct MemorySlot {
 impl Memories {
     /// Takes what is remembered of a Service; the reconcile that took it puts it back.
     pub(crate) fn take(&self, id: &ServiceId) -> Option<Box<ServiceMemory>> {
-        self.lock().get_mut(id)?.memory.take()
+        self.lock().get_mut(&id.uid)?.memory.take()
     }
 
     /// Puts it back.
     pub(crate) fn put(&self, memory: Box<ServiceMemory>) {
         let counted = memory.last.provider.map(|provider| (provider, memory.state()));
-        self.lock().insert(memory.id.clone(), MemorySlot { memory: Some(memory), counted });
+        self.lock().insert(memory.id.uid.clone(), MemorySlot { memory: Some(memory), counted });
     }
 
     /// Drops it.
     pub(crate) fn forget(&self, id: &ServiceId) {
-        self.lock().remove(id);
+        self.lock().remove(&id.uid);
     }
 
     /// Who held something for a Service when it was last reconciled.
     pub(crate) fn holder(&self, id: &ServiceId) -> Option<ProviderIndex> {
-        self.lock().get(id)?.memory.as_ref()?.last.provider
+        self.lock().get(&id.uid)?.memory.as_ref()?.last.provider
     }
 
     /// What was published for a Service when it was last reconciled.
     pub(crate) fn published(&self, id: &ServiceId) -> Option<Published> {
-        self.lock().get(id)?.memory.as_ref()?.published.clone()
+        self.lock().get(&id.uid)?.memory.as_ref()?.published.clone()
     }
 
     /// What our own last write returned, if that is the very version which is shown; and whether nothing is to be done for
     /// it.
     pub(crate) fn written_as(&self, shown: &Tracked) -> Option<(Arc<Tracked>, bool)> {
         let memories = self.lock();
-        let memory = memories.get(&shown.view.id)?.memory.as_ref()?;
+        let memory = memories.get(&shown.view.id.uid)?.memory.as_ref()?;
         let written = memory.written.as_ref().filter(|written| written.is_same_version(shown))?;
         Some((written.clone(), memory.is_settled))
     }
 
     /// The view of a Service that is followed, as of its last reconcile.
     pub(crate) fn followed_view(&self, id: &ServiceId) -> Option<Arc<ServiceView>> {
-        self.lock().get(id)?.memory.as_ref()?.followed_view.clone()
+        self.lock().get(&id.uid)?.memory.as_ref()?.followed_view.clone()
     }
 
     /// How many Services there are that somebody serves, by provider and state.
@@ -174,31 +181,56 @@ impl Memories {
         counts
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ServiceId, MemorySlot>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, MemorySlot>> {
         self.0.lock()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cloud_provider::testing::a_service;
+    use cloud_provider::testing::service_object;
+    use serde_json::json;
 
     use super::*;
     use crate::decide::Success;
 
+    fn shown(message: &str) -> Tracked {
+        let mut shown = Tracked::of(&service_object(json!({})));
+        shown.records = Box::new([Arc::new(record(message))]);
+        shown
+    }
+
+    fn record(message: &str) -> Record {
+        Record::new("memory", Readiness::True, "Ensured", message)
+    }
+
     #[test]
     fn of_a_service_that_asks_for_the_same_one_copy_is_kept() {
-        let [valid, shown] = [(); 2].map(|()| Arc::new(a_service().build()));
-        let mut memory = ServiceMemory::new(valid.id.clone(), RetryConfig::default());
-        memory.keep_one_view(&shown, 7);
+        let [valid, shown] = [(); 2].map(|()| shown("192.0.2.1"));
+        let mut memory = ServiceMemory::new(valid.view.id.clone());
+        memory.keep_one_copy(&shown, 7);
         assert!(memory.followed_view.is_none(), "what was never valid does not become it");
 
         memory.last.success = Some(Success { inputs: 7, nodes: 0, resync_at: None });
-        memory.followed_view = Some(valid.clone());
-        memory.keep_one_view(&shown, 8);
-        assert!(Arc::ptr_eq(memory.followed_view.as_ref().unwrap(), &valid), "it asks for something else");
+        memory.followed_view = Some(valid.view.clone());
+        memory.keep_one_copy(&shown, 8);
+        assert!(
+            Arc::ptr_eq(memory.followed_view.as_ref().unwrap(), &valid.view),
+            "it asks for something else"
+        );
 
-        memory.keep_one_view(&shown, 7);
-        assert!(Arc::ptr_eq(memory.followed_view.as_ref().unwrap(), &shown));
+        memory.keep_one_copy(&shown, 7);
+        assert!(Arc::ptr_eq(memory.followed_view.as_ref().unwrap(), &shown.view));
+    }
+
+    #[test]
+    fn of_a_record_that_says_the_same_one_copy_is_kept() {
+        let shown = shown("192.0.2.1");
+        let mut memory = ServiceMemory::new(shown.view.id.clone());
+        memory.record = Some(Arc::new(record("192.0.2.2")));
+        memory.ensure_record = Some(Arc::new(record("192.0.2.1")));
+        memory.keep_one_copy(&shown, 7);
+        assert_eq!(memory.record.as_deref(), Some(&record("192.0.2.2")), "it says something else");
+        assert!(Arc::ptr_eq(memory.ensure_record.as_ref().unwrap(), &shown.records[0]));
     }
 }

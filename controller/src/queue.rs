@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::Metrics;
+use crate::sparse::ShrinkWhenSparse;
 
 /// What is to be reconciled next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,13 @@ impl Keys {
         if let Some(at) = self.later.remove(key) {
             self.by_time.remove(&(at, key.clone()));
         }
+    }
+
+    /// After somebody left the line.
+    fn shrink_when_sparse(&mut self) {
+        self.in_line.shrink_when_sparse();
+        self.waiting.shrink_when_sparse();
+        self.woken.shrink_when_sparse();
     }
 
     /// Adds whoever's time has come.
@@ -127,6 +135,7 @@ impl Queue {
                     keys.waiting.remove(&key);
                     keys.at_work.insert(key.clone());
                     let woken = keys.woken.remove(&key);
+                    keys.shrink_when_sparse();
                     return Item { key, woken };
                 }
                 keys.by_time.first().map(|(at, _)| *at)

@@ -8,6 +8,7 @@ mod take_over;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloud_provider::{Error, Mistakes, Published, Request, ServiceId, ServiceView};
 use futures::FutureExt;
@@ -113,7 +114,7 @@ struct Reconciliation {
 impl Reconciliation {
     fn begin(tracked: Arc<Tracked>, context: Arc<Context>, woken: bool) -> Self {
         let id = &tracked.view.id;
-        let new = || Box::new(ServiceMemory::new(id.clone(), context.config.retry));
+        let new = || Box::new(ServiceMemory::new(id.clone()));
         let mut memory = context.memories.take(id).unwrap_or_else(new);
         memory.last.woken |= woken;
         // Our own last write is newer knowledge than a cache that has not seen it yet.
@@ -150,7 +151,7 @@ impl Reconciliation {
             Err(Stop::WriteFailed) => {
                 self.result = ReconcileOutcome::WriteFailed;
                 self.context.metrics.retried(provider, "WriteFailed");
-                Some(Instant::now() + self.memory.backoff.failed())
+                Some(Instant::now() + self.wait_after_failure())
             }
         };
         let Reconciliation { context, tracked, memory, result, withheld_until, .. } = self;
@@ -184,7 +185,7 @@ impl Reconciliation {
                 (NextStep::Rest(until), Some(provider)) => {
                     // What was left out on the way is written now, if it may be.
                     self.withheld_until = None;
-                    self.memory.keep_one_view(&self.tracked.view, observed.inputs);
+                    self.memory.keep_one_copy(&self.tracked, observed.inputs);
                     self.restore(provider).await?;
                     return Ok(until);
                 }
@@ -248,6 +249,11 @@ impl Reconciliation {
             serves: !view.published.is_empty() || self.memory.published.as_ref().is_some_and(has_address),
             throttled_until,
         }
+    }
+
+    /// An attempt failed: how long until the next.
+    fn wait_after_failure(&mut self) -> Duration {
+        self.memory.backoff.failed(self.context.config.retry)
     }
 
     fn request(&self, provider: ProviderIndex, view: Arc<ServiceView>) -> Result<Request, Mistakes> {

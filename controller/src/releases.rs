@@ -128,7 +128,7 @@ impl Releases {
     pub(crate) fn failed(&self, id: &ServiceId, not_before: Option<Instant>) -> Option<Instant> {
         let mut inner = self.lock();
         let state = inner.get(id)?;
-        let at = Instant::now() + state.backoff.failed();
+        let at = Instant::now() + state.backoff.failed(self.retry);
         let at = not_before.map_or(at, |earliest| at.max(earliest));
         state.release.at = Some(at);
         Some(at)
@@ -183,7 +183,7 @@ impl Releases {
         let namesakes = inner.by_key.entry(id.key.clone()).or_default();
         let state = namesakes.entry(id.clone()).or_insert_with(|| ReleaseState {
             release: Release { presence, holders: Vec::new(), at },
-            backoff: Backoff::new(self.retry),
+            backoff: Backoff::default(),
         });
         for holder in holders {
             if !state.release.holders.contains(holder) {

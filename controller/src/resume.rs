@@ -21,7 +21,7 @@ const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, health: Health) {
     let handle = &context.providers[provider];
     let name = handle.provider.name();
-    let mut backoff = Backoff::new(context.config.retry);
+    let mut backoff = Backoff::default();
     loop {
         let shown = context.services.all();
         let views: Vec<_> = shown.iter().filter(|t| t.is_load_balancer).map(|t| t.view.clone()).collect();
@@ -48,7 +48,7 @@ pub(crate) async fn resume(context: Arc<Context>, provider: ProviderIndex, healt
                 blocked(&context, provider, &health, error.class(), &why);
             }
         }
-        sleep(backoff.failed()).await;
+        sleep(backoff.failed(context.config.retry)).await;
     }
     handle.resumption.is_done();
     health.provider(name, None);

@@ -25,34 +25,35 @@ impl Default for RetryConfig {
 
 /// The waits of one Service: doubling, each lengthened by up to its own length at random so that Services that
 /// failed together do not retry together. Starts anew after a success.
+#[derive(Default)]
 pub(crate) struct Backoff {
-    config: RetryConfig,
     /// Made with the first failure: most Services have none.
-    waits: Option<Box<ExponentialBackoff>>,
-    failures: u32,
+    failures: Option<Box<Failures>>,
+}
+
+struct Failures {
+    count: u32,
+    waits: ExponentialBackoff,
 }
 
 impl Backoff {
-    /// No failure yet.
-    pub(crate) fn new(config: RetryConfig) -> Self {
-        Backoff { config, waits: None, failures: 0 }
-    }
-
-    /// Counts a failure; the wait before the next attempt. Between the base and twice the longest wait.
-    pub(crate) fn failed(&mut self) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        let waits = self.waits.get_or_insert_with(|| Box::new(waits(self.config)));
-        waits.next().unwrap_or(self.config.longest)
+    /// Counts a failure; the wait before the next attempt. Between the base and twice the longest wait. With the first
+    /// failure it is decided by which `config` it waits until the next success.
+    pub(crate) fn failed(&mut self, config: RetryConfig) -> Duration {
+        let failures =
+            self.failures.get_or_insert_with(|| Box::new(Failures { count: 0, waits: waits(config) }));
+        failures.count = failures.count.saturating_add(1);
+        failures.waits.next().unwrap_or(config.longest)
     }
 
     /// Starts anew.
     pub(crate) fn succeeded(&mut self) {
-        *self = Backoff::new(self.config);
+        *self = Backoff::default();
     }
 
     /// Failures since the last success.
     pub(crate) fn failures(&self) -> u32 {
-        self.failures
+        self.failures.as_ref().map_or(0, |failures| failures.count)
     }
 }
 
@@ -69,15 +70,18 @@ fn waits(config: RetryConfig) -> ExponentialBackoff {
 
 impl fmt::Debug for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backoff").field("failures", &self.failures).finish_non_exhaustive()
+        f.debug_struct("Backoff").field("failures", &self.failures()).finish_non_exhaustive()
     }
 }
 
 /// The throttle gate of one provider: a throttled call closes it for all calls for a while, longer each time in a row.
 #[derive(Debug)]
-pub(crate) struct ThrottleGate(Mutex<ThrottleState>);
+pub(crate) struct ThrottleGate {
+    config: RetryConfig,
+    state: Mutex<ThrottleState>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ThrottleState {
     until: Option<Instant>,
     backoff: Backoff,
@@ -86,7 +90,7 @@ struct ThrottleState {
 impl ThrottleGate {
     /// Open.
     pub(crate) fn new(config: RetryConfig) -> Self {
-        ThrottleGate(Mutex::new(ThrottleState { until: None, backoff: Backoff::new(config) }))
+        ThrottleGate { config, state: Mutex::default() }
     }
 
     /// Until when no call may start; none when they may.
@@ -101,7 +105,7 @@ impl ThrottleGate {
         if let Some(until) = state.until.filter(|until| *until > now) {
             return until;
         }
-        let wait = state.backoff.failed().max(asked.unwrap_or_default());
+        let wait = state.backoff.failed(self.config).max(asked.unwrap_or_default());
         let until = after(now, wait);
         state.until = Some(until);
         until
@@ -117,7 +121,7 @@ impl ThrottleGate {
     }
 
     fn lock(&self) -> MutexGuard<'_, ThrottleState> {
-        self.0.lock()
+        self.state.lock()
     }
 }
 
@@ -136,9 +140,9 @@ mod tests {
 
     #[test]
     fn waits_double_from_5_to_300_seconds_with_jitter_of_at_most_their_own_length() {
-        let mut backoff = Backoff::new(RetryConfig::default());
+        let mut backoff = Backoff::default();
         for base in [5, 10, 20, 40, 80, 160, 300, 300, 300] {
-            let wait = backoff.failed();
+            let wait = backoff.failed(RetryConfig::default());
             let base = Duration::from_secs(base);
             assert!(wait >= base && wait <= 2 * base, "{wait:?} is not within [{base:?}, {:?}]", 2 * base);
         }

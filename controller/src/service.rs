@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 
+use crate::status::Record;
+
 /// A fingerprint of everything a provider may read of a Service: if it is the same, `ensure` need not run again.
 ///
 /// Wider than Kubernetes' own controller where that one misses inputs (family order, family policy, cluster
@@ -54,7 +56,7 @@ pub(crate) struct Tracked {
     /// Whether our finalizer is on it.
     pub has_finalizer: bool,
     /// Our conditions on it, one for each provider that recorded itself.
-    pub records: Box<[crate::status::Record]>,
+    pub records: Box<[Arc<Record>]>,
     /// The conditions on it that a provider published besides, each with its type.
     pub conditions: Box<[(String, ProviderCondition)]>,
     /// Who wrote the status, as the API server knows its field managers, the latest first. It counts in seconds, so that
@@ -72,7 +74,7 @@ impl Tracked {
             is_load_balancer: service.spec.as_ref().is_some_and(is_load_balancer),
             deleting: meta.deletion_timestamp.is_some(),
             has_finalizer: service.finalizers().iter().any(|f| f == crate::status::FINALIZER),
-            records: crate::status::records(service),
+            records: crate::status::records(service).into_iter().map(Arc::new).collect(),
             conditions: crate::status::published_conditions(service),
             status_writers: status_writers(service),
         }

@@ -28,80 +28,88 @@ pub(crate) struct StatusPace {
     writes: TokenBucket,
     /// What the last write said, as a fingerprint, and when it was.
     last: Option<(u64, Instant)>,
-    /// Since when something else than that write stands there.
+    /// Of few Services somebody else changes what was written.
+    contest: Option<Box<Contest>>,
+    /// Of few the API server does not allow the write.
+    refusal: Option<Box<Refusal>>,
+}
+
+#[derive(Debug)]
+struct Contest {
+    /// Since when something else than the last write stands there.
     changed_at: Option<Instant>,
     /// How long after the last write the same may be written again.
     wait: Duration,
     /// How long once it was.
     pause: DoublingPause,
-    /// The API server does not allow the write: when to ask again.
-    refused_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    /// When to ask again.
+    until: Instant,
     /// How long after that once more.
-    refusals: Backoff,
+    waits: Backoff,
+}
+
+impl Contest {
+    fn new() -> Box<Self> {
+        Box::new(Contest { changed_at: None, wait: Duration::ZERO, pause: PAUSE })
+    }
 }
 
 impl StatusPace {
     /// Of a Service that was not written yet.
-    pub(crate) fn new(retry: RetryConfig) -> Self {
-        let writes = TokenBucket::new(WRITE_RATE, Instant::now());
-        StatusPace {
-            writes,
-            last: None,
-            changed_at: None,
-            wait: Duration::ZERO,
-            pause: PAUSE,
-            refused_until: None,
-            refusals: Backoff::new(retry),
-        }
+    pub(crate) fn new(now: Instant) -> Self {
+        StatusPace { writes: TokenBucket::new(now), last: None, contest: None, refusal: None }
     }
 
     /// When a write that says this may be sent: `now`, or later.
     pub(crate) fn next(&mut self, says: u64, now: Instant) -> Instant {
-        let mut at = self.writes.next(now);
-        if let Some(until) = self.refused_until {
-            at = at.max(until);
+        let mut at = self.writes.next(WRITE_RATE, now);
+        if let Some(refusal) = &self.refusal {
+            at = at.max(refusal.until);
         }
         if let Some((said, written)) = self.last
             && said == says
         {
-            let changed = *self.changed_at.get_or_insert(now);
+            let contest = self.contest.get_or_insert_with(Contest::new);
+            let changed = *contest.changed_at.get_or_insert(now);
             if changed.saturating_duration_since(written) >= UNDISPUTED_AFTER {
-                self.undisputed();
+                // The next to change what stands there is met as the first.
+                contest.wait = Duration::ZERO;
+                contest.pause.reset();
             }
-            at = at.max(written + self.wait);
+            at = at.max(written + contest.wait);
         }
         at
     }
 
     /// A write that says this was sent and taken.
     pub(crate) fn written(&mut self, says: u64, now: Instant) {
-        self.writes.take(now);
-        self.refused_until = None;
-        self.refusals.succeeded();
-        match self.last.is_some_and(|(said, _)| said == says) {
-            true => self.wait = self.pause.advance(),
-            false => self.undisputed(),
+        self.writes.take(WRITE_RATE, now);
+        self.refusal = None;
+        if self.last.is_some_and(|(said, _)| said == says) {
+            let contest = self.contest.get_or_insert_with(Contest::new);
+            contest.wait = contest.pause.advance();
+            contest.changed_at = None;
+        } else {
+            self.contest = None;
         }
         self.last = Some((says, now));
-        self.changed_at = None;
     }
 
     /// The API server does not allow the write, and will not until somebody changes that: when to ask again.
-    pub(crate) fn refused(&mut self, now: Instant) -> Instant {
-        let at = now + self.refusals.failed();
-        self.refused_until = Some(at);
-        at
+    pub(crate) fn refused(&mut self, now: Instant, retry: RetryConfig) -> Instant {
+        let refusal =
+            self.refusal.get_or_insert_with(|| Box::new(Refusal { until: now, waits: Backoff::default() }));
+        refusal.until = now + refusal.waits.failed(retry);
+        refusal.until
     }
 
     /// Whether somebody else insists: the same was put back more than once, and did not stand.
     pub(crate) fn is_contested(&self) -> bool {
-        self.wait > FIRST_PAUSE
-    }
-
-    /// The next to change what stands there is met as the first.
-    fn undisputed(&mut self) {
-        self.wait = Duration::ZERO;
-        self.pause.reset();
+        self.contest.as_ref().is_some_and(|contest| contest.wait > FIRST_PAUSE)
     }
 }
 
@@ -125,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_insists_is_met_ever_more_slowly() {
-        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        let (now, mut pace) = (Instant::now(), StatusPace::new(Instant::now()));
         let written = fight(&mut pace, now, Duration::from_secs(400));
         assert_eq!(written, [0, 0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 303, 363]);
         assert!(pace.is_contested());
@@ -133,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_changed_once_is_put_back_at_once_also_after_a_fight_that_is_over() {
-        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        let (now, mut pace) = (Instant::now(), StatusPace::new(Instant::now()));
         fight(&mut pace, now, Duration::from_secs(100));
         let last = pace.next(7, now + Duration::from_secs(100));
         pace.written(7, last);
@@ -146,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn news_are_written_at_once_but_not_endlessly() {
-        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
+        let (now, mut pace) = (Instant::now(), StatusPace::new(Instant::now()));
         fight(&mut pace, now, Duration::from_secs(100));
         let later = now + Duration::from_secs(100);
         assert_eq!(pace.next(8, later), later, "the fight was about something else");
@@ -159,11 +167,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_is_not_allowed_is_tried_again_after_growing_waits() {
-        let (now, mut pace) = (Instant::now(), StatusPace::new(RetryConfig::default()));
-        let first = pace.refused(now);
+        let (now, mut pace) = (Instant::now(), StatusPace::new(Instant::now()));
+        let first = pace.refused(now, RetryConfig::default());
         assert!(first >= now + Duration::from_secs(5));
         assert_eq!(pace.next(1, now), first, "whatever is to be said");
-        let second = pace.refused(first);
+        let second = pace.refused(first, RetryConfig::default());
         assert!(second >= first + Duration::from_secs(10));
         pace.written(1, second);
         assert_eq!(pace.next(2, second), second);

@@ -14,6 +14,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 use tokio::time::Instant;
 
+use crate::sparse::ShrinkWhenSparse;
+
 /// Who waits or is being reconciled, and since when. Numbers and ages are looked up when somebody asks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct QueueMetrics(Arc<Mutex<TimedKeys>>);
@@ -40,7 +42,9 @@ impl QueueMetrics {
     pub(super) fn begins(&self, key: &ServiceKey) -> Option<Duration> {
         let mut keys = self.lock();
         keys.at_work.insert(key.clone(), Instant::now());
-        keys.waiting.remove(key).map(|since| since.elapsed())
+        let waited = keys.waiting.remove(key).map(|since| since.elapsed());
+        keys.waiting.shrink_when_sparse();
+        waited
     }
 
     /// Its reconcile is over.

@@ -139,7 +139,7 @@ impl Reconciliation {
         if outside {
             if let Err(stop) = self.unmark(&holders, next).await {
                 if matches!(stop, Stop::Vanished) {
-                    *self.memory = ServiceMemory::new(self.memory.id.clone(), context.config.retry);
+                    *self.memory = ServiceMemory::new(self.memory.id.clone());
                 }
                 return Err(stop);
             }
@@ -149,7 +149,7 @@ impl Reconciliation {
         if let Some(published) = published {
             tracing::info!(freed = %with_annotations(&published), "released: {}", self.why_released(next));
         }
-        *self.memory = ServiceMemory::new(self.memory.id.clone(), context.config.retry);
+        *self.memory = ServiceMemory::new(self.memory.id.clone());
         self.result = ReconcileOutcome::CleanedUp;
         Ok(None)
     }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     fn served(id: &ServiceId) -> Box<ServiceMemory> {
-        let mut memory = Box::new(ServiceMemory::new(id.clone(), Config::default().retry));
+        let mut memory = Box::new(ServiceMemory::new(id.clone()));
         memory.last.provider = Some(0);
         memory
     }

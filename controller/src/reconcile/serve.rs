@@ -176,7 +176,7 @@ impl Reconciliation {
             Err(error) => {
                 tracing::warn!(%error, "what serves could not be put right as it was when the Service was last valid");
                 context.metrics.retried(self.name(provider), error.class().as_str());
-                (None, Some(now + self.memory.backoff.failed()))
+                (None, Some(now + self.wait_after_failure()))
             }
         };
         if published.is_some() {
@@ -350,17 +350,15 @@ impl Reconciliation {
                 Some(until + Duration::from_millis(fastrand::u64(0..2_000)))
             }
             ErrorClass::Quota | ErrorClass::Denied => {
-                Some(now + self.memory.backoff.failed().max(self.context.config.quota_backoff))
+                Some(now + self.wait_after_failure().max(self.context.config.quota_backoff))
             }
-            ErrorClass::Transient | ErrorClass::ImplementedElsewhere => {
-                Some(now + self.memory.backoff.failed())
-            }
+            ErrorClass::Transient | ErrorClass::ImplementedElsewhere => Some(now + self.wait_after_failure()),
         };
         let is_mistaken = error.class() == ErrorClass::Invalid;
         self.take_over_what_is_shown(provider);
         let in_part = matches!(error, Error::InvalidInPart(_));
         let is_found = !is_mistaken || self.take_over_what_exists(provider, in_part).await;
-        let again = again.or_else(|| (!is_found).then(|| now + self.memory.backoff.failed()));
+        let again = again.or_else(|| (!is_found).then(|| now + self.wait_after_failure()));
         let is_refused = matches!(error, Error::Invalid(_));
         self.attempted(observed, attempted, again, is_refused);
         // From now on nodes are followed, and what serves is put right, as this one has it: the one before it would take

@@ -104,7 +104,7 @@ impl Reconciliation {
 
     pub(super) fn record_of(&self, provider: ProviderIndex) -> Option<&Record> {
         let name = self.context.providers[provider].provider.name();
-        self.tracked.records.iter().find(|record| record.provider == name)
+        self.tracked.records.iter().find(|record| record.provider == name).map(Arc::as_ref)
     }
 
     pub(super) fn name(&self, provider: ProviderIndex) -> &str {
@@ -150,7 +150,7 @@ impl Reconciliation {
             }
             Err(kube::Error::Api(status)) if status.code == 404 => Err(Stop::Vanished),
             Err(kube::Error::Api(status)) if is_refusal(status.code) => {
-                self.withheld_until = Some(self.memory.status_pace.refused(now));
+                self.withheld_until = Some(self.memory.status_pace.refused(now, self.context.config.retry));
                 self.refused(status.message);
                 self.tell();
                 Ok(())
