@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Protocol;
+use crate::service::shared_text;
 use crate::sorted_map::SortedMap;
 
 /// How kube-proxy treats traffic from inside the cluster to a published IP
@@ -128,14 +130,16 @@ pub struct ProviderCondition {
     /// Whether it holds; none: nobody knows.
     pub holds: Option<bool>,
     /// One `CamelCase` word.
-    pub reason: String,
-    /// One or a few sentences.
-    pub message: String,
+    #[serde(serialize_with = "shared_text::serialize")]
+    pub reason: Arc<str>,
+    /// One or a few sentences. Many a Service has the same: it is kept once by all who speak of it.
+    #[serde(serialize_with = "shared_text::serialize")]
+    pub message: Arc<str>,
 }
 
 impl ProviderCondition {
     /// It holds, or not, or nobody knows: for this reason, one `CamelCase` word, and this message.
-    pub fn new(holds: Option<bool>, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(holds: Option<bool>, reason: impl Into<Arc<str>>, message: impl Into<Arc<str>>) -> Self {
         ProviderCondition { holds, reason: reason.into(), message: message.into() }
     }
 }

@@ -63,12 +63,12 @@ impl fmt::Display for ServiceId {
 }
 
 /// What a Service is called, kept once and shared by all who speak of it, is written and read as text.
-mod shared_text {
+pub(crate) mod shared_text {
     use std::sync::Arc;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(text)
     }
 

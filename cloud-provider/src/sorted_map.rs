@@ -91,6 +91,11 @@ impl<V> SortedMap<V> {
         self.0.iter().map(|(_, value)| value)
     }
 
+    /// The values in the order of their names, to change them in place.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     fn find(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(present, _)| present.as_str().cmp(name))
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cloud_provider::{ErrorClass, Note, Published, ServiceId, ServiceView};
+use cloud_provider::{ErrorClass, Published, ServiceId, ServiceView};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
@@ -47,8 +47,8 @@ pub(crate) struct ServiceMemory {
     pub backoff: Backoff,
     /// Events that are posted when the status says what they tell of.
     pub untold: Vec<EventRequest>,
-    /// The provider's notes for which an event was emitted.
-    pub emitted_notes: Vec<Note>,
+    /// The provider's notes for which an event was emitted, as fingerprints.
+    pub emitted_notes: Box<[u64]>,
     /// Whether an event said that there is no node.
     pub emitted_no_nodes: bool,
 }
@@ -71,7 +71,7 @@ impl ServiceMemory {
             contest_emitted: false,
             backoff: Backoff::default(),
             untold: Vec::new(),
-            emitted_notes: Vec::new(),
+            emitted_notes: Box::default(),
             emitted_no_nodes: false,
         }
     }
@@ -84,11 +84,11 @@ impl ServiceMemory {
         self.published = None;
         self.record = None;
         self.ensure_record = None;
-        self.emitted_notes = Vec::new();
+        self.emitted_notes = Box::default();
     }
 
-    /// What is shown and asks for the same as what was last valid is kept in its place, and so is a record that says the
-    /// same: one copy of a Service, not two.
+    /// What is shown and asks for the same as what was last valid is kept in its place, and so are a record and conditions
+    /// that say the same: one copy of a Service, not two.
     pub(crate) fn keep_one_copy(&mut self, shown: &Tracked, inputs: u64) {
         let asks_for_the_same = self.last.success.as_ref().is_some_and(|success| success.inputs == inputs);
         if let Some(followed) = self.followed_view.as_mut().filter(|_| asks_for_the_same) {
@@ -96,6 +96,11 @@ impl ServiceMemory {
         }
         for kept in [&mut self.record, &mut self.ensure_record].into_iter().flatten() {
             if let Some(same) = shown.records.iter().find(|record| *record == kept) {
+                *kept = same.clone();
+            }
+        }
+        for kept in self.published.iter_mut().flat_map(|published| published.conditions.values_mut()) {
+            if let Some((_, same)) = shown.conditions.iter().find(|(_, condition)| condition == kept) {
                 *kept = same.clone();
             }
         }
@@ -188,6 +193,7 @@ impl Memories {
 
 #[cfg(test)]
 mod tests {
+    use cloud_provider::ProviderCondition;
     use cloud_provider::testing::service_object;
     use serde_json::json;
 
@@ -232,5 +238,19 @@ mod tests {
         memory.keep_one_copy(&shown, 7);
         assert_eq!(memory.record.as_deref(), Some(&record("192.0.2.2")), "it says something else");
         assert!(Arc::ptr_eq(memory.ensure_record.as_ref().unwrap(), &shown.records[0]));
+    }
+
+    #[test]
+    fn of_a_condition_that_says_the_same_one_copy_is_kept() {
+        let mut shown = shown("192.0.2.1");
+        let condition = |message: &str| ProviderCondition::new(Some(true), "Announced", message);
+        shown.conditions = Box::new([("memory.cloud-lb-controller/Announced".to_owned(), condition("by a"))]);
+        let mut memory = ServiceMemory::new(shown.view.id.clone());
+        let published = Published::default().with_condition("Announced", condition("by a"));
+        memory.published = Some(published.with_condition("Other", condition("by b")));
+        memory.keep_one_copy(&shown, 7);
+        let kept = &memory.published.as_ref().unwrap().conditions;
+        assert!(Arc::ptr_eq(&kept.get("Announced").unwrap().message, &shown.conditions[0].1.message));
+        assert_eq!(&*kept.get("Other").unwrap().message, "by b", "it says something else");
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use cloud_provider::{Error, ErrorClass, ServiceId};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::sparse::ShrinkWhenSparse;
+
 /// How far a provider got, and for whom it may hold something since.
 #[derive(Debug, Default)]
 pub(crate) struct Resumption {
@@ -67,7 +69,9 @@ impl Resumption {
 
     /// It serves the Service from here on, which is remembered elsewhere, or has let go of all that was its.
     pub(crate) fn is_asked_about(&self, service: &ServiceId) {
-        self.told().remove(service);
+        let mut told = self.told();
+        told.remove(service);
+        told.shrink_when_sparse();
     }
 
     fn stage(&self) -> MutexGuard<'_, ResumptionStage> {

@@ -115,7 +115,7 @@ pub fn published_conditions(service: &Service) -> Box<[(String, ProviderConditio
             "False" => Some(false),
             _ => None,
         };
-        (it.type_.clone(), ProviderCondition::new(holds, &it.reason, &it.message))
+        (it.type_.clone(), ProviderCondition::new(holds, &*it.reason, &*it.message))
     })
     .collect()
 }

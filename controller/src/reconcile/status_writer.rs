@@ -22,6 +22,12 @@ fn is_refusal(code: u16) -> bool {
     (400..500).contains(&code) && ![404, 408, 409, 429].contains(&code)
 }
 
+fn note_fingerprint(note: &Note) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (note.kind == NoteKind::Warning, &note.reason, &note.message).hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Reconciliation {
     /// Level-triggered: what somebody took off the Service is put back.
     pub(super) async fn restore(&mut self, provider: ProviderIndex) -> Result<(), Stop> {
@@ -242,9 +248,12 @@ impl Reconciliation {
 
     /// Tells the notes that were not told before.
     pub(super) fn emit_notes(&mut self, notes: Vec<Note>, known_already: bool) {
-        let before = std::mem::replace(&mut self.memory.emitted_notes, notes.clone());
-        for note in notes.into_iter().filter(|note| !known_already && !before.contains(note)) {
-            self.emit(note.kind, &note.reason, note.message);
+        let fingerprints = notes.iter().map(note_fingerprint).collect();
+        let before = std::mem::replace(&mut self.memory.emitted_notes, fingerprints);
+        for note in notes {
+            if !known_already && !before.contains(&note_fingerprint(&note)) {
+                self.emit(note.kind, &note.reason, note.message);
+            }
         }
     }
 

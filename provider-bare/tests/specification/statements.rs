@@ -32,7 +32,7 @@ fn listed() -> Statements {
 
 fn told(statements: &mut Statements) -> (Option<bool>, String, String) {
     let condition = statements.condition(&web()).expect("a condition");
-    (condition.holds, condition.reason, condition.message)
+    (condition.holds, condition.reason.to_string(), condition.message.to_string())
 }
 
 #[test]
