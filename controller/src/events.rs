@@ -178,15 +178,18 @@ impl FairQueue {
         self.len <= MAX_QUEUED_EVENTS || !self.drop_one()
     }
 
-    /// Drops the newest event of the longest line.
+    /// Drops the newest event of the longest line; where nobody has more to tell than another, that of whoever came last.
     fn drop_one(&mut self) -> bool {
-        let longest = self.lines.iter().max_by_key(|(_, line)| line.len()).map(|(id, _)| id.clone());
+        // Thousands come at once when the program starts, each with one thing to tell: nobody is searched for then.
+        let longest = match self.len > self.lines.len() {
+            true => self.lines.iter().max_by_key(|(_, line)| line.len()).map(|(id, _)| id.clone()),
+            false => self.order.pop_back(),
+        };
         let dropped = longest.and_then(|id| {
             let line = self.lines.get_mut(&id)?;
             let dropped = line.pop_back();
             if line.is_empty() {
                 self.lines.remove(&id);
-                self.order.retain(|other| *other != id);
             }
             dropped
         });
@@ -375,6 +378,16 @@ mod tests {
         assert_eq!(queue.len, MAX_QUEUED_EVENTS);
         let quiet = std::iter::from_fn(|| queue.pop()).filter(|next| *next.service.key.name == *"quiet");
         assert_eq!(quiet.count(), 1, "not the newcomer's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_each_has_one_thing_to_tell_those_who_came_first_are_told() {
+        let (mut queue, now) = (FairQueue::default(), Instant::now());
+        let added = |queue: &mut FairQueue, i: usize| queue.add(about(&format!("s-{i}"), i), now);
+        assert_eq!((0..MAX_QUEUED_EVENTS + 10).filter(|i| added(&mut queue, *i)).count(), MAX_QUEUED_EVENTS);
+        let told: Vec<EventRequest> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(told, (0..MAX_QUEUED_EVENTS).map(|i| about(&format!("s-{i}"), i)).collect::<Vec<_>>());
+        assert_eq!((queue.lines.len(), queue.len), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]
