@@ -38,12 +38,12 @@ pub const BINARY: Budget = Budget::of("the controller's release binary", 17.0, "
      fewer operations, or a program without the provider that is not used (`--no-default-features --features bare`).",
 );
 pub const FIRST_LIST: Budget = Budget::of("the first list of Services is answered, after exec", 20.0, "ms", 0).or(
-    "By strace, most is spent in the handshake of TLS, half of it by the server; the list is sent on the first connection, and \
-     another is opened for Nodes beside it. On a busy machine both wait for the cores.",
+    "Most is spent in the handshake of TLS, half of it by the server; the list is sent on the first connection, and another \
+     is opened for Nodes beside it. On a busy machine both wait for the cores.",
 );
 pub const READY: Budget = Budget::of("ready, after the first list is answered", 20.0, "ms", 0)
-    .or("All other lists are to be in by then, and the Lease is to be read, each on a connection of its own: it would take \
-         one for all of them, as HTTP/2 has.");
+    .or("Pools are read once the process leads, right after the Lease was written: until the server's caches have heard of \
+         that, which takes up to 100 ms, no list of them is answered. It would take reading them while another leads.");
 pub const IDLE_MEMORY: Budget = Budget::of("memory of one that has nothing to do", 11.0, "MB", 1)
     .or("Half of it is the program's own pages, which the kernel shares and counts for everybody: it takes a smaller program. \
          The one without AWS holds 4 MB less.");
