@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Protocol;
-use crate::service::shared_text;
+use crate::shared_text;
 use crate::sorted_map::SortedMap;
 
 /// How kube-proxy treats traffic from inside the cluster to a published IP

@@ -108,6 +108,7 @@ mod plan;
 mod protocol;
 mod provider;
 mod service;
+mod shared_text;
 mod sorted_map;
 mod source_range;
 #[cfg(feature = "testing")]

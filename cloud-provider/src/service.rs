@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::address::Ingress;
 use crate::error::Mistake;
 use crate::protocol::{IpFamily, Protocol};
+use crate::shared_text;
 use crate::sorted_map::SortedMap;
 use crate::source_range::SourceRanges;
 
@@ -59,21 +60,6 @@ impl ServiceId {
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.key, self.uid)
-    }
-}
-
-/// What a Service is called, kept once and shared by all who speak of it, is written and read as text.
-pub(crate) mod shared_text {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-        String::deserialize(deserializer).map(Arc::from)
     }
 }
 
