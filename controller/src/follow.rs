@@ -254,6 +254,17 @@ mod tests {
         count
     }
 
+    #[test]
+    fn the_answer_that_ends_a_service_is_not_what_was_stored_before_under_the_same_version() {
+        let [mut before, mut after] = [stored("7"), stored("7")];
+        before["metadata"]["finalizers"] = json!([crate::status::FINALIZER]);
+        assert!(!tracked(&before).is_as_stored_with(&tracked(&after)));
+        after["metadata"]["finalizers"] = before["metadata"]["finalizers"].clone();
+        assert!(tracked(&before).is_as_stored_with(&tracked(&after)));
+        after["metadata"]["resourceVersion"] = json!("8");
+        assert!(!tracked(&before).is_as_stored_with(&tracked(&after)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_our_own_write_returned_is_kept_once_and_not_looked_at_again_when_the_watch_shows_it() {
         let server = Arc::new(parking_lot::Mutex::new(stored("1")));

@@ -168,7 +168,7 @@ impl Memories {
     pub(crate) fn written_as(&self, shown: &Tracked) -> Option<(Arc<Tracked>, bool)> {
         let memories = self.lock();
         let memory = memories.get(&shown.view.id.uid)?.memory.as_ref()?;
-        let written = memory.written.as_ref().filter(|written| written.is_same_version(shown))?;
+        let written = memory.written.as_ref().filter(|written| written.is_as_stored_with(shown))?;
         Some((written.clone(), memory.is_settled))
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn service_fingerprint(service: &ServiceView, provider: &dyn CloudLoa
 
 /// A Service as the controller keeps it in memory: the view, and what else is needed to decide. Everything the
 /// controller never reads is dropped on the way in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tracked {
     /// Of the object in the API server.
     pub resource_version: Option<String>,
@@ -99,10 +99,10 @@ impl Tracked {
         self.is_load_balancer || !self.records.is_empty()
     }
 
-    /// Whether both are the same Service as it was stored by the same write.
-    pub(crate) fn is_same_version(&self, other: &Tracked) -> bool {
-        let is_known = self.resource_version.is_some();
-        is_known && self.resource_version == other.resource_version && self.view.id.uid == other.view.id.uid
+    /// Whether both are the same Service as it was stored by the same write. The version alone does not tell: the answer to
+    /// the write that takes off the last finalizer, which ends the Service, carries the version that was stored before.
+    pub(crate) fn is_as_stored_with(&self, other: &Tracked) -> bool {
+        self.resource_version.is_some() && self == other
     }
 
     /// The stored version, as a number where the server's versions are numbers.

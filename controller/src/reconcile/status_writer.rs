@@ -146,7 +146,7 @@ impl Reconciliation {
                 // The watch may have been faster: it is kept once.
                 let written = Tracked::of(&service);
                 let shown =
-                    self.context.services.get(&id.key).filter(|shown| shown.is_same_version(&written));
+                    self.context.services.get(&id.key).filter(|shown| shown.is_as_stored_with(&written));
                 let written = shown.unwrap_or_else(|| Arc::new(written));
                 self.tracked = written.clone();
                 self.is_looked_at = false;
