@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_table_shrinks_with_what_is_in_it_and_is_not_moved_for_each_who_leaves() {
-        let mut table: HashMap<usize, ()> = (0..10_000).map(|i| (i, ())).collect();
+        let mut table: HashMap<usize, u8> = (0..10_000).map(|i| (i, 0)).collect();
         let mut line: VecDeque<usize> = (0..10_000).collect();
         let (mut moves, mut capacity) = (0, line.capacity());
         for i in 0..10_000 {

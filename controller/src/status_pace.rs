@@ -52,9 +52,9 @@ struct Refusal {
     waits: Backoff,
 }
 
-impl Contest {
-    fn new() -> Box<Self> {
-        Box::new(Contest { changed_at: None, wait: Duration::ZERO, pause: PAUSE })
+impl Default for Contest {
+    fn default() -> Self {
+        Contest { changed_at: None, wait: Duration::ZERO, pause: PAUSE }
     }
 }
 
@@ -73,7 +73,7 @@ impl StatusPace {
         if let Some((said, written)) = self.last
             && said == says
         {
-            let contest = self.contest.get_or_insert_with(Contest::new);
+            let contest = self.contest.get_or_insert_default();
             let changed = *contest.changed_at.get_or_insert(now);
             if changed.saturating_duration_since(written) >= UNDISPUTED_AFTER {
                 // The next to change what stands there is met as the first.
@@ -90,7 +90,7 @@ impl StatusPace {
         self.writes.take(WRITE_RATE, now);
         self.refusal = None;
         if self.last.is_some_and(|(said, _)| said == says) {
-            let contest = self.contest.get_or_insert_with(Contest::new);
+            let contest = self.contest.get_or_insert_default();
             contest.wait = contest.pause.advance();
             contest.changed_at = None;
         } else {
