@@ -56,10 +56,9 @@ pub const CREATED_MEMORY: Budget = Budget::of(
 )
 .or("It is what the idle program holds, and 6 kB for each Service, of which 4 to 5 stay: see there, and below.");
 pub const CREATED_CPU: Budget = Budget::of("500 Services created by 10 clients: CPU", 0.15, "s", 2).or(
-    "By callgrind 0.7 million instructions for each Service, without the kernel's: a fifth for TLS, half of it the handshakes of \
-     the connections that HTTP/1.1 takes for requests beside each other, a seventh for allocating memory, an eighth for JSON, \
-     and no part of what is left is more than a twentieth. It would take one connection for all requests, as HTTP/2 has, and \
-     types that borrow from what was read.",
+    "By callgrind a fifth is for TLS, half of it the handshakes of the connections that HTTP/1.1 takes for requests beside each \
+     other, a seventh for allocating memory, an eighth for JSON, and no part of what is left is more than a twentieth. It would \
+     take one connection for all requests, as HTTP/2 has, and types that borrow from what was read.",
 );
 pub const CREATED_MEDIAN: Budget =
     Budget::of("500 Services created by 10 clients: create to status, median", 1.3, "x", 2).or(IS_SHARED);
