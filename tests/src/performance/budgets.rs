@@ -54,7 +54,7 @@ pub const CREATED_MEMORY: Budget = Budget::of(
     "MB",
     1,
 )
-.or("It is what the idle program holds, and 6 kB for each Service, of which 4 to 5 stay: see there, and below.");
+.or("It is what the idle program holds, and 4 to 5 kB for each Service, of which 3 stay: see there, and below.");
 pub const CREATED_CPU: Budget = Budget::of("500 Services created by 10 clients: CPU", 0.15, "s", 2).or(
     "By callgrind a fifth is for TLS, half of it the handshakes of the connections that HTTP/1.1 takes for requests beside each \
      other, a seventh for allocating memory, an eighth for JSON, and no part of what is left is more than a twentieth. It would \
