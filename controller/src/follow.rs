@@ -277,11 +277,8 @@ mod tests {
         shown(&context, tracked(&written));
         assert_eq!(work(&context).await, 0);
         let id = tracked(&written).view.id.clone();
-        let kept =
-            [context.memories.followed_view(&id), context.services.get(&id.key).map(|it| it.view.clone())];
-        assert!(
-            kept[0].is_some() && kept.iter().flatten().all(|it| Arc::ptr_eq(it, kept[0].as_ref().unwrap()))
-        );
+        let (followed, kept) = (context.memories.followed_view(&id), context.services.get(&id.key));
+        assert!(Arc::ptr_eq(&followed.expect("it is followed"), &kept.expect("it is shown").view));
 
         // Somebody takes off what was published.
         server.lock()["status"]["loadBalancer"] = json!({});
