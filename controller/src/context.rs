@@ -121,3 +121,17 @@ impl Context {
         by_name
     }
 }
+
+#[cfg(test)]
+impl Context {
+    /// One that leads, with this API server and one provider that is at work, and without a node.
+    pub(crate) fn that_leads(client: kube::Client, provider: Arc<dyn CloudLoadBalancer>) -> Arc<Self> {
+        let (api, fence) = (ServiceApi::new(client, "test"), FenceCheck::new(|| true));
+        let (_, nodes) = watch::channel(None);
+        let events = Events::default();
+        let context = Context::new(api, Config::default(), &[provider], nodes, events, Arc::default(), fence);
+        context.providers[0].resumption.is_done();
+        context.activate();
+        Arc::new(context)
+    }
+}

@@ -185,12 +185,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::config::Config;
-    use crate::context::FenceCheck;
-    use crate::events::Events;
-    use crate::nodes::Nodes;
     use crate::reconcile::reconcile;
-    use crate::service_api::ServiceApi;
 
     /// A Service as the API server stores it under this version.
     fn stored(version: &str) -> Value {
@@ -220,7 +215,7 @@ mod tests {
         Tracked::of(&serde_json::from_value::<Service>(service.clone()).unwrap())
     }
 
-    /// One that leads, with one provider and a server that stores every patch as the next version.
+    /// With a server that stores every patch as the next version.
     fn context(stored: Arc<parking_lot::Mutex<Value>>) -> Arc<Context> {
         let server = service_fn(move |request: Request<Body>| {
             let stored = stored.clone();
@@ -233,15 +228,7 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(Body::from(service.to_string().into_bytes())))
             }
         });
-        let api = ServiceApi::new(kube::Client::new(server, "default"), "test");
-        let (_, nodes) = watch::channel(Some(Nodes::default()));
-        let provider: Arc<dyn cloud_provider::CloudLoadBalancer> = MemoryCloud::new().provider();
-        let (config, events) = (Config::default(), Events::default());
-        let always = FenceCheck::new(|| true);
-        let context = Context::new(api, config, &[provider], nodes, events, Arc::default(), always);
-        context.providers[0].resumption.is_done();
-        context.activate();
-        Arc::new(context)
+        Context::that_leads(kube::Client::new(server, "default"), MemoryCloud::new().provider())
     }
 
     /// Works until nobody waits; how many reconciles that took.

@@ -158,7 +158,9 @@ mod tests {
         fight(&mut pace, now, Duration::from_secs(100));
         let later = now + Duration::from_secs(100);
         assert_eq!(pace.next(8, later), later, "the fight was about something else");
-        for says in 0..u64::from(WRITE_RATE.burst) {
+        pace.written(8, later);
+        assert!(!pace.is_contested(), "of this nobody changed anything yet");
+        for says in 1..u64::from(WRITE_RATE.burst) {
             assert_eq!(pace.next(says, later), later);
             pace.written(says, later);
         }
@@ -175,5 +177,7 @@ mod tests {
         assert!(second >= first + Duration::from_secs(10));
         pace.written(1, second);
         assert_eq!(pace.next(2, second), second);
+        let refused_anew = pace.refused(second, RetryConfig::default());
+        assert!(refused_anew <= second + Duration::from_secs(10), "a write that was taken ends the waits");
     }
 }

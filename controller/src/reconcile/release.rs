@@ -213,34 +213,13 @@ impl Reconciliation {
 mod tests {
     use std::sync::Arc;
 
-    use cloud_provider::CloudLoadBalancer;
     use cloud_provider::testing::{MemoryCloud, Method, a_service};
-    use tokio::sync::watch;
 
     use super::*;
-    use crate::Config;
-    use crate::context::FenceCheck;
-    use crate::events::Events;
-    use crate::service_api::ServiceApi;
 
-    fn context(cloud: &MemoryCloud) -> Context {
+    fn context(cloud: &MemoryCloud) -> Arc<Context> {
         let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-        let client = kube::Client::try_from(config).unwrap();
-        let providers: Vec<Arc<dyn CloudLoadBalancer>> = vec![cloud.provider()];
-        let (events, _) = Events::new(client.clone(), "test".into(), || true);
-        let (nodes, fence) = (watch::channel(None).1, FenceCheck::new(|| true));
-        let context = Context::new(
-            ServiceApi::new(client, "test"),
-            Config::default(),
-            &providers,
-            nodes,
-            events,
-            Arc::default(),
-            fence,
-        );
-        context.activate();
-        context.providers[0].resumption.is_done();
-        context
+        Context::that_leads(kube::Client::try_from(config).unwrap(), cloud.provider())
     }
 
     fn served(id: &ServiceId) -> Box<ServiceMemory> {

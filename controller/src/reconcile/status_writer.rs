@@ -267,3 +267,31 @@ impl Reconciliation {
         self.memory.emitted_no_nodes = none;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cloud_provider::testing::{MemoryCloud, service_object};
+    use serde_json::json;
+
+    use super::*;
+    use crate::context::Context;
+
+    #[tokio::test]
+    async fn a_note_is_told_once_for_as_long_as_it_is_said() {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        let context = Context::that_leads(client, MemoryCloud::new().provider());
+        let tracked = Arc::new(Tracked::of(&service_object(json!({}))));
+        let mut reconciliation = Reconciliation::begin(tracked, context, false);
+        let note = |message: &str| Note::new(NoteKind::Warning, "Test", message);
+        let mut told_by = |messages: &[&str]| {
+            reconciliation.emit_notes(messages.iter().map(|message| note(message)).collect(), false);
+            let told = std::mem::take(&mut reconciliation.memory.untold);
+            told.into_iter().map(|event| event.message).collect::<Vec<_>>()
+        };
+        assert_eq!(told_by(&["a"]), ["a"]);
+        assert_eq!(told_by(&["a", "b"]), ["b"]);
+        assert_eq!(told_by(&["b"]), [""; 0]);
+        assert_eq!(told_by(&["a", "b"]), ["a"], "it was not said for a while");
+    }
+}

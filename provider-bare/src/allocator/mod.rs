@@ -11,7 +11,7 @@
 //!   period is over; and then it gets the new address before it loses the old.
 //! * A Service that comes back, under its name, gets the address that it had, if that is free.
 //! * Nobody waits while an address it could use is free; among those who wait, the order is
-//!   [`WaitRank`](crate::wait_queue::WaitRank)'s, then the oldest first.
+//!   [`WaitRank`]'s, then the oldest first.
 //! * A step costs the same whatever the size of the pools.
 
 mod freeing;
