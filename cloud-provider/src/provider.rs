@@ -238,7 +238,8 @@ impl Owned {
 ///
 /// What a provider may rely on:
 ///
-/// * [`resume`](CloudLoadBalancer::resume) ran to success before any other call of the process.
+/// * [`resume`](CloudLoadBalancer::resume) ran to success before any other call of the process, but for those that say
+///   otherwise.
 /// * One Service (by key) is never in two calls at once, whatever the reason for them. Different Services are.
 /// * [`delete`](CloudLoadBalancer::delete) is called for everything the provider may hold: before a finalizer
 ///   goes, when a Service stops being claimed, when its UID changes, and when it vanished.
@@ -295,6 +296,14 @@ pub trait CloudLoadBalancer: Send + Sync + 'static {
     fn published_annotations(&self) -> Vec<&str> {
         Vec::new()
     }
+
+    /// The process stands by: its caches are full, and another may lead. Begin here to read what
+    /// [`resume`](Self::resume) would have to wait for, and keep it up to date, so that whoever takes over need not wait.
+    /// Called once at most, before `resume`; where it is not called, `resume` reads for itself. Must not block, nor write or
+    /// tell anything to anybody: another process may be at work, and this one may never be.
+    ///
+    /// By default nothing is read ahead.
+    fn stand_by(&self) {}
 
     /// Called once, after the caches are full and leadership is held, before any other call: rebuild memory
     /// from what the cluster records, warm what all Services share. `services` are all the cluster's Services of

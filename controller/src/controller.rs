@@ -106,7 +106,7 @@ impl ServiceController {
         self.run_when(std::future::ready(()), stop).await
     }
 
-    /// Fills the caches, waits for `leading`, lets every provider resume, then works until `stop`. `leading` is not polled
+    /// Fills the caches, has every provider [stand by](CloudLoadBalancer::stand_by), waits for `leading`, lets every provider resume, then works until `stop`. `leading` is not polled
     /// before the caches are full, so that nobody leads who cannot see.
     ///
     /// Providers resume beside each other. While one cannot, its Services are told so, and those of the others are served.
@@ -150,6 +150,9 @@ impl ServiceController {
         let ready = async {
             // Both wait for the first complete list; an error means that the watch's task has ended.
             listed.wait_for(|complete| *complete).await.map_err(|_| Error::WatchEnded)?;
+            // Not before: Services are what everything else waits for. And not later: what a provider lists once the Lease
+            // was written is answered when the server's caches have heard of that write, up to 100 ms later.
+            providers.iter().for_each(|provider| provider.stand_by());
             context.nodes.clone().wait_for(Option::is_some).await.map_err(|_| Error::WatchEnded)?;
             health.waits();
             leading.await;

@@ -9,31 +9,46 @@ use kube::runtime::events::EventType;
 use kube::{Api, Client, Resource};
 use metallb::crd::IPAddressPool;
 use metallb::pools::{PoolKey, PoolMistakes};
+use tokio::sync::watch as latest;
 use tracing::warn;
 
-/// Tells of pools with mistakes: in the log, and on the pool itself where there is a cluster. Each mistake once.
+/// What is wrong with the pools as they are, each with the UID of the object that it stands in.
+pub(crate) type MistakenPools = Vec<(PoolMistakes, Option<String>)>;
+
+/// Warns of pools with mistakes, in the log and on the pool itself, each mistake once. Runs until dropped.
+pub(crate) async fn keep_warning(client: Client, mut mistaken: latest::Receiver<MistakenPools>) {
+    let mut warnings = PoolWarnings::default();
+    mistaken.mark_changed();
+    while mistaken.changed().await.is_ok() {
+        let now = mistaken.borrow_and_update().clone();
+        for (new, uid) in warnings.new_ones(now) {
+            warn!(pool = %new.pool, mistakes = %new.mistakes, "address pool with mistakes");
+            let client = client.clone();
+            // Off the way of what comes next: the API server may be slow.
+            tokio::spawn(async move { warn_on_pool(&client, uid, &new).await });
+        }
+    }
+}
+
+/// What was told of.
 #[derive(Debug, Default)]
-pub(crate) struct PoolWarnings {
+struct PoolWarnings {
     emitted: BTreeMap<PoolKey, String>,
 }
 
 impl PoolWarnings {
     /// The mistakes that nobody was warned of yet.
-    pub(crate) fn new_ones(&mut self, mistakes: Vec<PoolMistakes>) -> Vec<PoolMistakes> {
+    fn new_ones(&mut self, mistaken: MistakenPools) -> MistakenPools {
         let now: BTreeMap<PoolKey, String> =
-            mistakes.iter().map(|m| (m.pool.clone(), m.mistakes.to_string())).collect();
+            mistaken.iter().map(|(m, _)| (m.pool.clone(), m.mistakes.to_string())).collect();
         let before = std::mem::replace(&mut self.emitted, now);
         let news = |m: &PoolMistakes| before.get(&m.pool) != self.emitted.get(&m.pool);
-        let news: Vec<PoolMistakes> = mistakes.into_iter().filter(news).collect();
-        for mistakes in &news {
-            warn!(pool = %mistakes.pool, mistakes = %mistakes.mistakes, "address pool with mistakes");
-        }
-        news
+        mistaken.into_iter().filter(|(m, _)| news(m)).collect()
     }
 }
 
 /// Writes a Warning on a pool, once; if that fails, the log has it.
-pub(crate) async fn warn_on_pool(client: &Client, uid: Option<String>, mistakes: &PoolMistakes) {
+async fn warn_on_pool(client: &Client, uid: Option<String>, mistakes: &PoolMistakes) {
     let PoolKey { namespace, name } = &mistakes.pool;
     let about = ObjectReference {
         api_version: Some(IPAddressPool::api_version(&()).into_owned()),

@@ -29,6 +29,7 @@ use crate::desired::{self, ObservedService, Ownership, ReadService, read};
 use crate::error::SourceError;
 use crate::file::PoolFile;
 use crate::plan::{AnnouncerKind, Namespaces, Policy, RemovedAddress};
+use crate::pool_events::{MistakenPools, keep_warning};
 use crate::pool_status::{ShownStatuses, keep_statuses};
 use crate::report::Report;
 use crate::shared::SharedAllocator;
@@ -109,14 +110,24 @@ pub struct BareProvider {
     feed: Mutex<Option<Feed>>,
 }
 
-/// The watches, for as long as the provider lives.
+/// The watches, for as long as the provider lives. They read, and write nothing.
 #[derive(Debug)]
 struct Feed {
-    pools: Option<latest::Receiver<Progress>>,
+    pools: Option<PoolFeed>,
     namespaces: Option<latest::Receiver<Progress>>,
     /// One for each kind.
     statements: Vec<latest::Receiver<Progress>>,
-    _tasks: Vec<AbortOnDropHandle<()>>,
+    _watches: Vec<AbortOnDropHandle<()>>,
+    /// What follows a file, and tells the cluster of pools: none before the process leads.
+    at_work: Option<Vec<AbortOnDropHandle<()>>>,
+}
+
+/// The watch on the cluster's pools, and what is to be told of them.
+#[derive(Clone, Debug)]
+struct PoolFeed {
+    progress: latest::Receiver<Progress>,
+    mistaken: latest::Receiver<MistakenPools>,
+    statuses: ShownStatuses,
 }
 
 impl BareProvider {
@@ -184,19 +195,17 @@ impl BareProvider {
         Ok(self.use_pools(&manifests.pools))
     }
 
-    /// Starts the watches, once, and waits until all they list is known.
+    /// Begins all that runs beside the calls, once, and waits until all that the watches list is known.
     async fn pools_known(&self) -> Result<(), Error> {
         self.reload()?;
-        if self.client.is_none() && self.file.is_none() {
-            return Ok(());
-        }
         let (pools, namespaces, statements) = {
             let mut feed = self.feed.lock();
             let feed = feed.get_or_insert_with(|| self.watch());
+            feed.at_work.get_or_insert_with(|| self.work(feed.pools.as_ref()));
             (feed.pools.clone(), feed.namespaces.clone(), feed.statements.clone())
         };
         if let Some(pools) = pools {
-            watch::complete(pools, watch::POOLS, self.config.pools_deadline).await?;
+            watch::complete(pools.progress, watch::POOLS, self.config.pools_deadline).await?;
         }
         if let Some(namespaces) = namespaces {
             watch::complete(namespaces, watch::NAMESPACES, self.config.pools_deadline).await?;
@@ -210,33 +219,24 @@ impl BareProvider {
         Ok(())
     }
 
+    /// Begins to read what the cluster has.
     fn watch(&self) -> Feed {
         let mut tasks = Vec::new();
-        if let Some(file) = &self.file {
-            tasks.push(tokio::spawn(watch::pool_file(file.clone(), self.shared.clone())));
-        }
         let watches = self.watches.clone().or_else(|| self.client.clone().map(Watches::new));
         let namespaces = watches.as_ref().map(|watches| {
             let (tell, namespaces) = latest::channel(Progress::Listing);
             tasks.push(tokio::spawn(watch::namespaces(watches.clone(), self.shared.clone(), tell)));
             namespaces
         });
-        let pools = match (&self.config.pools, &self.client, &watches) {
-            (PoolSource::Cluster { namespace }, Some(client), Some(watches)) => {
-                let (tell, pools) = latest::channel(Progress::Listing);
+        let pools = match (&self.config.pools, &watches) {
+            (PoolSource::Cluster { namespace }, Some(watches)) => {
+                let (tell, progress) = latest::channel(Progress::Listing);
+                let (tell_mistaken, mistaken) = latest::channel(MistakenPools::new());
                 let (shared, statuses) = (self.shared.clone(), ShownStatuses::default());
-                if self.config.write_pool_status {
-                    let count = {
-                        let shared = shared.clone();
-                        move || shared.statuses()
-                    };
-                    let changed = shared.counted.clone();
-                    tasks.push(tokio::spawn(keep_statuses(client.clone(), statuses.clone(), changed, count)));
-                }
-                let client = client.clone();
-                let watch = watch::pools(watches.clone(), client, namespace.clone(), shared, statuses, tell);
+                let (watches, namespace) = (watches.clone(), namespace.clone());
+                let watch = watch::pools(watches, namespace, shared, statuses.clone(), tell_mistaken, tell);
                 tasks.push(tokio::spawn(watch));
-                Some(pools)
+                Some(PoolFeed { progress, mistaken, statuses })
             }
             _ => None,
         };
@@ -249,12 +249,26 @@ impl BareProvider {
                 statements.push(told);
             }
         }
-        Feed {
-            pools,
-            namespaces,
-            statements,
-            _tasks: tasks.into_iter().map(AbortOnDropHandle::new).collect(),
+        let tasks = tasks.into_iter().map(AbortOnDropHandle::new).collect();
+        Feed { pools, namespaces, statements, _watches: tasks, at_work: None }
+    }
+
+    /// Begins what only the process that leads may do.
+    fn work(&self, pools: Option<&PoolFeed>) -> Vec<AbortOnDropHandle<()>> {
+        let mut tasks = Vec::new();
+        if let Some(file) = &self.file {
+            tasks.push(tokio::spawn(watch::pool_file(file.clone(), self.shared.clone())));
         }
+        if let (Some(client), Some(PoolFeed { mistaken, statuses, .. })) = (&self.client, pools) {
+            tasks.push(tokio::spawn(keep_warning(client.clone(), mistaken.clone())));
+            if self.config.write_pool_status {
+                let shared = self.shared.clone();
+                let changed = shared.counted.clone();
+                let count = move || shared.statuses();
+                tasks.push(tokio::spawn(keep_statuses(client.clone(), statuses.clone(), changed, count)));
+            }
+        }
+        tasks.into_iter().map(AbortOnDropHandle::new).collect()
     }
 
     fn report<'a>(
@@ -299,6 +313,11 @@ impl CloudLoadBalancer for BareProvider {
     /// Whoever announces the address looks at nodes; who assigns it does not.
     fn backends(&self, _service: &ServiceView) -> BackendInterest {
         BackendInterest::none()
+    }
+
+    /// Pools, namespaces and what announcers say are followed from here on; nothing is written before `resume`.
+    fn stand_by(&self) {
+        self.feed.lock().get_or_insert_with(|| self.watch());
     }
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {

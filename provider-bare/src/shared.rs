@@ -1,7 +1,7 @@
 //! The one allocator of a provider, and who hears of its changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cloud_provider::{ProviderCondition, ServiceKey, WakeupStream};
@@ -27,15 +27,11 @@ const CONFIRM_STATUS_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct SharedAllocator {
     allocator: Mutex<Allocator>,
-    wake: UnboundedSender<ServiceKey>,
-    /// Who is to be looked at later, and when.
-    confirm: UnboundedSender<(Instant, ServiceKey)>,
-    /// When a grace period of the allocator's ends.
-    ends: UnboundedSender<Instant>,
     /// What the allocator's time is counted from.
     start: Instant,
-    /// The other ends, until somebody [listens](SharedAllocator::wakeups).
-    receivers: Mutex<Option<Receivers>>,
+    /// Where news go, once somebody [listens](SharedAllocator::wakeups). A process may stand by for months and hear all that
+    /// announcers say: what nobody listens to is not kept.
+    listener: OnceLock<Listener>,
     /// Who says that they announce a Service.
     statements: Mutex<Statements>,
     /// The counters of some pool may have changed.
@@ -43,23 +39,20 @@ pub(crate) struct SharedAllocator {
 }
 
 #[derive(Debug)]
-struct Receivers {
-    wake: UnboundedReceiver<ServiceKey>,
-    confirm: UnboundedReceiver<(Instant, ServiceKey)>,
-    ends: UnboundedReceiver<Instant>,
+struct Listener {
+    wake: UnboundedSender<ServiceKey>,
+    /// Who is to be looked at later, and when.
+    confirm: UnboundedSender<(Instant, ServiceKey)>,
+    /// When a grace period of the allocator's ends.
+    ends: UnboundedSender<Instant>,
 }
 
 impl SharedAllocator {
     pub(crate) fn new(allocator: Allocator) -> Self {
-        let ((wake, woken), (confirm, to_confirm)) = (unbounded_channel(), unbounded_channel());
-        let (ends, to_end) = unbounded_channel();
         SharedAllocator {
             allocator: Mutex::new(allocator),
-            wake,
-            confirm,
-            ends,
             start: Instant::now(),
-            receivers: Mutex::new(Some(Receivers { wake: woken, confirm: to_confirm, ends: to_end })),
+            listener: OnceLock::new(),
             statements: Mutex::default(),
             counted: Arc::default(),
         }
@@ -78,13 +71,12 @@ impl SharedAllocator {
             let before = allocator.next_end();
             let result = change(&mut allocator);
             if let Some(end) = allocator.next_end().filter(|end| Some(*end) != before) {
-                // Nobody listens any more: then nobody needs to hear.
-                let _ = self.ends.send(self.start + end);
+                self.will_end(end);
             }
             (result, allocator.take_wakeups())
         };
         for service in woken {
-            let _ = self.wake.send(service);
+            self.wake(service);
         }
         self.counted.notify_one();
         result
@@ -110,7 +102,23 @@ impl SharedAllocator {
 
     /// Asks for another look at a Service when its status has had the time to be written.
     pub(crate) fn look_again(&self, service: ServiceKey) {
-        let _ = self.confirm.send((Instant::now() + CONFIRM_STATUS_AFTER, service));
+        if let Some(listener) = self.listener.get() {
+            let _ = listener.confirm.send((Instant::now() + CONFIRM_STATUS_AFTER, service));
+        }
+    }
+
+    // Nobody listens, or not any more: then nobody needs to hear.
+
+    fn wake(&self, service: ServiceKey) {
+        if let Some(listener) = self.listener.get() {
+            let _ = listener.wake.send(service);
+        }
+    }
+
+    fn will_end(&self, end: Duration) {
+        if let Some(listener) = self.listener.get() {
+            let _ = listener.ends.send(self.start + end);
+        }
     }
 
     /// Changes what is said of announcing, and has those looked at whom it concerns. [`None`] concerns all who are served.
@@ -122,9 +130,7 @@ impl SharedAllocator {
         };
         for look in looks.unwrap_or_else(all) {
             match look {
-                Look::Now(service) => {
-                    let _ = self.wake.send(service);
-                }
+                Look::Now(service) => self.wake(service),
                 Look::Soon(service) => self.look_again(service),
             }
         }
@@ -137,14 +143,16 @@ impl SharedAllocator {
 
     /// Those worth another look; nobody, when it is asked for a second time.
     pub(crate) fn wakeups(self: &Arc<Self>) -> WakeupStream {
-        let receivers = self.receivers.lock().take();
-        match receivers {
-            Some(Receivers { wake, confirm, ends }) => {
-                let services = stream::select(at_once(wake), in_time(confirm));
-                Box::pin(stream::select(services, graces(ends, self.clone())))
-            }
-            None => Box::pin(stream::pending()),
+        let ((wake, woken), (confirm, to_confirm)) = (unbounded_channel(), unbounded_channel());
+        let (ends, to_end) = unbounded_channel();
+        if self.listener.set(Listener { wake, confirm, ends }).is_err() {
+            return Box::pin(stream::pending());
         }
+        if let Some(end) = self.read(Allocator::next_end) {
+            self.will_end(end);
+        }
+        let services = stream::select(at_once(woken), in_time(to_confirm));
+        Box::pin(stream::select(services, graces(to_end, self.clone())))
     }
 
     /// The counters of every pool, as its status should tell them.
@@ -185,4 +193,24 @@ fn graces(
         Some(((), (ends, shared)))
     });
     over.filter_map(async |()| None)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::plan::Policy;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_listens_to_is_not_kept() {
+        let shared = Arc::new(SharedAllocator::new(Allocator::new(Policy::default())));
+        let (unheard, heard) = (ServiceKey::new("shop", "unheard"), ServiceKey::new("shop", "heard"));
+        shared.hear(|_| Some(vec![Look::Now(unheard.clone()), Look::Soon(unheard.clone())]));
+        let mut wakeups = shared.wakeups();
+        shared.hear(|_| Some(vec![Look::Now(heard.clone()), Look::Soon(heard.clone())]));
+        assert_eq!(wakeups.next().await, Some(heard.clone()));
+        assert_eq!(wakeups.next().await, Some(heard));
+        timeout(2 * CONFIRM_STATUS_AFTER, wakeups.next()).await.expect_err("nobody else is told of");
+    }
 }

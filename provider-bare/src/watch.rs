@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use tokio::sync::watch as latest;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -19,13 +19,13 @@ use tracing::{info, warn};
 
 use metallb::crd::{AnnouncementProtocol, IPAddressPool};
 use metallb::pool::Definition;
-use metallb::pools::PoolKey;
+use metallb::pools::{PoolKey, PoolMistakes};
 
 use crate::announced::Statement;
 use crate::error::WatchProblem;
 use crate::file::PoolFile;
 use crate::plan::Namespaces;
-use crate::pool_events::{PoolWarnings, warn_on_pool};
+use crate::pool_events::MistakenPools;
 use crate::pool_status::ShownStatuses;
 use crate::shared::SharedAllocator;
 
@@ -83,13 +83,14 @@ pub(crate) async fn complete(
     }
 }
 
-/// Watches pools, in one namespace or in all, and puts them in force. Runs until dropped.
+/// Watches pools, in one namespace or in all, and puts them in force; what is wrong with them goes to `mistaken`. Runs until
+/// dropped.
 pub(crate) async fn pools(
     watches: Watches,
-    client: Client,
     namespace: Option<String>,
     shared: Arc<SharedAllocator>,
     statuses: ShownStatuses,
+    mistaken: latest::Sender<MistakenPools>,
     progress: latest::Sender<Progress>,
 ) {
     // Read as they come, not as our type: an object of the wrong shape must not end the watch of all.
@@ -99,7 +100,6 @@ pub(crate) async fn pools(
         None => Api::all_with(client, &kind),
     };
     let mut objects = Objects::new();
-    let mut warnings = PoolWarnings::default();
     let mut events = watches.follow(POOLS, api);
     let mut pending = PendingPools::default();
     loop {
@@ -108,7 +108,7 @@ pub(crate) async fn pools(
             Some(due) => match timeout_at(due, next(&mut events, &progress)).await {
                 Ok(event) => event,
                 Err(_) => {
-                    put_in_force(&client, &shared, &objects, &mut warnings);
+                    put_in_force(&shared, &objects, &mistaken);
                     pending.clear();
                     continue;
                 }
@@ -123,7 +123,7 @@ pub(crate) async fn pools(
             }
             Event::InitDone if complete => pending.note(),
             Event::InitDone => {
-                put_in_force(&client, &shared, &objects, &mut warnings);
+                put_in_force(&shared, &objects, &mistaken);
                 progress.send_replace(Progress::Complete);
             }
             Event::Apply(object) => {
@@ -132,7 +132,7 @@ pub(crate) async fn pools(
                 let changed = note_pool(&mut objects, &statuses, object) && complete;
                 if changed && comes && pending.due().is_none() {
                     // Nobody loses by a pool that comes, and Services that came with it need it.
-                    put_in_force(&client, &shared, &objects, &mut warnings);
+                    put_in_force(&shared, &objects, &mistaken);
                 } else if changed {
                     pending.note();
                 }
@@ -172,15 +172,13 @@ impl PendingPools {
     }
 }
 
-fn put_in_force(client: &Client, shared: &SharedAllocator, objects: &Objects, warnings: &mut PoolWarnings) {
+fn put_in_force(shared: &SharedAllocator, objects: &Objects, mistaken: &latest::Sender<MistakenPools>) {
     let definitions: Vec<Definition> = objects.values().map(|(definition, _)| definition.clone()).collect();
-    let mistakes = shared.define(&definitions);
-    for new in warnings.new_ones(mistakes) {
-        let uid = objects.get(&new.pool).and_then(|(_, uid)| uid.clone());
-        let client = client.clone();
-        // Off the way of the watch: the API server may be slow.
-        tokio::spawn(async move { warn_on_pool(&client, uid, &new).await });
-    }
+    let with_uid = |mistakes: PoolMistakes| {
+        let uid = objects.get(&mistakes.pool).and_then(|(_, uid)| uid.clone());
+        (mistakes, uid)
+    };
+    mistaken.send_replace(shared.define(&definitions).into_iter().map(with_uid).collect());
 }
 
 /// Reads a file of pools again whenever it has changed. While it cannot be read, what is in force stays in force. Runs

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloud_provider::testing::{a_service, nodes, request};
-use cloud_provider::{CloudLoadBalancer, Error, ErrorClass, Outcome};
+use cloud_provider::{CloudLoadBalancer, Error, ErrorClass, IpFamily, Outcome};
 use kube::{Client, Config};
 use parking_lot::{Mutex, MutexGuard};
 use provider_bare::{BareConfig, BareProvider, PoolSource};
@@ -27,6 +27,8 @@ struct State {
     /// None: the kind is not installed.
     pools: Option<BTreeMap<String, Value>>,
     version: u64,
+    /// How often pools were listed.
+    lists: usize,
     /// What was written: method, path and body.
     writes: Vec<(String, String, Value)>,
     /// Watch events, oldest first.
@@ -112,7 +114,8 @@ impl Server {
     }
 
     fn list(&self, pools: bool) -> Value {
-        let state = self.state();
+        let mut state = self.state();
+        state.lists += usize::from(pools);
         let items: Vec<Value> = match pools {
             true => state.pools.iter().flatten().map(|(_, pool)| pool.clone()).collect(),
             false => vec![json!({ "metadata": { "name": "default", "labels": { "team": "red" } } })],
@@ -245,6 +248,15 @@ async fn assign(provider: &BareProvider) -> String {
     }
 }
 
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let looking = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), looking).await.expect("it comes true");
+}
+
 #[tokio::test]
 async fn pools_are_listed_before_anything_is_decided() {
     let (_server, client) =
@@ -301,6 +313,32 @@ async fn an_object_of_the_wrong_shape_stops_nobody_and_is_told_on_the_pool_once(
     let writes = server.writes(2).await;
     assert_eq!(writes.len(), 2);
     assert!(writes[1].2["message"].as_str().unwrap().contains("starts at 1.2.3.9"), "{:?}", writes[1]);
+}
+
+#[tokio::test]
+async fn who_stands_by_has_read_all_and_written_nothing() {
+    let (server, client) = Server::start(Some(vec![
+        pool("bad", json!({ "addresses": "1.2.3.0/24" })),
+        pool("lan", json!({ "addresses": ["1.2.3.4/31"] })),
+    ]))
+    .await;
+    let provider = provider(client, true);
+    provider.stand_by();
+    until(|| provider.pools().iter().next().is_some()).await;
+    // By the time that a change of pools is in force, what is wrong with the first of them would have been told.
+    server.put(pool("more", json!({ "addresses": ["5.6.7.8/32"] })));
+    server.put(pool("lan", json!({ "addresses": ["1.2.3.4/30"] })));
+    until(|| provider.pools().iter().any(|pool| pool.capacity(IpFamily::V4) == 4)).await;
+    assert_eq!(server.state().writes, [], "another process may be at work");
+    let lists = server.state().lists;
+    assert_eq!(lists, 1);
+    provider.resume(&[]).await.unwrap();
+    assert_eq!(server.state().lists, lists, "nothing is asked for again");
+    assert_eq!(assign(&provider).await, "1.2.3.4");
+    // What was seen meanwhile is told now.
+    let writes = server.writes(2).await;
+    assert!(writes.iter().any(|(_, path, _)| path.ends_with("/events")), "{writes:?}");
+    assert!(writes.iter().any(|(_, path, _)| path.ends_with("/lan/status")), "{writes:?}");
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ caught! {
     node_labels_that_do_not_matter_change_nothing: ReadsNodeLabelsInSecret;
     what_is_not_read_changes_nothing: ReadsAnnotationsInSecret;
     nothing_is_held_that_was_not_said: HoldsInSecret;
-    calls_do_not_block_the_thread: BlocksTheThread;
+    calls_do_not_block_the_thread: BlocksTheThread, StandsByBlockingTheThread;
     ports_are_served_with_their_protocols: ServesTcpAlone;
     source_ranges_are_kept: OpensToEverybody;
     families_are_kept: ServesOneFamily;

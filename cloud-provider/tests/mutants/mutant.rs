@@ -71,6 +71,7 @@ pub(crate) enum Flaw {
     ReadsAnnotationsInSecret,
     HoldsInSecret,
     BlocksTheThread,
+    StandsByBlockingTheThread,
     ServesTcpAlone,
     OpensToEverybody,
     ServesOneFamily,
@@ -196,6 +197,13 @@ impl CloudLoadBalancer for Mutant {
             Flaw::PublishesWhatItDoesNotDeclare => Vec::new(),
             _ => self.inner.published_annotations(),
         }
+    }
+
+    fn stand_by(&self) {
+        if self.flaw == Flaw::StandsByBlockingTheThread {
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        self.inner.stand_by();
     }
 
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {

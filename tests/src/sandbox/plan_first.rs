@@ -48,6 +48,10 @@ impl CloudLoadBalancer for PlanFirst {
         self.0.published_annotations()
     }
 
+    fn stand_by(&self) {
+        self.0.stand_by();
+    }
+
     async fn resume(&self, services: &[Arc<ServiceView>]) -> Result<(), Error> {
         self.0.resume(services).await
     }

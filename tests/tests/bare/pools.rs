@@ -1,10 +1,18 @@
 //! What happens when pools come, change, break and go.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, ListParams};
 use metallb::crd::IPAddressPool;
+use provider_bare::{BareConfig, BareProvider};
 use serde_json::json;
-use tests::cluster::{addresses, condition, until};
+use service_controller::ServiceController;
+use tests::cluster::{DEADLINE, addresses, condition, eventually, quick, until};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::Metal;
 
@@ -205,4 +213,36 @@ async fn the_pools_status_counts_what_is_assigned_and_what_is_left() {
         .await;
     }
     running.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_stands_by_follows_the_pools_and_asks_for_nothing_when_it_leads() {
+    let metal = Metal::start().await;
+    metal.pool("office", &["192.0.2.10-192.0.2.19"]).await;
+    metal.cluster.create("web").await;
+    let client = metal.cluster.controller_client();
+    let provider =
+        Arc::new(BareProvider::new(BareConfig::default(), Some(client.clone())).expect("a provider"));
+    let (lead, led) = oneshot::channel::<()>();
+    let stop = CancellationToken::new();
+    let controller = ServiceController::new(client).config(quick()).provider(provider.clone());
+    let leading = async { led.await.expect("it leads some time") };
+    let running = AbortOnDropHandle::new(tokio::spawn(controller.run_when(leading, stop.clone())));
+    eventually("it has read the pools", || provider.pools().iter().next().is_some()).await;
+    let before = provider.pools();
+    metal.change_pool("office", json!({ "addresses": ["192.0.2.30-192.0.2.39"] })).await;
+    eventually("it follows the pools", || provider.pools() != before).await;
+    let asked = metal.cluster.asked_by_the_controller();
+    let writes: Vec<_> =
+        asked.iter().filter(|request| !["list", "watch"].contains(&&*request.verb)).collect();
+    assert!(writes.is_empty(), "another process may be at work: {writes:?}");
+
+    lead.send(()).expect("it waits");
+
+    assert_eq!(metal.cluster.until_published("web").await, ["192.0.2.30"]);
+    let asked = metal.cluster.asked_by_the_controller();
+    let lists = asked.iter().filter(|request| request.verb == "list" && request.resource == "ipaddresspools");
+    assert_eq!(lists.count(), 1);
+    stop.cancel();
+    timeout(DEADLINE, running).await.expect("it ends").expect("no panic").expect("it ends well");
 }

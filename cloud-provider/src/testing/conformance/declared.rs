@@ -141,7 +141,7 @@ pub async fn calls_do_not_block_the_thread(harness: &dyn Harness) {
     stage.ready(web).await;
     let (provider, id, view) = (stage.provider.clone(), stage.id(web), stage.view(web).clone());
     let request = stage.request(web);
-    for method in ["ensure", "get", "update_backends", "plan", "list", "resume", "delete"] {
+    for method in ["ensure", "get", "update_backends", "plan", "list", "resume", "delete", "stand_by"] {
         let mut held_up = 0;
         for _ in 0..BLOCKED_POLLS {
             harness.slow(OUTSIDE_CALL);
@@ -152,7 +152,12 @@ pub async fn calls_do_not_block_the_thread(harness: &dyn Harness) {
                 "plan" => longest_poll(provider.plan(&request)).await,
                 "list" => longest_poll(provider.list()).await,
                 "resume" => longest_poll(stage.try_resume()).await,
-                _ => longest_poll(provider.delete(&id)).await,
+                "delete" => longest_poll(provider.delete(&id)).await,
+                // Each time another process that has not resumed.
+                _ => {
+                    let standby = harness.start().await;
+                    longest_poll(async { standby.stand_by() }).await
+                }
             };
             harness.heal();
             if longest < OUTSIDE_CALL {
@@ -166,6 +171,8 @@ pub async fn calls_do_not_block_the_thread(harness: &dyn Harness) {
             format!("it held the thread for more than {} ms, again and again", OUTSIDE_CALL.as_millis()),
         );
     }
+    // The last one that was started is the one that lives.
+    stage.restart().await;
     stage.close().await;
 }
 

@@ -47,7 +47,8 @@ pub struct Failure {
 #[async_trait]
 pub trait Harness: Send + Sync {
     /// Starts a new process of the provider on the same platform; the one before is dead, or about to be. It
-    /// remembers nothing of it but what is outside. The suite calls [`resume`](CloudLoadBalancer::resume).
+    /// remembers nothing of it but what is outside. The suite calls
+    /// [`stand_by`](CloudLoadBalancer::stand_by) and [`resume`](CloudLoadBalancer::resume).
     async fn start(&self) -> Arc<dyn CloudLoadBalancer>;
 
     /// A Service that the provider claims and can serve, each name another one; the class, annotations and

@@ -46,6 +46,7 @@ impl<'a> Stage<'a> {
     /// A new process in an empty cluster.
     pub(super) async fn open(harness: &'a dyn Harness, clause: &'static str) -> Self {
         let provider = harness.start().await;
+        provider.stand_by();
         let wakeups = Mutex::new(provider.wakeups());
         let mut stage = Stage {
             harness,
@@ -132,6 +133,7 @@ impl<'a> Stage<'a> {
     /// Ends the process and starts another, which has not resumed.
     pub(super) async fn start(&mut self) {
         self.provider = self.harness.start().await;
+        self.provider.stand_by();
         self.wakeups = Mutex::new(self.provider.wakeups());
     }
 
