@@ -31,6 +31,7 @@
 //! * [`Watches`] follows kinds of objects through any outage and knows how each of them stands.
 //! * [`Comebacks`] is the same look for one who asks by itself.
 //! * [`in_words`] says in one line what went wrong.
+//! * [`Lean`] is an object without what is most of its text and nobody reads.
 //! * [`event`] is what is told about an object, in a form that the server takes.
 //!
 //! # Why not what kube has
@@ -57,6 +58,7 @@ mod bounds;
 mod comeback;
 mod connect;
 mod event;
+mod lean;
 mod transport;
 mod watch_state;
 mod watches;
@@ -66,6 +68,7 @@ pub use bounds::{Bounds, bounded, is_watch};
 pub use comeback::Comebacks;
 pub use connect::connect;
 pub use event::{event, event_message, event_name};
+pub use lean::Lean;
 pub use transport::Transport;
 pub use watch_state::{WatchFailure, WatchState};
 pub use watches::Watches;

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use apiserver_client::{Watches, bounded};
+use apiserver_client::{Lean, Watches, bounded};
 use cloud_provider::{CloudLoadBalancer, ServiceKey, ServiceView};
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
 use kube::runtime::watcher;
 use tokio::sync::watch;
@@ -22,7 +22,6 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::resume::resume;
 use crate::service_api::ServiceApi;
-use crate::service_object::ServiceObject;
 use crate::user_agent::{SERVICE_CONTROLLER, UserAgent};
 use crate::{follow, nodes, reconcile, sweep};
 
@@ -139,12 +138,12 @@ impl ServiceController {
             Events::new(client.clone(), config.identity.clone(), move || leads.holds());
         let mut tasks = JoinSet::new();
         let posting = tokio::spawn(post_events);
-        tasks.spawn(nodes::follow(watched::<Node>(&watches, "nodes"), config.debounce, settled));
+        tasks.spawn(nodes::follow(watched::<Lean<Node>>(&watches, "nodes"), config.debounce, settled));
         let api = ServiceApi::new(client.clone(), user_agent.program());
         let context = Context::new(api, config, &providers, node_sets, events, metrics, fence);
         let context = Arc::new(context);
         let (complete, mut listed) = watch::channel(false);
-        let events = watched::<ServiceObject>(&watches, "services");
+        let events = watched::<Lean<Service>>(&watches, "services");
         tasks.spawn(follow::services(events, context.clone(), complete));
 
         let ready = async {

@@ -8,21 +8,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use apiserver_client::Lean;
 use cloud_provider::{ServiceId, ServiceKey};
 use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Service;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::service::Tracked;
-use crate::service_object::ServiceObject;
 
 /// How many Services a list may lack before that is suspicious: people delete a few at a time.
 const SUSPICIOUSLY_MANY_SERVICES: usize = 10;
 
 /// Follows Services until the stream ends; says when the first complete list is in.
 pub(crate) async fn services(
-    events: impl Stream<Item = Event<ServiceObject>>,
+    events: impl Stream<Item = Event<Lean<Service>>>,
     context: Arc<Context>,
     complete: watch::Sender<bool>,
 ) {
@@ -31,7 +32,7 @@ pub(crate) async fn services(
     while let Some(event) = events.next().await {
         match event {
             Event::Init => listing.clear(),
-            Event::InitApply(ServiceObject(service)) => {
+            Event::InitApply(Lean(service)) => {
                 let mut now = Tracked::of(&service);
                 let known = context.services.get(&now.view.id.key);
                 if let Some(known) = &known {
@@ -45,8 +46,8 @@ pub(crate) async fn services(
                 listed(&context, std::mem::take(&mut listing));
                 complete.send_replace(true);
             }
-            Event::Apply(ServiceObject(service)) => shown(&context, Tracked::of(&service)),
-            Event::Delete(ServiceObject(service)) => deleted(&context, &Tracked::of(&service)),
+            Event::Apply(Lean(service)) => shown(&context, Tracked::of(&service)),
+            Event::Delete(Lean(service)) => deleted(&context, &Tracked::of(&service)),
         }
     }
 }
@@ -178,7 +179,6 @@ mod tests {
 
     use cloud_provider::testing::{MemoryCloud, service_object};
     use http::{Request, Response};
-    use k8s_openapi::api::core::v1::Service;
     use kube::client::Body;
     use serde_json::{Value, json};
     use tokio::time::timeout;

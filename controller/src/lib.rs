@@ -69,7 +69,6 @@ mod resumption;
 mod retry;
 mod service;
 mod service_api;
-mod service_object;
 mod services;
 mod sparse;
 pub mod status;

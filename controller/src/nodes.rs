@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver_client::Lean;
 use cloud_provider::kubernetes::node_view;
 use cloud_provider::{BackendInterest, NodeSet, NodeView};
 use futures::{Stream, StreamExt};
@@ -72,7 +73,7 @@ impl Nodes {
 /// changed (readiness came and went, a cordon) is not published. One in which only labels changed is: which of them
 /// matter is each Service's to say, and a Service may begin to ask for a label long after a node got it.
 pub(crate) async fn follow(
-    events: impl Stream<Item = Event<Node>>,
+    events: impl Stream<Item = Event<Lean<Node>>>,
     debounce: DebounceConfig,
     settled: watch::Sender<Option<Nodes>>,
 ) {
@@ -94,7 +95,7 @@ pub(crate) async fn follow(
         };
         match event {
             Event::Init => listing = Some(HashMap::new()),
-            Event::InitApply(node) => {
+            Event::InitApply(Lean(node)) => {
                 listing.get_or_insert_default().insert(node.name_any(), node_view(&node));
             }
             Event::InitDone => {
@@ -104,10 +105,16 @@ pub(crate) async fn follow(
                     continue;
                 }
             }
-            Event::Apply(node) => {
-                known.insert(node.name_any(), node_view(&node));
+            Event::Apply(Lean(node)) => {
+                let view = node_view(&node);
+                // Of thousands of nodes one or another says at any time that it lives: that is no change which others wait
+                // for to settle.
+                if known.get(&view.name) == Some(&view) {
+                    continue;
+                }
+                known.insert(view.name.clone(), view);
             }
-            Event::Delete(node) => {
+            Event::Delete(Lean(node)) => {
                 known.remove(&node.name_any());
             }
         }
@@ -139,14 +146,18 @@ fn publish(known: &HashMap<String, NodeView>, settled: &watch::Sender<Option<Nod
 
 #[cfg(test)]
 mod tests {
-    use cloud_provider::testing::{a_node, node_object as node};
+    use cloud_provider::testing::{a_node, node_object};
     use futures::channel::mpsc;
     use serde_json::json;
 
     use super::*;
 
+    fn node(name: &str, changes: serde_json::Value) -> Lean<Node> {
+        Lean(node_object(name, changes))
+    }
+
     struct Follow {
-        events: mpsc::UnboundedSender<Event<Node>>,
+        events: mpsc::UnboundedSender<Event<Lean<Node>>>,
         settled: watch::Receiver<Option<Nodes>>,
     }
 
@@ -160,7 +171,7 @@ mod tests {
             Follow { events, settled }
         }
 
-        fn send(&self, event: Event<Node>) {
+        fn send(&self, event: Event<Lean<Node>>) {
             self.events.unbounded_send(event).unwrap();
         }
 
@@ -207,6 +218,26 @@ mod tests {
         assert!(follow.next().await > 10);
         assert_eq!(began.elapsed(), Duration::from_millis(10_500), "10 s after the first change");
         churn.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_others_live_does_not_hold_up_a_change() {
+        let mut follow = Follow::start().listed(&["n0"]).await;
+        let began = Instant::now();
+        follow.send(Event::Apply(node("n1", json!({}))));
+        let events = follow.events.clone();
+        let heartbeats = tokio::spawn(async move {
+            for second in 0.. {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                let beat = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True", "reason": format!("{second}") }] } });
+                if events.unbounded_send(Event::Apply(node("n0", beat))).is_err() {
+                    break;
+                }
+            }
+        });
+        assert_eq!(follow.next().await, 2);
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        heartbeats.abort();
     }
 
     #[tokio::test(start_paused = true)]

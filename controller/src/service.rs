@@ -120,10 +120,34 @@ fn status_writers(service: &Service) -> Box<[String]> {
 
 #[cfg(test)]
 mod tests {
+    use apiserver_client::Lean;
     use cloud_provider::testing::{MemoryCloud, service_object as service};
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn all_that_is_kept_of_a_service_is_read_where_the_rest_is_not() {
+        let mut shown =
+            serde_json::to_value(service(json!({ "loadBalancerSourceRanges": ["10.0.0.0/8"] }))).unwrap();
+        let metadata = json!({
+            "name": "web", "namespace": "shop", "generateName": "we", "uid": "u-1", "resourceVersion": "42", "generation": 3,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-02T00:00:00Z",
+            "labels": { "app": "web" }, "annotations": { "team": "red" },
+            "finalizers": ["service.kubernetes.io/load-balancer-cleanup"],
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "p-1" }],
+            "managedFields": [{
+                "manager": "other", "operation": "Update", "apiVersion": "v1", "time": "2026-01-01T00:00:01Z",
+                "fieldsType": "FieldsV1", "fieldsV1": { "f:status": {} }, "subresource": "status",
+            }],
+        });
+        shown["metadata"] = metadata;
+        shown["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1", "ipMode": "VIP" }] } });
+        let whole = Tracked::of(&serde_json::from_value::<Service>(shown.clone()).unwrap());
+        let read = Tracked::of(&serde_json::from_value::<Lean<Service>>(shown).unwrap().0);
+        assert_eq!(format!("{read:?}"), format!("{whole:?}"));
+        assert_eq!(*read.status_writers, ["other"]);
+    }
 
     #[test]
     fn whatever_a_provider_reads_is_in_the_fingerprint() {

@@ -1,10 +1,9 @@
 //! What is asked of the API server about one Service.
 
+use apiserver_client::Lean;
 use cloud_provider::ServiceKey;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{Api, Patch, PatchParams};
-
-use crate::service_object::ServiceObject;
 
 /// The API server, and who we are to it.
 pub(crate) struct ServiceApi {
@@ -31,7 +30,7 @@ impl ServiceApi {
     ) -> kube::Result<Service> {
         let body = Patch::Strategic(body);
         let written = self.of(key).patch_status(&key.name, &PatchParams::default(), &body).await;
-        written.map(|ServiceObject(service)| service)
+        written.map(|Lean(service)| service)
     }
 
     /// Who has this name now, if anybody.
@@ -40,7 +39,7 @@ impl ServiceApi {
     /// The API server's. That there is nobody is no error.
     pub(crate) async fn get(&self, key: &ServiceKey) -> kube::Result<Option<Service>> {
         let found = self.of(key).get_opt(&key.name).await?;
-        Ok(found.map(|ServiceObject(service)| service))
+        Ok(found.map(|Lean(service)| service))
     }
 
     /// Who else writes a status: of those who did, the first who is not us. If there is none, another of our name.
@@ -49,7 +48,7 @@ impl ServiceApi {
         another.map(String::as_str)
     }
 
-    fn of(&self, key: &ServiceKey) -> Api<ServiceObject> {
+    fn of(&self, key: &ServiceKey) -> Api<Lean<Service>> {
         Api::namespaced(self.client.clone(), &key.namespace)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apiserver_client::Watches;
+use apiserver_client::{Lean, Watches};
 use cloud_provider::kubernetes::{
     endpoints_of_slice, is_load_balancer, node_view, service_key, service_of_slice, service_view,
 };
@@ -38,9 +38,9 @@ const DEBOUNCE_MAX: Duration = Duration::from_secs(1);
 
 /// What a watch told.
 pub(super) enum News {
-    Service(Box<Event<Service>>),
+    Service(Box<Event<Lean<Service>>>),
     Slice(Box<Event<EndpointSlice>>),
-    Node(Box<Event<Node>>),
+    Node(Box<Event<Lean<Node>>>),
     Pool(Box<Event<DynamicObject>>),
     Layer2(Box<Event<DynamicObject>>),
     Bgp(Box<Event<DynamicObject>>),
@@ -187,7 +187,7 @@ impl ClusterState {
             }
             News::Slice(event) => return self.slices.apply(*event, kept_of_slice) && self.is_complete(),
             News::Node(event) => {
-                return self.nodes.apply(*event, |node| Some(Arc::new(node_view(node))))
+                return self.nodes.apply(*event, |Lean(node)| Some(Arc::new(node_view(node))))
                     && self.is_complete();
             }
             News::Pool(event) => self.pools.apply(*event, |object| Some(written(object))),
@@ -307,7 +307,7 @@ impl ClusterState {
 }
 
 /// A Service that is no LoadBalancer is not announced, and there are many of them.
-fn kept_of_service(service: &Service) -> Option<(ServiceKey, Arc<ServiceView>)> {
+fn kept_of_service(Lean(service): &Lean<Service>) -> Option<(ServiceKey, Arc<ServiceView>)> {
     service
         .spec
         .as_ref()
@@ -350,7 +350,7 @@ mod tests {
         }))
     }
 
-    fn service() -> Service {
+    fn service() -> Lean<Service> {
         object(json!({
             "metadata": { "name": "web", "namespace": "shop", "uid": "1" },
             "spec": { "type": "LoadBalancer", "ports": [{ "port": 80 }] },
@@ -372,7 +372,7 @@ mod tests {
 
     /// Everything but the advertisements.
     fn nearly_all() -> Vec<News> {
-        let node: Node = object(json!({ "metadata": { "name": "n1" } }));
+        let node: Lean<Node> = object(json!({ "metadata": { "name": "n1" } }));
         let mut all = list(vec![service()], News::Service);
         all.extend(list(vec![slice()], News::Slice));
         all.extend(list(vec![node], News::Node));
