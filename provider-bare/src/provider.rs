@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apiserver_client::Watches;
@@ -108,6 +109,7 @@ pub struct BareProvider {
     shared: Arc<SharedAllocator>,
     file: Option<Arc<PoolFile>>,
     feed: Mutex<Option<Feed>>,
+    resumed: AtomicBool,
 }
 
 /// The watches, for as long as the provider lives. They read, and write nothing.
@@ -147,7 +149,15 @@ impl BareProvider {
             PoolSource::File(path) => Some(Arc::new(PoolFile::new(path.clone()))),
             PoolSource::Cluster { .. } | PoolSource::Static(_) => None,
         };
-        let provider = BareProvider { config, client, watches: None, shared, file, feed: Mutex::new(None) };
+        let provider = BareProvider {
+            config,
+            client,
+            watches: None,
+            shared,
+            file,
+            feed: Mutex::new(None),
+            resumed: AtomicBool::new(false),
+        };
         if let PoolSource::Static(definitions) = &provider.config.pools {
             provider.use_pools(definitions);
         }
@@ -177,7 +187,14 @@ impl BareProvider {
         self.shared.read(|allocator| allocator.pools().clone())
     }
 
-    /// How much of each pool is in use, by pool name: for metrics, and what the pools' statuses tell.
+    /// Whether it knows who has which address: [`resume`](CloudLoadBalancer::resume) has succeeded. A process that stands by
+    /// knows pools, and of nobody who has an address from them.
+    pub fn has_resumed(&self) -> bool {
+        self.resumed.load(Ordering::Relaxed)
+    }
+
+    /// How much of each pool is in use, by pool name: for metrics, and what the pools' statuses tell. Of use once it
+    /// [has resumed](Self::has_resumed).
     pub fn pool_statuses(&self) -> BTreeMap<String, IPAddressPoolStatus> {
         self.shared.statuses().into_iter().map(|(pool, status)| (pool.name, status)).collect()
     }
@@ -330,6 +347,7 @@ impl CloudLoadBalancer for BareProvider {
             })
             .collect();
         self.shared.change(|allocator| allocator.resume(observed));
+        self.resumed.store(true, Ordering::Relaxed);
         Ok(())
     }
 

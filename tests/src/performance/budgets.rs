@@ -42,8 +42,9 @@ pub const FIRST_LIST: Budget = Budget::of("the first list of Services is answere
      is opened for Nodes beside it. On a busy machine both wait for the cores.",
 );
 pub const READY: Budget = Budget::of("ready, after the first list is answered", 20.0, "ms", 0)
-    .or("Pools are read once the process leads, right after the Lease was written: until the server's caches have heard of \
-         that, which takes up to 100 ms, no list of them is answered. It would take reading them while another leads.");
+    .or("Once the lists are in, the Lease is read and written, which etcd stores. What a provider reads is listed beside that; \
+         where such a list comes to the server after the write, it is answered when the caches have heard of it, up to \
+         100 ms later.");
 pub const IDLE_MEMORY: Budget = Budget::of("memory of one that has nothing to do", 11.0, "MB", 1)
     .or("Half of it is the program's own pages, which the kernel shares and counts for everybody: it takes a smaller program. \
          The one without AWS holds 4 MB less.");

@@ -42,7 +42,8 @@ struct PoolLabels {
 impl Collector for PoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let provider = self.0.lock().clone();
-        let Some(provider) = provider else { return Ok(()) };
+        // A replica that stands by would tell that all are free, beside the one that knows who has them.
+        let Some(provider) = provider.filter(|provider| provider.has_resumed()) else { return Ok(()) };
         let mut family = encoder.encode_descriptor(
             "cloud_lb_pool_addresses",
             "Addresses of a pool; a shared one counts once",
@@ -67,23 +68,26 @@ impl Collector for PoolMetrics {
 
 #[cfg(test)]
 mod tests {
+    use cloud_provider::CloudLoadBalancer;
     use metallb::manifest;
     use provider_bare::{BareConfig, PoolSource};
 
     use super::*;
 
-    #[test]
-    fn a_pool_shows_what_is_used_and_what_is_free() {
+    #[tokio::test]
+    async fn a_pool_shows_what_is_used_and_what_is_free_once_that_is_known() {
         let pools = "{apiVersion: metallb.io/v1beta1, kind: IPAddressPool, metadata: {name: lan}, \
                      spec: {addresses: [192.0.2.0/28]}}";
         let pools = PoolSource::Static(manifest::parse(pools).pools);
         let mut config = BareConfig::default();
         config.pools = pools;
-        let provider = BareProvider::new(config, None).unwrap();
+        let provider = Arc::new(BareProvider::new(config, None).unwrap());
         let metrics = Metrics::default();
         let shown = Arc::new(PoolMetrics::default());
         shown.clone().show_in(&metrics);
-        shown.are_those_of(&Arc::new(provider));
+        shown.are_those_of(&provider);
+        assert!(!metrics.encode().contains("cloud_lb_pool_addresses{"), "another may be at work");
+        provider.resume(&[]).await.unwrap();
         let text = metrics.encode();
         for line in [
             "cloud_lb_pool_addresses{pool=\"lan\",family=\"IPv4\",state=\"free\"} 16",
