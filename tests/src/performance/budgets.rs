@@ -46,8 +46,7 @@ pub const READY: Budget = Budget::of("ready, after the first list is answered", 
          where such a list comes to the server after the write, it is answered when the caches have heard of it, up to \
          100 ms later.");
 pub const IDLE_MEMORY: Budget = Budget::of("memory of one that has nothing to do", 11.0, "MB", 1)
-    .or("Half of it is the program's own pages, which the kernel shares and counts for everybody: it takes a smaller program. \
-         The one without AWS holds 4 MB less.");
+    .or("Half of it is the program's own pages, which the kernel shares and counts for everybody: it takes a smaller program.");
 
 pub const CREATED_MEMORY: Budget = Budget::of(
     "500 Services created by 10 clients: memory at most",
