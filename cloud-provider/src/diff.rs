@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::Ordered;
+
 /// What is wanted compared with what exists, by key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split<K, W, F> {
@@ -19,7 +21,7 @@ pub fn split<K: Ord + Clone, W, F>(
     wanted: impl IntoIterator<Item = (K, W)>,
     found: impl IntoIterator<Item = (K, F)>,
 ) -> Split<K, W, F> {
-    let mut wanted: BTreeMap<K, W> = wanted.into_iter().collect();
+    let mut wanted: BTreeMap<K, W> = wanted.into_iter().ordered();
     let mut kept: BTreeMap<K, (W, F)> = BTreeMap::new();
     let mut delete = Vec::new();
     for (key, found) in found {

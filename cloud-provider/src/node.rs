@@ -100,7 +100,7 @@ impl NodeSet {
     /// The eligible ones among these nodes.
     pub fn of(nodes: impl IntoIterator<Item = NodeView>) -> Self {
         let mut eligible: Vec<NodeView> = nodes.into_iter().filter(NodeView::is_eligible).collect();
-        eligible.sort_by(|a, b| a.name.cmp(&b.name));
+        eligible.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         NodeSet(eligible.into())
     }
 

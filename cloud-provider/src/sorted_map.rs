@@ -110,18 +110,13 @@ impl<V> Default for SortedMap<V> {
 /// Of two entries of one name the later one counts, as in every map.
 impl<V> FromIterator<(String, V)> for SortedMap<V> {
     fn from_iter<I: IntoIterator<Item = (String, V)>>(entries: I) -> Self {
-        let mut entries: Vec<(String, V)> = entries.into_iter().collect();
-        // The sort keeps the order of equals. The one that stays is where the first was.
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        entries.dedup_by(|later, earlier| {
-            let is_one = later.0 == earlier.0;
-            if is_one {
-                std::mem::swap(later, earlier);
-            }
-            is_one
-        });
-        entries.shrink_to_fit();
-        SortedMap(entries)
+        let entries = entries.into_iter();
+        let mut map = SortedMap(Vec::with_capacity(entries.size_hint().0));
+        for (name, value) in entries {
+            map.insert(name, value);
+        }
+        map.0.shrink_to_fit();
+        map
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver_client::{WatchState, Watches};
+use cloud_provider::Ordered;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::leader::Sight;
@@ -99,7 +100,7 @@ impl Health {
     pub(crate) fn failing(&self) -> BTreeMap<String, Duration> {
         let watches = self.lock().watches.as_ref().map(Watches::states).unwrap_or_default();
         let since = |watch: WatchState| watch.failing.map(|f| f.since.elapsed()).unwrap_or_default();
-        watches.into_iter().map(|(name, watch)| (name, since(watch))).collect()
+        watches.into_iter().map(|(name, watch)| (name, since(watch))).ordered()
     }
 
     /// A candidate's sight of the Lease counts.
@@ -130,7 +131,7 @@ impl Health {
     pub(crate) fn leads(&self, providers: impl Iterator<Item = String>) {
         let why = "it has not resumed yet";
         self.lock().phase =
-            HealthPhase::Leading(providers.map(|name| (name, Some(why.to_owned()))).collect());
+            HealthPhase::Leading(providers.map(|name| (name, Some(why.to_owned()))).ordered());
     }
 
     /// Why a provider is not at work; none: it is.

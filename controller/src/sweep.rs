@@ -107,7 +107,7 @@ mod tests {
             .into_keys()
             .map(|id| id.key.name.to_string())
             .collect();
-        found.sort();
+        found.sort_unstable();
         assert_eq!(found, ["ageless", "old"]);
     }
 

@@ -112,14 +112,14 @@ impl Announcing {
     /// The advertisements on the local network, oldest first.
     pub fn layer2(&self) -> Vec<&Arc<Layer2>> {
         let mut advertisements: Vec<_> = self.layer2.values().collect();
-        advertisements.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+        advertisements.sort_unstable_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         advertisements
     }
 
     /// The advertisements to routers, oldest first.
     pub fn bgp(&self) -> Vec<&Arc<Bgp>> {
         let mut advertisements: Vec<_> = self.bgp.values().collect();
-        advertisements.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
+        advertisements.sort_unstable_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
         advertisements
     }
 
@@ -196,7 +196,8 @@ fn by_name<'a, T>(in_force: &'a InForce<T>, name: &str) -> Option<&'a Arc<T>> {
 /// Oldest first.
 fn by_age<S>(definitions: &[Written<S>]) -> Vec<&Written<S>> {
     let mut sorted: Vec<_> = definitions.iter().collect();
-    sorted.sort_by(|a, b| (a.created, &a.name, &a.namespace).cmp(&(b.created, &b.name, &b.namespace)));
+    sorted
+        .sort_unstable_by(|a, b| (a.created, &a.name, &a.namespace).cmp(&(b.created, &b.name, &b.namespace)));
     sorted
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use cloud_provider::{IpFamily, Mistake, Mistakes, ServiceKey};
+use cloud_provider::{IpFamily, Mistake, Mistakes, Ordered, ServiceKey};
 
 use crate::per_family::PerFamily;
 use crate::pool::{Definition, Pool};
@@ -90,11 +90,11 @@ impl Pools {
                 }
             }
         }
-        arriving.sort_by(|a, b| a.age_order().cmp(&b.age_order()));
+        arriving.sort_unstable_by(|a, b| a.age_order().cmp(&b.age_order()));
         let pools = self.place(settled, arriving, &mut report);
-        let in_force: BTreeSet<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+        let in_force: BTreeSet<&str> = pools.iter().map(|pool| pool.name.as_str()).ordered();
         let broken = report.keys().map(|key| key.name.clone());
-        let broken = broken.filter(|name| !in_force.contains(name.as_str())).collect();
+        let broken = broken.filter(|name| !in_force.contains(name.as_str())).ordered();
         let mistakes = report.into_iter().filter_map(|(pool, mistakes)| {
             let until_then = match self.in_force(&pool) {
                 Some(_) => "its last good version stays in force",
@@ -137,7 +137,7 @@ impl Pools {
                     }
                 }
             }
-            placed.sort_by(|a, b| a.name.cmp(&b.name));
+            placed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
             return placed;
         }
     }
@@ -158,7 +158,7 @@ impl Pools {
             let allowed = pools[*i].allowed_services.as_ref();
             (allowed.is_none(), allowed.map(super::pool::AllowedServices::rank))
         });
-        let by_name = pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), i)).collect();
+        let by_name = pools.iter().enumerate().map(|(i, pool)| (pool.name.clone(), i)).ordered();
         let mut reserved: BTreeMap<ServiceKey, BTreeSet<IpAddr>> = BTreeMap::new();
         for (ip, service) in pools.iter().flat_map(|pool| pool.reservations.iter()) {
             reserved.entry(service.clone()).or_default().insert(ip);

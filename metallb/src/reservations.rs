@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cloud_provider::{IpFamily, Mistake, ServiceKey};
+use cloud_provider::{IpFamily, Mistake, Ordered, ServiceKey};
 
 use crate::range::{AddressRange, RangeError};
 
@@ -22,7 +22,7 @@ const RESERVE_SYNTAX: &str = "192.168.10.7=NAMESPACE/NAME with addresses of the 
 /// The annotations of a pool that have a meaning here.
 pub(crate) fn read(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let ours = annotations.iter().filter(|(key, _)| [EXCLUDE, RESERVE].contains(&key.as_str()));
-    ours.map(|(key, value)| (key.clone(), value.clone())).collect()
+    ours.map(|(key, value)| (key.clone(), value.clone())).ordered()
 }
 
 /// What a pool keeps back: excluded addresses, and those reserved for certain Services.

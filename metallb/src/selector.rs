@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use cloud_provider::{Mistake, NodeView, SortedMap};
+use cloud_provider::{Mistake, NodeView, Ordered, SortedMap};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 /// Labels of an object.
@@ -150,7 +150,7 @@ impl AnyOf {
 fn requirement(expression: &LabelSelectorRequirement) -> Result<Requirement, String> {
     let LabelSelectorRequirement { key, operator, values } = expression;
     let listed = values.as_deref().unwrap_or_default();
-    let values: BTreeSet<String> = listed.iter().cloned().collect();
+    let values: BTreeSet<String> = listed.iter().cloned().ordered();
     if key.is_empty() {
         return Err("has a requirement without a key".into());
     }

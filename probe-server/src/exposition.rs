@@ -3,7 +3,7 @@
 //! They differ in the names of counters: OpenMetrics describes `requests` and shows `requests_total`, the older format knows
 //! only the latter ([exposition formats](https://prometheus.io/docs/instrumenting/exposition_formats/)).
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// OpenMetrics, which Prometheus asks for by name.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,7 +18,7 @@ pub(super) fn is_asked_for(accept: Option<&str>) -> bool {
 /// The same in the older format.
 pub(super) fn as_text(openmetrics: &str) -> String {
     let described = |line: &str| line.strip_prefix("# TYPE ")?.strip_suffix(" counter").map(str::to_owned);
-    let counters: BTreeSet<String> = openmetrics.lines().filter_map(described).collect();
+    let counters: HashSet<String> = openmetrics.lines().filter_map(described).collect();
     let mut text = String::with_capacity(openmetrics.len());
     for line in openmetrics.lines() {
         if line == "# EOF" || line.starts_with("# UNIT ") {

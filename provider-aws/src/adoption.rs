@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::{Error, Mistake, ServiceView};
+use cloud_provider::{Error, Mistake, Ordered, ServiceView};
 
 use crate::client::{LoadBalancer, Snapshot, Tagged, Tags};
 use crate::config::AwsConfig;
@@ -142,5 +142,5 @@ fn other_scheme(lb: &Tagged<LoadBalancer>, maker: Maker, wanted: &str) -> Mistak
 
 /// The host names that the Service's status shows.
 pub(crate) fn hostnames(service: &ServiceView) -> BTreeSet<String> {
-    service.published.iter().filter_map(|entry| entry.hostname.as_ref()).map(|h| h.to_lowercase()).collect()
+    service.published.iter().filter_map(|entry| entry.hostname.as_ref()).map(|h| h.to_lowercase()).ordered()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{Error, Request, ServiceView};
+use cloud_provider::{Error, Ordered, Request, ServiceView};
 
 use crate::client::{LoadBalancer, SecurityGroup, Snapshot, Tagged, Target, Traffic};
 use crate::converge::Prepared;
@@ -111,11 +111,11 @@ impl AwsProvider {
             .filter_map(|(arn, group)| {
                 Some((arn.clone(), node_port(&present.get(arn)?.1, group.resource.port)))
             })
-            .collect();
+            .ordered();
         // Which nodes are meant cannot be told: those that serve go on, as long as there is one.
         if labels.is_none() {
             let targets = present.values().flat_map(|(_, targets)| targets);
-            let serve: BTreeSet<&String> = targets.map(|target| &target.id).collect();
+            let serve: BTreeSet<&String> = targets.map(|target| &target.id).ordered();
             if nodes.keys().any(|id| serve.contains(id)) {
                 nodes.retain(|id, _| serve.contains(id));
             }
@@ -131,13 +131,13 @@ impl AwsProvider {
             targets: TargetLimits::new(self.config.targets_per_service, false),
         };
         let gone = emptied(service, &present);
-        let stay = node_ports.into_iter().filter(|(arn, _)| !gone.contains(arn)).collect();
+        let stay = node_ports.into_iter().filter(|(arn, _)| !gone.contains(arn)).ordered();
         let sets = TargetSets::share(&stay, &nodes, limits.targets).by_group;
         let sets = sets.into_iter().map(|(arn, set)| {
             let port = present.get(&arn).and_then(|(port, _)| *port).unwrap_or_default();
             (arn, (port, set))
         });
-        Ok(Some(WantedTargets { sets: sets.collect(), nodes, limits, digest: None, access }))
+        Ok(Some(WantedTargets { sets: sets.ordered(), nodes, limits, digest: None, access }))
     }
 
     /// What these groups of nodes must let in for the load balancer that exists: nothing, unless it carries the backend
@@ -222,7 +222,7 @@ impl AwsProvider {
         }
         let found = self.aws.elbv2().describe_target_health(arn, &[]).await.map_err(general)?;
         let present: BTreeSet<Target> =
-            found.into_iter().filter(|t| !t.state.is_leaving()).map(|t| t.target).collect();
+            found.into_iter().filter(|t| !t.state.is_leaving()).map(|t| t.target).ordered();
         self.memory.targets.set_registered(uid, arn, present.clone());
         Ok(present)
     }
@@ -230,7 +230,7 @@ impl AwsProvider {
     /// Those groups of nodes that are not known to let the load balancers in; none when all are.
     async fn shut_groups(&self, access: &NodeAccess) -> Result<Option<Shut>, Error> {
         let is_shut = |id: &&String| !self.memory.groups.is_open(id, &access.traffic);
-        let shut: BTreeSet<String> = access.groups.iter().filter(is_shut).cloned().collect();
+        let shut: BTreeSet<String> = access.groups.iter().filter(is_shut).cloned().ordered();
         if shut.is_empty() {
             return Ok(None);
         }
@@ -267,7 +267,7 @@ fn emptied<'p>(
         .iter()
         .filter(|(_, (port, targets))| targets.is_empty() && is_gone(port))
         .map(|(arn, _)| arn)
-        .collect()
+        .ordered()
 }
 
 /// The targets of the target groups that stay; one that is on its way out takes no new nodes.
@@ -280,7 +280,7 @@ fn by_what_should_exist(prepared: Prepared) -> Option<WantedTargets> {
         .target_groups_among(&found)
         .filter_map(|(arn, wanted)| Some((arn.clone(), (wanted.port, sets.of(&wanted.name)?.clone()))));
     Some(WantedTargets {
-        sets: targets.collect(),
+        sets: targets.ordered(),
         nodes: desired.nodes.clone(),
         limits,
         digest: desired.targets_digest(),

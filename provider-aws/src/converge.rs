@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::{Error, Note, Outcome, Pending, Request, ServiceId, ServiceView};
+use cloud_provider::{Error, Note, Ordered, Outcome, Pending, Request, ServiceId, ServiceView};
 
 use crate::adoption;
 use crate::client::{LoadBalancer, LoadBalancerState, Select, Snapshot, Tagged, Tags, Target, Traffic};
@@ -319,7 +319,7 @@ impl AwsProvider {
             let Some(wanted) = sets.of(&name) else { continue };
             let refused = self.memory.targets.refused(uid, &arn);
             all_are_in &= wanted.is_disjoint(&refused);
-            let registered: BTreeSet<Target> = wanted.difference(&refused).cloned().collect();
+            let registered: BTreeSet<Target> = wanted.difference(&refused).cloned().ordered();
             self.memory.targets.set_registered(uid, &arn, registered);
         }
         self.memory.targets.set_digest(uid, desired.targets_digest().filter(|_| all_are_in));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::Change;
+use cloud_provider::{Change, Ordered};
 
 use crate::client::{
     AlpnPolicy, Attributes, Forward, HealthCheck, HealthCheckProtocol, Listener as AwsListener,
@@ -45,12 +45,12 @@ pub fn tags_around(wanted: &Tags, found: &Tags) -> (TagDrift, TagDrift) {
     let (mut before, mut after) = (TagDrift::default(), TagDrift::default());
     let differs = |(key, value): &(&String, &String)| found.get(*key) != Some(*value);
     let plain = wanted.iter().filter(|(key, _)| !MEMORIES.contains(&key.as_str()));
-    before.add = plain.filter(differs).map(|(k, v)| (k.clone(), v.clone())).collect();
+    before.add = plain.filter(differs).map(|(k, v)| (k.clone(), v.clone())).ordered();
     for memory in MEMORIES {
         let is: Vec<&str> = remembered(found, memory).collect();
         let will_be: Vec<&str> = remembered(wanted, memory).collect();
         if will_be.iter().any(|key| !is.contains(key)) {
-            let both: BTreeSet<String> = is.iter().chain(&will_be).map(|key| (*key).to_owned()).collect();
+            let both: BTreeSet<String> = is.iter().chain(&will_be).map(|key| (*key).to_owned()).ordered();
             before.add.extend(naming::remember(&both).map(|keys| (memory.to_owned(), keys)));
         }
         if is.iter().any(|key| !will_be.contains(key)) {
@@ -86,7 +86,7 @@ fn attributes(
     let wanted = wanted.iter().map(|(k, v)| (k.clone(), v.clone()));
     // An attribute that AWS did not show is sent as well: it may be new to us or not valid, which AWS tells.
     let mut changes: Attributes =
-        wanted.chain(given_up).filter(|(key, value)| found.get(key) != Some(value)).collect();
+        wanted.chain(given_up).filter(|(key, value)| found.get(key) != Some(value)).ordered();
     // AWS takes the interval only while connections are not ended, and does not use it otherwise.
     if changes.get(ENDS_UNHEALTHY).is_some_and(|ends| ends == "true") {
         changes.remove(UNHEALTHY_DRAINS);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::{Error, Mistakes};
+use cloud_provider::{Error, Mistakes, Ordered};
 
 use crate::client::{LoadBalancer, Snapshot};
 use crate::options::annotation::undecided_by;
@@ -34,7 +34,7 @@ impl Mistaken {
 
     /// One whose mistakes were found beside what exists.
     pub(crate) fn found(spec: &Spec, mistakes: Mistakes) -> Self {
-        let undecided = mistakes.iter().flat_map(undecided_by).collect();
+        let undecided = mistakes.iter().flat_map(undecided_by).ordered();
         Mistaken { spec: spec.clone(), mistakes, undecided, may_pass: true }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud_provider::{ServiceId, ServiceView};
+use cloud_provider::{Ordered, ServiceId, ServiceView};
 use futures::future::try_join_all;
 
 use crate::adoption::{self, hostnames};
@@ -110,7 +110,7 @@ pub struct TargetGroupDetails {
 impl TargetGroupDetails {
     /// The targets without those that are on their way out: one that is wanted again is registered again.
     pub fn present(&self) -> BTreeSet<Target> {
-        self.targets.iter().filter(|t| !t.state.is_leaving()).map(|t| t.target.clone()).collect()
+        self.targets.iter().filter(|t| !t.state.is_leaving()).map(|t| t.target.clone()).ordered()
     }
 
     /// How many targets are on their way out.
@@ -289,7 +289,7 @@ impl Observer<'_> {
         let mut sni_certificates = BTreeSet::new();
         if listener.protocol == Protocol::Tls {
             let certificates = self.aws.listener_certificates(&listener.arn).await?;
-            sni_certificates = certificates.into_iter().filter(|c| !c.is_default).map(|c| c.arn).collect();
+            sni_certificates = certificates.into_iter().filter(|c| !c.is_default).map(|c| c.arn).ordered();
         }
         let is_asked = wanted.is_some_and(|wanted| !wanted.attributes.is_empty());
         let attributes = match is_asked || tags.contains_key(SET_ATTRIBUTES_TAG) {

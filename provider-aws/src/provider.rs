@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cloud_provider::{
-    BackendInterest, CloudLoadBalancer, Error, Ingress, Outcome, Owned, Plan, Published, Request, ServiceId,
-    ServiceView, WakeupStream,
+    BackendInterest, CloudLoadBalancer, Error, Ingress, Ordered, Outcome, Owned, Plan, Published, Request,
+    ServiceId, ServiceView, WakeupStream,
 };
 
 use crate::apply::Applier;
@@ -142,7 +142,7 @@ impl AwsProvider {
     /// What carries the UID of a Service of ours stands in this cluster's VPC. So a process that has not seen a node yet
     /// knows it all the same, and takes down what the last load balancer shared.
     fn learn_vpc<'v>(&self, of_our_services: impl Iterator<Item = &'v str>) {
-        let vpcs: BTreeSet<&str> = of_our_services.collect();
+        let vpcs: BTreeSet<&str> = of_our_services.ordered();
         if let (None, Some(vpc), 1) = (self.vpc.get(), vpcs.first(), vpcs.len()) {
             self.aws.limit_to_vpc(vpc);
             self.vpc.get_or_init(|| (*vpc).to_owned());
@@ -204,7 +204,7 @@ impl CloudLoadBalancer for AwsProvider {
             .groups
             .inherit(services.iter().filter(|s| s.published.is_empty()).map(|s| s.id.uid.to_string()));
         let snapshot = self.aws.snapshot(Duration::ZERO).await.map_err(general)?;
-        let uids: BTreeSet<&str> = services.iter().map(|service| &*service.id.uid).collect();
+        let uids: BTreeSet<&str> = services.iter().map(|service| &*service.id.uid).ordered();
         let ours = snapshot.load_balancers.values().filter(|lb| {
             let owned = lb.tags.get(UID_TAG).is_some_and(|uid| uids.contains(uid.as_str()));
             owned && lb.tags.get(CLUSTER_TAG).is_some_and(|cluster| *cluster == self.config.cluster)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Once, OnceLock};
 
-use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, ServiceView, some_of};
+use cloud_provider::{Error, Mistake, Mistakes, NodeSet, Note, NoteKind, Ordered, ServiceView, some_of};
 
 use crate::client::{Aws, Instance, RouteTable, Scheme, SecurityGroupQuery, Snapshot, Subnet, SubnetQuery};
 use crate::config::AwsConfig;
@@ -114,7 +114,7 @@ impl Surveyor<'_> {
     /// known. What fails here is told by who needs it and asks again.
     pub(crate) async fn look_ahead(&self, nodes: &NodeSet, spec: &Spec) {
         let ids: BTreeSet<String> =
-            targets::candidates(nodes, &spec.node_labels).instances.keys().cloned().collect();
+            targets::candidates(nodes, &spec.node_labels).instances.keys().cloned().ordered();
         let instances = async {
             if !ids.is_empty()
                 && let Ok(found) = self.aws.instances(&ids).await
@@ -158,7 +158,7 @@ impl Surveyor<'_> {
                 tracing::info!(count, "nodes of Fargate are no instances, so that they are no targets");
             });
         }
-        let ids: BTreeSet<String> = candidates.instances.keys().cloned().collect();
+        let ids: BTreeSet<String> = candidates.instances.keys().cloned().ordered();
         let instances = match ids.is_empty() {
             true => BTreeMap::new(),
             false => self.aws.instances(&ids).await.map_err(general)?,
@@ -274,7 +274,7 @@ impl Surveyor<'_> {
             .iter()
             .filter(|instance| instance.security_groups.len() > 1)
             .flat_map(|instance| instance.security_groups.iter().cloned())
-            .collect();
+            .ordered();
         let mut tagged = BTreeSet::new();
         if !ambiguous.is_empty() {
             let query =
@@ -310,7 +310,7 @@ fn present(spec: &Spec, found: &Snapshot, config: &AwsConfig) -> Present {
     Present {
         scheme,
         name: same.map(|lb| lb.name.clone()),
-        subnets: same.iter().flat_map(|lb| lb.zones.iter().map(|zone| zone.subnet_id.clone())).collect(),
+        subnets: same.iter().flat_map(|lb| lb.zones.iter().map(|zone| zone.subnet_id.clone())).ordered(),
         without_groups: groups.is_some_and(BTreeSet::is_empty),
         has_groups: groups.is_some_and(|groups| !groups.is_empty()),
     }

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{Change, Mistake};
+use cloud_provider::{Change, Mistake, Ordered};
 
 use crate::client::{
     IpAddressType, LoadBalancer as AwsLoadBalancer, SourceNatPrefix, SubnetMapping, ZoneAddress, ZoneMapping,
@@ -76,7 +76,7 @@ pub fn told_of_existing(found: &AwsLoadBalancer) -> String {
 }
 
 fn in_order<'z>(subnets: impl Iterator<Item = (&'z str, String)>) -> String {
-    let sorted: BTreeSet<(&str, String)> = subnets.collect();
+    let sorted: BTreeSet<(&str, String)> = subnets.ordered();
     let shown: Vec<String> = sorted.into_iter().map(|(zone, subnet)| format!("{subnet} ({zone})")).collect();
     shown.join(", ")
 }
@@ -98,7 +98,7 @@ pub fn moves(
         |subnets: Vec<SubnetMapping>, takes_zones_out| Move { subnets, ip_address_type, takes_zones_out };
     let target: Vec<SubnetMapping> = wanted.zones.iter().map(|zone| completed(wanted, found, zone)).collect();
     let mut now: BTreeMap<&str, SubnetMapping> =
-        found.zones.iter().map(|zone| (zone.zone.as_str(), existing(found, zone))).collect();
+        found.zones.iter().map(|zone| (zone.zone.as_str(), existing(found, zone))).ordered();
     let mut unmoved: BTreeMap<&str, &SubnetMapping> = BTreeMap::new();
     let mut moves = Vec::new();
     let mut is_wider = false;
@@ -161,7 +161,7 @@ fn moved_together<'z>(
     let mut out = BTreeSet::from([zone]);
     loop {
         let needed: BTreeSet<&String> =
-            out.iter().filter_map(|zone| unmoved.get(zone)?.allocation_id.as_ref()).collect();
+            out.iter().filter_map(|zone| unmoved.get(zone)?.allocation_id.as_ref()).ordered();
         let holders =
             now.iter().filter(|(_, has)| has.allocation_id.as_ref().is_some_and(|id| needed.contains(id)));
         let more: Vec<&str> = holders.map(|(zone, _)| *zone).filter(|zone| !out.contains(zone)).collect();

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use cloud_provider::{Mistake, Mistakes};
+use cloud_provider::{Mistake, Mistakes, Ordered};
 
 use crate::client::{IpAddressType, RouteTable, Scheme, Subnet, Tags, Zone, ZoneKind};
 use crate::naming::KUBERNETES_CLUSTER_TAG;
@@ -56,7 +56,7 @@ pub fn choose(
 }
 
 fn find_named(named: &[SubnetRef], subnets: &[Subnet]) -> Result<Vec<Subnet>, Mistakes> {
-    let mut by_id: BTreeMap<&str, &Subnet> = subnets.iter().map(|s| (s.id.as_str(), s)).collect();
+    let mut by_id: BTreeMap<&str, &Subnet> = subnets.iter().map(|s| (s.id.as_str(), s)).ordered();
     let mut found = Vec::new();
     let mut mistakes = Vec::new();
     for reference in named {
@@ -180,7 +180,7 @@ pub fn discover(
         }
     }
     let mut chosen: Vec<Subnet> = by_zone.into_values().cloned().collect();
-    chosen.sort_by(|a, b| a.id.cmp(&b.id));
+    chosen.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     DiscoveredSubnets { chosen, left_out }
 }
 

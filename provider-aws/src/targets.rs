@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cloud_provider::{NodeSet, NodeView, Note, NoteKind, some_of};
+use cloud_provider::{NodeSet, NodeView, Note, NoteKind, Ordered, some_of};
 
 use crate::client::{Instance, InstanceState, Target};
 use crate::naming;
@@ -157,7 +157,7 @@ pub fn node_groups(
             let groups = &instance.security_groups;
             groups.iter().find(|id| is_for_cluster(id)).or_else(|| groups.first()).cloned()
         })
-        .collect()
+        .ordered()
 }
 
 /// An instance that takes traffic.
@@ -230,12 +230,12 @@ impl TargetSets {
         let fits = nodes.len() <= share.per_group && by_zone.values().all(|ids| ids.len() <= share.per_zone);
         let set = |group: &str, port: u16| -> BTreeSet<Target> {
             match fits {
-                true => nodes.keys().map(|id| Target::new(id, port)).collect(),
-                false => pick(group, &by_zone, share).into_iter().map(|id| Target::new(id, port)).collect(),
+                true => nodes.keys().map(|id| Target::new(id, port)).ordered(),
+                false => pick(group, &by_zone, share).into_iter().map(|id| Target::new(id, port)).ordered(),
             }
         };
         let by_group: BTreeMap<String, BTreeSet<Target>> =
-            groups.iter().map(|(group, port)| (group.clone(), set(group, *port))).collect();
+            groups.iter().map(|(group, port)| (group.clone(), set(group, *port))).ordered();
         let nodes_a_port = by_group.values().map(BTreeSet::len).min().unwrap_or_default();
         TargetSets { by_group, nodes: nodes.len(), nodes_a_port }
     }

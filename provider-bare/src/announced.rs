@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud_provider::{ProviderCondition, ServiceKey};
+use cloud_provider::{Ordered, ProviderCondition, ServiceKey};
 use kube::api::DynamicObject;
 use metallb::crd::AnnouncementProtocol;
 use serde_json::Value;
@@ -34,9 +34,9 @@ impl Statement {
         let list = |field: &str| status.get(field).and_then(Value::as_array).into_iter().flatten();
         let to = match protocol {
             AnnouncementProtocol::Layer2 => {
-                list("interfaces").filter_map(|it| it.get("name")?.as_str()).map(str::to_owned).collect()
+                list("interfaces").filter_map(|it| it.get("name")?.as_str()).map(str::to_owned).ordered()
             }
-            AnnouncementProtocol::Bgp => list("peers").filter_map(Value::as_str).map(str::to_owned).collect(),
+            AnnouncementProtocol::Bgp => list("peers").filter_map(Value::as_str).map(str::to_owned).ordered(),
         };
         Some(Statement { service, node: text("node")?, to })
     }
@@ -162,8 +162,8 @@ impl Statements {
 }
 
 fn in_words(protocol: AnnouncementProtocol, said: &[&Statement]) -> Option<String> {
-    let nodes: BTreeSet<&str> = said.iter().map(|it| &*it.node).collect();
-    let to: BTreeSet<&str> = said.iter().flat_map(|it| &it.to).map(String::as_str).collect();
+    let nodes: BTreeSet<&str> = said.iter().map(|it| &*it.node).ordered();
+    let to: BTreeSet<&str> = said.iter().flat_map(|it| &it.to).map(String::as_str).ordered();
     if nodes.is_empty() {
         return None;
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use apiserver_client::event;
+use cloud_provider::Ordered;
 use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use kube::api::PostParams;
 use kube::runtime::events::EventType;
@@ -40,7 +41,7 @@ impl PoolWarnings {
     /// The mistakes that nobody was warned of yet.
     fn new_ones(&mut self, mistaken: MistakenPools) -> MistakenPools {
         let now: BTreeMap<PoolKey, String> =
-            mistaken.iter().map(|(m, _)| (m.pool.clone(), m.mistakes.to_string())).collect();
+            mistaken.iter().map(|(m, _)| (m.pool.clone(), m.mistakes.to_string())).ordered();
         let before = std::mem::replace(&mut self.emitted, now);
         let news = |m: &PoolMistakes| before.get(&m.pool) != self.emitted.get(&m.pool);
         mistaken.into_iter().filter(|(m, _)| news(m)).collect()

@@ -9,8 +9,8 @@ use std::time::Duration;
 use apiserver_client::Watches;
 use async_trait::async_trait;
 use cloud_provider::{
-    BackendInterest, ClassRule, CloudLoadBalancer, Error, Outcome, Owned, Plan, ProviderCondition, Published,
-    Request, ServiceId, ServiceView, WakeupStream,
+    BackendInterest, ClassRule, CloudLoadBalancer, Error, Ordered, Outcome, Owned, Plan, ProviderCondition,
+    Published, Request, ServiceId, ServiceView, WakeupStream,
 };
 use kube::Client;
 use metallb::crd::AnnouncementProtocol;
@@ -196,7 +196,7 @@ impl BareProvider {
     /// How much of each pool is in use, by pool name: for metrics, and what the pools' statuses tell. Of use once it
     /// [has resumed](Self::has_resumed).
     pub fn pool_statuses(&self) -> BTreeMap<String, IPAddressPoolStatus> {
-        self.shared.statuses().into_iter().map(|(pool, status)| (pool.name, status)).collect()
+        self.shared.statuses().into_iter().map(|(pool, status)| (pool.name, status)).ordered()
     }
 
     /// Reads the file of pools again. Nothing happens with pools from elsewhere.
@@ -421,7 +421,7 @@ impl CloudLoadBalancer for BareProvider {
                 .flat_map(|(service, ips)| ips.into_iter().map(move |ip| (service, ip)))
                 .map(|(service, ip)| Owned::new(service.clone(), ip.to_string()))
                 .collect();
-            owned.sort_by(|a, b| (&a.service, &a.resource).cmp(&(&b.service, &b.resource)));
+            owned.sort_unstable_by(|a, b| (&a.service, &a.resource).cmp(&(&b.service, &b.resource)));
             owned
         }))
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use cloud_provider::{
-    Error, Ingress, IpFamily, Mistake, Mistakes, Note, NoteKind, Outcome, Pending, Plan, ProviderCondition,
-    Published, Ready, ServiceKey, ServiceView, Step, Verb,
+    Error, Ingress, IpFamily, Mistake, Mistakes, Note, NoteKind, Ordered, Outcome, Pending, Plan,
+    ProviderCondition, Published, Ready, ServiceKey, ServiceView, Step, Verb,
 };
 
 use metallb::manifest;
@@ -200,8 +200,8 @@ impl Report<'_> {
     }
 
     fn shows_its_addresses(&self) -> bool {
-        let shown: BTreeSet<IpAddr> = self.service.published_ips().collect();
-        shown == self.answer.addresses.iter().copied().collect()
+        let shown: BTreeSet<IpAddr> = self.service.published_ips().ordered();
+        shown == self.answer.addresses.iter().copied().ordered()
     }
 
     fn keeps_published(&self) -> Option<String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cloud_provider::{ProviderCondition, ServiceKey, WakeupStream};
+use cloud_provider::{Ordered, ProviderCondition, ServiceKey, WakeupStream};
 use futures::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -163,7 +163,7 @@ impl SharedAllocator {
                 let key = PoolKey { namespace: pool.namespace.clone(), name: pool.name.clone() };
                 (key, counters.get(&pool.name).copied().unwrap_or_default().status())
             });
-            pools.collect()
+            pools.ordered()
         })
     }
 }

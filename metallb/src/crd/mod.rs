@@ -67,7 +67,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         }
     }
     let mut all: Vec<_> = without_required_spec.into_iter().chain([IPAddressPool::crd()]).collect();
-    all.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    all.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     all
 }
 

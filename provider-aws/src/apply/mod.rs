@@ -11,7 +11,7 @@ mod load_balancer;
 mod target_groups;
 mod targets;
 
-use cloud_provider::{Note, ServiceId};
+use cloud_provider::{Note, Ordered, ServiceId};
 
 use self::backoff::BoundedBackoff;
 use crate::client::{ATTRIBUTES_PER_CALL, Attributes, Aws, ModifyTargetGroup, TagFilter, Tags};
@@ -276,7 +276,7 @@ async fn delete(request: impl Future<Output = Result<(), ApiError>>) -> Result<A
 
 fn in_requests(attributes: &Attributes) -> Vec<Attributes> {
     let all: Vec<(&String, &String)> = attributes.iter().collect();
-    let own = |some: &[(&String, &String)]| some.iter().map(|(k, v)| ((*k).clone(), (*v).clone())).collect();
+    let own = |some: &[(&String, &String)]| some.iter().map(|(k, v)| ((*k).clone(), (*v).clone())).ordered();
     all.chunks(ATTRIBUTES_PER_CALL).map(own).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cloud_provider::{Note, NoteKind};
+use cloud_provider::{Note, NoteKind, Ordered};
 
 use super::{Applied, Applier};
 use crate::client::{TARGETS_PER_CALL, Target};
@@ -130,6 +130,6 @@ fn is_quota(error: &ApiError) -> bool {
 /// The targets whose id stands in the message, and the others.
 fn named(error: &ApiError, targets: &[Target]) -> (Vec<Target>, Vec<Target>) {
     let words: BTreeSet<&str> =
-        error.message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+        error.message.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').ordered();
     targets.iter().cloned().partition(|target| words.contains(target.id.as_str()))
 }

@@ -5,7 +5,7 @@ mod zones;
 
 use std::collections::BTreeSet;
 
-use cloud_provider::{Mistakes, Note, NoteKind, ServiceId};
+use cloud_provider::{Mistakes, Note, NoteKind, Ordered, ServiceId};
 use serde::Serialize;
 
 use crate::client::{Snapshot, Tagged, Tags, TargetGroup as AwsTargetGroup};
@@ -142,7 +142,7 @@ pub fn build(service: &ServiceId, spec: &Spec, config: &AwsConfig, site: &Site) 
     let target_groups: Vec<TargetGroup> = spec.listeners.iter().map(|l| builder.target_group(l)).collect();
     let listeners =
         spec.listeners.iter().zip(&target_groups).map(|(l, tg)| builder.listener(l, tg)).collect();
-    let ports = target_groups.iter().map(|tg| (tg.name.clone(), tg.node_port)).collect();
+    let ports = target_groups.iter().map(|tg| (tg.name.clone(), tg.node_port)).ordered();
     let limits = Limits {
         rules_per_group: config.rules_per_group,
         targets: TargetLimits::new(config.targets_per_service, balances_across_zones(spec)),

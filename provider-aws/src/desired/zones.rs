@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use cloud_provider::{Mistake, Mistakes, Note, NoteKind};
+use cloud_provider::{Mistake, Mistakes, Note, NoteKind, Ordered};
 
 use crate::client::{Scheme, SourceNatPrefix, Subnet, SubnetMapping};
 use crate::model::LoadBalancerZone;
@@ -47,7 +47,7 @@ pub(super) fn place(
 fn usable<'s>(spec: &LoadBalancerSpec, site: &'s Site) -> (Vec<&'s Subnet>, Option<Note>) {
     let all: Vec<&Subnet> = site.subnets.iter().collect();
     let counts = counts(spec).map(|(_, count)| count);
-    let asked: BTreeSet<usize> = counts.into_iter().filter(|count| *count != 0).collect();
+    let asked: BTreeSet<usize> = counts.into_iter().filter(|count| *count != 0).ordered();
     if spec.subnets.is_some() || asked.is_empty() || site.present_subnets.is_empty() {
         return (all, None);
     }

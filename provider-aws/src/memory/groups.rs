@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use cloud_provider::Ordered;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -68,7 +69,7 @@ impl GroupMemory {
 
     /// The security groups that this process made for a Service.
     pub(crate) fn made_for(&self, uid: &str) -> BTreeSet<String> {
-        self.made.lock().get(uid).into_iter().flat_map(BTreeMap::keys).cloned().collect()
+        self.made.lock().get(uid).into_iter().flat_map(BTreeMap::keys).cloned().ordered()
     }
 
     /// A security group of this name is about to be made; unless the outcome becomes known, there may be one.
@@ -85,7 +86,7 @@ impl GroupMemory {
 
     /// These Services had no address yet when this process began.
     pub(crate) fn inherit(&self, uids: impl Iterator<Item = String>) {
-        *self.inherited.lock() = Some(uids.collect());
+        *self.inherited.lock() = Some(uids.ordered());
     }
 
     /// Whether there may be a security group of this name that nobody has seen: this process asked for it and got

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use cloud_provider::Ordered;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -93,7 +94,7 @@ impl TargetMemory {
         let Some(refused) = known.refused.get_mut(target_group) else { return BTreeSet::new() };
         let now = Instant::now();
         refused.retain(|_, until| *until > now);
-        refused.keys().cloned().collect()
+        refused.keys().cloned().ordered()
     }
 
     /// How long until a refused target is worth another try; none when none is refused.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud_provider::{
-    FamilyPolicy, IpFamily, Mistake, NoteKind, Protocol as ServiceProtocol, ServicePort, ServiceView,
-    SessionAffinity,
+    FamilyPolicy, IpFamily, Mistake, NoteKind, Ordered, Protocol as ServiceProtocol, ServicePort,
+    ServiceView, SessionAffinity,
 };
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +130,7 @@ fn read_one(reader: &mut Reader<'_>, ports: &[&ServicePort], common: &Common<'_>
         if selected { (Protocol::Tls, common.tls.backend) } else { (plain, plain) };
     let tls = selected.then(|| TlsSpec {
         default_certificate: common.tls.certificates[0].clone(),
-        sni_certificates: common.tls.certificates[1..].iter().cloned().collect(),
+        sni_certificates: common.tls.certificates[1..].iter().cloned().ordered(),
         policy: common.tls.policy.clone(),
         policy_is_chosen: common.tls.policy_is_chosen,
         alpn: common.tls.alpn,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::{ServicePort, ServiceView};
+use cloud_provider::{Ordered, ServicePort, ServiceView};
 
 /// What of a load balancer a field of a Service decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,5 +43,5 @@ pub(super) fn of_service(
         Scope::Port(port) => has(*port),
         _ => true,
     });
-    known.chain(tls).collect()
+    known.chain(tls).ordered()
 }

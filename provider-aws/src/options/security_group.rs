@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::{Mistake, ServiceView, SourceRanges};
+use cloud_provider::{Mistake, Ordered, ServiceView, SourceRanges};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
 
@@ -105,7 +105,7 @@ pub(super) fn read(
 
 fn everybody(dualstack: bool) -> BTreeSet<IpNet> {
     let v6 = dualstack.then(|| IpNet::V6(Ipv6Net::default()));
-    std::iter::once(IpNet::V4(Ipv4Net::default())).chain(v6).collect()
+    std::iter::once(IpNet::V4(Ipv4Net::default())).chain(v6).ordered()
 }
 
 fn read_path_mtu(reader: &mut Reader<'_>) -> bool {
@@ -119,5 +119,5 @@ fn read_prefix_lists(reader: &mut Reader<'_>) -> BTreeSet<String> {
             reader.wrong(key::PREFIX_LISTS, *item, "is not a prefix list", "ids such as pl-0a1b");
         }
     }
-    items.iter().map(|item| (*item).to_owned()).collect()
+    items.iter().map(|item| (*item).to_owned()).ordered()
 }

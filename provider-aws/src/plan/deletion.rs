@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cloud_provider::Ordered;
+
 use super::{Action, Operation, Part, Planned};
 use crate::client::{SecurityGroup, Snapshot, Tags};
 use crate::naming::UID_TAG;
@@ -56,7 +58,7 @@ pub fn deletion(deletion: &Deletion) -> Planned {
         .iter()
         .chain(&deletion.unclaimed_groups)
         .map(|group| (group.id.as_str(), group))
-        .collect();
+        .ordered();
     for id in own.keys() {
         push(Part::Foundation, Operation::DeleteGroup { id: (*id).to_owned() }, GONE);
     }

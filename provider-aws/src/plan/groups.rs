@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::Change;
+use cloud_provider::{Change, Ordered};
 
 use super::load_balancer::{PRIVATE_LINK, on_or_off};
 use super::rules::{self, Exchange};
@@ -19,7 +19,7 @@ impl Planner<'_> {
         let frontend = groups.frontend.as_ref().map(|_| GroupRef::Frontend);
         let nodes = groups.nodes.as_ref().map(|_| GroupRef::Backend);
         let given = groups.given.iter().cloned().map(GroupRef::Id);
-        given.chain(frontend).chain(nodes).collect()
+        given.chain(frontend).chain(nodes).ordered()
     }
 
     /// Makes the groups that are missing; without a rule they let nobody in yet.
@@ -170,7 +170,7 @@ pub(crate) fn open_nodes(
     let mut actions = Vec::new();
     for group in node_groups {
         let missing: BTreeSet<Traffic> =
-            wanted.iter().filter(|traffic| !lets_in(group, traffic)).cloned().collect();
+            wanted.iter().filter(|traffic| !lets_in(group, traffic)).cloned().ordered();
         if !missing.is_empty() {
             let operation = Operation::OpenNodes { node_group: group.id.clone(), traffic: missing };
             let part = Part::NodeGroup(group.id.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::diff;
+use cloud_provider::{Ordered, diff};
 
 use super::{Operation, Part, Planner, describe};
 use crate::drift;
@@ -85,7 +85,7 @@ impl Planner<'_> {
             let add: Vec<String> = sni.difference(&found.sni_certificates).cloned().collect();
             // The default certificate cannot be taken off, though it may have been a further one before.
             let default = BTreeSet::from([tls.default_certificate.clone()]);
-            let stay: BTreeSet<String> = sni.union(&default).cloned().collect();
+            let stay: BTreeSet<String> = sni.union(&default).cloned().ordered();
             let mut first: Vec<String> = found.sni_certificates.difference(&stay).cloned().collect();
             let later = first.split_off(first.len().min(*surplus));
             *surplus -= first.len();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloud_provider::Change;
+use cloud_provider::{Change, Ordered};
 
 use super::{Action, Operation, Part, Planner, TargetGroupRef, Wait, describe};
 use crate::client::{Target, TargetType};
@@ -40,7 +40,7 @@ pub(super) fn match_up<'a>(
         })
     };
     let matched: Vec<Option<&ObservedTargetGroup>> = desired.target_groups.iter().map(find).collect();
-    let kept: BTreeSet<&str> = matched.iter().flatten().map(|tg| tg.resource.arn.as_str()).collect();
+    let kept: BTreeSet<&str> = matched.iter().flatten().map(|tg| tg.resource.arn.as_str()).ordered();
     let leftover =
         observed.target_groups.iter().filter(|tg| !kept.contains(tg.resource.arn.as_str())).collect();
     (matched, leftover)
@@ -261,7 +261,7 @@ pub(super) fn target_step<'n>(
     };
     let mut changes: Vec<Change> = targets.iter().map(change).collect();
     // By the names of nodes, where targets go by their ids.
-    changes.sort_by(|one, other| (&one.from, &one.to).cmp(&(&other.from, &other.to)));
+    changes.sort_unstable_by(|one, other| (&one.from, &one.to).cmp(&(&other.from, &other.to)));
     let (operation, reason) = match come {
         true => (Operation::RegisterTargets { target_group, targets }, "these nodes may take traffic"),
         false => {

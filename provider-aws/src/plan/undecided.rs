@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use cloud_provider::Ordered;
+
 use super::rules::is_of;
 use super::{Action, Operation, Part, Planned, plan};
 use crate::client::{IngressRule, Traffic};
@@ -61,19 +63,19 @@ struct Undecided<'a> {
 
 impl<'a> Undecided<'a> {
     fn new(desired: &Desired, scopes: &'a BTreeSet<Scope>, load_balancer: &ObservedLoadBalancer) -> Self {
-        let wanted: BTreeSet<u16> = desired.listeners.iter().map(|listener| listener.port).collect();
+        let wanted: BTreeSet<u16> = desired.listeners.iter().map(|listener| listener.port).ordered();
         let one = |scope: &Scope| match scope {
             Scope::Port(port) => Some(*port),
             _ => None,
         };
-        let mut ports: BTreeSet<u16> = scopes.iter().filter_map(one).collect();
+        let mut ports: BTreeSet<u16> = scopes.iter().filter_map(one).ordered();
         if [Scope::Ports, Scope::PortList, Scope::Tags].iter().any(|scope| scopes.contains(scope)) {
             ports.extend(&wanted);
         }
         Undecided {
             scopes,
             ports,
-            served: load_balancer.listeners().iter().map(|listener| listener.resource.port).collect(),
+            served: load_balancer.listeners().iter().map(|listener| listener.resource.port).ordered(),
             wanted,
             access: scopes.contains(&Scope::Access),
             carries_backend: false,
@@ -108,7 +110,7 @@ impl<'a> Undecided<'a> {
         let is_of_a_port =
             |rule: &&IngressRule| matches!(rule.traffic, Traffic::Tcp { .. } | Traffic::Udp { .. });
         let sources: BTreeSet<_> =
-            frontend.rules.iter().filter(is_of_a_port).map(|rule| rule.source.clone()).collect();
+            frontend.rules.iter().filter(is_of_a_port).map(|rule| rule.source.clone()).ordered();
         frontend.rules.retain(|rule| {
             let held_back = self.ports.difference(&self.served);
             !held_back.into_iter().any(|port| is_of(rule, *port))

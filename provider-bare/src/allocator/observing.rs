@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use cloud_provider::Ordered;
+
 use super::Allocator;
 use crate::allocation::Addresses;
 use crate::desired::{Handling, ObservedService, Sharing};
@@ -94,7 +96,7 @@ impl Allocator {
         if entry.shown().is_empty() || entry.is_avoided() {
             return;
         }
-        let as_set = |ips: &[IpAddr]| ips.iter().copied().collect::<BTreeSet<_>>();
+        let as_set = |ips: &[IpAddr]| ips.iter().copied().ordered::<BTreeSet<_>>();
         let answered = as_set(entry.answered());
         if as_set(published) == answered && answered == as_set(&entry.owned) {
             let outdated = entry.outdated();

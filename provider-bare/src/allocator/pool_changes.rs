@@ -5,6 +5,7 @@ use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use cloud_provider::Ordered;
 use metallb::pools::Pools;
 use metallb::selector::Labels;
 
@@ -32,7 +33,7 @@ impl Allocator {
     /// Replaces all that is known of namespaces.
     pub fn set_namespaces(&mut self, namespaces: Namespaces) {
         let before = mem::replace(&mut self.namespaces, namespaces);
-        let names: BTreeSet<&String> = before.keys().chain(self.namespaces.keys()).collect();
+        let names: BTreeSet<&String> = before.keys().chain(self.namespaces.keys()).ordered();
         if names.iter().any(|name| self.opens_differently(name, before.get(*name))) {
             self.reallocate_all();
         }

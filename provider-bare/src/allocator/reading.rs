@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use cloud_provider::ServiceId;
+use cloud_provider::{Ordered, ServiceId};
 use metallb::pool::Pool;
 
 use super::{Allocator, Basis, ServiceAddresses};
@@ -61,7 +61,7 @@ impl Allocator {
     /// How much of each pool is in use, by pool name.
     pub fn counters(&self) -> BTreeMap<String, Counters> {
         let counters = |(i, pool): (usize, &Pool)| (pool.name.clone(), self.assignments.counters(i));
-        self.pools.iter().enumerate().map(counters).collect()
+        self.pools.iter().enumerate().map(counters).ordered()
     }
 
     /// Every Service that is served or protected, with what it has, as far as anybody was told.

@@ -42,7 +42,7 @@ impl Allocator {
         self.assignments.clear();
         self.assignments.fit(&self.pools);
         let mut services = services;
-        services.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+        services.sort_unstable_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
         let published: Vec<Vec<(IpAddr, Priority)>> = services
             .iter()
             .map(|service| service.published.iter().map(|ip| (*ip, Priority::of(service, *ip))).collect())

@@ -41,7 +41,7 @@ impl Allocator {
             .iter()
             .map(|(id, entry)| (self.rank(id, entry), entry.created, entry.id.clone(), id))
             .collect();
-        order.sort();
+        order.sort_unstable();
         for (_, _, service, id) in order {
             if self.reallocate(id) {
                 self.wakeups.insert(service.key);

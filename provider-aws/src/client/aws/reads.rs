@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use cloud_provider::Ordered;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -144,7 +145,7 @@ impl Aws {
     pub async fn listener_certificates(&self, listener: &str) -> Result<BTreeSet<Certificate>> {
         let elbv2 = &self.inner.elbv2;
         let listed = all_pages!(page => elbv2.describe_listener_certificates(listener, page));
-        Ok(listed.into_iter().collect())
+        Ok(listed.into_iter().ordered())
     }
 
     /// Subnets that meet the query.
@@ -243,7 +244,7 @@ impl Inner {
     fn kept_instances(&self, ids: &BTreeSet<String>) -> BTreeMap<String, Arc<Instance>> {
         let mut kept = self.instances.lock();
         kept.retain(|_, (_, read)| read.elapsed() < self.options.keep_instances);
-        ids.iter().filter_map(|id| kept.get(id).map(|(instance, _)| (id.clone(), instance.clone()))).collect()
+        ids.iter().filter_map(|id| kept.get(id).map(|(instance, _)| (id.clone(), instance.clone()))).ordered()
     }
 
     fn keep_instances(&self, found: &BTreeMap<String, Arc<Instance>>) {
@@ -278,7 +279,7 @@ pub(super) async fn tags_of_those_left(
         by_kind.entry(kind(arn)).or_default().push(arn.clone());
     }
     let asked = by_kind.into_values().map(|arns| tags_of_a_kind(elbv2, arns));
-    Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
+    Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().ordered())
 }
 
 /// `arn:aws:elasticloadbalancing:region:account:KIND/...`
@@ -310,5 +311,5 @@ pub(super) async fn instances_by_id(
     ids: Vec<String>,
 ) -> Result<BTreeMap<String, Arc<Instance>>> {
     let found = all_pages!(page => ec2.describe_instances(&ids, page));
-    Ok(found.into_iter().map(|instance| (instance.id.clone(), Arc::new(instance))).collect())
+    Ok(found.into_iter().map(|instance| (instance.id.clone(), Arc::new(instance))).ordered())
 }

@@ -80,7 +80,7 @@ impl<F: Fn(&SecurityGroupQuery, Option<&Vec<SecurityGroup>>) -> bool> Drop for G
 fn change_rules(id: &str, groups: &mut [SecurityGroup], change: impl Fn(&mut Vec<IngressRule>)) {
     if let Some(group) = groups.iter_mut().find(|group| group.id == id) {
         change(&mut group.ingress);
-        group.ingress.sort();
+        group.ingress.sort_unstable();
     }
 }
 

@@ -19,7 +19,7 @@ mod turn;
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
-use cloud_provider::DoublingPause;
+use cloud_provider::{DoublingPause, Ordered};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::Notify,
@@ -64,7 +64,7 @@ impl<I> RateLimited<I> {
             let bucket = Bucket::full(most.of(name), name.is_published(), now);
             (name, PacedBucket { bucket: Mutex::new(bucket), changed: Notify::new() })
         };
-        Self::new(Pacing { buckets: RateBucket::ALL.into_iter().map(paced).collect() }, inner)
+        Self::new(Pacing { buckets: RateBucket::ALL.into_iter().map(paced).ordered() }, inner)
     }
 }
 

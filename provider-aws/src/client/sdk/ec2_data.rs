@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use aws_sdk_ec2::types as sdk;
+use cloud_provider::Ordered;
 
 use super::super::{
     IngressRule, Instance, RouteTable, RuleSource, SecurityGroup, Subnet, TagFilter, Tags, Traffic, Vpc, Zone,
@@ -32,7 +33,7 @@ pub(super) fn tags(tags: &Tags) -> Vec<sdk::Tag> {
 
 fn tags_told(tags: Option<Vec<sdk::Tag>>) -> Tags {
     let tags = tags.unwrap_or_default().into_iter();
-    tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect()
+    tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).ordered()
 }
 
 pub(super) fn subnet(subnet: sdk::Subnet) -> Option<Subnet> {
@@ -88,7 +89,7 @@ pub(super) fn route_table(table: sdk::RouteTable) -> Option<RouteTable> {
     let associations = table.associations.unwrap_or_default();
     let routes = table.routes.unwrap_or_default().into_iter();
     let mut gateway_ids: Vec<String> = routes.filter_map(|route| route.gateway_id).collect();
-    gateway_ids.sort();
+    gateway_ids.sort_unstable();
     gateway_ids.dedup();
     Some(RouteTable {
         id: table.route_table_id?,
@@ -113,7 +114,7 @@ pub(super) fn instance(instance: sdk::Instance) -> Option<Instance> {
     };
     let mut security_groups: Vec<String> =
         groups.unwrap_or_default().into_iter().filter_map(|group| group.group_id).collect();
-    security_groups.sort();
+    security_groups.sort_unstable();
     Some(Instance {
         id: instance.instance_id?,
         state: word(
@@ -140,7 +141,7 @@ pub(super) fn instance(instance: sdk::Instance) -> Option<Instance> {
 pub(super) fn security_group(group: sdk::SecurityGroup) -> Option<SecurityGroup> {
     let mut ingress: Vec<IngressRule> =
         group.ip_permissions.unwrap_or_default().into_iter().flat_map(rules).collect();
-    ingress.sort();
+    ingress.sort_unstable();
     Some(SecurityGroup {
         id: group.group_id?,
         name: group.group_name.unwrap_or_default(),

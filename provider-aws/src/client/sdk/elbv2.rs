@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_elasticloadbalancingv2::types as sdk;
+use cloud_provider::Ordered;
 
 use super::{
     super::{
@@ -24,7 +25,7 @@ macro_rules! attributes_told {
             .unwrap_or_default()
             .into_iter()
             .filter_map(|a| Some((a.key?, a.value.unwrap_or_default())))
-            .collect()
+            .ordered()
     };
 }
 
@@ -392,7 +393,7 @@ impl Elbv2 for Sdk {
         let told = reply.tag_descriptions.unwrap_or_default().into_iter();
         let told = told
             .filter_map(|told| Some((told.resource_arn?, data::tags_told(told.tags.unwrap_or_default()))));
-        Ok(told.collect())
+        Ok(told.ordered())
     }
 
     async fn add_tags(&self, arn: &str, tags: &Tags) -> Result<()> {

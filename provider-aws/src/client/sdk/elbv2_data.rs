@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use aws_sdk_elasticloadbalancingv2::types as sdk;
+use cloud_provider::Ordered;
 
 use super::super::{
     AlpnPolicy, CapacityReservation, Forward, HealthCheck, HealthCheckPort, HealthCheckProtocol,
@@ -46,7 +47,7 @@ pub(super) fn load_balancer(lb: sdk::LoadBalancer) -> Option<LoadBalancer> {
         vpc_id: lb.vpc_id?,
         ip_address_type,
         zones: zones(lb.availability_zones.unwrap_or_default()),
-        security_groups: lb.security_groups.unwrap_or_default().into_iter().collect(),
+        security_groups: lb.security_groups.unwrap_or_default().into_iter().ordered(),
         enforce_private_link_inbound: lb
             .enforce_security_group_inbound_rules_on_private_link_traffic
             .map(|enforce| enforce == "on"),
@@ -57,7 +58,7 @@ pub(super) fn load_balancer(lb: sdk::LoadBalancer) -> Option<LoadBalancer> {
 
 pub(super) fn zones(zones: Vec<sdk::AvailabilityZone>) -> Vec<ZoneMapping> {
     let mut zones: Vec<ZoneMapping> = zones.into_iter().filter_map(zone).collect();
-    zones.sort_by(|a, b| a.subnet_id.cmp(&b.subnet_id));
+    zones.sort_unstable_by(|a, b| a.subnet_id.cmp(&b.subnet_id));
     zones
 }
 
@@ -112,13 +113,13 @@ pub(super) fn capacity(
     CapacityReservation {
         minimum_units: units.and_then(|units| number(units.capacity_units)),
         decreases_remaining: number(decreases),
-        zones: zones.into_iter().filter_map(zone).collect(),
+        zones: zones.into_iter().filter_map(zone).ordered(),
     }
 }
 
 pub(super) fn target_group(tg: sdk::TargetGroup) -> Option<TargetGroup> {
     let mut load_balancer_arns = tg.load_balancer_arns.unwrap_or_default();
-    load_balancer_arns.sort();
+    load_balancer_arns.sort_unstable();
     let target_type = word::<TargetType>(tg.target_type.as_ref().map(sdk::TargetTypeEnum::as_str))?;
     Some(TargetGroup {
         protocol: word::<Protocol>(tg.protocol.as_ref().map(sdk::ProtocolEnum::as_str))?,
@@ -251,7 +252,7 @@ pub(super) fn tags(tags: &Tags) -> Option<Vec<sdk::Tag>> {
 }
 
 pub(super) fn tags_told(tags: Vec<sdk::Tag>) -> Tags {
-    tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect()
+    tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).ordered()
 }
 
 #[cfg(test)]

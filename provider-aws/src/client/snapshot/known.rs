@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use cloud_provider::Ordered;
 use tokio::time::Instant;
 
 use super::{
@@ -64,7 +65,7 @@ impl KnownResources {
         at_once: usize,
     ) -> Vec<String> {
         let mut arns: BTreeSet<&str> =
-            wanted.filter_map(|arn| self.put_off.get(arn.as_str())).map(AsRef::as_ref).collect();
+            wanted.filter_map(|arn| self.put_off.get(arn.as_str())).map(AsRef::as_ref).ordered();
         let room = arns.len().next_multiple_of(at_once);
         let mut others = self.put_off.iter();
         while arns.len() < room
@@ -84,7 +85,7 @@ impl KnownResources {
             Some((arn.to_string(), entry.resource.clone()))
         });
         Snapshot {
-            unread_target_groups: unread.collect(),
+            unread_target_groups: unread.ordered(),
             target_groups: self.target_groups.matching(conditions),
             load_balancers,
         }
@@ -386,7 +387,7 @@ impl<T> OneKind<T> {
             .map(|(arn, resource, tags)| {
                 (arn.to_owned(), Tagged { resource: resource.clone(), tags: tags.clone() })
             })
-            .collect()
+            .ordered()
     }
 }
 

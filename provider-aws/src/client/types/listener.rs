@@ -108,7 +108,7 @@ impl Forward {
 
     /// Traffic shared by weight; sorted here.
     pub fn weighted(mut target_groups: Vec<WeightedTargetGroup>) -> Self {
-        target_groups.sort_by(|a, b| a.arn.cmp(&b.arn));
+        target_groups.sort_unstable_by(|a, b| a.arn.cmp(&b.arn));
         Self { target_groups, sticky: false }
     }
 }
