@@ -5,20 +5,23 @@
 //! given no other setting, so that the parts are put together here: TCP, the proxy if there is one, TLS, an end for what
 //! is silent, HTTP, and what the configuration says of who asks.
 
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt;
-use hyper::rt::{Read, Write};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt, DynBody};
 use kube::{Config, Error};
-use tower::util::{BoxService, option_layer};
+use tower::util::{BoxCloneSyncService, BoxService, option_layer};
 use tower::{BoxError, Layer, Service, ServiceExt};
 
 /// A connection on which nothing was heard for so long is dead, or was not needed: longer than a watch of ours lasts, so
@@ -36,13 +39,84 @@ pub type Transport = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>
 /// # Errors
 /// When its credentials, its certificates or its proxy are of no use.
 pub(crate) fn transport(config: &Config) -> Result<Transport, Error> {
-    let Some(proxy) = &config.proxy_url else { return over(config, connector()) };
+    over(config, way(config)?)
+}
+
+/// The way to the server, below what is said there.
+fn way(config: &Config) -> Result<Way, Error> {
+    let Some(proxy) = &config.proxy_url else { return Ok(boxed(connector())) };
     match proxy.scheme_str() {
-        Some("http") => over(config, tunnel(proxy, connector())),
-        Some("https") => {
-            over(config, tunnel(proxy, config.rustls_https_connector_with_connector(connector())?))
-        }
+        Some("http") => Ok(boxed(tunnel(proxy, connector()))),
+        Some("https") => Ok(boxed(tunnel(proxy, config.rustls_https_connector_with_connector(connector())?))),
         _ => Err(Error::ProxyProtocolUnsupported { proxy_url: Box::new(proxy.clone()) }),
+    }
+}
+
+/// Whatever way it is: what stands on it is in the program once, and not once for each way.
+type Way = BoxCloneSyncService<Uri, Stream, BoxError>;
+
+fn boxed<C>(connector: C) -> Way
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Io + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let stream = |io: C::Response| Stream(Box::pin(io));
+    BoxCloneSyncService::new(connector.map_response(stream).map_err(Into::into))
+}
+
+/// A connection on which HTTP can be spoken.
+trait Io: Connection + Read + Write + Send {}
+
+impl<T: Connection + Read + Write + Send> Io for T {}
+
+/// One of any kind.
+struct Stream(Pin<Box<dyn Io>>);
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.0.connected()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write_vectored(context, bytes)
     }
 }
 
@@ -69,14 +143,8 @@ fn authorization(proxy: &Uri) -> Option<HeaderValue> {
 }
 
 /// HTTP over TLS (or not, as the server's URL says) over this.
-fn over<C>(config: &Config, connector: C) -> Result<Transport, Error>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + Read + Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: std::error::Error + Send + Sync + 'static,
-{
-    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+fn over(config: &Config, way: Way) -> Result<Transport, Error> {
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(way)?);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_read_timeout(Some(IDLE_TIMEOUT));
     connector.set_write_timeout(Some(IDLE_TIMEOUT));
