@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer};
 /// |---|---|
 /// | `metadata` | name, namespace, UID, version, when it was made and is to go, labels, annotations, finalizers; who wrote, what of it, and when |
 /// | a Service | all of `spec` and `status` |
-/// | a Node | `spec.providerID` and taints; in `status` the addresses, and of each condition whether it holds |
+/// | a Node | `spec.providerID`, taints and the ranges of its Pods; in `status` the addresses, and of each condition whether it holds |
 ///
 /// It is followed and asked for as the object itself is:
 ///
@@ -117,6 +117,8 @@ impl<'de> Deserialize<'de> for Lean<Node> {
         struct Spec {
             #[serde(rename = "providerID")]
             provider_id: Option<String>,
+            #[serde(rename = "podCIDRs")]
+            pod_cidrs: Option<Vec<String>>,
             taints: Option<Vec<Taint>>,
         }
         #[derive(Deserialize)]
@@ -131,8 +133,12 @@ impl<'de> Deserialize<'de> for Lean<Node> {
             status: String,
         }
         let Shown { metadata, spec, status } = Shown::deserialize(deserializer)?;
-        let spec =
-            spec.map(|Spec { provider_id, taints }| NodeSpec { provider_id, taints, ..NodeSpec::default() });
+        let spec = spec.map(|Spec { provider_id, pod_cidrs, taints }| NodeSpec {
+            provider_id,
+            pod_cidrs,
+            taints,
+            ..NodeSpec::default()
+        });
         let condition = |Condition { r#type, status }| NodeCondition {
             type_: r#type,
             status,
@@ -319,6 +325,12 @@ mod tests {
             node_view(&serde_json::from_value::<Lean<Node>>(sparse).unwrap().0),
         ];
         assert_eq!(read, whole);
+    }
+
+    #[test]
+    fn of_a_node_is_read_which_addresses_its_pods_have() {
+        let Lean(read): Lean<Node> = serde_json::from_value(node()).unwrap();
+        assert_eq!(read.spec.unwrap().pod_cidrs.unwrap(), ["10.244.0.0/24"]);
     }
 
     #[test]

@@ -30,5 +30,6 @@ mod signals;
 #[cfg_attr(not(feature = "otel"), path = "no_traces.rs")]
 mod traces;
 mod values;
+mod workload;
 
 pub use commands::main;

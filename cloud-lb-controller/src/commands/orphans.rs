@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use apiserver_client::Watches;
+use apiserver_client::{Lean, Watches};
 use clap::Args;
 use cloud_provider::kubernetes::service_view;
 use cloud_provider::{Owned, ServiceId};
@@ -45,13 +45,13 @@ pub(super) async fn run(flags: OrphanFlags) -> Result<u8, CliError> {
         }
         provider.resume(&[]).await.map_err(failed)?;
         let owned = provider.list().await.map_err(failed)?;
-        let live: HashSet<ServiceId> = Api::<Service>::all(client.clone())
+        let live: HashSet<ServiceId> = Api::<Lean<Service>>::all(client.clone())
             .list(&ListParams::default())
             .await
             .map_err(|e| CliError::Api { doing: "listing Services".into(), source: Box::new(e) })?
             .items
             .iter()
-            .map(|s| service_view(s).id)
+            .map(|s| service_view(&s.0).id)
             .collect();
         let mut orphans: BTreeMap<ServiceId, Vec<Owned>> = BTreeMap::new();
         for owned in owned.into_iter().filter(|o| !live.contains(&o.service)) {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use apiserver_client::Watches;
+use apiserver_client::{Lean, Watches};
 use clap::Args;
 use cloud_provider::kubernetes::{node_view, service_view};
 use cloud_provider::{
@@ -69,12 +69,12 @@ pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
     let providers =
         providers::build(&flags.run.chosen_providers()?, &client, &Watches::new(client.clone())).await?;
     let api = |doing: &str, source| CliError::Api { doing: doing.into(), source: Box::new(source) };
-    let listed = Api::<Service>::all(client.clone())
+    let listed = Api::<Lean<Service>>::all(client.clone())
         .list(&ListParams::default())
         .await
         .map_err(|e| api("listing Services", e))?;
     let existing: Vec<Arc<ServiceView>> =
-        listed.items.iter().map(|s| Arc::new(service_view(s))).filter(|v| v.wants_load_balancer).collect();
+        listed.items.iter().map(|s| Arc::new(service_view(&s.0))).filter(|v| v.wants_load_balancer).collect();
     for provider in &providers {
         let failed = |e| CliError::Provider { provider: provider.name().into(), source: Box::new(e) };
         provider.resume(&existing).await.map_err(failed)?;
@@ -88,9 +88,11 @@ pub(super) async fn run(flags: PlanFlags) -> Result<u8, CliError> {
             existing.iter().filter(is_there).cloned().collect()
         }
     };
-    let all_nodes =
-        Api::<Node>::all(client).list(&ListParams::default()).await.map_err(|e| api("listing Nodes", e))?;
-    let nodes = NodeSet::of(all_nodes.items.iter().map(node_view));
+    let all_nodes = Api::<Lean<Node>>::all(client)
+        .list(&ListParams::default())
+        .await
+        .map_err(|e| api("listing Nodes", e))?;
+    let nodes = NodeSet::of(all_nodes.items.iter().map(|node| node_view(&node.0)));
     let mut planned = Vec::new();
     for view in wanted {
         planned.push(plan(view, &nodes, &providers).await);
@@ -150,7 +152,8 @@ fn from_file(
         serde_saphyr::from_multiple(&text).map_err(|e| wrong(e.to_string()))?;
     let mut views = Vec::new();
     for document in documents.into_iter().filter(|d| d["kind"] == "Service") {
-        let mut service: Service = serde_json::from_value(document).map_err(|e| wrong(e.to_string()))?;
+        let Lean::<Service>(mut service) =
+            serde_json::from_value(document).map_err(|e| wrong(e.to_string()))?;
         service.metadata.namespace.get_or_insert_with(|| namespace.unwrap_or("default").into());
         let mut view = service_view(&service);
         if let Some(known) = existing.iter().find(|known| known.id.key == view.id.key) {

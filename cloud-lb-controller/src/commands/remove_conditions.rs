@@ -1,6 +1,6 @@
 //! `remove-conditions`: takes our conditions off Services, for a way back to another controller.
 
-use apiserver_client::Watches;
+use apiserver_client::{Lean, Watches};
 use clap::Args;
 use cloud_provider::SortedMap;
 use cloud_provider::kubernetes::service_key;
@@ -44,9 +44,9 @@ pub(super) async fn run(flags: RemoveConditionsFlags) -> Result<u8, CliError> {
         names.push(provider.name().to_owned());
     }
     let failed = |doing: String| move |e| CliError::Api { doing, source: Box::new(e) };
-    let services = Api::<Service>::all(client.clone()).list(&ListParams::default()).await;
+    let services = Api::<Lean<Service>>::all(client.clone()).list(&ListParams::default()).await;
     let mut removed = 0_usize;
-    for service in services.map_err(failed("listing Services".into()))? {
+    for Lean(service) in services.map_err(failed("listing Services".into()))? {
         let ours = records(&service).into_iter().map(|record| record.provider);
         let ours: Vec<String> = ours.filter(|provider| names.contains(provider)).collect();
         if ours.is_empty() {
@@ -70,7 +70,7 @@ async fn remove(client: &Client, service: &Service, providers: &[String]) -> kub
     }
     // The UID is in the patch: of a Service that was made anew meanwhile nothing is taken.
     let body = patch.body(service.metadata.uid.as_deref().unwrap_or_default());
-    let api: Api<Service> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
+    let api: Api<Lean<Service>> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
     match api.patch_status(&service.name_any(), &PatchParams::default(), &Patch::Strategic(body)).await {
         // It has gone, or another of its name is there.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver_client::{Watches, in_words};
+use apiserver_client::{Lean, Watches, in_words};
 use clap::Args;
 use cloud_provider::kubernetes::{node_view, service_view};
 use cloud_provider::{CloudLoadBalancer, NodeSet, Request, ServiceView};
@@ -44,9 +44,9 @@ pub(super) async fn run(flags: WhyFlags) -> Result<u8, CliError> {
     let client = connection::client(&flags.run.cluster, "why").await?;
     let namespace = flags.namespace.as_deref().unwrap_or("default");
     let (namespace, name) = flags.service.split_once('/').unwrap_or((namespace, &flags.service));
-    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let services: Api<Lean<Service>> = Api::namespaced(client.clone(), namespace);
     let found = services.get_opt(name).await.map_err(|e| api("asking for the Service", e))?;
-    let Some(service) = found else {
+    let Some(Lean(service)) = found else {
         return Err(CliError::Usage(format!("there is no Service {namespace}/{name}")));
     };
     let view = Arc::new(service_view(&service));
@@ -162,12 +162,17 @@ async fn tell_plans(
 ) -> Result<bool, CliError> {
     let providers =
         providers::build(&flags.chosen_providers()?, client, &Watches::new(client.clone())).await?;
-    let all = Api::<Service>::all(client.clone()).list(&ListParams::default()).await;
+    let all = Api::<Lean<Service>>::all(client.clone()).list(&ListParams::default()).await;
     let all = all.map_err(|e| api("listing Services", e))?;
-    let existing: Vec<Arc<ServiceView>> =
-        all.items.iter().map(|it| Arc::new(service_view(it))).filter(|it| it.wants_load_balancer).collect();
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await;
-    let nodes = NodeSet::of(nodes.map_err(|e| api("listing Nodes", e))?.items.iter().map(node_view));
+    let existing: Vec<Arc<ServiceView>> = all
+        .items
+        .iter()
+        .map(|it| Arc::new(service_view(&it.0)))
+        .filter(|it| it.wants_load_balancer)
+        .collect();
+    let nodes = Api::<Lean<Node>>::all(client.clone()).list(&ListParams::default()).await;
+    let nodes =
+        NodeSet::of(nodes.map_err(|e| api("listing Nodes", e))?.items.iter().map(|node| node_view(&node.0)));
     let mut settled = true;
     for provider in providers {
         let (lines, nothing_to_do) = plan(provider.as_ref(), &existing, &view, &nodes).await;
@@ -234,7 +239,7 @@ async fn announced(client: &kube::Client, view: &ServiceView) -> Vec<String> {
             });
         }
     }
-    lines.sort();
+    lines.sort_unstable();
     lines
 }
 

@@ -4,7 +4,6 @@
 //! `leader-elect-lease-duration: 30s` is `--leader-elect-lease-duration=30s`. What the command line or the
 //! environment says wins over the file.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -62,8 +61,13 @@ pub(crate) fn with_file(arguments: Vec<OsString>, command: &Command) -> Result<M
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn read(text: &str, given: &[String], command: &Command) -> Result<Vec<String>, String> {
-    let map: BTreeMap<String, Value> =
-        serde_saphyr::from_str(text).map_err(|error| format!("not a map of flags: {error}"))?;
+    let map = match serde_saphyr::from_str(text) {
+        Ok(Value::Object(map)) => map,
+        // All of it is comments.
+        Ok(Value::Null) => return Ok(Vec::new()),
+        Ok(other) => return Err(format!("not a map of flags: {}", cut_short(other.to_string()))),
+        Err(error) => return Err(format!("not a map of flags: {error}")),
+    };
     let mut from_file = Vec::new();
     for (name, value) in &map {
         let flag = command

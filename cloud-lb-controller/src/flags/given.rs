@@ -44,7 +44,7 @@ mod tests {
             ["--drain-timeout=30s", "--delete-orphans", "--cloud-provider=bare,aws", "--leader-elect=false"];
         let matches = command.clone().try_get_matches_from(arguments).unwrap();
         let mut given = not_by_default(&matches, &command);
-        given.sort();
+        given.sort_unstable();
         assert_eq!(given, ["--cloud-provider=bare,aws", "--delete-orphans", "--leader-elect=false"]);
     }
 }

@@ -5,12 +5,13 @@ use cloud_provider::ClassRule;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt};
 
 use super::lease::holder;
 use crate::finding::Finding;
+use crate::workload::{Template, Workload, workloads};
 
 const SUBJECT: &str = "class";
 
@@ -40,16 +41,16 @@ pub(super) async fn look(client: &kube::Client, ours: &[ClassRule]) -> Vec<Findi
 
 async fn rivals(client: &kube::Client) -> kube::Result<Vec<Rival>> {
     let every = ListParams::default();
-    let deployments = Api::<Deployment>::all(client.clone()).list(&every).await?;
-    let daemon_sets = Api::<DaemonSet>::all(client.clone()).list(&every).await?;
+    let deployments = workloads::<Deployment>(client).list(&every).await?;
+    let daemon_sets = workloads::<DaemonSet>(client).list(&every).await?;
     // A static Pod has no owner but its node.
-    let pods = Api::<Pod>::namespaced(client.clone(), "kube-system").list(&every).await?;
+    let pods = Api::<Pod>::namespaced(client.clone(), "kube-system").list_metadata(&every).await?;
     let lease =
         Api::<Lease>::namespaced(client.clone(), "kube-system").get_opt("cloud-controller-manager").await?;
     let mut found: Vec<Rival> = Vec::new();
     found.extend(deployments.iter().filter_map(of_deployment));
     for set in &daemon_sets {
-        found.extend(rival("DaemonSet", &set.metadata, set.spec.as_ref().map(|spec| &spec.template)));
+        found.extend(rival("DaemonSet", &set.metadata, Some(&set.spec.template)));
     }
     for pod in pods.iter().filter(|pod| pod.owner_references().iter().all(|owner| owner.kind == "Node")) {
         found.extend(rival("Pod", &pod.metadata, None));
@@ -62,14 +63,13 @@ async fn rivals(client: &kube::Client) -> kube::Result<Vec<Rival>> {
 }
 
 /// One that is scaled to nothing claims nothing: MetalLB's controller is left like that beside us.
-fn of_deployment(deployment: &Deployment) -> Option<Rival> {
-    let spec = deployment.spec.as_ref();
-    let runs = spec.is_none_or(|spec| spec.replicas != Some(0));
-    rival("Deployment", &deployment.metadata, spec.map(|spec| &spec.template)).filter(|_| runs)
+fn of_deployment(deployment: &Workload) -> Option<Rival> {
+    let runs = deployment.spec.replicas != Some(0);
+    rival("Deployment", &deployment.metadata, Some(&deployment.spec.template)).filter(|_| runs)
 }
 
 /// Whether an object runs a controller of Services that we know.
-fn rival(kind: &str, metadata: &ObjectMeta, template: Option<&PodTemplateSpec>) -> Option<Rival> {
+fn rival(kind: &str, metadata: &ObjectMeta, template: Option<&Template>) -> Option<Rival> {
     let name = metadata.name.as_deref()?;
     let label = |key: &str, value: &str| {
         metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|found| found == value)
@@ -91,10 +91,9 @@ fn rival(kind: &str, metadata: &ObjectMeta, template: Option<&PodTemplateSpec>) 
     Some(Rival { what: format!("{kind} {namespace}/{name}"), class })
 }
 
-fn argument(template: Option<&PodTemplateSpec>, flag: &str) -> Option<String> {
-    let containers = &template?.spec.as_ref()?.containers;
-    let words = containers.iter().flat_map(|c| c.command.iter().chain(&c.args).flatten());
-    let value = words.filter_map(|word| word.strip_prefix(flag)?.strip_prefix('=')).next_back()?;
+fn argument(template: Option<&Template>, flag: &str) -> Option<String> {
+    let words = template?.words();
+    let value = words.filter_map(|word| word.strip_prefix(flag)?.strip_prefix('=')).last()?;
     (!value.is_empty()).then(|| value.to_owned())
 }
 

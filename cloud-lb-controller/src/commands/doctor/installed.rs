@@ -1,12 +1,12 @@
 //! Where the program is installed, as seen from outside: whoever runs `doctor` at home has not the flags of the Pods.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
+
+use crate::workload::{Workload, workloads};
 
 /// The label by which chart and kustomization mark what is ours.
 const OURS: &str = "app.kubernetes.io/name=cloud-lb-controller";
@@ -33,13 +33,13 @@ pub(super) struct Installed {
 /// When Deployments may not be listed. Of one whose configuration may not be read, the Lease is where the chart has it.
 pub(super) async fn find(client: &kube::Client) -> kube::Result<Vec<Installed>> {
     let ours = ListParams::default().labels(OURS);
-    let deployments = Api::<Deployment>::all(client.clone()).list(&ours).await?;
+    let deployments = workloads::<Deployment>(client).list(&ours).await?;
     let mut found = Vec::new();
     for deployment in deployments {
         let configuration = match config_map(&deployment) {
             Some(name) => {
                 let namespace = deployment.namespace().unwrap_or_default();
-                let map = Api::<ConfigMap>::namespaced(client.clone(), &namespace).get_opt(&name).await;
+                let map = Api::<ConfigMap>::namespaced(client.clone(), &namespace).get_opt(name).await;
                 map.ok().flatten().and_then(|map| map.data).and_then(|mut data| data.remove("config.yaml"))
             }
             None => None,
@@ -50,19 +50,18 @@ pub(super) async fn find(client: &kube::Client) -> kube::Result<Vec<Installed>> 
 }
 
 /// The ConfigMap that is mounted into its Pods for the flags.
-fn config_map(deployment: &Deployment) -> Option<String> {
-    let volumes = deployment.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
-    volumes.iter().find(|volume| volume.name == "config")?.config_map.as_ref().map(|map| map.name.clone())
+fn config_map(deployment: &Workload) -> Option<&str> {
+    deployment.spec.template.config_map("config")
 }
 
-fn read(deployment: &Deployment, configuration: &str) -> Installed {
+fn read(deployment: &Workload, configuration: &str) -> Installed {
     let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
-    let file: BTreeMap<String, Value> = serde_saphyr::from_str(configuration).unwrap_or_default();
+    let file: Value = serde_saphyr::from_str(configuration).unwrap_or_default();
     let flag = |flag: &str, otherwise: &str| {
         let given = argument(deployment, flag).or_else(|| Some(file.get(flag)?.as_str()?.to_owned()));
         given.unwrap_or_else(|| otherwise.to_owned())
     };
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let wanted = deployment.spec.replicas.unwrap_or(1);
     let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     Installed {
         lease_namespace: flag("leader-elect-resource-namespace", &namespace),
@@ -73,13 +72,11 @@ fn read(deployment: &Deployment, configuration: &str) -> Installed {
 }
 
 /// The value of a flag on the container's command line.
-fn argument(deployment: &Deployment, flag: &str) -> Option<String> {
-    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
-    let container = pod.containers.iter().find(|container| container.name == CONTAINER)?;
-    let words = container.args.iter().flatten();
-    words
-        .filter_map(|word| word.strip_prefix("--")?.strip_prefix(flag)?.strip_prefix('='))
-        .next_back()
+fn argument(deployment: &Workload, flag: &str) -> Option<String> {
+    let mut containers = deployment.spec.template.containers();
+    let args = containers.find(|container| container.name == CONTAINER)?.args();
+    args.filter_map(|word| word.strip_prefix("--")?.strip_prefix(flag)?.strip_prefix('='))
+        .last()
         .map(str::to_owned)
 }
 
@@ -91,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_where_arguments_or_configuration_say_or_else_where_the_chart_has_it() {
-        let deployment = |arguments: &[&str]| -> Deployment {
+        let deployment = |arguments: &[&str]| -> Workload {
             let pod = json!({
                 "containers": [{ "name": "controller", "args": arguments }],
                 "volumes": [{ "name": "config", "configMap": { "name": "lb-config-1" } }],
@@ -104,7 +101,7 @@ mod tests {
             serde_json::from_value(deployment).unwrap()
         };
         let plain = deployment(&["run"]);
-        assert_eq!(config_map(&plain).as_deref(), Some("lb-config-1"));
+        assert_eq!(config_map(&plain), Some("lb-config-1"));
         for (arguments, configuration, lease) in [
             (&["run"][..], "", "net/lb"),
             (&["run"], "leader-elect-resource-name: a\nleader-elect-resource-namespace: b\n", "b/a"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use apiserver_client::Lean;
 use cloud_provider::kubernetes::node_view;
 use cloud_provider::{NodeView, some_of};
 use k8s_openapi::api::core::v1::Node;
@@ -35,8 +36,8 @@ pub(super) fn needed_by(providers: &[Arc<dyn Provider>]) -> ProviderIds {
 
 /// What is wrong with the nodes.
 pub(super) async fn look(client: &kube::Client, ids: ProviderIds) -> Vec<Finding> {
-    match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
-        Ok(nodes) => judge(&nodes.items.iter().map(node_view).collect::<Vec<_>>(), ids),
+    match Api::<Lean<Node>>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(nodes) => judge(&nodes.items.iter().map(|node| node_view(&node.0)).collect::<Vec<_>>(), ids),
         Err(error) => vec![Finding::unseen(SUBJECT, &error)],
     }
 }

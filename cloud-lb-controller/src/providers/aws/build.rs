@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cloud_provider::{CloudLoadBalancer, Error};
+use apiserver_client::Lean;
+use cloud_provider::{CloudLoadBalancer, Error, Ordered};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -80,8 +81,8 @@ fn config(flags: &AwsFlags, cluster: String, vpc_id: Option<String>) -> AwsConfi
     config.vpc_id = vpc_id;
     config.class = flags.aws_class.clone();
     config.default_scheme = flags.aws_default_scheme;
-    config.default_tags = flags.aws_default_tags.iter().cloned().collect();
-    config.externally_managed_tags = flags.aws_externally_managed_tags.iter().cloned().collect();
+    config.default_tags = flags.aws_default_tags.iter().cloned().ordered();
+    config.externally_managed_tags = flags.aws_externally_managed_tags.iter().cloned().ordered();
     config.manage_backend_rules = flags.aws_manage_backend_rules;
     config.node_ports = flags.aws_node_ports.clone();
     config.rules_per_group = flags.aws_rules_per_group.into();
@@ -158,8 +159,8 @@ fn unanswered(error: &ApiError, name_is_open: bool) -> CliError {
 
 async fn instances_of_nodes(client: &kube::Client) -> Result<BTreeSet<String>, CliError> {
     let some = ListParams::default().limit(NODES_LOOKED_AT);
-    let nodes = Api::<Node>::all(client.clone()).list(&some).await;
+    let nodes = Api::<Lean<Node>>::all(client.clone()).list(&some).await;
     let nodes = nodes.map_err(|e| CliError::Api { doing: "listing Nodes".into(), source: Box::new(e) })?;
-    let ids = nodes.items.iter().filter_map(|node| node.spec.as_ref()?.provider_id.as_deref());
-    Ok(ids.filter_map(instance_id).map(str::to_owned).collect())
+    let ids = nodes.items.iter().filter_map(|node| node.0.spec.as_ref()?.provider_id.as_deref());
+    Ok(ids.filter_map(instance_id).map(str::to_owned).ordered())
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use apiserver_client::Lean;
 use cloud_provider::kubernetes::node_view;
-use cloud_provider::{NodeSet, some_of};
+use cloud_provider::{NodeSet, Ordered, some_of};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -23,23 +24,23 @@ pub(super) async fn look(
     vpc: &str,
     cluster: Option<&str>,
 ) -> (Vec<Finding>, BTreeSet<String>) {
-    let nodes = match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
-        Ok(nodes) => NodeSet::of(nodes.items.iter().map(node_view)),
+    let nodes = match Api::<Lean<Node>>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(nodes) => NodeSet::of(nodes.items.iter().map(|node| node_view(&node.0))),
         Err(error) => return (vec![Finding::unseen(SUBJECT, &error)], BTreeSet::new()),
     };
-    let ids = targets::candidates(&nodes, &BTreeMap::new()).instances.into_keys().collect();
+    let ids = targets::candidates(&nodes, &BTreeMap::new()).instances.into_keys().ordered();
     let instances = match aws.instances(&ids).await {
         Ok(instances) => instances,
         Err(error) => return (vec![unread(SUBJECT, &error)], BTreeSet::new()),
     };
     let findings = judge(&nodes, &instances, vpc);
     let groups: BTreeSet<String> =
-        instances.values().flat_map(|instance| instance.security_groups.iter().cloned()).collect();
+        instances.values().flat_map(|instance| instance.security_groups.iter().cloned()).ordered();
     let query = SecurityGroupQuery { ids: groups.into_iter().collect(), ..SecurityGroupQuery::default() };
     let of_cluster = match (cluster, query.ids.is_empty()) {
         (Some(cluster), false) => aws.security_groups(&query).await.ok().map(|groups| {
             let tag = format!("kubernetes.io/cluster/{cluster}");
-            groups.iter().filter(|g| g.tags.contains_key(&tag)).map(|g| g.id.clone()).collect()
+            groups.iter().filter(|g| g.tags.contains_key(&tag)).map(|g| g.id.clone()).ordered()
         }),
         _ => None,
     };

@@ -1,13 +1,15 @@
 //! Who announces, and do they hear each other?
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use kube::api::{Api, ListParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ApiResource, ListParams, NotUsed, Object};
 use kube::core::Selector;
 use kube::{Client, ResourceExt};
+use serde::Deserialize;
 
 use super::metallb::is_component;
 use crate::finding::Finding;
+use crate::workload::{Container, Workload, workloads};
 
 const SUBJECT: &str = "announcers";
 
@@ -31,7 +33,7 @@ const ASKED_AT_MOST: usize = 20;
 
 /// What is wrong with those who announce.
 pub(super) async fn look(client: &Client) -> Vec<Finding> {
-    let sets = match Api::<DaemonSet>::all(client.clone()).list(&ListParams::default()).await {
+    let sets = match workloads::<DaemonSet>(client).list(&ListParams::default()).await {
         Ok(sets) => sets.items,
         Err(error) => return vec![Finding::unseen(SUBJECT, &error)],
     };
@@ -43,34 +45,26 @@ pub(super) async fn look(client: &Client) -> Vec<Finding> {
 }
 
 /// Whether it is the DaemonSet of our announcer.
-fn is_ours(set: &DaemonSet) -> bool {
-    let words = pod_of(set)
-        .into_iter()
-        .flat_map(|pod| &pod.containers)
-        .flat_map(|container| container.command.iter().chain(&container.args).flatten());
-    words.into_iter().any(|word| word.rsplit('/').next() == Some(PROGRAM))
-}
-
-fn pod_of(set: &DaemonSet) -> Option<&PodSpec> {
-    set.spec.as_ref()?.template.spec.as_ref()
+fn is_ours(set: &Workload) -> bool {
+    set.spec.template.words().any(|word| word.rsplit('/').next() == Some(PROGRAM))
 }
 
 /// How many Pods of it are to run.
-fn wanted(set: &DaemonSet) -> i32 {
-    set.status.as_ref().map_or(0, |status| status.desired_number_scheduled)
+fn wanted(set: &Workload) -> i32 {
+    set.status.as_ref().and_then(|status| status.desired_number_scheduled).unwrap_or(0)
 }
 
-fn ready(set: &DaemonSet) -> i32 {
-    set.status.as_ref().map_or(0, |status| status.number_ready)
+fn ready(set: &Workload) -> i32 {
+    set.status.as_ref().and_then(|status| status.number_ready).unwrap_or(0)
 }
 
-fn name(set: &DaemonSet) -> String {
+fn name(set: &Workload) -> String {
     format!("{}/{}", set.namespace().unwrap_or_default(), set.name_any())
 }
 
-fn judge(sets: &[DaemonSet]) -> Vec<Finding> {
-    let at_work = |set: &&DaemonSet| wanted(set) > 0;
-    let ours: Vec<&DaemonSet> = sets.iter().filter(|set| is_ours(set)).filter(at_work).collect();
+fn judge(sets: &[Workload]) -> Vec<Finding> {
+    let at_work = |set: &&Workload| wanted(set) > 0;
+    let ours: Vec<&Workload> = sets.iter().filter(|set| is_ours(set)).filter(at_work).collect();
     let speaker = sets.iter().filter(|set| is_component(&set.metadata, "speaker")).find(at_work);
     let mut findings = Vec::new();
     match (ours.first(), speaker) {
@@ -105,6 +99,15 @@ fn judge(sets: &[DaemonSet]) -> Vec<Finding> {
     findings
 }
 
+/// A Pod, with where it runs.
+type PodOnNode = Object<OnNode, NotUsed>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OnNode {
+    node_name: Option<String>,
+}
+
 /// What an announcer hears.
 #[derive(Debug)]
 struct Hears {
@@ -116,20 +119,20 @@ struct Hears {
 }
 
 /// Whether the announcers hear each other, by their metrics, which the API server fetches from their Pods.
-async fn hearts(client: &Client, set: &DaemonSet) -> Vec<Finding> {
+async fn hearts(client: &Client, set: &Workload) -> Vec<Finding> {
     let namespace = set.namespace().unwrap_or_default();
-    let Some(selector) = set.spec.as_ref().and_then(|spec| Selector::try_from(spec.selector.clone()).ok())
+    let Some(selector) = set.spec.selector.clone().and_then(|selector| Selector::try_from(selector).ok())
     else {
         return Vec::new();
     };
-    let pods = Api::<Pod>::namespaced(client.clone(), &namespace);
+    let pods = Api::<PodOnNode>::namespaced_with(client.clone(), &namespace, &ApiResource::erase::<Pod>(&()));
     let pods = match pods.list(&ListParams::default().labels_from(&selector)).await {
         Ok(pods) => pods.items,
         Err(error) => return vec![Finding::unseen(SUBJECT, &error)],
     };
     let (port, mut heard, mut unseen) = (port(set), Vec::new(), None);
     for pod in pods.iter().take(ASKED_AT_MOST) {
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+        let node = pod.spec.node_name.clone().unwrap_or_default();
         let path = format!("/api/v1/namespaces/{namespace}/pods/{}:{port}/proxy/metrics", pod.name_any());
         let Ok(request) = http::Request::get(path).body(Vec::new()) else { continue };
         match client.request_text(request).await {
@@ -143,13 +146,10 @@ async fn hearts(client: &Client, set: &DaemonSet) -> Vec<Finding> {
 }
 
 /// The port of the metrics.
-fn port(set: &DaemonSet) -> u16 {
-    let args = pod_of(set)
-        .into_iter()
-        .flat_map(|pod| &pod.containers)
-        .flat_map(|container| container.args.iter().flatten());
+fn port(set: &Workload) -> u16 {
+    let args = set.spec.template.containers().flat_map(Container::args);
     let addresses = args.filter_map(|arg| arg.strip_prefix("--http-address="));
-    addresses.filter_map(|address| address.rsplit(':').next()?.parse().ok()).next_back().unwrap_or(HTTP_PORT)
+    addresses.filter_map(|address| address.rsplit(':').next()?.parse().ok()).last().unwrap_or(HTTP_PORT)
 }
 
 /// Of these metrics, in the text format of Prometheus.
@@ -201,7 +201,7 @@ mod tests {
         assert!(findings.iter().any(|finding| finding.says.contains(said)), "{said:?}: {findings:?}");
     }
 
-    fn daemon_set(name: &str, labels: &Value, container: &Value, wanted: i32, ready: i32) -> DaemonSet {
+    fn daemon_set(name: &str, labels: &Value, container: &Value, wanted: i32, ready: i32) -> Workload {
         serde_json::from_value(json!({
             "metadata": { "name": name, "namespace": "lb", "labels": labels },
             "spec": {
@@ -216,14 +216,14 @@ mod tests {
         .unwrap()
     }
 
-    fn ours(wanted: i32, ready: i32) -> DaemonSet {
+    fn ours(wanted: i32, ready: i32) -> Workload {
         let container = json!({
             "name": "announcer", "command": ["/cloud-lb-announcer"], "args": ["--http-address=0.0.0.0:9999"],
         });
         daemon_set("announcer", &json!({}), &container, wanted, ready)
     }
 
-    fn speaker(wanted: i32) -> DaemonSet {
+    fn speaker(wanted: i32) -> Workload {
         let labels = json!({ "app": "metallb", "component": "speaker" });
         daemon_set("speaker", &labels, &json!({ "name": "speaker" }), wanted, wanted)
     }

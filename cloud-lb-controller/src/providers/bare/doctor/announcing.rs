@@ -4,6 +4,7 @@ use ::metallb::announcing::{Announcing, Definitions};
 use ::metallb::crd::{BFDProfile, BGPAdvertisement, BGPPeer, Community, L2Advertisement};
 use ::metallb::pools::Pools;
 use ::metallb::written::{ResourceSpec, Written};
+use apiserver_client::Lean;
 use cloud_provider::NodeView;
 use cloud_provider::kubernetes::node_view;
 use k8s_openapi::api::core::v1::Node;
@@ -21,8 +22,10 @@ pub(super) async fn look(client: &Client, flags: &BareFlags, pools: &Pools) -> V
         Ok(definitions) => definitions,
         Err(error) => return vec![Finding::unseen(SUBJECT, &error)],
     };
-    match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
-        Ok(nodes) => judge(pools, &definitions, &nodes.iter().map(node_view).collect::<Vec<_>>()),
+    match Api::<Lean<Node>>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(nodes) => {
+            judge(pools, &definitions, &nodes.iter().map(|node| node_view(&node.0)).collect::<Vec<_>>())
+        }
         Err(error) => vec![Finding::unseen(SUBJECT, &error)],
     }
 }

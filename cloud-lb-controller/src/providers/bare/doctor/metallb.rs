@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::flags::BareFlags;
 use crate::finding::Finding;
+use crate::workload::workloads;
 
 const SUBJECT: &str = "metallb";
 
@@ -61,17 +62,15 @@ pub(super) async fn look(client: &kube::Client, flags: &BareFlags) -> Vec<Findin
 
 async fn find(client: &kube::Client) -> kube::Result<Option<MetalLb>> {
     let every = ListParams::default();
-    let sets = Api::<DaemonSet>::all(client.clone()).list(&every).await?;
+    let sets = workloads::<DaemonSet>(client).list(&every).await?;
     let Some(speaker) = sets.iter().find(|set| is_component(&set.metadata, "speaker")) else {
         return Ok(None);
     };
-    let deployments = Api::<Deployment>::all(client.clone()).list(&every).await?;
+    let deployments = workloads::<Deployment>(client).list(&every).await?;
     let controller = deployments.iter().find(|deployment| is_component(&deployment.metadata, "controller"));
-    let replicas = controller.and_then(|found| Some(found.spec.as_ref()?.replicas.unwrap_or(1)));
-    let pod = speaker.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    let words =
-        pod.iter().flat_map(|pod| &pod.containers).flat_map(|c| c.command.iter().chain(&c.args).flatten());
-    let class = words.filter_map(|word| word.strip_prefix("--lb-class=")).next_back();
+    let replicas = controller.map(|found| found.spec.replicas.unwrap_or(1));
+    let words = speaker.spec.template.words();
+    let class = words.filter_map(|word| word.strip_prefix("--lb-class=")).last();
     Ok(Some(MetalLb {
         namespace: speaker.namespace().unwrap_or_default(),
         speaker_class: class.filter(|class| !class.is_empty()).map(str::to_owned),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use apiserver_client::Lean;
 use cloud_provider::and_more;
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::api::ListParams;
@@ -29,11 +30,12 @@ enum AddressOrRange {
 /// Pools that overlap the addresses of nodes, Pods or Services.
 pub(super) async fn look(client: &kube::Client, pools: &Pools) -> Vec<Finding> {
     let all = ListParams::default();
-    let nodes = Api::<Node>::all(client.clone()).list(&all).await;
-    let services = Api::<Service>::all(client.clone()).list(&all).await;
+    let nodes = Api::<Lean<Node>>::all(client.clone()).list(&all).await;
+    let services = Api::<Lean<Service>>::all(client.clone()).list(&all).await;
     match (nodes, services) {
         (Ok(nodes), Ok(services)) => {
-            let used = nodes.iter().flat_map(of_node).chain(services.iter().flat_map(of_service));
+            let used = nodes.iter().flat_map(|node| of_node(&node.0));
+            let used = used.chain(services.iter().flat_map(|service| of_service(&service.0)));
             judge(pools, &used.collect::<Vec<_>>())
         }
         (Err(error), _) | (_, Err(error)) => vec![Finding::unseen(SUBJECT, &error)],

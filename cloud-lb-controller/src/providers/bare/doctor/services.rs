@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use apiserver_client::Lean;
 use cloud_provider::kubernetes::service_view;
-use cloud_provider::{ServiceView, some_of};
+use cloud_provider::{Ordered, ServiceView, some_of};
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::ListParams;
@@ -30,8 +31,8 @@ const MAX_NAMED: usize = 5;
 
 /// What does not fit.
 pub(super) async fn look(client: &kube::Client, flags: &BareFlags, pools: &Pools) -> Vec<Finding> {
-    match Api::<Service>::all(client.clone()).list(&ListParams::default()).await {
-        Ok(services) => judge(&services.items, flags, pools),
+    match Api::<Lean<Service>>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(services) => judge(&services.items.into_iter().map(|it| it.0).collect::<Vec<_>>(), flags, pools),
         Err(error) => vec![Finding::unseen(SUBJECT, &error)],
     }
 }
@@ -57,7 +58,7 @@ fn in_no_pool(services: &[&ServiceView], pools: &Pools) -> Option<Finding> {
     let outside = |ip: &IpAddr| pools.owner(*ip).is_none();
     let shown =
         services.iter().flat_map(|service| service.published_ips().map(move |ip| (ip, &service.id.key)));
-    let shown: BTreeMap<IpAddr, _> = shown.filter(|(ip, _)| outside(ip)).collect();
+    let shown: BTreeMap<IpAddr, _> = shown.filter(|(ip, _)| outside(ip)).ordered();
     if shown.is_empty() {
         return None;
     }
@@ -76,7 +77,7 @@ fn in_no_pool(services: &[&ServiceView], pools: &Pools) -> Option<Finding> {
 fn of_two_pools(services: &[&ServiceView], pools: &Pools) -> Option<Finding> {
     let named = services.iter().filter_map(|service| {
         let names: BTreeSet<&str> =
-            service.published_ips().filter_map(|ip| Some(pools.owner(ip)?.name.as_str())).collect();
+            service.published_ips().filter_map(|ip| Some(pools.owner(ip)?.name.as_str())).ordered();
         (names.len() > 1)
             .then(|| format!("{} of {}", service.id.key, names.into_iter().collect::<Vec<_>>().join(" and ")))
     });
