@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod fuzz;
 pub mod kubectl;
+pub mod link_order;
 pub mod metadata;
 pub mod openapi_v2;
 pub mod performance;
