@@ -11,6 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::connect::AskedAgain;
+
 /// Where a server says whether it is ready. Everybody may ask it (the ClusterRole `system:public-info-viewer`), and the
 /// server holds nobody up there: `/readyz` is exempt from its priorities.
 pub(crate) const READINESS: &str = "/readyz";
@@ -83,7 +85,8 @@ impl Comeback {
 
     /// Whether the server is ready. One that has just started refuses everybody until it has read who may do what.
     async fn ready(&self) -> bool {
-        let Ok(request) = Request::get(READINESS).body(Body::empty()) else { return true };
+        let request = Request::get(READINESS).extension(AskedAgain).body(Body::empty());
+        let Ok(request) = request else { return true };
         match timeout(ANSWER_TIMEOUT, self.client.send(request)).await {
             Ok(Ok(response)) => response.status().is_success(),
             Ok(Err(_)) | Err(_) => false,

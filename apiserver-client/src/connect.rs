@@ -12,7 +12,6 @@ use tower::retry::{Policy, RetryLayer};
 use tower::{BoxError, Layer, Service};
 
 use crate::bounds::{Bounds, bounded};
-use crate::comeback::READINESS;
 use crate::transport::{Transport, transport};
 
 /// How long is waited at most when a server says `Retry-After`: so that there is time for an answer before the request is
@@ -48,8 +47,14 @@ where
     Ok(bounded(&client, Bounds::default()))
 }
 
+/// On a request that its sender makes again if it fails, and knows better when. A server that has just started says of what
+/// it does not know yet that it is to be asked again in 5 s, and knows it a moment later: whoever waits for a comeback hears
+/// of that, and a request that waits within the client does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedAgain;
+
 /// kube's own repetitions (429, 503, 504), which wait as long as the server says, but no longer than is useful; and not
-/// of a look whether the server is ready, which is repeated anyway.
+/// of what is [`AskedAgain`] anyway.
 #[derive(Clone)]
 struct Repetitions(RetryPolicy);
 
@@ -71,7 +76,7 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Repetitions {
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        if request.uri().path() == READINESS {
+        if request.extensions().get::<AskedAgain>().is_some() {
             return None;
         }
         Policy::<Request<Body>, Response<B>, BoxError>::clone_request(&mut self.0, request)
@@ -82,9 +87,17 @@ impl<B> Policy<Request<Body>, Response<B>, BoxError> for Repetitions {
 mod tests {
     use std::time::Duration;
 
+    use futures::StreamExt;
+    use k8s_openapi::api::core::v1::Service;
+    use kube::Api;
+    use kube::api::ListParams;
+    use kube::runtime::watcher::Event;
     use tokio::time::Instant;
+    use tower::service_fn;
 
     use super::*;
+    use crate::Watches;
+    use crate::comeback::READINESS;
 
     /// How long it waits before it asks again a server that has said this.
     fn wait(status: u16, retry_after: &'static str) -> Option<Duration> {
@@ -109,13 +122,39 @@ mod tests {
         assert!(Duration::from_secs(MAX_RETRY_AFTER_SECONDS) < Bounds::default().request);
     }
 
-    #[test]
-    fn a_look_whether_the_server_is_ready_is_not_repeated_by_the_client() {
-        let mut policy = Repetitions(RetryPolicy::server_retry());
-        let mut is_repeated = |uri: &str| {
-            let request = Request::get(uri).body(Body::empty()).unwrap();
-            Policy::<_, Response<()>, _>::clone_request(&mut policy, &request).is_some()
-        };
-        assert!(is_repeated("/api/v1/services") && !is_repeated(READINESS));
+    /// A client with repetitions, whose server says of everything that it is to be asked again in 5 s, until it is ready.
+    fn of_a_server_that_has_just_started(ready: Instant) -> Client {
+        let service = service_fn(move |request: Request<Body>| async move {
+            let list = r#"{"metadata":{"resourceVersion":"1"},"items":[]}"#;
+            let (status, body) = match (Instant::now() >= ready, request.uri().path()) {
+                (true, READINESS) => (200, "ok"),
+                (true, _) => (200, list),
+                (false, _) => (503, ""),
+            };
+            let mut response = Response::new(Body::from(body.as_bytes().to_vec()));
+            *response.status_mut() = status.try_into().unwrap();
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            Ok::<_, BoxError>(response)
+        });
+        let retry = RetryLayer::new(Repetitions(RetryPolicy::server_retry()));
+        ClientBuilder::new(service, "default").with_layer(&BufferLayer::new(16)).with_layer(&retry).build()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_begins_as_soon_as_the_server_is_ready_whatever_it_said_before() {
+        let began = Instant::now();
+        let ready = began + Duration::from_secs(1);
+        let watches = Watches::new(of_a_server_that_has_just_started(ready));
+        let mut services = watches.follow("services", Api::<Service>::all);
+        while !matches!(services.next().await, Some(Ok(Event::InitDone))) {}
+        assert!(ready.elapsed() < Duration::from_secs(1), "{:?}", ready.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_makes_again_is_made_again_when_the_server_says_so() {
+        let began = Instant::now();
+        let client = of_a_server_that_has_just_started(began + Duration::from_secs(1));
+        Api::<Service>::all(client).list(&ListParams::default()).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 5);
     }
 }

@@ -18,6 +18,7 @@ use tower::{BoxError, service_fn};
 
 use crate::backoff::{FailureKind, RetryTime, WatchBackoff};
 use crate::comeback::Comeback;
+use crate::connect::AskedAgain;
 use crate::watch_state::{WatchFailure, WatchState};
 use crate::words::watch_in_words;
 
@@ -121,11 +122,13 @@ struct FollowedWatch {
 }
 
 impl FollowedWatch {
-    /// A client that notes what the server answers: kube says nothing of a watch that was begun and is quiet.
+    /// A client that notes what the server answers: kube says nothing of a watch that was begun and is quiet. What fails is
+    /// heard of here, and tried again by whoever follows.
     fn hearing(&self) -> Client {
         let (inner, watch) = (self.watches.client.clone(), self.clone());
-        let service = service_fn(move |request: Request<Body>| {
+        let service = service_fn(move |mut request: Request<Body>| {
             let (inner, watch) = (inner.clone(), watch.clone());
+            request.extensions_mut().insert(AskedAgain);
             async move {
                 let response = inner.send(request).await?;
                 if response.status().is_success() {
