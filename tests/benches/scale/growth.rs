@@ -2,6 +2,7 @@
 
 use tests::performance::{Figures, budgets};
 
+use crate::contender::Contender;
 use crate::stage::{Body, a_cluster};
 use crate::waiting::serve;
 
@@ -11,11 +12,11 @@ const DOUBLE: [usize; 4] = [100, 1_000, 10_000, 50_000];
 
 pub(crate) async fn from_a_hundred(figures: &mut Figures) {
     for count in REAL {
-        let (_, growth) = serve(&a_cluster(Body::AsAsked).await, count).await;
+        let (_, growth) = serve(&a_cluster(Body::AsAsked).await, count, Contender::Program).await;
         figures.grow(growth);
     }
     for count in DOUBLE {
-        let (_, growth) = serve(&a_cluster(Body::Double).await, count).await;
+        let (_, growth) = serve(&a_cluster(Body::Double).await, count, Contender::Program).await;
         figures.grow(growth.clone());
         if count == 50_000 {
             figures.note(&budgets::MANY_MEMORY, growth.megabytes, "");

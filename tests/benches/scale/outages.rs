@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tests::performance::{Budget, Figures, budgets};
 
-use crate::process::Program;
+use crate::program;
 use crate::stage::{Body, a_cluster, services};
 use crate::witness::Witness;
 
@@ -14,7 +14,7 @@ const LENGTHS: [(u64, &Budget); 4] =
 pub(crate) async fn of_every_length(figures: &mut Figures) {
     for (seconds, budget) in LENGTHS {
         let mut cluster = a_cluster(Body::AsAsked).await;
-        let program = Program::start(&cluster.plane);
+        let program = program::start(&cluster.plane);
         cluster.create("before").await;
         Witness::of(&cluster).of_service("before").await;
         let began = Instant::now();

@@ -1,62 +1,33 @@
-//! The program as a process of its own, and what it uses.
+//! Who is measured, as a process of its own, and what it uses.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use tests::apiserver::Request;
 use tests::control_plane::ControlPlane;
-use tests::programs::{http, released};
 
-/// The program as it is delivered.
-fn path() -> &'static Path {
-    &released()[0]
-}
-
-/// How many bytes it is.
-pub(crate) fn size() -> u64 {
-    std::fs::metadata(path()).expect("the program").len()
-}
-
-/// Whether it is the program that asks.
-pub(crate) fn is_ours(request: &Request) -> bool {
-    request.agent.starts_with("cloud-lb-controller/")
-}
-
-/// The program at work.
-pub(crate) struct Program {
+/// A program at work. It ends with this.
+pub(crate) struct Process {
     child: Child,
     began: Instant,
-    /// Where it says whether it is ready.
-    address: SocketAddrV4,
     _folder: tempfile::TempDir,
 }
 
-impl Program {
-    /// Starts it with the pools of the cluster.
-    pub(crate) fn start(plane: &ControlPlane) -> Self {
+impl Process {
+    /// Starts what is made of a kubeconfig that leads to the control plane with all rights.
+    pub(crate) fn start(plane: &ControlPlane, command: impl FnOnce(&Path) -> Command) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let kubeconfig = folder.path().join("kubeconfig");
         plane.write_kubeconfig(&kubeconfig).expect("a kubeconfig");
-        let address = free_address();
-        let mut command = Command::new(path());
-        command.env_clear().args(["run", "--cloud-provider=bare", "--log-level=error"]);
-        command.arg(format!("--http-address={address}")).arg("--kubeconfig").arg(kubeconfig);
+        let mut command = command(&kubeconfig);
         let began = Instant::now();
-        let child = command.stdin(Stdio::null()).spawn().expect("the program starts");
-        Program { child, began, address, _folder: folder }
+        let child = command.env_clear().stdin(Stdio::null()).spawn().expect("the program starts");
+        Process { child, began, _folder: folder }
     }
 
     /// When it was started.
     pub(crate) fn began(&self) -> Instant {
         self.began
-    }
-
-    /// Whether it says that it is ready.
-    pub(crate) async fn is_ready(&self) -> bool {
-        let answer = http(&self.address.to_string(), "GET", "/readyz", "").await;
-        answer.is_some_and(|(code, _)| code == 200)
     }
 
     /// Seconds of CPU so far.
@@ -92,14 +63,7 @@ impl Program {
     }
 }
 
-/// Where nobody listens just now.
-fn free_address() -> SocketAddrV4 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
-}
-
-impl Drop for Program {
+impl Drop for Process {
     fn drop(&mut self) {
         // Fails if it has ended, which is just as well.
         let _ = self.child.kill();

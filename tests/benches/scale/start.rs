@@ -16,7 +16,8 @@ use tests::cluster::Cluster;
 use tests::performance::{Figures, budgets};
 use tokio::time::sleep;
 
-use crate::process::{Program, is_ours};
+use crate::contender::{Contender, side_by_side};
+use crate::program::{Asked, is_ours};
 use crate::stage::{Body, a_cluster, median, millis, services};
 
 const ROUND_COUNT: usize = 9;
@@ -52,27 +53,23 @@ async fn until_the_caches_have_caught_up(cluster: &Cluster) -> Duration {
 
 pub(crate) async fn until_it_is_ready(figures: &mut Figures) {
     let cluster = a_cluster(Body::AsAsked).await;
-    let (mut listed, mut ready, mut idle, mut waited) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUND_COUNT {
+    let (mut listed, mut ready, mut waited) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUND_COUNT {
         // Before the first, whoever made the cluster wrote; before the others, the program that ended.
         waited.push(until_the_caches_have_caught_up(&cluster).await);
         cluster.requests().clear();
-        let program = Program::start(&cluster.plane);
+        let program = Asked::start(&cluster.plane);
         let first_list = || cluster.requests().count(|r| is_ours(r) && r.resource == "services");
         while first_list() == 0 {
             sleep(BETWEEN_LOOKS).await;
         }
         let at = Instant::now();
-        listed.push(at - program.began());
+        listed.push(at - program.process.began());
         while !program.is_ready().await {
             sleep(BETWEEN_LOOKS).await;
         }
         ready.push(at.elapsed());
-        if round == 0 {
-            sleep(IDLE).await;
-            idle.push(program.peak_megabytes());
-        }
-        program.stop();
+        program.process.stop();
     }
     let spread = |took: &[Duration]| {
         let (fastest, slowest) = (took.iter().min(), took.iter().max());
@@ -86,5 +83,19 @@ pub(crate) async fn until_it_is_ready(figures: &mut Figures) {
     );
     figures.note(&budgets::FIRST_LIST, millis(median(&listed)), beside);
     figures.note(&budgets::READY, millis(median(&ready)), spread(&ready));
-    figures.note(&budgets::IDLE_MEMORY, idle[0], "the most that it ever held");
+    idle(&cluster, figures).await;
+}
+
+/// What each holds that has nothing to do.
+async fn idle(cluster: &Cluster, figures: &mut Figures) {
+    let mut all = Vec::new();
+    for contender in Contender::all() {
+        let process = contender.start(cluster).await;
+        sleep(IDLE).await;
+        all.push((contender, process.peak_megabytes()));
+        process.stop();
+    }
+    let beside = format!("the most that it ever held; a bare client {:.1} MB", all[1].1);
+    figures.note(&budgets::IDLE_MEMORY, all[0].1, beside);
+    figures.compare("memory of one that has nothing to do", side_by_side(&all, |it| format!("{it:.1} MB")));
 }

@@ -62,10 +62,30 @@ impl Growth {
     }
 }
 
+/// What was measured of each: the program, a bare client, Kubernetes' own service controller and MetalLB's controller.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    what: String,
+    /// As it is told; none where it was not measured.
+    told: [Option<String>; 4],
+}
+
+impl Comparison {
+    /// The names of [`cells`](Comparison::cells).
+    pub(super) const HEAD: [&'static str; 5] =
+        ["", "the program", "a bare client", "Kubernetes' own", "MetalLB's controller"];
+
+    pub(super) fn cells(&self) -> [&str; 5] {
+        let [ours, bare, kubernetes, metallb] = self.told.each_ref().map(|it| it.as_deref().unwrap_or("–"));
+        [&self.what, ours, bare, kubernetes, metallb]
+    }
+}
+
 /// All figures of one run.
 #[derive(Debug, Default)]
 pub struct Figures {
     pub(super) figures: Vec<Figure>,
+    pub(super) comparisons: Vec<Comparison>,
     pub(super) growth: Vec<Growth>,
 }
 
@@ -82,6 +102,16 @@ impl Figures {
             figure.beside
         );
         self.figures.push(figure);
+    }
+
+    /// Prints what was measured side by side, of the program, of a bare client, of Kubernetes' own service controller and
+    /// of MetalLB's controller, and keeps it. None: it was not measured.
+    pub fn compare(&mut self, what: impl Into<String>, told: [Option<String>; 4]) {
+        let comparison = Comparison { what: what.into(), told };
+        let cells = comparison.cells();
+        let said = Comparison::HEAD.iter().zip(cells).skip(1).map(|(head, cell)| format!("{head} {cell}"));
+        println!("{}: {}", cells[0], said.collect::<Vec<_>>().join("; "));
+        self.comparisons.push(comparison);
     }
 
     /// Prints what so many Services cost, and keeps it.

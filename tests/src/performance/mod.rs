@@ -16,8 +16,7 @@ pub use page::{Page, Shown};
 use crate::process::WORKSPACE;
 
 /// What writes the page.
-pub const WRITTEN_BY: &str =
-    "UPDATE_DOCS=1 KUBEBUILDER_ASSETS=$(tests/kubernetes/up | tail -1) cargo bench --workspace --bench scale";
+pub const WRITTEN_BY: &str = "UPDATE_DOCS=1 KUBEBUILDER_ASSETS=$(tests/kubernetes/up all service-controller | tail -1) cargo bench --workspace --bench scale";
 
 /// Where the page is.
 pub fn path() -> PathBuf {

@@ -1,7 +1,7 @@
 //! The page that tells the figures.
 
 use super::budgets::ALL;
-use super::figures::{Figure, Figures, Growth};
+use super::figures::{Comparison, Figure, Figures, Growth};
 use super::{Budget, Machine, WRITTEN_BY};
 
 /// What another bench has printed.
@@ -55,6 +55,7 @@ impl Page<'_> {
         let mut text = self.head();
         text += &self.budgets();
         text += &self.missed();
+        text += &self.side_by_side();
         text += &self.growth();
         for shown in self.shown {
             text += &shown.section();
@@ -108,11 +109,36 @@ impl Page<'_> {
         format!("\n## What misses its budget, and what it would take\n\n{all}")
     }
 
+    fn side_by_side(&self) -> String {
+        let rows: String =
+            self.figures.comparisons.iter().map(|comparison| row(comparison.cells())).collect();
+        let head = table(Comparison::HEAD);
+        format!(
+            "\n## Side by side\n\n\
+             In one run, each on a fresh API server of the same kind, with the same Services. Kubernetes' own service \
+             controller, {}, is as a cloud-controller-manager has it, over a cloud that has a load balancer at once; it has as \
+             many workers as the program and sends as many requests as it likes, where it has one and sends 20 a second \
+             unless told otherwise. MetalLB's controller, {}, is as it is delivered, but for its webhook, which is off: its client \
+             sends 20 requests a second, which later versions are not held to, so that its times tell of that, and its CPU and \
+             memory of what it does. Both are built of the modules that their authors publish.\n\n\
+             {head}{rows}",
+            required(include_str!("../../kubernetes/go.mod"), "k8s.io/cloud-provider"),
+            required(include_str!("../../kubernetes/metallb/go.mod"), "go.universe.tf/metallb"),
+        )
+    }
+
     fn growth(&self) -> String {
         let rows: String = self.figures.growth.iter().map(|growth| row(growth.cells())).collect();
         let head = table(Growth::HEAD);
         format!("\n## How it grows\n\nServices that wait when the program starts.\n\n{head}{rows}")
     }
+}
+
+/// The version of another module that a Go module requires.
+fn required<'a>(module: &'a str, other: &str) -> &'a str {
+    let mut lines = module.lines().map(|line| line.trim_start().trim_start_matches("require "));
+    let version = lines.find_map(|line| line.strip_prefix(other)?.strip_prefix(' '));
+    version.expect("what is built is required")
 }
 
 fn table<const N: usize>(head: [&str; N]) -> String {
@@ -145,6 +171,32 @@ mod tests {
         let told = |budget: &Budget| page.contains(&format!("- **{}**: {}", budget.what, budget.if_missed));
         assert!(told(&IDLE_MEMORY), "{page}");
         assert!(!told(&CREATED_CPU), "{page}");
+    }
+
+    #[test]
+    fn what_was_not_measured_of_one_of_them_is_left_open_beside_the_others() {
+        let mut figures = Figures::default();
+        figures.compare("CPU", [Some("1 s"), None, Some("3 s"), Some("4 s")].map(|it| it.map(str::to_owned)));
+        let page = page(&figures);
+        let head = "|  | the program | a bare client | Kubernetes' own | MetalLB's controller |\n";
+        assert!(
+            page.contains(&format!("{head}| --- | --- | --- | --- | --- |\n| CPU | 1 s | – | 3 s | 4 s |\n")),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn whose_figures_are_told_is_told_with_the_version_that_is_built() {
+        let module = "require (\n\tk8s.io/api v0.1.0\n\tk8s.io/apimachinery v0.2.0\n)\nrequire other v3\n";
+        assert_eq!(
+            ["k8s.io/api", "k8s.io/apimachinery", "other"].map(|it| required(module, it)),
+            ["v0.1.0", "v0.2.0", "v3"]
+        );
+        let page = page(&Figures::default());
+        assert!(
+            page.contains("service controller, v0.") && page.contains("MetalLB's controller, v0."),
+            "{page}"
+        );
     }
 
     #[test]
