@@ -96,8 +96,8 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::Watches;
     use crate::comeback::READINESS;
+    use crate::{Comebacks, Watches};
 
     /// How long it waits before it asks again a server that has said this.
     fn wait(status: u16, retry_after: &'static str) -> Option<Duration> {
@@ -148,6 +148,15 @@ mod tests {
         let mut services = watches.follow("services", Api::<Service>::all);
         while !matches!(services.next().await, Some(Ok(Event::InitDone))) {}
         assert!(ready.elapsed() < Duration::from_secs(1), "{:?}", ready.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_whether_the_server_is_ready_is_not_repeated_by_the_client() {
+        let began = Instant::now();
+        let client = of_a_server_that_has_just_started(began + Duration::from_millis(200));
+        Comebacks::new(client).wait(began + Duration::from_secs(60)).await;
+        // A look that waits within the client would be given up after a second.
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
